@@ -1,0 +1,152 @@
+"""The words that feeds, tape, book, venue and strategies share; numbers as the vendors' documents have them.
+
+Sources: Databento, "MBO schema" and "DBN encoding" (actions, sides, flags, undefined values); FIX 4.4 (time in force).
+All are IntEnums: Numba compiles their members to plain integers.
+"""
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+UNDEFINED_PRICE: Final = 2**63 - 1
+"""An absent price (DBN: UNDEF_PRICE)."""
+UNDEFINED_TIMESTAMP: Final = -1
+"""DBN's undefined timestamp, uint64 max, seen as int64."""
+PRICE_SCALE: Final = 1_000_000_000
+"""Prices at the borders are integers in units of 1 / PRICE_SCALE."""
+LEVEL_MAX: Final = 2**31 - 2
+"""Levels are int32; the outermost values mean "no level"."""
+LEVEL_NONE: Final = -(2**31) + 1
+"""The level of an absent best: worse than any."""
+
+
+class Side(IntEnum):
+    """Side of an order, or the aggressor's side of a trade."""
+
+    BID = ord("B")
+    ASK = ord("A")
+    NONE = ord("N")
+
+
+class Action(IntEnum):
+    """What a DBN MBO record says."""
+
+    ADD = ord("A")
+    CANCEL = ord("C")
+    MODIFY = ord("M")
+    CLEAR = ord("R")
+    TRADE = ord("T")
+    FILL = ord("F")
+    NONE = ord("N")
+
+
+class RecordFlag(IntFlag):
+    """Flag bits of a DBN record."""
+
+    LAST = 128
+    TOP_OF_BOOK = 64
+    SNAPSHOT = 32
+    MBP = 16
+    BAD_TS_RECV = 8
+    MAYBE_BAD_BOOK = 4
+
+
+class Kind(IntEnum):
+    """Kind of a tape event."""
+
+    ADD = 1
+    REMOVE = 2
+    FILL = 3
+    TRADE = 4
+    CLEAR = 5
+    STATUS = 6
+
+
+class TapeFlag(IntFlag):
+    """Flag bits of a tape event."""
+
+    LAST = 128
+    SNAPSHOT = 32
+    EXCESS = 4
+    MODIFIED = 2
+    GONE = 1
+
+
+class TimeInForce(IntEnum):
+    """Low four bits of an order's instruction; POST_ONLY may be added."""
+
+    GTC = 0
+    IOC = 1
+
+
+GTC: Final = 0
+IOC: Final = 1
+POST_ONLY: Final = 16
+MARKET: Final = 32
+"""Set by buy_market and sell_market, never by users."""
+
+
+class Status(IntEnum):
+    """How an order stands, or ended, in `result.orders`."""
+
+    IN_FLIGHT = 1
+    OPEN = 2
+    FILLED = 3
+    CANCELLED = 4
+    EXPIRED = 5
+    REJECTED = 6
+
+
+class Update(IntEnum):
+    """What `on_order` tells; FILL goes to `on_fill`."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    MODIFIED = 3
+    MODIFY_REJECTED = 4
+    CANCELLED = 5
+    CANCEL_REJECTED = 6
+    EXPIRED = 7
+    FILL = 8
+
+
+class Reason(IntEnum):
+    """Why an order was refused or ended."""
+
+    NONE = 0
+    REQUESTED = 1
+    SIZE = 2
+    PRICE = 3
+    INSTRUCTION = 4
+    ORDER_SIZE_LIMIT = 5
+    POSITION_LIMIT = 6
+    ORDERS_LIVE_LIMIT = 7
+    UNKNOWN_ORDER = 8
+    CANCEL_PENDING = 9
+    POST_ONLY_WOULD_TAKE = 10
+    SELF_MATCH = 11
+    IOC_REMAINDER = 12
+    NO_LIQUIDITY = 13
+    MODIFY_BELOW_FILLED = 14
+
+
+class FillRule(IntEnum):
+    """The rule of docs/assumptions.md that made a fill."""
+
+    FILL_BEHIND = 1
+    TRADE_THROUGH = 2
+    CROSSING = 3
+    TAKING = 5
+
+
+class Feature(IntEnum):
+    """Index into `market.features`; formulas and units in tapeline.market.features."""
+
+    SPREAD = 0
+    SPREAD_RELATIVE = 1
+    MID = 2
+    MICROPRICE = 3
+    IMBALANCE = 4
+    DEPTH_BID = 5
+    DEPTH_ASK = 6
+    ORDER_FLOW_IMBALANCE = 7
+    VOLATILITY = 8
