@@ -1,0 +1,278 @@
+"""DBN input: files of versions 1 to 3, plain (memory-mapped) or zstd-compressed (decompressed a chunk ahead), in order as one input.
+
+Format: "DBN", u8 version, u32 length of the metadata that follows; then records, each starting with its length in words of 4 bytes
+and its type, at no particular alignment (Databento, "Databento Binary Encoding"). Nothing is copied per record.
+"""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import databento_dbn
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from tapeline.errors import DataError
+from tapeline.feeds import zstd
+from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
+from tapeline.schema import MBO
+
+CHUNK_BYTES: Final = 1 << 22
+"""Decompressed at a time: large against what a span costs in Python, and four of them still small."""
+_VERSION_MAX: Final = 3
+_PREFIX_BYTES: Final = 8
+_DBZ_MAGIC: Final = b"\x50\x2a\x4d\x18"
+_TS_OUT_BYTES: Final = 8
+
+Bytes = NDArray[np.uint8]
+Records = NDArray[np.void]
+
+
+class _Reader(Protocol):
+    """What metadata is read from: a file, or the decompressor on one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DbnFile:
+    """What is known of a file before its records are read."""
+
+    path: Path
+    metadata: databento_dbn.Metadata | None = None
+    """None of an empty file, and where it is damaged."""
+    version: int = 0
+    is_compressed: bool = False
+    header_bytes: int = 0
+    """Where the records start, in the decompressed file."""
+    damage: DataError | None = None
+    """Raised when the file's turn comes."""
+
+    @property
+    def stride(self) -> int:
+        """Bytes of an MBO record: 56, or 64 where each carries the time at which the gateway sent it."""
+        return MBO.itemsize + (_TS_OUT_BYTES if self.metadata is not None and self.metadata.ts_out else 0)
+
+
+@dataclass
+class Span:
+    """A stretch of a file's records, for a consumer that walks the bytes itself.
+
+    It sets `consumed` to the number of bytes it used; what it left is in front of the next span's data, unless this one is `final`:
+    then a rest is damage, to be raised as `truncated(…)`. A final span may be empty.
+    """
+
+    data: Bytes
+    """Read-only. It stays as it is while anybody holds it."""
+    path: Path
+    offset: int
+    """Of data[0] in the decompressed file."""
+    final: bool
+    """No more data of this file follows."""
+    stride: int = MBO.itemsize
+    """Bytes of an MBO record."""
+    damage: DataError | None = None
+    """Why a final span does not reach the end of its file."""
+    consumed: int = 0
+
+
+@dataclass
+class DbnInput:
+    """Several files, in order, as one input.
+
+    Raises DataError at once for what is missing, unreadable or no DBN file, and while iterating for damage, when all before it has been given out.
+    """
+
+    paths: Sequence[Path | str]
+    chunk_bytes: int = CHUNK_BYTES
+    files: list[DbnFile] = field(init=False)
+    symbols: dict[int, str] = field(init=False)
+    """instrument_id → symbol, from the metadata of all files; the first mapping of an id counts."""
+    records_skipped: int = field(init=False, default=0)
+    """Records of other types that `records` met, in its last pass."""
+
+    def __post_init__(self) -> None:
+        """Read the metadata of every file."""
+        self.files = [_opened(Path(path)) for path in self.paths]
+        self.symbols = {}
+        for file in self.files:
+            for instrument_id, symbol in _mapped_symbols(file.metadata):
+                self.symbols.setdefault(instrument_id, symbol)
+
+    @property
+    def instrument_ids(self) -> list[int]:
+        """Those that the metadata names; a live recording names none."""
+        return list(self.symbols)
+
+    def spans(self) -> Iterator[Span]:
+        """Everything behind the headers, file by file. Every sound file ends in one final span.
+
+        Raises DataError where a file is damaged, behind its final span.
+        """
+        for file in self.files:
+            if file.damage is not None:
+                raise file.damage
+            if file.is_compressed:
+                yield from self._decompressed(file)
+            else:
+                yield Span(_mapped(file), file.path, file.header_bytes, final=True, stride=file.stride)
+
+    def _decompressed(self, file: DbnFile) -> Iterator[Span]:
+        tail = np.empty(0, np.uint8)
+        position = 0
+        source = zstd.ahead(zstd.chunks(file.path, self.chunk_bytes))
+        try:
+            for chunk in source:
+                header_left = min(max(file.header_bytes - position, 0), chunk.end - chunk.begin)
+                begin, end = chunk.begin + header_left, chunk.end
+                offset = position + header_left - len(tail)
+                span = Span(_joined(tail, chunk.buffer, begin, end), file.path, offset, chunk.final, file.stride, chunk.damage)
+                position += chunk.end - chunk.begin
+                yield span
+                tail = span.data[span.consumed :]
+                if chunk.damage is not None:
+                    raise chunk.damage
+        finally:
+            source.close()
+
+
+def records(source: DbnInput) -> Iterator[tuple[Records, bool]]:
+    """Runs of MBO records as structured views (`schema.MBO`), each with whether it is the last of its file.
+
+    Records of other types are counted in `source.records_skipped`. Raises DataError at damage, when all before it has been yielded.
+    """
+    source.records_skipped = 0
+    held: Records | None = None  # until it is known whether another follows in its file
+    number = 0
+    for span in source.spans():
+        position, state = 0, 0
+        while state not in (MORE, BAD):
+            begin, end, skipped, state = scan_run(span.data, position, span.stride)
+            source.records_skipped += skipped
+            count = (end - begin) // span.stride
+            number += skipped + count
+            position = end
+            if count:
+                if held is not None:
+                    yield held, False
+                held = np.ndarray((count,), MBO, span.data, begin, (span.stride,))
+        span.consumed = position
+        if not span.final and state != BAD:
+            continue
+        if held is not None:
+            yield held, True
+            held = None
+        if state == BAD:
+            raise bad_record(span, position, number + 1)
+        if position < len(span.data):
+            raise truncated(span, position, number + 1)
+        number = 0
+
+
+def truncated(span: Span, position: int, record_number: int) -> DataError:
+    """The error for a file that ends inside the record at `span.data[position]`, its `record_number`-th, from 1."""
+    left = len(span.data) - position
+    if span.damage is not None:
+        return DataError(f"{span.damage} The damage is inside record {record_number:,}, which starts at byte {span.offset + position:,}.")
+    return DataError(
+        f"{span.path}: ends inside record {record_number:,}: of that record, at byte {span.offset + position:,}, only {left} bytes are there. "
+        "The file is truncated; everything before was read. Get the file again."
+    )
+
+
+def bad_record(span: Span, position: int, record_number: int) -> DataError:
+    """The error for an impossible record at `span.data[position]`, its file's `record_number`-th, from 1."""
+    length, rtype = int(span.data[position]) * 4, int(span.data[position + 1])
+    what = f"an MBO record of {length} bytes instead of {span.stride}" if rtype == MBO_RTYPE else f"a record of {length} bytes, less than its header's {RECORD_BYTES_MIN}"
+    return DataError(f"{span.path}: record {record_number:,}, at byte {span.offset + position:,}, is {what}: the file is damaged there; everything before was read.")
+
+
+def _joined(tail: Bytes, buffer: Bytes, begin: int, end: int) -> Bytes:
+    """The tail and buffer[begin:end] as one array; copies the tail only, unless it is longer than the room in front."""
+    if len(tail) <= begin:
+        buffer[begin - len(tail) : begin] = tail
+        data = buffer[begin - len(tail) : end]
+    else:
+        data = np.concatenate((tail, buffer[begin:end]))
+    data.flags.writeable = False  # as mapped files are: kernels are compiled once for both
+    return data
+
+
+def _mapped(file: DbnFile) -> Bytes:
+    """The bytes of an uncompressed file behind its header."""
+    with file.path.open("rb") as handle:
+        size = handle.seek(0, 2)
+        if size <= file.header_bytes:  # nothing can be mapped
+            data = np.empty(0, np.uint8)
+            data.flags.writeable = False
+            return data
+        mapping = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_SEQUENTIAL"):
+        mapping.madvise(mmap.MADV_SEQUENTIAL)
+    return np.frombuffer(mapping, np.uint8, offset=file.header_bytes)
+
+
+def _opened(path: Path) -> DbnFile:
+    """Look at a file's first bytes, and read its metadata."""
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(4)
+            if magic == zstd.MAGIC:
+                with zstd.reader(path) as source:
+                    return _described(path, source, is_compressed=True)
+            if magic == _DBZ_MAGIC:
+                raise DataError(f"{path}: this is DBZ, the format before DBN. Convert it with Databento's tool: dbn {path} -o {path.with_suffix('.dbn.zst')}")
+            handle.seek(0)
+            return _described(path, handle, is_compressed=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a directory; name the DBN files in it, in order of time") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
+    """The metadata at the start of `source`; damage inside it is kept until the file's turn comes."""
+    try:
+        prefix = _read(source, _PREFIX_BYTES)
+        if not prefix:
+            return DbnFile(path=path, is_compressed=is_compressed)
+        if not prefix.startswith(b"DBN"[: len(prefix)]):
+            raise DataError(f"{path}: no DBN file: it starts with {prefix[:4]!r}, not with b'DBN'. Tapeline reads .dbn and .dbn.zst with schema mbo")
+        if len(prefix) > 3 and prefix[3] > _VERSION_MAX:
+            raise DataError(f"{path}: DBN version {prefix[3]} is newer than this program, which reads versions 1 to {_VERSION_MAX}")
+        size = int.from_bytes(prefix[4:], "little")
+        header = prefix + _read(source, size)
+        if len(prefix) < _PREFIX_BYTES or len(header) < _PREFIX_BYTES + size:
+            return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"it ends at byte {len(header):,}, inside its metadata"))
+        metadata = databento_dbn.Metadata.decode(header)
+    except zstandard.ZstdError as error:
+        return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"its first bytes do not decompress: {error}"))
+    except (databento_dbn.DBNError, ValueError) as error:
+        return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"bytes 0 to {len(header):,}, its metadata, do not decode: {error}"))
+    return DbnFile(path=path, metadata=metadata, version=prefix[3], is_compressed=is_compressed, header_bytes=len(header))
+
+
+def _metadata_damage(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: damaged, so none of its records can be read: {problem}. Get the file again.")
+
+
+def _read(source: _Reader, size: int) -> bytes:
+    """Up to `size` bytes, asked for in steps: a damaged size must not allocate what the file does not have."""
+    content = b""
+    while len(content) < size and (piece := source.read(min(size - len(content), CHUNK_BYTES))):
+        content += piece
+    return content
+
+
+def _mapped_symbols(metadata: databento_dbn.Metadata | None) -> Iterator[tuple[int, str]]:
+    """(instrument_id, symbol) for each interval of the metadata's mappings, where they lead to ids."""
+    for symbol, intervals in (metadata.mappings if metadata is not None else {}).items():
+        for interval in intervals:
+            if interval["symbol"].isdecimal():
+                yield int(interval["symbol"]), symbol

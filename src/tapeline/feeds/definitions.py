@@ -1,0 +1,248 @@
+"""What is known about instruments: from definition files, from the user, or from a look through the data itself."""
+
+import difflib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import databento_dbn
+import numpy as np
+
+from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
+from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn import DbnInput, records
+from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
+from tapeline.instruments import Instrument, Instruments, Key
+
+Tick = str | int | float | Decimal
+_UNDEFINED_MULTIPLIER: Final = 2**31 - 1
+_UNDEFINED_TIMESTAMP: Final = 2**64 - 1
+_FIFO: Final = "F"
+_NOT_STATED: Final = " "
+"""A venue that publishes no algorithm; those with market-by-order feeds match by price and time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """One instrument, as its venue defines it; None for what it leaves undefined. Prices are integers in 1e-9."""
+
+    publisher_id: int
+    instrument_id: int
+    symbol: str
+    min_price_increment: int | None
+    multiplier: float | None
+    """Currency per price unit and lot."""
+    currency: str
+    match_algorithm: str
+    """One letter, FIX 1142 as CME and Databento code it: F is price-time."""
+    expiration: int | None
+    """Nanoseconds since the epoch."""
+
+    @property
+    def key(self) -> Key:
+        """(publisher_id, instrument_id)."""
+        return self.publisher_id, self.instrument_id
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look through the data says of one instrument."""
+
+    gcd: int
+    """Greatest common divisor of its book prices, in 1e-9; 0 if it has none, or none but 0."""
+    records: int
+
+
+def read_definitions(path: Path | str) -> dict[Key, Definition]:
+    """The definitions in a DBN file of schema `definition`, any version, plain or `.zst`. Of several for one instrument the last counts.
+
+    Raises DataError where the file cannot be read.
+    """
+    source = DbnInput([path])
+    decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=source.files[0].stride == 64, input_version=source.files[0].version or None)
+    found: dict[Key, Definition] = {}
+    for span in source.spans():
+        span.consumed = len(span.data)  # the decoder keeps the tail itself
+        try:
+            decoder.write(span.data.tobytes())
+            decoded = decoder.decode()
+        except databento_dbn.DBNError as error:
+            raise DataError(f"{path}: cannot be decoded: {error}") from error
+        for record in decoded:
+            if isinstance(record, databento_dbn.InstrumentDefMsg | databento_dbn.InstrumentDefMsgV1 | databento_dbn.InstrumentDefMsgV2):
+                definition = _definition(record)
+                found[definition.key] = definition
+    if decoder.buffer():
+        raise DataError(f"{path}: ends inside a record ({len(decoder.buffer())} bytes are left): the file is truncated. Get it again.")
+    return found
+
+
+def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.InstrumentDefMsgV1 | databento_dbn.InstrumentDefMsgV2") -> Definition:
+    increment, quantity = record.min_price_increment, record.unit_of_measure_qty
+    multiplier: float | None = None
+    if record.contract_multiplier != _UNDEFINED_MULTIPLIER and record.contract_multiplier > 0:
+        multiplier = float(record.contract_multiplier)
+    elif quantity != UNDEFINED_PRICE and quantity > 0:  # CME's ES: the 50 stands here
+        multiplier = quantity / PRICE_SCALE
+    return Definition(
+        publisher_id=record.publisher_id,
+        instrument_id=record.instrument_id,
+        symbol=record.raw_symbol,
+        min_price_increment=increment if increment != UNDEFINED_PRICE and increment > 0 else None,
+        multiplier=multiplier,
+        currency=record.currency,
+        match_algorithm=getattr(record.match_algorithm, "value", str(record.match_algorithm)),
+        expiration=record.expiration if record.expiration != _UNDEFINED_TIMESTAMP else None,
+    )
+
+
+def survey(source: DbnInput) -> dict[Key, Survey]:
+    """Read the whole input for the instruments in it, in order of appearance. Where it is damaged, the survey ends: whoever reads it next will say so."""
+    seen = np.zeros(64, SEEN)
+    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int32)
+    known = 0
+    try:
+        for run, _ in records(source):
+            done = 0
+            while done < len(run):
+                count, known = survey_run(run[done:], seen, slots, known)
+                done += count
+                if done < len(run):
+                    seen = np.concatenate((seen, np.zeros_like(seen)))
+                    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int32)
+                    index_seen(seen, slots, known)
+    except DataError:
+        pass
+    return {(int(row["key"]) >> 32, int(row["key"]) & 0xFFFFFFFF): Survey(int(row["gcd"]), int(row["records"])) for row in seen[:known]}
+
+
+def price_units(value: Tick, setting: str) -> int:
+    """A decimal number as an exact integer in 1e-9. Floats mean the decimal that Python prints for them.
+
+    Raises ConfigError, naming `setting`, if it is not positive or has more than nine decimals.
+    """
+    try:
+        scaled = Decimal(str(value)) * PRICE_SCALE
+        units = int(scaled)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ConfigError(f"{setting}={value!r}: expected a decimal number such as '0.25'") from None
+    if isinstance(value, bool) or units != scaled or not 0 < units < UNDEFINED_PRICE:
+        raise ConfigError(f"{setting}={value!r}: expected a positive number with at most nine decimals, such as '0.25'")
+    return units
+
+
+def instruments_of(
+    source: DbnInput,
+    *,
+    tick_size: Tick | None = None,
+    definitions: Mapping[Key, Definition] | None = None,
+    multiplier: float | None = None,
+    only: Sequence[str | int | Key] | None = None,
+) -> Instruments:
+    """The registry of a run over `source`.
+
+    Grid and order tick are `tick_size`; without it, the definition's price increment; without that, the greatest common divisor of the instrument's book
+    prices. Only this last reads the whole input beforehand (a `.zst` is then decompressed twice); to give the tick avoids it.
+    `only` names the instruments wanted, by symbol, instrument_id or (publisher_id, instrument_id).
+
+    Raises ConfigError for a tick that is no positive decimal, for names that are not in the input, and, when such an instrument is used, for a matching
+    algorithm other than price-time.
+    """
+    describe = _Describer(source, None if tick_size is None else price_units(tick_size, "tick_size"), definitions or {}, multiplier)
+    if only is None:
+        many = len(source.symbols) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
+        return Instruments(describe, several=many)
+    keys = list(dict.fromkeys(key for name in only for key in describe.keys_of(name)))
+    return Instruments(describe, only=keys, several=len(keys) > 1)
+
+
+@dataclass
+class _Describer:
+    """Makes the Instrument of a key from all that is known."""
+
+    source: DbnInput
+    tick: int | None
+    definitions: Mapping[Key, Definition]
+    multiplier: float | None
+
+    def __post_init__(self) -> None:
+        self._has_warned = False
+        defined = {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
+        self.must_survey = self.tick is None and not (self.source.symbols and defined.issuperset(self.source.symbols))
+
+    @cached_property
+    def surveyed(self) -> dict[Key, Survey]:
+        """Made when first needed."""
+        return survey(self.source)
+
+    def __call__(self, key: Key, index: int) -> Instrument:
+        """Describe the instrument of a key. Raises ConfigError if it does not match by price and time."""
+        definition = self.definitions.get(key)
+        symbol = self.source.symbols.get(key[1]) or (definition.symbol if definition else "")
+        if definition is not None and definition.match_algorithm not in (_FIFO, _NOT_STATED):
+            raise ConfigError(
+                f"{symbol or key}: its definition says match algorithm {definition.match_algorithm!r}, not price-time ('F'): "
+                "exact queue positions are impossible there. Leave the instrument out with instruments=[…]"
+            )
+        tick = self._tick(key, definition)
+        return Instrument(
+            index=index,
+            publisher_id=key[0],
+            instrument_id=key[1],
+            symbol=symbol,
+            grid=tick,
+            tick=tick,
+            multiplier=self._multiplier(symbol or str(key), definition),
+            currency=definition.currency if definition else "",
+        )
+
+    def _tick(self, key: Key, definition: Definition | None) -> int:
+        if self.tick is not None:
+            return self.tick
+        if definition is not None and definition.min_price_increment:
+            return definition.min_price_increment
+        found = self.surveyed.get(key)
+        return found.gcd if found and found.gcd else 1  # without book prices, any grid holds them all
+
+    def _multiplier(self, name: str, definition: Definition | None) -> float:
+        if self.multiplier is not None:
+            return self.multiplier
+        if definition is not None and definition.multiplier is not None:
+            return definition.multiplier
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f"no contract multiplier is known for {name}: 1 is assumed, so money is in price units x lots. Give multiplier= or definitions=", stacklevel=2)
+        return 1.0
+
+    def keys_of(self, name: str | int | Key) -> list[Key]:
+        """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
+        if isinstance(name, tuple):
+            return [name]
+        ids = [name] if isinstance(name, int) else self._ids_of_symbol(name)
+        return [key for instrument_id in ids for key in self._keys_of_id(instrument_id)]
+
+    def _ids_of_symbol(self, symbol: str) -> list[int]:
+        ids = [instrument_id for instrument_id, known in self.source.symbols.items() if known == symbol]
+        ids += [d.instrument_id for d in self.definitions.values() if d.symbol == symbol and d.instrument_id not in ids]
+        if ids:
+            return ids
+        known = sorted({*self.source.symbols.values(), *(definition.symbol for definition in self.definitions.values())})
+        near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.4) or known[:5]
+        raise ConfigError(f"instruments: {symbol!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{' …' if len(known) > len(near) else ''}")
+
+    def _keys_of_id(self, instrument_id: int) -> list[Key]:
+        keys = [key for key in self.definitions if key[1] == instrument_id]
+        if not keys and (self.must_survey or len(self._publishers) != 1):
+            keys = [key for key in self.surveyed if key[1] == instrument_id]
+        return keys or [(publisher_id, instrument_id) for publisher_id in self._publishers[:1] or [0]]
+
+    @cached_property
+    def _publishers(self) -> list[int]:
+        """Those of the input's first records: one, unless the dataset joins several venues."""
+        for run, _ in records(self.source):
+            return [int(publisher) for publisher in np.unique(run["publisher_id"][:65536])]
+        return []
