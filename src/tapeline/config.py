@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tapeline.errors import ConfigError
 
@@ -117,3 +117,12 @@ class Venue:
     fees: Fees = field(default_factory=Fees)
     rules: FillRules = field(default_factory=FillRules)
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """One row of a run: a strategy instance, all that its orders meet, and its name in results."""
+
+    strategy: Any
+    venue: Venue
+    label: str

@@ -1,5 +1,7 @@
 """Shapes of what goes in and out of an engine: the DBN record, and the rows of the journal. Plain NumPy, shared by both engines."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -98,3 +100,14 @@ EQUITY: Final = np.dtype(
     align=True,
 )
 SIGNALS: Final = np.dtype([("ts", "<i8"), ("value", "<f8"), ("row", "<i4"), ("signal", "<i4")], align=True)
+
+
+@dataclass(frozen=True)
+class Journals:
+    """What an engine recorded: rows in the order of the fields above, as tuples or structured arrays, and what it counted on the way."""
+
+    fills: Sequence[tuple] | np.ndarray
+    orders: Sequence[tuple] | np.ndarray
+    equity: Sequence[tuple] | np.ndarray
+    signals: Sequence[tuple] | np.ndarray
+    counters: dict[str, int]
