@@ -1,0 +1,252 @@
+"""Journals (integers, as the engines write them) to polars frames (units and names, as people read them).
+
+Conventions of all frames: times are Datetime("ns", "UTC"); enumerations are polars Enums of lower-case names; what does not exist
+is null. A price is one Float64 column in price units. That is exact enough to go back: a price is k · grid with |k| < 2³¹, and a
+double holds 53 bits, so `round(price * 1e9 / grid)` is k again; a second column of integers would only invite mixing the two.
+Money is Float64 in the instrument's currency: ticks × lots × (grid / 1e9 × multiplier).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tapeline.config import Venue
+from tapeline.constants import MARKET, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE, FillRule, Reason, Side, Status, TimeInForce
+from tapeline.errors import InvariantError
+from tapeline.instruments import Instrument
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Records = npt.NDArray[np.void]
+
+TIME: Final = pl.Datetime("ns", "UTC")
+LARGE_SHARE: Final = 0.5
+"""A fill of more than this share of what it traded against is flagged `is_large`: there, "history does not react" (rule 6) is a bold assumption."""
+
+
+class Row(NamedTuple):
+    """One strategy instance of a run."""
+
+    label: str
+    strategy: str
+    """Name of its class."""
+    parameters: dict[str, Any]
+    venue: Venue
+    signals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the numbers in the journals refer to."""
+
+    instruments: Sequence[Instrument]
+    rows: Sequence[Row]
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each row; equal labels are told apart by the row's number."""
+        return _distinct([row.label for row in self.rows], [f"#{i}" for i in range(len(self.rows))])
+
+    @property
+    def symbols(self) -> list[str]:
+        """A name for each instrument; without a symbol its id, and equal symbols are told apart by their publishers."""
+        names = [i.symbol or str(i.instrument_id) for i in self.instruments]
+        return _distinct(names, [f"@{i.publisher_id}" for i in self.instruments])
+
+    @property
+    def grid(self) -> Ints:
+        """(instruments,) of grids, 1e-9."""
+        return np.array([i.grid for i in self.instruments], np.int64)
+
+    @property
+    def tick_value(self) -> Floats:
+        """(instruments,) of what one tick of one lot is worth, in currency."""
+        return np.array([i.grid / PRICE_SCALE * i.multiplier for i in self.instruments], np.float64)
+
+    def fees(self, part: Records, lots: tuple[Ints, Ints], notional: tuple[Ints, Ints]) -> Floats:
+        """Fees in currency of (maker, taker) lots and notionals (ticks × lots), by the fees of each record's row."""
+        fees = [row.venue.fees for row in self.rows]
+        by_notional = np.array([f.unit == "bps" for f in fees], bool)[part["row"]]
+        value = self.tick_value[part["instrument"]]
+        total = np.zeros(len(part), np.float64)
+        for rate, n, traded in zip(([f.maker for f in fees], [f.taker for f in fees]), lots, notional, strict=True):
+            total += np.array(rate, np.float64)[part["row"]] * np.where(by_notional, traded * value * 1e-4, n)
+        return total
+
+
+def _distinct(names: list[str], suffixes: list[str]) -> list[str]:
+    return [name + suffix if names.count(name) > 1 else name for name, suffix in zip(names, suffixes, strict=True)]
+
+
+def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
+    """One line per fill; `position` is the row's position in the instrument after it, `notional` (absolute) and `fee` are in currency."""
+    size = fills["size"]
+    notional = np.abs(fills["price"] // context.grid[fills["instrument"]]) * size
+    maker, taker = fills["is_maker"], ~fills["is_maker"]
+    return pl.DataFrame(
+        [
+            _time("ts_event", fills["ts_event"]),
+            _time("ts_local", fills["ts_local"]),
+            *_who(fills, context),
+            pl.Series("order_id", fills["order_id"]),
+            _side(fills["side"]),
+            _price("price", fills["price"]),
+            pl.Series("size", size),
+            pl.Series("size_left", fills["size_left"]),
+            pl.Series("position", _running_position(fills, len(context.instruments))),
+            pl.Series("is_maker", fills["is_maker"]),
+            _enum("rule", fills["rule"], FillRule),
+            pl.Series("market_size", fills["market_size"]),
+            pl.Series("is_large", size > LARGE_SHARE * fills["market_size"]),
+            pl.Series("notional", notional * context.tick_value[fills["instrument"]]),
+            pl.Series("fee", context.fees(fills, (size * maker, size * taker), (notional * maker, notional * taker))),
+        ]
+    )
+
+
+def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
+    """One line per order from birth to end; prices and sizes as last accepted."""
+    tif = orders["instruction"] & 15
+    return pl.DataFrame(
+        [
+            pl.Series("order_id", orders["order_id"]),
+            *_who(orders, context),
+            _side(orders["side"]),
+            _choice("type", (orders["instruction"] & MARKET) != 0, ("limit", "market")),
+            _enum("tif", tif, TimeInForce, lower=False),
+            pl.Series("post_only", (orders["instruction"] & POST_ONLY) != 0),
+            _price("price", orders["price"]),
+            pl.Series("size", orders["size"]),
+            pl.Series("filled", orders["filled"]),
+            _enum("status", orders["status"], Status),
+            _enum("reason", orders["reason"], Reason, none=Reason.NONE),
+            _time("ts_sent", orders["ts_sent"]),
+            _time("ts_arrived", orders["ts_arrived"]),
+            _time("ts_end", orders["ts_end"]),
+            _time("ts_end_local", orders["ts_end_local"]),
+            _optional("ahead_at_entry", orders["ahead_at_entry"]),
+            _optional("ahead_at_end", orders["ahead_at_end"]),
+            pl.Series("modifies", orders["modifies"]),
+            pl.Series("requests_refused", orders["requests_refused"]),
+        ]
+    )
+
+
+def equity_frame(equity: Records, context: Context) -> pl.DataFrame:
+    """One line per sample. `cash` is without fees; gross = cash + position × mark, net = gross − fees, all in currency.
+
+    `mark` is a price (the mid); 0 until a mid was seen, and 0 is a price like any other.
+    """
+    value = context.tick_value[equity["instrument"]]
+    fees = context.fees(equity, (equity["maker_lots"], equity["taker_lots"]), (equity["maker_notional"], equity["taker_notional"]))
+    # In half ticks and integers: where the terms are large and nearly cancel, nothing is lost, and even overflow cancels.
+    gross = (2 * equity["cash"] + equity["position"] * equity["mark"]) * 0.5 * value
+    return pl.DataFrame(
+        [
+            _time("ts", equity["ts"]),
+            *_who(equity, context),
+            pl.Series("position", equity["position"]),
+            pl.Series("cash", equity["cash"] * value),
+            pl.Series("fees", fees),
+            pl.Series("mark", equity["mark"] * context.grid[equity["instrument"]] / (2 * PRICE_SCALE)),
+            pl.Series("gross", gross),
+            pl.Series("net", gross - fees),
+            pl.Series("maker_lots", equity["maker_lots"]),
+            pl.Series("taker_lots", equity["taker_lots"]),
+            pl.Series("maker_notional", equity["maker_notional"] * value),
+            pl.Series("taker_notional", equity["taker_notional"] * value),
+        ]
+    )
+
+
+def signals_frame(signals: Records, context: Context) -> pl.DataFrame:
+    """One line per value that a strategy recorded; `signal` is the name it declared."""
+    names = list(dict.fromkeys(name for row in context.rows for name in row.signals))
+    place = {name: i for i, name in enumerate(names)}
+    width = max((len(row.signals) for row in context.rows), default=0)
+    codes = np.full((len(context.rows), max(width, 1)), -1, np.int64)
+    for i, row in enumerate(context.rows):
+        codes[i, : len(row.signals)] = [place[name] for name in row.signals]
+    return pl.DataFrame(
+        [
+            _time("ts", signals["ts"]),
+            *_who(signals, context, instrument=False),
+            _coded("signal", codes[signals["row"], signals["signal"]], names),
+            pl.Series("value", signals["value"]),
+        ]
+    )
+
+
+def signed_size(fills: Records) -> Ints:
+    """(fills,) of lots, buys positive."""
+    return np.where(fills["side"] == Side.BID, fills["size"], -fills["size"])
+
+
+def _running_position(fills: Records, instruments: int) -> Ints:
+    """(fills,) of positions after each fill, in the order of the fills, per row and instrument."""
+    cell = fills["row"].astype(np.int64) * max(instruments, 1) + fills["instrument"]
+    order = np.argsort(cell, kind="stable")
+    total = np.cumsum(signed_size(fills)[order])
+    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
+    before = np.concatenate(([0], total))[starts]
+    position = np.empty(len(fills), np.int64)
+    position[order] = total - np.repeat(before, np.diff(starts, append=len(fills)))
+    return position
+
+
+def _who(part: Records, context: Context, *, instrument: bool = True) -> Iterable[pl.Series]:
+    yield _coded("strategy", part["row"], context.labels)
+    yield pl.Series("row", part["row"])
+    if instrument:
+        ids = np.array([i.instrument_id for i in context.instruments], np.int64)
+        yield _coded("symbol", part["instrument"], context.symbols)
+        yield pl.Series("instrument_id", ids[part["instrument"]])
+
+
+def _time(name: str, values: Ints) -> pl.Series:
+    return _optional(name, values).cast(TIME)
+
+
+def _optional(name: str, values: Ints) -> pl.Series:
+    return _masked(name, values, values == -1)
+
+
+def _price(name: str, values: Ints) -> pl.Series:
+    return _masked(name, values / PRICE_SCALE, values == UNDEFINED_PRICE)
+
+
+def _masked(name: str, values: npt.NDArray[Any], absent: npt.NDArray[np.bool_]) -> pl.Series:
+    frame = pl.DataFrame({"value": values, "absent": absent})
+    return frame.select(pl.when(~pl.col("absent")).then("value").alias(name)).to_series()
+
+
+def _side(values: npt.NDArray[np.uint8]) -> pl.Series:
+    return _choice("side", values == Side.ASK, ("buy", "sell"))
+
+
+def _choice(name: str, second: npt.NDArray[np.bool_], names: Sequence[str]) -> pl.Series:
+    return _coded(name, second.astype(np.int64), names)
+
+
+def _enum(name: str, values: npt.NDArray[Any], members: type[IntEnum], *, lower: bool = True, none: int | None = None) -> pl.Series:
+    """Names of the members; `none` is the member that means null. A number that is no member is an InvariantError."""
+    known = np.isin(values, [int(member) for member in members])
+    if not known.all():
+        raise InvariantError(f"journal: {name} = {values[~known][0]} is no {members.__name__}")
+    codes = np.full(256, -1, np.int64)
+    kept = [member for member in members if member != none]
+    for i, member in enumerate(kept):
+        codes[member] = i
+    return _coded(name, codes[values], [m.name.lower() if lower else m.name for m in kept])
+
+
+def _coded(name: str, codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
+    """A polars Enum column of `names[code]`; -1 is null. Gathered, since casts from integers changed between polars versions."""
+    known = pl.Series(name, names, dtype=pl.Enum(names))
+    index = _masked(name, codes.astype(np.int64), codes < 0)
+    return known.gather(index)

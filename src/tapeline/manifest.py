@@ -1,0 +1,101 @@
+"""The manifest of a run: everything that is needed to run it again, and to see that two runs were of the same input."""
+
+import dataclasses
+import hashlib
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from tapeline.frames import Row
+from tapeline.instruments import Instrument
+
+PACKAGES: Final = ("tapeline", "numpy", "numba", "polars", "databento-dbn")
+HASH_WHOLE_BYTES_MAX: Final = 1 << 26
+"""Files up to this size are hashed whole; hashing 10 GB would take longer than replaying them."""
+HASH_BLOCKS: Final = 256
+HASH_BLOCK_BYTES: Final = 1 << 16
+
+
+def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
+    *,
+    data: Sequence[str | Path],
+    settings: Mapping[str, Any],
+    rows: Sequence[Row],
+    instruments: Sequence[Instrument],
+    counters: Mapping[str, int],
+    seconds: float,
+    interrupted: bool = False,
+    error: str | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """A JSON-able description of a run: versions, platform, inputs with their hashes, settings, rows, time taken.
+
+    `settings`: what was given to Backtest, plain values or this package's dataclasses. `seconds`: wall time of the replay, without compiling.
+    """
+    records, events = counters.get("records", 0), counters.get("events", 0)
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "platform": platform.platform(),
+        "data": [fingerprint(path) for path in data],
+        "settings": plain(settings),
+        "strategies": [{**plain(row._asdict()), "row": i} for i, row in enumerate(rows)],
+        "instruments": [plain(instrument) for instrument in instruments],
+        "seed": seed,
+        "seconds": seconds,
+        "records": records,
+        "events": events,
+        "events_per_second": events / seconds if seconds > 0 else None,
+        "records_per_second": records / seconds if seconds > 0 else None,
+        "interrupted": interrupted,
+        "error": error,
+    }
+
+
+def fingerprint(path: str | Path) -> dict[str, Any]:
+    """Path, size and SHA-256 of a file; of a large one, of its size and HASH_BLOCKS evenly spaced blocks (`"hash": "sha256-sampled"`).
+
+    Sampling tells files apart that were mixed up or cut; it is no protection against forgery.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    whole = size <= HASH_WHOLE_BYTES_MAX
+    with path.open("rb") as file:
+        if whole:
+            digest = hashlib.file_digest(file, "sha256")
+        else:
+            digest = hashlib.sha256(size.to_bytes(8, "little"))
+            for i in range(HASH_BLOCKS):
+                file.seek((size - HASH_BLOCK_BYTES) * i // (HASH_BLOCKS - 1))
+                digest.update(file.read(HASH_BLOCK_BYTES))
+    return {"path": str(path), "bytes": size, "hash": "sha256" if whole else "sha256-sampled", "digest": digest.hexdigest()}
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one per kind of value
+    """`value` as JSON knows it: dataclasses, mappings, sequences, enums, paths and NumPy scalars become plain; anything else, and what JSON has no number for, its repr."""
+    match value:
+        case Enum():
+            return value.name
+        case float() if not math.isfinite(value):
+            return repr(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case Path():
+            return str(value)
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset() | range():
+            return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return plain(value.tolist()) if hasattr(value, "tolist") else repr(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,202 @@
+"""The result of a run: frames, counters and manifest; checked when made, saved and loaded as Parquet and JSON."""
+
+import html
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from tapeline import schema
+from tapeline.errors import ConfigError, InvariantError
+from tapeline.frames import Context, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size
+from tapeline.instruments import Instrument
+from tapeline.schema import Journals
+from tapeline.stats import Stats, statistics
+
+FRAMES: Final = ("fills", "orders", "equity", "signals")
+_FORMAT: Final = "tapeline-result"
+_FORMAT_VERSION: Final = 1
+_INDEX: Final = "result.json"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """What a run recorded. Columns and units of the frames: `tapeline.frames`; counters: docs/ARCHITECTURE.md."""
+
+    fills: pl.DataFrame
+    """One line per fill."""
+    orders: pl.DataFrame
+    """One line per order, from birth to end."""
+    equity: pl.DataFrame
+    """Samples of position, cash, fees, mark and equity, per row and instrument, whenever they changed."""
+    signals: pl.DataFrame
+    """What strategies recorded with `self.signal`."""
+    counters: dict[str, int]
+    manifest: dict[str, Any]
+    currencies: dict[str, str] = field(default_factory=dict)
+    """Currency of each symbol; "" where unknown. Different currencies are never summed."""
+
+    @classmethod
+    def from_journals(cls, journals: Journals, instruments: Sequence[Instrument], rows: Iterable[tuple[Any, ...]], manifest: Mapping[str, Any]) -> "Result":
+        """Make a result of what an engine recorded.
+
+        `instruments` in order of their index; `rows`: per row the label, class name, parameters, Venue and names of its signals.
+        Raises InvariantError if the accounts do not follow from the fills.
+        """
+        context = Context(instruments, [Row(*row) for row in rows])
+        fills, equity = _sorted(journals.fills, schema.FILLS, "ts_local"), _sorted(journals.equity, schema.EQUITY, "ts")
+        check_accounts(fills, equity, instruments)
+        return cls(
+            fills=fills_frame(fills, context),
+            orders=orders_frame(_sorted(journals.orders, schema.ORDERS, "order_id"), context),
+            equity=equity_frame(equity, context),
+            signals=signals_frame(_sorted(journals.signals, schema.SIGNALS, "ts"), context),
+            counters={name: int(n) for name, n in journals.counters.items()},
+            manifest=dict(manifest),
+            currencies={name: i.currency for name, i in zip(context.symbols, instruments, strict=True)},
+        )
+
+    @cached_property
+    def stats(self) -> Stats:
+        """Statistics per strategy and in total; prints as a table, has `.frame` and `.to_dict()`."""
+        return statistics(self.fills, self.orders, self.equity, self.currencies)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Statistics, counters and manifest as JSON knows them."""
+        sizes = {name: getattr(self, name).height for name in FRAMES}
+        return {"stats": self.stats.to_dict(), "rows": sizes, "counters": self.counters, "manifest": self.manifest}
+
+    def save(self, directory: str | Path) -> Path:
+        """Write fills, orders, equity and signals (Parquet) and the rest (JSON) into `directory`, and return its path.
+
+        A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else.
+        """
+        target = Path(directory).absolute()
+        _check_replaceable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
+        work.mkdir()
+        try:
+            for name in FRAMES:
+                getattr(self, name).write_parquet(work / f"{name}.parquet")
+            index = {
+                "format": _FORMAT,
+                "format_version": _FORMAT_VERSION,
+                "counters": self.counters,
+                "currencies": self.currencies,
+                "manifest": self.manifest,
+            }
+            (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+            _replace(work, target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return target
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Result":
+        """Read what `save` wrote. Raises ConfigError if there is no such result, or one of another format."""
+        path = Path(directory)
+        index = _read_index(path)
+        if index is None:
+            raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
+        if index["format_version"] != _FORMAT_VERSION:
+            raise ConfigError(f"{path}: saved in format {index['format_version']}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
+        try:
+            frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"{path}: the saved result is damaged: {error}") from error
+        return cls(**frames, counters=index["counters"], manifest=index["manifest"], currencies=index["currencies"])
+
+    def __repr__(self) -> str:
+        """One line."""
+        sizes = ", ".join(f"{getattr(self, name).height:,} {name}" for name in ("fills", "orders"))
+        state = ", interrupted" if self.manifest.get("interrupted") else ", stopped by an error" if self.manifest.get("error") else ""
+        net = ", ".join(f"{total['pnl_net']:,.2f} {total['currency']}".strip() for total in self.stats.totals())
+        return f"Result({self._strategies()}: {sizes}; net PnL {net or 'none'}{state})"
+
+    def _strategies(self) -> str:
+        labels = [row["label"] for row in self.manifest.get("strategies", [])]
+        return labels[0] if len(labels) == 1 else f"{len(labels)} strategies"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.stats._repr_html_()}"
+
+
+def check_accounts(fills: Records, equity: Records, instruments: Sequence[Instrument]) -> None:
+    """Check that each row's last equity sample in each instrument follows from its fills, in exact integers.
+
+    Position = Σ s and cash = −Σ s·p in ticks for signed lots s at ticks p; lots and notionals by liquidity likewise.
+    `equity` in order of time. Raises InvariantError.
+    """
+    places = max(len(instruments), 1)
+    cells = fills["row"].astype(np.int64) * places + fills["instrument"]
+    samples = equity["row"].astype(np.int64) * places + equity["instrument"]
+    count = int(max(cells.max(initial=-1), samples.max(initial=-1))) + 1
+    last = np.full(count, -1, np.int64)
+    last[samples] = np.arange(len(samples))  # the last assignment stays: samples of a cell are in order of time
+    grid = np.array([i.grid for i in instruments], np.int64)
+    ticks, off_grid = np.divmod(fills["price"], grid[fills["instrument"]])
+    if off_grid.any():
+        raise InvariantError(f"fill of order {fills['order_id'][off_grid != 0][0]} at a price off the grid of its instrument")
+    lots, size, maker = signed_size(fills), fills["size"], fills["is_maker"]
+    expected = {
+        "position": lots,
+        "cash": -lots * ticks,
+        "maker_lots": size * maker,
+        "taker_lots": size * ~maker,
+        "maker_notional": size * np.abs(ticks) * maker,
+        "taker_notional": size * np.abs(ticks) * ~maker,
+    }
+    for name, parts in expected.items():
+        total = np.zeros(count, np.int64)
+        np.add.at(total, cells, parts)
+        recorded = np.where(last >= 0, equity[name][last] if len(equity) else 0, 0)
+        wrong = np.flatnonzero(total != recorded)
+        if len(wrong):
+            row, place = divmod(int(wrong[0]), places)
+            raise InvariantError(
+                f"row {row}, {instruments[place].symbol or instruments[place].instrument_id}: the fills make {name} {total[wrong[0]]}, "
+                f"the last equity sample says {recorded[wrong[0]]}; please report this as a bug"
+            )
+
+
+def _sorted(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key: str) -> Records:
+    """A part of the journal as a structured array, by row, then `key`, then as recorded."""
+    records = np.asarray(part, dtype)
+    return records[np.lexsort((records[key], records["row"]))]
+
+
+def _read_index(path: Path) -> dict[str, Any] | None:
+    try:
+        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target}: is a file; name a directory to save the result in")
+    if target.is_dir() and any(target.iterdir()) and _read_index(target) is None:
+        raise ConfigError(f"{target}: holds something that is no saved result; name a new or an empty directory")
+
+
+def _replace(work: Path, target: Path) -> None:
+    """Put `work` in the place of `target`: the old result is moved aside first, since directories cannot be renamed over full ones."""
+    old = work.with_name(work.name + "-old")
+    if target.exists():
+        target.rename(old)
+    try:
+        work.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

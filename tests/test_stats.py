@@ -1,0 +1,225 @@
+"""Statistics against formulas written out in plain Python."""
+
+import json
+import random
+from datetime import timedelta
+
+import pytest
+from journals import TICK, Journal, instrument, row
+
+from tapeline.config import Fees
+from tapeline.constants import Status
+from tapeline.stats import METRICS, TOTAL
+from tapeline.tables import format_seconds
+
+MULTIPLIERS = (50.0, 20.0)
+TICK_PRICE = TICK / 1e9
+
+
+def random_journal(seed: int, rows: int = 2, fills: int = 200) -> Journal:
+    """Rows with fees of their own trade two instruments at random; every account is sampled now and then, and at the end."""
+    rng = random.Random(seed)
+    fees = [Fees(maker=rng.uniform(-1, 1), taker=rng.uniform(0, 2), unit=rng.choice(["contract", "bps"])) for _ in range(rows)]
+    journal = Journal([instrument(i, f"S{i}", multiplier=m) for i, m in enumerate(MULTIPLIERS)], [row(f"r{i}", f) for i, f in enumerate(fees)])
+    mids = [40_000, -300]
+    for n in range(fills):
+        place, r = rng.randrange(2), rng.randrange(rows)
+        mids[place] += rng.randint(-6, 6)
+        lots = rng.choice([-3, -2, -1, 1, 2, 3])
+        journal.fill(n, lots, mids[place] // 2, maker=rng.random() < 0.7, row=r, place=place, market_size=rng.randint(1, 8))
+        if rng.random() < 0.5:
+            journal.sample(n + 0.5, mids[place], row=r, place=place)
+    for r in range(rows):
+        for place in range(2):
+            journal.sample(fills, mids[place], row=r, place=place)
+    return journal
+
+
+def plain_pnl(journal: Journal, chosen: int) -> tuple[float, float]:
+    """Gross PnL and fees of a row: what was bought and sold, fill by fill, and what is left at the last mark."""
+    gross = paid = 0.0
+    fees = journal.rows[chosen].venue.fees
+    last_mark = {(s["row"], s["instrument"]): s["mark"] for s in journal.samples}
+    for fill in journal.fills:
+        if fill["row"] == chosen:
+            lots = fill["size"] if fill["side"] == ord("B") else -fill["size"]
+            price, multiplier = fill["price"] / 1e9, MULTIPLIERS[fill["instrument"]]
+            mark = last_mark[chosen, fill["instrument"]] * TICK_PRICE / 2
+            gross += lots * (mark - price) * multiplier
+            rate = fees.maker if fill["is_maker"] else fees.taker
+            paid += rate * fill["size"] if fees.unit == "contract" else rate * 1e-4 * abs(price) * fill["size"] * multiplier
+    return gross, paid
+
+
+def plain_curve(journal: Journal, rows: set[int]) -> list[tuple[int, float]]:
+    """Net equity of some rows over all instruments after each time of a sample."""
+    result = journal.result().equity.sort("ts", maintain_order=True)
+    latest: dict[tuple[int, str], float] = {}
+    curve: dict[int, float] = {}
+    for line in result.with_columns(ts=result["ts"].to_physical()).iter_rows(named=True):
+        if line["row"] in rows:
+            latest[line["row"], line["symbol"]] = line["net"]
+            curve[line["ts"]] = sum(latest.values())
+    return list(curve.items())
+
+
+def plain_drawdown(curve: list[tuple[int, float]]) -> tuple[float, int]:
+    """Largest fall, and longest time (ns) from a high until it was regained or the end."""
+    high, high_time, deepest, longest, below = 0.0, curve[0][0], 0.0, 0, False
+    for time, net in curve:
+        if net >= high - 1e-7:
+            if below:
+                longest = max(longest, time - high_time)
+            high, high_time, below = max(net, high), time, False
+        else:
+            below = True
+            deepest, longest = max(deepest, high - net), max(longest, time - high_time)
+    return deepest, longest
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pnl_and_fees_follow_from_fills(seed: int) -> None:
+    """PnL is what each fill gains to the last mark, fees are rate × lots or notional; net is the difference; the total is the sum."""
+    journal = random_journal(seed)
+    frame = journal.result().stats.frame
+    expected = [plain_pnl(journal, r) for r in (0, 1)]
+    expected.append((sum(e[0] for e in expected), sum(e[1] for e in expected)))
+    assert frame["strategy"].to_list() == ["r0", "r1", TOTAL]
+    for line, (gross, fees) in zip(frame.to_dicts(), expected, strict=True):
+        assert line["pnl_gross"] == pytest.approx(gross)
+        assert line["fees"] == pytest.approx(fees)
+        assert line["pnl_net"] == pytest.approx(gross - fees)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_drawdown_of_the_summed_curve(seed: int) -> None:
+    """Drawdown is that of the net equity summed over instruments (and rows), each as last sampled."""
+    journal = random_journal(seed)
+    for line in journal.result().stats.frame.to_dicts():
+        rows = {0, 1} if line["strategy"] == TOTAL else {line["row"]}
+        deepest, longest = plain_drawdown(plain_curve(journal, rows))
+        assert line["drawdown_max"] == pytest.approx(deepest)
+        assert line["drawdown_duration"] == timedelta(microseconds=longest / 1000)
+
+
+def test_drawdown_by_hand() -> None:
+    """Equity 0, −100, 50, 20, 50, 80, 60: the deepest fall is the first 100, the longest lasts 2 s from 50 until 50 is back."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.fill(0, 1, 0)
+    for time, equity in enumerate((0, -100, 50, 20, 50, 80, 60)):
+        journal.sample(time, 2 * equity)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert line["drawdown_max"] == 100
+    assert line["drawdown_duration"] == timedelta(seconds=2)
+
+
+def test_a_loss_from_the_start_is_a_drawdown() -> None:
+    """The first high is 0, even if the first sample is below it."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.fill(0, 1, 10)
+    journal.sample(0, 2 * 3)
+    journal.sample(5, 2 * 4)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert (line["drawdown_max"], line["drawdown_duration"]) == (7.0, timedelta(seconds=5))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shares_and_turnover(seed: int) -> None:
+    """Maker share and large share are by lots, turnover is Σ |price| × multiplier × lots."""
+    journal = random_journal(seed, rows=1)
+    line = journal.result().stats.frame.row(0, named=True)
+    lots = sum(f["size"] for f in journal.fills)
+    assert line["lots"] == lots
+    assert line["fills"] == len(journal.fills)
+    assert line["maker_share"] == pytest.approx(sum(f["size"] for f in journal.fills if f["is_maker"]) / lots)
+    assert line["large_share"] == pytest.approx(sum(f["size"] for f in journal.fills if 2 * f["size"] > f["market_size"]) / lots)
+    assert line["turnover"] == pytest.approx(sum(abs(f["price"] / 1e9) * f["size"] * MULTIPLIERS[f["instrument"]] for f in journal.fills))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_position_extremes_are_of_single_instruments(seed: int) -> None:
+    """The largest and smallest position are those that any one instrument reached, counted fill by fill; the end is known where there is one instrument."""
+    journal = random_journal(seed, rows=1)
+    stats = journal.result().stats
+    positions, seen = {0: 0, 1: 0}, {0: [0], 1: [0]}
+    for fill in journal.fills:
+        positions[fill["instrument"]] += fill["size"] if fill["side"] == ord("B") else -fill["size"]
+        seen[fill["instrument"]].append(positions[fill["instrument"]])
+    whole = stats.frame.row(0, named=True)
+    assert (whole["position_min"], whole["position_max"]) == (min(seen[0] + seen[1]), max(seen[0] + seen[1]))
+    assert whole["position_end"] is None
+    for place, line in enumerate(stats.by_instrument.to_dicts()):
+        assert (line["position_min"], line["position_max"], line["position_end"]) == (min(seen[place]), max(seen[place]), positions[place])
+
+
+def test_fill_ratios_and_rejects() -> None:
+    """Orders refused by the gateway were never sent; those refused by the exchange were, and arrived; those under way were sent."""
+    journal = Journal()
+    journal.order(1, 4, 3, Status.CANCELLED)
+    journal.order(2, 2, 2, Status.FILLED, requests_refused=2)
+    journal.order(3, 1, 0, Status.REJECTED)
+    journal.refused(4, 50)
+    journal.order(5, 3, 0, Status.IN_FLIGHT, ts_arrived=-1)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert (line["orders"], line["orders_arrived"], line["orders_filled"]) == (5, 3, 2)
+    assert line["fill_ratio_orders"] == pytest.approx(2 / 3)
+    assert line["fill_ratio_lots"] == pytest.approx(5 / 10)
+    assert (line["rejects"], line["requests_refused"]) == (2, 2)
+
+
+def test_currencies_are_not_summed() -> None:
+    """A row in two currencies has a line for each, and so has the total."""
+    journal = Journal([instrument(0, "A", currency="USD"), instrument(1, "B", currency="EUR")], [row("x"), row("y")])
+    for r in (0, 1):
+        for place in (0, 1):
+            journal.fill(1, 1, 10, row=r, place=place)
+            journal.sample(2, 20 + 2 * (place + 1), row=r, place=place)
+    stats = journal.result().stats
+    value = TICK_PRICE * 50
+    assert [(t["currency"], t["pnl_net"]) for t in stats.totals()] == [("EUR", 4 * value), ("USD", 2 * value)]
+    assert stats.frame.select("strategy", "currency").rows() == [("x", "EUR"), ("x", "USD"), ("y", "EUR"), ("y", "USD"), (TOTAL, "EUR"), (TOTAL, "USD")]
+
+
+def test_what_is_undefined_is_null() -> None:
+    """Without fills and orders all ratios are null, and print as a dash, never as NaN or None."""
+    journal = Journal()
+    journal.sample(1, 100)
+    stats = journal.result().stats
+    line = stats.frame.row(0, named=True)
+    assert [line[name] for name in ("maker_share", "large_share", "fill_ratio_orders", "fill_ratio_lots")] == [None] * 4
+    assert (line["pnl_net"], line["lots"], line["fills"], line["position_end"]) == (0.0, 0, 0, 0)
+    text = str(stats)
+    assert "nan" not in text.lower()
+    assert "None" not in text
+    assert "–" in text
+
+
+def test_to_dict_is_json_with_every_metric() -> None:
+    """`to_dict` can be written as JSON, with every metric for every row, durations in seconds."""
+    data = json.loads(json.dumps(random_journal(1).result().stats.to_dict(), allow_nan=False))
+    assert len(data["strategies"]) == 2
+    assert len(data["totals"]) == 1
+    assert len(data["by_instrument"]) == 4
+    assert all(set(METRICS) <= set(line) for part in data.values() for line in part)
+    assert isinstance(data["totals"][0]["drawdown_duration"], float)
+
+
+def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many rows the table has a line for each of the best by net PnL, and says how many there are."""
+    monkeypatch.setenv("COLUMNS", "200")
+    journal = Journal(rows=[row(f"r{i}") for i in range(60)])
+    for i in range(60):
+        journal.fill(1, 1, 100, row=i)
+        journal.sample(2, 200 + 2 * i, row=i)
+    lines = [line for line in str(journal.result().stats).splitlines() if " r" in line]
+    assert "r59" in lines[0]
+    assert len(lines) == 40
+    assert not any("r3 " in line for line in lines)
+    assert "40 best of 60" in str(journal.result().stats)
+    assert "total" in str(journal.result().stats)
+
+
+def test_durations_are_readable() -> None:
+    """Durations print in their most readable unit."""
+    texts = [format_seconds(s) for s in (0.0, 2e-9, 3.5e-7, 1e-4, 0.0125, 12.5, 59.99, 60, 3723)]
+    assert texts == ["0 ns", "2 ns", "350 ns", "100 µs", "12.5 ms", "12.5 s", "59.99 s", "0:01:00", "1:02:03"]
