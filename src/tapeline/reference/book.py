@@ -1,0 +1,161 @@
+"""The order book: size and number of orders per level. Levels are mirrored for asks, so that better is greater on both sides."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tapeline.constants import LEVEL_NONE, UNDEFINED_PRICE, Kind, Side, TapeFlag
+from tapeline.instruments import Instrument, Instruments
+from tapeline.reference.normaliser import Chunks, tape
+from tapeline.reference.tape import TapeEvent
+
+
+class Level(NamedTuple):
+    """What rests at one level."""
+
+    level: int
+    size: int
+    count: int
+
+
+class Quote(NamedTuple):
+    """What rests at one price, as the outside sees it: prices in 1e-9."""
+
+    price: int
+    size: int
+    count: int
+
+
+ABSENT = Level(LEVEL_NONE, 0, 0)
+NO_QUOTE = Quote(UNDEFINED_PRICE, 0, 0)
+
+
+def price_of(side: int, level: int, grid: int) -> int:
+    """Price in 1e-9 of a level."""
+    return (level if side == Side.BID else -level) * grid
+
+
+def opposite(side: int) -> int:
+    """The other side."""
+    return Side.ASK if side == Side.BID else Side.BID
+
+
+class BookSide:
+    """One side of a book."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._levels: dict[int, tuple[int, int]] = {}
+        self._order: list[int] = []
+
+    def change(self, level: int, size: int, count: int) -> None:
+        """Add signed lots and orders to a level; a level without size is no level."""
+        size_before, count_before = self._levels.get(level, (0, 0))
+        if size_before == 0:
+            insort(self._order, level)
+        self._levels[level] = (size_before + size, count_before + count)
+        if size_before + size == 0:
+            del self._levels[level]
+            del self._order[bisect_left(self._order, level)]
+
+    def displayed(self, level: int) -> int:
+        """Lots at a level."""
+        return self._levels.get(level, (0, 0))[0]
+
+    def best(self) -> Level:
+        """The greatest level, or ABSENT."""
+        return self.depth(1)[0] if self._order else ABSENT
+
+    def depth(self, n: int) -> tuple[Level, ...]:
+        """The n best levels, best first; fewer if there are fewer."""
+        return tuple(Level(level, *self._levels[level]) for level in self._order[: -n - 1 : -1])
+
+    def levels_down_to(self, limit: int | None) -> list[int]:
+        """Levels at or above the limit (None: all), best first."""
+        return [level for level in reversed(self._order) if limit is None or level >= limit]
+
+
+class Book:
+    """Both sides of one instrument's book."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._sides = {Side.BID: BookSide(), Side.ASK: BookSide()}
+
+    def side(self, side: int) -> BookSide:
+        """One of the two sides."""
+        return self._sides[Side(side)]
+
+    def apply(self, event: TapeEvent) -> None:
+        """Do what a tape event does to a book: ADD and REMOVE change a level, CLEAR empties both sides, the others nothing."""
+        if event.kind == Kind.ADD:
+            self.side(event.side).change(event.level, event.delta, +1)
+        elif event.kind == Kind.REMOVE:
+            self.side(event.side).change(event.level, event.delta, -1 if event.flags & TapeFlag.GONE else 0)
+        elif event.kind == Kind.CLEAR:
+            self._sides = {Side.BID: BookSide(), Side.ASK: BookSide()}
+
+    def is_crossed(self) -> bool:
+        """Locked or crossed: the best bid is at or above the best ask."""
+        bid, ask = self.side(Side.BID).best(), self.side(Side.ASK).best()
+        return bid.size > 0 and ask.size > 0 and bid.level >= -ask.level
+
+    def quotes(self, side: int, n: int, grid: int) -> tuple[Quote, ...]:
+        """The n best prices of a side, padded with NO_QUOTE."""
+        quotes = tuple(Quote(price_of(side, at.level, grid), at.size, at.count) for at in self.side(side).depth(n))
+        return quotes + (NO_QUOTE,) * (n - len(quotes))
+
+
+class ExchangeBook(Book):
+    """A book with what the venue must know besides: where its events end, and which stamp comes next."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        """Start empty, between two events."""
+        super().__init__()
+        self.instrument = instrument
+        self.is_inside_event = False
+        self.was_crossed = False
+        """Locked or crossed at the last event boundary: the only place where it is judged."""
+        self.stamp_next = 1
+        """Greater than every stamp in the book, not greater than any that comes later."""
+        self.replaced: tuple[int, int, int] | None = None
+        """Side, level and size of the last REMOVE that was half of a modify; the ADD after it is the other half."""
+
+    def apply(self, event: TapeEvent) -> None:
+        """Also watch stamps, modifies and boundaries."""
+        super().apply(event)
+        if event.kind in (Kind.ADD, Kind.FILL):
+            self.stamp_next = max(self.stamp_next, event.priority + 1)
+        if event.kind == Kind.REMOVE and event.flags & TapeFlag.MODIFIED:
+            self.replaced = (event.side, event.level, event.size)
+        self.is_inside_event = not event.is_last
+        if event.is_last:
+            self.was_crossed = self.is_crossed()
+
+
+class DepthRow(NamedTuple):
+    """The best levels after an event that changed them."""
+
+    ts_event: int
+    ts_recv: int
+    sequence: int
+    instrument: int
+    bids: tuple[Quote, ...]
+    asks: tuple[Quote, ...]
+
+
+def depth_rows(chunks: Chunks, instruments: Instruments, depth: int) -> Iterator[DepthRow]:
+    """One row per ordinary event that changed the `depth` best levels of its book."""
+    books: dict[int, Book] = {}
+    shown: dict[int, tuple] = {}
+    nothing = ((NO_QUOTE,) * depth, (NO_QUOTE,) * depth)
+    for event in tape(chunks, instruments, {}):
+        book = books.setdefault(event.instrument, Book())
+        book.apply(event)
+        if not event.is_last or event.is_snapshot:
+            continue
+        grid = instruments.known[event.instrument].grid
+        now = (book.quotes(Side.BID, depth, grid), book.quotes(Side.ASK, depth, grid))
+        if now != shown.get(event.instrument, nothing):
+            shown[event.instrument] = now
+            yield DepthRow(event.ts_event, event.ts_recv, event.sequence, event.instrument, *now)

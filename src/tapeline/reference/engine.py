@@ -1,0 +1,209 @@
+"""The engine: walks the tape on the exchange's clock, lets happen what is due on the strategies' clock, and calls them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tapeline.config import RowSpec
+from tapeline.instruments import Instruments
+from tapeline.reference.book import ExchangeBook
+from tapeline.reference.journal import Journal
+from tapeline.reference.market import PerInstrument
+from tapeline.reference.messages import FillReport
+from tapeline.reference.normaliser import Chunks, tape
+from tapeline.reference.orders import Orders
+from tapeline.reference.publisher import Publisher
+from tapeline.reference.row import Row
+from tapeline.reference.schedule import Arrival, Clock, Delivery, Due, PatienceEnds, Response, Schedule
+from tapeline.reference.tape import TapeEvent
+from tapeline.schema import Journals
+
+COUNTERS: Final = ("crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
+
+
+def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int) -> Journals:
+    """Replay the input for all rows, and return what was recorded. Memory grows with the input's books and with what is recorded; `Limits` on tables do not apply."""
+    counters: dict[str, int] = {}
+    engine = Engine(instruments, rows, equity_every_ns, counters)
+    for event in tape(chunks, instruments, counters):
+        engine.apply(event)
+    return engine.end()
+
+
+class Engine:
+    """One run."""
+
+    def __init__(self, instruments: Instruments, specs: Sequence[RowSpec], equity_every_ns: int, counters: dict[str, int]) -> None:
+        """Start before the first tape event."""
+        self._instruments = instruments
+        self._counters = counters
+        counters.update(dict.fromkeys(COUNTERS, 0))
+        self._clock = Clock()
+        self._schedule = Schedule()
+        self._rows = [Row(index, spec, self._clock, self._schedule) for index, spec in enumerate(specs)]
+        self._publisher = Publisher(self._rows, self._schedule)
+        self._journal = Journal(self._rows, equity_every_ns)
+        self._books: list[ExchangeBook] = []
+        self._arrival_last: list[int | None] = []
+        """Per book, the latest arrival let in."""
+        self._parked: list[Arrival] = []
+        self._time_last: int | None = None
+        """The greatest time of an ordinary event; None before the first."""
+
+    # ------------------------------------------------------------------ the exchange's clock
+
+    def apply(self, event: TapeEvent) -> None:
+        """One step of history."""
+        self._open_books()
+        book = self._books[event.instrument]
+        if not event.is_snapshot:
+            self._move_clocks(event, book)
+        for row in self._rows:
+            row.desks[event.instrument].before(event)
+        book.apply(event)
+        for row in self._rows:
+            row.desks[event.instrument].after(event)
+        self._publisher.publish(event, book)
+        self._counters["crossed_events"] += event.is_last and not event.is_snapshot and book.was_crossed
+
+    def _move_clocks(self, event: TapeEvent, book: ExchangeBook) -> None:
+        """Before the first tape event of an event, all that is due before it happens; inside an event, nothing."""
+        if self._time_last is None:
+            self._start(event.ts_event)
+            self._time_last = event.ts_event
+        if not book.is_inside_event:
+            self._let_in_parked(event.instrument, event.ts_event)
+            self._run_until(event.ts_event, event.instrument)
+            self._clock.watermark = max(self._clock.watermark, event.ts_event)
+        arrival_last = self._arrival_last[event.instrument]
+        self._counters["records_after_arrival"] += arrival_last is not None and event.ts_event < arrival_last
+        self._time_last = max(self._time_last, event.ts_event, event.ts_recv)
+
+    def _open_books(self) -> None:
+        for instrument in self._instruments.known[len(self._books) :]:
+            book = ExchangeBook(instrument)
+            self._books.append(book)
+            self._arrival_last.append(None)
+            self._publisher.open_book(instrument)
+            for row in self._rows:
+                row.open_book(book, self._publisher.group_of[row.index].markets[-1])
+
+    def _start(self, now: int) -> None:
+        self._clock.now = now
+        self._journal.start(now)
+        for row in self._rows:
+            self._call(row, "on_start", 0)
+
+    def end(self) -> Journals:
+        """What is due happens; what is under way is booked, or lost; strategies say goodbye."""
+        self._open_books()
+        if self._time_last is not None:
+            parked, self._parked = self._parked, []
+            for arrival in parked:
+                self._let_in(arrival)
+            self._run_until(self._time_last + 1, None)
+            self._clock.now = max(self._clock.now, self._time_last)
+            self._journal.before_delivery(self._clock.now)
+            self._book_responses()
+            for row in self._rows:
+                self._call(row, "on_end", 0)
+            self._book_responses()
+            self._journal.sample(self._clock.now, everything=True)
+        self._counters["clock_clamps"] = self._clock.clamps
+        self._counters["notices"] = self._publisher.notices
+        return self._journal.finish(self._counters)
+
+    def _book_responses(self) -> None:
+        """At the end, responses still under way are booked without callbacks."""
+        for item in self._schedule.pop_all():
+            if isinstance(item, Response):
+                self._learn(item)
+
+    # ------------------------------------------------------------------ the queue
+
+    def _run_until(self, time: int, next_book: int | None) -> None:
+        """Let happen, in order, all that is due before a time. `next_book` is the book whose event is next; None: no event is."""
+        while (due := self._schedule.pop_before(time)) is not None:
+            at, item = due
+            if isinstance(item, Arrival):
+                self._arrive(item, next_book)
+            elif isinstance(item, PatienceEnds):
+                self._lose_patience(item.arrival)
+            elif isinstance(item, Response):
+                self._respond(item, at)
+            elif isinstance(item, Delivery):
+                self._deliver(item, at)
+            elif item.row.timer is item:
+                item.row.timer = None
+                self._advance(at)
+                self._call(item.row, "on_timer", 0)
+
+    def _arrive(self, arrival: Arrival, next_book: int | None) -> None:
+        """An arrival comes after every record of its book with its time: it is let in where that is sure, and parked where other books go first."""
+        if next_book is None or arrival.request.instrument == next_book:
+            self._let_in(arrival)
+        else:
+            self._parked.append(arrival)
+            self._schedule.add(arrival.time + arrival.row.latency.response, Due.ARRIVAL, PatienceEnds(arrival))
+
+    def _let_in_parked(self, book: int, time: int) -> None:
+        """A book's next event lets in what was parked before it."""
+        ready = [arrival for arrival in self._parked if arrival.request.instrument == book and arrival.time < time]
+        self._parked = [arrival for arrival in self._parked if arrival not in ready]
+        for arrival in ready:
+            self._let_in(arrival)
+
+    def _lose_patience(self, arrival: Arrival) -> None:
+        """A quiet book answers in time; what the same row parked there before goes first."""
+        book = arrival.request.instrument
+        if arrival not in self._parked or self._books[book].is_inside_event:
+            return
+        until = self._parked.index(arrival) + 1
+        ready = [a for a in self._parked[:until] if a.row is arrival.row and a.request.instrument == book]
+        self._parked = [a for a in self._parked if a not in ready]
+        for a in ready:
+            self._let_in(a)
+
+    def _let_in(self, arrival: Arrival) -> None:
+        book = arrival.request.instrument
+        last = self._arrival_last[book]
+        self._arrival_last[book] = arrival.time if last is None else max(last, arrival.time)
+        arrival.row.desks[book].receive(arrival.request, arrival.time)
+
+    # ------------------------------------------------------------------ the strategies' clock
+
+    def _advance(self, due: int) -> None:
+        self._clock.advance(due)
+        self._journal.before_delivery(self._clock.now)
+
+    def _respond(self, response: Response, due: int) -> None:
+        """Accounts and orders are brought up to date first, then the strategy is told."""
+        self._advance(due)
+        self._learn(response)
+        callback = "on_fill" if isinstance(response.answer, FillReport) else "on_order"
+        self._call(response.row, callback, response.answer.instrument, response.answer)
+
+    def _learn(self, response: Response) -> None:
+        response.row.gateway.learn(response.answer, self._clock.now)
+        if isinstance(response.answer, FillReport):
+            self._journal.fill(response.row, response.answer, self._clock.now)
+
+    def _deliver(self, delivery: Delivery, due: int) -> None:
+        """A notice replaces the group's copy of the market, then wakes the rows that ask for it."""
+        self._advance(due)
+        notice = delivery.notice
+        delivery.group.markets[notice.instrument].show(notice)
+        for row in delivery.group.rows:
+            self._call(row, notice.callback, notice.instrument, *(() if notice.subject is None else (notice.subject,)))
+
+    def _call(self, row: Row, callback: str, instrument: int, *subject: Any) -> None:
+        """Call a strategy, if it has the callback, and keep what it signals."""
+        if not row.has(callback):
+            return
+        markets, count = self._publisher.group_of[row.index].markets, len(self._books)
+        if self._instruments.several:
+            arguments = (PerInstrument(markets, instrument), Orders(row.gateway, None, count), PerInstrument(row.accounts, instrument))
+        else:
+            arguments = (markets[0], Orders(row.gateway, 0, count), row.accounts[0])
+        self._counters["callbacks"] += 1
+        getattr(row.strategy, callback)(*subject, *arguments)
+        self._journal.signals(row, self._clock.now)

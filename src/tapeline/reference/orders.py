@@ -1,0 +1,317 @@
+"""The gateway: a strategy's `orders`. It checks what is sent, and knows of each order what was sent and what was answered, no more."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from tapeline.config import Limits, Venue
+from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED_PRICE, Reason, Side, Status, Update
+from tapeline.errors import ConfigError
+from tapeline.instruments import Instrument
+from tapeline.reference.account import Account
+from tapeline.reference.market import checked_index
+from tapeline.reference.messages import Ask, FillReport, OrderUpdate, Place, Request
+from tapeline.reference.venue import Answer
+
+INSTRUCTIONS: Final = (GTC, IOC, POST_ONLY)
+"""What users may ask for."""
+END_STATUS: Final = {Update.REJECTED: Status.REJECTED, Update.CANCELLED: Status.CANCELLED, Update.EXPIRED: Status.EXPIRED}
+
+
+class Line(Protocol):
+    """What the gateway is connected to."""
+
+    def now(self) -> int:
+        """Local time."""
+
+    def send(self, request: Request) -> None:
+        """Send a request to the exchange."""
+
+    def refuse(self, update: OrderUpdate) -> None:
+        """Answer at once, after the callback."""
+
+    def wake_at(self, time: int) -> None:
+        """Set the row's timer."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """What the row knows of one of its orders. Prices in 1e-9; `price` and `size` as last accepted, or first sent."""
+
+    order_id: int
+    instrument: int
+    side: int
+    price: int
+    size: int
+    instruction: int
+    ts_sent: int
+    price_requested: int
+    size_counted: int
+    """For limits: the greatest of the size accepted and those asked for since no modify was pending."""
+    modifies_pending: int = 0
+    is_live: bool = True
+    is_cancelling: bool = False
+    filled: int = 0
+    place: Place | None = None
+    status: int = int(Status.IN_FLIGHT)
+    reason: int = int(Reason.NONE)
+    ts_end_local: int = -1
+    modifies: int = 0
+    requests_refused: int = 0
+
+    def learn(self, update: OrderUpdate, now: int) -> None:
+        """Take in an answer that has just arrived."""
+        if update.what in END_STATUS:
+            self.end(END_STATUS[Update(update.what)], update.reason, now)
+        elif update.what == Update.ACCEPTED:
+            self.status = int(Status.OPEN)
+            self.place = update.place
+        elif update.what == Update.MODIFIED:
+            self.modifies += 1
+            self.price, self.size, self.place = update.price, update.size, update.place
+            self._modify_answered()
+        else:
+            self.requests_refused += self.is_live
+            if update.what == Update.CANCEL_REJECTED and not update.by_gateway:
+                self.is_cancelling = False
+            if update.what == Update.MODIFY_REJECTED and not update.by_gateway:
+                self._modify_answered()
+
+    def _modify_answered(self) -> None:
+        self.modifies_pending -= 1
+        if self.modifies_pending == 0:
+            self.price_requested, self.size_counted = self.price, self.size
+
+    def learn_fill(self, fill: FillReport, now: int) -> None:
+        """Take in a fill."""
+        self.filled += fill.size
+        if fill.size_left == 0:
+            self.end(Status.FILLED, Reason.NONE, now)
+
+    def end(self, status: int, reason: int, now: int) -> None:
+        """The order is known to have ended."""
+        self.is_live, self.is_cancelling = False, False
+        self.status, self.reason, self.ts_end_local = int(status), int(reason), now
+
+
+class Gateway:
+    """All orders of one row, over all instruments."""
+
+    def __init__(self, instruments: list[Instrument], accounts: list[Account], venue: Venue, line: Line) -> None:
+        """`instruments` and `accounts` are the run's own lists: they grow with it."""
+        self.tickets: dict[int, Ticket] = {}
+        self._live: dict[int, Ticket] = {}
+        self._instruments = instruments
+        self._accounts = accounts
+        self._limits: Limits = venue.limits
+        self._line = line
+
+    # ------------------------------------------------------------------ requests
+
+    def new(self, index: int, side: Side, price: int, size: int, instruction: int) -> int:
+        """Send a new order, or refuse it; its id either way. `price` is UNDEFINED_PRICE for market orders."""
+        order_id = len(self.tickets) + 1
+        reason = self._refusal_of_new(index, side, price, size, instruction)
+        ticket = Ticket(order_id, index, int(side), price, size, instruction & 0xFF, self.now(), price_requested=price, size_counted=size)
+        self.tickets[order_id] = ticket
+        if reason == Reason.NONE:
+            self._live[order_id] = ticket
+            self._line.send(Request(Ask.NEW, order_id, index, int(side), self._level(ticket, price), size, instruction))
+        else:
+            ticket.is_live = False
+            self._refuse(Update.REJECTED, reason, order_id, index)
+        return order_id
+
+    def modify(self, index: int, order_id: int, price: int, size: int) -> bool:
+        """Ask for another price and total size; whether the request was sent."""
+        ticket = self._live.get(order_id)
+        reason = self._refusal_of_modify(ticket, price, size)
+        if ticket is None or reason != Reason.NONE:
+            self._refuse(Update.MODIFY_REJECTED, reason, order_id, index)
+            return False
+        ticket.modifies_pending += 1
+        ticket.price_requested = price
+        ticket.size_counted = max(ticket.size_counted, size)
+        self._line.send(Request(Ask.MODIFY, order_id, ticket.instrument, ticket.side, self._level(ticket, price), size, ticket.instruction))
+        return True
+
+    def cancel(self, index: int, order_id: int) -> bool:
+        """Ask for the end of an order; whether the request was sent."""
+        ticket = self._live.get(order_id)
+        if ticket is None or ticket.is_cancelling:
+            self._refuse(Update.CANCEL_REJECTED, Reason.UNKNOWN_ORDER if ticket is None else Reason.CANCEL_PENDING, order_id, index)
+            return False
+        ticket.is_cancelling = True
+        self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument, ticket.side, None, 0, ticket.instruction))
+        return True
+
+    def wake_at(self, time: int) -> None:
+        """Set the row's only timer."""
+        if time <= self.now():
+            raise ValueError(f"wake_at({time}): expected a time after orders.now, which is {self.now()}")
+        self._line.wake_at(time)
+
+    def now(self) -> int:
+        """Local time."""
+        return self._line.now()
+
+    def live(self, order_id: int) -> Ticket | None:
+        """The ticket of an order that was sent and is not known to have ended."""
+        return self._live.get(order_id)
+
+    # ------------------------------------------------------------------ checks
+
+    def _refusal_of_new(self, index: int, side: Side, price: int, size: int, instruction: int) -> Reason:
+        """The gateway's checks, in the order of docs/ARCHITECTURE.md."""
+        is_market = instruction == MARKET
+        if size <= 0:
+            return Reason.SIZE
+        if not is_market and not self._is_order_price(index, price):
+            return Reason.PRICE
+        if not is_market and instruction not in INSTRUCTIONS:
+            return Reason.INSTRUCTION
+        if size > self._limits.order_size_max:
+            return Reason.ORDER_SIZE_LIMIT
+        if self._position_at_worst(index, side) + size > self._limits.position_max:
+            return Reason.POSITION_LIMIT
+        if sum(t.instrument == index for t in self._live.values()) >= self._limits.orders_live_max:
+            return Reason.ORDERS_LIVE_LIMIT
+        return Reason.NONE
+
+    def _refusal_of_modify(self, ticket: Ticket | None, price: int, size: int) -> Reason:
+        if ticket is None:
+            return Reason.UNKNOWN_ORDER
+        if ticket.is_cancelling:
+            return Reason.CANCEL_PENDING
+        if size <= 0:
+            return Reason.SIZE
+        if not self._is_order_price(ticket.instrument, price):
+            return Reason.PRICE
+        if size > self._limits.order_size_max:
+            return Reason.ORDER_SIZE_LIMIT
+        growth = max(0, size - ticket.size_counted)
+        if self._position_at_worst(ticket.instrument, ticket.side) + growth > self._limits.position_max:
+            return Reason.POSITION_LIMIT
+        return Reason.NONE
+
+    def _is_order_price(self, index: int, price: int) -> bool:
+        instrument = self._instruments[index]
+        return price % instrument.tick == 0 and abs(price // instrument.grid) <= LEVEL_MAX
+
+    def _position_at_worst(self, index: int, side: int) -> int:
+        """The position in the direction of `side`, if all that is open on that side were filled."""
+        position = self._accounts[index].position
+        open_size = sum(t.size_counted - t.filled for t in self._live.values() if (t.instrument, t.side) == (index, side))
+        return (position if side == Side.BID else -position) + open_size
+
+    def _level(self, ticket: Ticket, price: int) -> int | None:
+        if price == UNDEFINED_PRICE:
+            return None
+        tick = price // self._instruments[ticket.instrument].grid
+        return tick if ticket.side == Side.BID else -tick
+
+    def _refuse(self, what: Update, reason: Reason, order_id: int, index: int) -> None:
+        """Answer without asking the exchange. Of an order that never was, nothing is told but its id."""
+        ticket = self.tickets.get(order_id)
+        price, size, size_left = UNDEFINED_PRICE, 0, 0
+        if ticket is not None:
+            index, price, size = ticket.instrument, ticket.price, ticket.size
+            size_left = ticket.size - ticket.filled if ticket.is_live else 0
+        self._line.refuse(OrderUpdate(order_id, int(what), int(reason), self.now(), price, size, size_left, -1, index, by_gateway=True))
+
+    # ------------------------------------------------------------------ answers
+
+    def learn(self, answer: Answer, now: int) -> None:
+        """Bring accounts and tickets up to date with an answer that has just arrived."""
+        ticket = self.tickets.get(answer.order_id)
+        if isinstance(answer, FillReport):
+            ticket.learn_fill(answer, now)
+            lots = answer.size if answer.side == Side.BID else -answer.size
+            tick = answer.price // self._instruments[answer.instrument].grid
+            self._accounts[answer.instrument].book_fill(lots, tick, answer.is_maker)
+        elif ticket is not None:
+            ticket.learn(answer, now)
+        if ticket is not None and not ticket.is_live:
+            self._live.pop(ticket.order_id, None)
+
+
+class Orders:
+    """`orders` in callbacks: the gateway, for one instrument, or (index None) for what needs none."""
+
+    def __init__(self, gateway: Gateway, index: int | None, instruments: int) -> None:
+        """`instruments`: how many there are to index."""
+        self._gateway = gateway
+        self._index = index
+        self._instruments = instruments
+
+    def __getitem__(self, i: int) -> "Orders":
+        """Those of the i-th instrument."""
+        return Orders(self._gateway, checked_index(i, self._instruments), self._instruments)
+
+    @property
+    def now(self) -> int:
+        """Local time."""
+        return self._gateway.now()
+
+    def buy(self, price: int, size: int, instruction: int = GTC) -> int:
+        """Send a limit order to buy; its id."""
+        return self._gateway.new(self._instrument(), Side.BID, int(price), int(size), self._asked(instruction))
+
+    def sell(self, price: int, size: int, instruction: int = GTC) -> int:
+        """Send a limit order to sell; its id."""
+        return self._gateway.new(self._instrument(), Side.ASK, int(price), int(size), self._asked(instruction))
+
+    def buy_market(self, size: int) -> int:
+        """Send a market order to buy; its id."""
+        return self._gateway.new(self._instrument(), Side.BID, UNDEFINED_PRICE, int(size), MARKET)
+
+    def sell_market(self, size: int) -> int:
+        """Send a market order to sell; its id."""
+        return self._gateway.new(self._instrument(), Side.ASK, UNDEFINED_PRICE, int(size), MARKET)
+
+    def cancel(self, order_id: int) -> bool:
+        """Ask for the end of an order; whether the request was sent."""
+        return self._gateway.cancel(self._index or 0, int(order_id))
+
+    def modify(self, order_id: int, price: int, size: int) -> bool:
+        """Ask for another price and total size; whether the request was sent."""
+        return self._gateway.modify(self._index or 0, int(order_id), int(price), int(size))
+
+    def is_live(self, order_id: int) -> bool:
+        """Whether it was sent and is not known to have ended."""
+        return self._gateway.live(int(order_id)) is not None
+
+    def is_cancelling(self, order_id: int) -> bool:
+        """Whether it is live and a cancel is under way."""
+        ticket = self._gateway.live(int(order_id))
+        return ticket is not None and ticket.is_cancelling
+
+    def price(self, order_id: int) -> int:
+        """As last requested; 0 if it is not live."""
+        ticket = self._gateway.live(int(order_id))
+        return 0 if ticket is None else ticket.price_requested
+
+    def size_left(self, order_id: int) -> int:
+        """Size as last accepted, or first sent, less the fills known; 0 if it is not live."""
+        ticket = self._gateway.live(int(order_id))
+        return 0 if ticket is None else ticket.size - ticket.filled
+
+    def ahead(self, order_id: int) -> int:
+        """Displayed size in front, as the feed has shown it by now; -1 before the acknowledgement, 0 if it is not live."""
+        ticket = self._gateway.live(int(order_id))
+        if ticket is None:
+            return 0
+        return -1 if ticket.place is None else ticket.place.ahead_at(self.now)
+
+    def wake_at(self, time: int) -> None:
+        """Call on_timer at a local time; replaces the timer set before."""
+        self._gateway.wake_at(int(time))
+
+    def _instrument(self) -> int:
+        if self._index is None:
+            raise ConfigError("orders: choose the instrument first, as in orders[0].buy(…): the run has several")
+        return self._index
+
+    @staticmethod
+    def _asked(instruction: int) -> int:
+        """MARKET is not for users: it stands for no known instruction."""
+        return int(instruction) if int(instruction) != MARKET else MARKET | POST_ONLY

@@ -1,0 +1,81 @@
+"""A row: one strategy instance with its gateway, its accounts and its desks at the exchange."""
+
+from tapeline.config import RowSpec
+from tapeline.instruments import Instrument
+from tapeline.reference.account import Account
+from tapeline.reference.book import ExchangeBook
+from tapeline.reference.market import Market
+from tapeline.reference.messages import Ask, OrderUpdate, Request
+from tapeline.reference.orders import Gateway, Ticket
+from tapeline.reference.schedule import Arrival, Clock, Due, Response, Schedule, Timer
+from tapeline.reference.venue import Answer, Desk
+
+
+class Row:
+    """One strategy instance of a run; it is the line between its gateway and its desks."""
+
+    def __init__(self, index: int, spec: RowSpec, clock: Clock, schedule: Schedule) -> None:
+        """Start without instruments."""
+        self.index = index
+        self.strategy = spec.strategy
+        self.venue = spec.venue
+        self.latency = spec.venue.latency
+        self.instruments: list[Instrument] = []
+        self.accounts: list[Account] = []
+        self.desks: list[Desk] = []
+        self.gateway = Gateway(self.instruments, self.accounts, spec.venue, self)
+        self.timer: Timer | None = None
+        self._clock = clock
+        self._schedule = schedule
+        self._arrival_previous = 0
+        self._response_previous = 0
+
+    def has(self, callback: str) -> bool:
+        """Whether the strategy has a callback."""
+        return hasattr(type(self.strategy), callback)
+
+    def open_book(self, book: ExchangeBook, market: Market) -> None:
+        """Trade one more instrument. `market` is what the row sees of it."""
+        self.instruments.append(book.instrument)
+        self.accounts.append(Account(book.instrument, self.venue.fees, market))
+        self.desks.append(Desk(book, self.venue.rules, self.latency.feed, self.answer))
+
+    # ------------------------------------------------------------------ the line: requests go out, answers come back
+
+    def now(self) -> int:
+        """Local time."""
+        return self._clock.now
+
+    def send(self, request: Request) -> None:
+        """Rule 8: a request takes its latency, and never overtakes the one before."""
+        way = {Ask.NEW: self.latency.entry, Ask.MODIFY: self.latency.modify, Ask.CANCEL: self.latency.cancel}[request.ask]
+        self._arrival_previous = max(self._clock.now + way, self._arrival_previous)
+        self._schedule.add(self._arrival_previous, Due.ARRIVAL, Arrival(self._arrival_previous, self, request))
+
+    def answer(self, answer: Answer) -> None:
+        """Rule 8: so does a response."""
+        self._response_previous = max(answer.ts_event + self.latency.response, self._response_previous)
+        self._schedule.add(self._response_previous, Due.RESPONSE, Response(self, answer))
+
+    def refuse(self, update: OrderUpdate) -> None:
+        """Rule 10: the gateway answers at once."""
+        self._schedule.add(self._clock.now, Due.RESPONSE, Response(self, update))
+
+    def wake_at(self, time: int) -> None:
+        """One timer is pending at most: the last one set."""
+        self.timer = Timer(self)
+        self._schedule.add(time, Due.TIMER, self.timer)
+
+    # ------------------------------------------------------------------ records
+
+    def order_record(self, ticket: Ticket) -> tuple:
+        """A row of `schema.ORDERS`: what the row knows, and what the exchange knows, of one order."""
+        own = self.desks[ticket.instrument].orders.get(ticket.order_id)
+        arrived, ended, ahead_at_entry, ahead_at_end = -1, -1, -1, -1
+        if own is not None:
+            arrived, ended, ahead_at_entry = own.ts_arrived, own.ts_end, own.ahead_at_entry
+            ahead_at_end = -1 if own.place is None else own.place.ahead
+        return (
+            ticket.order_id, ticket.price, ticket.size, ticket.filled, ticket.ts_sent, arrived, ended, ticket.ts_end_local, ahead_at_entry, ahead_at_end,
+            self.index, ticket.instrument, ticket.modifies, ticket.requests_refused, ticket.side, ticket.instruction, ticket.status, ticket.reason,
+        )  # fmt: skip
