@@ -23,7 +23,7 @@ class Account:
         self._tick_price = instrument.grid / PRICE_SCALE
         self._tick_value = self._tick_price * instrument.multiplier
 
-    def book_fill(self, lots: int, tick: int, is_maker: bool) -> None:
+    def book_fill(self, lots: int, tick: int, *, is_maker: bool) -> None:
         """Account for a fill of signed lots (a buy is positive) at a tick of the grid."""
         self._book_cost(lots, tick)
         self.position += lots

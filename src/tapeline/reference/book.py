@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tapeline.constants import LEVEL_NONE, UNDEFINED_PRICE, Kind, Side, TapeFlag
+from tapeline.constants import LEVEL_MAX, LEVEL_NONE, UNDEFINED_PRICE, Kind, Side, TapeFlag
 from tapeline.instruments import Instrument, Instruments
 from tapeline.reference.normaliser import Chunks, tape
 from tapeline.reference.tape import TapeEvent
@@ -15,7 +15,7 @@ class Level(NamedTuple):
 
     level: int
     size: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody misses
 
 
 class Quote(NamedTuple):
@@ -23,11 +23,13 @@ class Quote(NamedTuple):
 
     price: int
     size: int
-    count: int
+    count: int  # type: ignore[assignment]  # the contract's name
 
 
 ABSENT = Level(LEVEL_NONE, 0, 0)
 NO_QUOTE = Quote(UNDEFINED_PRICE, 0, 0)
+MARKET_LEVEL = LEVEL_MAX + 1
+"""A market order stands at a level whose opposite is below all levels: it has no limit."""
 
 
 def price_of(side: int, level: int, grid: int) -> int:
@@ -70,9 +72,9 @@ class BookSide:
         """The n best levels, best first; fewer if there are fewer."""
         return tuple(Level(level, *self._levels[level]) for level in self._order[: -n - 1 : -1])
 
-    def levels_down_to(self, limit: int | None) -> list[int]:
-        """Levels at or above the limit (None: all), best first."""
-        return [level for level in reversed(self._order) if limit is None or level >= limit]
+    def levels_down_to(self, limit: int) -> list[int]:
+        """Levels at or above the limit, best first."""
+        return [level for level in reversed(self._order) if level >= limit]
 
 
 class Book:
@@ -147,7 +149,7 @@ class DepthRow(NamedTuple):
 def depth_rows(chunks: Chunks, instruments: Instruments, depth: int) -> Iterator[DepthRow]:
     """One row per ordinary event that changed the `depth` best levels of its book."""
     books: dict[int, Book] = {}
-    shown: dict[int, tuple] = {}
+    shown: dict[int, tuple[tuple[Quote, ...], tuple[Quote, ...]]] = {}
     nothing = ((NO_QUOTE,) * depth, (NO_QUOTE,) * depth)
     for event in tape(chunks, instruments, {}):
         book = books.setdefault(event.instrument, Book())

@@ -21,7 +21,10 @@ COUNTERS: Final = ("crossed_events", "clock_clamps", "records_after_arrival", "c
 
 
 def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int) -> Journals:
-    """Replay the input for all rows, and return what was recorded. Memory grows with the input's books and with what is recorded; `Limits` on tables do not apply."""
+    """Replay the input for all rows, and return what was recorded.
+
+    Memory grows with the input's books and with what is recorded: there are no tables here, so the limits on tables do not apply.
+    """
     counters: dict[str, int] = {}
     engine = Engine(instruments, rows, equity_every_ns, counters)
     for event in tape(chunks, instruments, counters):
@@ -143,7 +146,7 @@ class Engine:
             self._let_in(arrival)
         else:
             self._parked.append(arrival)
-            self._schedule.add(arrival.time + arrival.row.latency.response, Due.ARRIVAL, PatienceEnds(arrival))
+            self._schedule.add(arrival.time + arrival.row.response_ns, Due.ARRIVAL, PatienceEnds(arrival))
 
     def _let_in_parked(self, book: int, time: int) -> None:
         """A book's next event lets in what was parked before it."""
@@ -200,10 +203,9 @@ class Engine:
         if not row.has(callback):
             return
         markets, count = self._publisher.group_of[row.index].markets, len(self._books)
+        arguments: tuple[Any, ...] = (markets[0], Orders(row.gateway, 0, count), row.accounts[0])
         if self._instruments.several:
             arguments = (PerInstrument(markets, instrument), Orders(row.gateway, None, count), PerInstrument(row.accounts, instrument))
-        else:
-            arguments = (markets[0], Orders(row.gateway, 0, count), row.accounts[0])
         self._counters["callbacks"] += 1
         getattr(row.strategy, callback)(*subject, *arguments)
         self._journal.signals(row, self._clock.now)

@@ -1,10 +1,16 @@
 """What a run records: fills and orders when the row learns of them, equity at multiples of an interval of local time, signals after each callback."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 from tapeline.reference.messages import FillReport
 from tapeline.reference.row import Row
 from tapeline.schema import Journals
+
+SIGNAL_MASK: Final = "_signal_mask"
+"""Where a strategy's `signal(k, value)` sets bit k."""
+SIGNAL_VALUES: Final = "_signal_values"
+"""Where it puts the value. A strategy that signals nothing need not have either."""
 
 
 class Journal:
@@ -15,10 +21,10 @@ class Journal:
         self._rows = rows
         self._every = equity_every_ns
         self._sample_next: int | None = None
-        self._last_samples: dict[tuple[int, int], tuple] = {}
-        self._fills: list[tuple] = []
-        self._equity: list[tuple] = []
-        self._signals: list[tuple] = []
+        self._last_samples: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._fills: list[tuple[Any, ...]] = []
+        self._equity: list[tuple[Any, ...]] = []
+        self._signals: list[tuple[Any, ...]] = []
 
     def start(self, now: int) -> None:
         """The first sample is due at the first multiple of the interval."""
@@ -47,11 +53,11 @@ class Journal:
 
     def signals(self, row: Row, now: int) -> None:
         """Record, and clear, what a callback has signalled."""
-        mask = int(getattr(row.strategy, "_signal_mask", 0))
+        mask = int(getattr(row.strategy, SIGNAL_MASK, 0))
         if mask:
-            values = row.strategy._signal_values
+            values = getattr(row.strategy, SIGNAL_VALUES)
             self._signals.extend((now, float(values[k]), row.index, k) for k in range(mask.bit_length()) if mask >> k & 1)
-            row.strategy._signal_mask = 0
+            setattr(row.strategy, SIGNAL_MASK, 0)
 
     def finish(self, counters: dict[str, int]) -> Journals:
         """All journals, ordered by (row, time, order of recording); orders by (row, id)."""

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from tapeline.errors import InvariantError
 
@@ -41,6 +42,10 @@ class Place:
         return self.shown
 
 
+NOWHERE: Final = Place(level=0, stamp=0, ahead=-1, arrival=0)
+"""The place of an order that is in no queue."""
+
+
 class Ask(IntEnum):
     """What a request asks for."""
 
@@ -51,13 +56,13 @@ class Ask(IntEnum):
 
 @dataclass(slots=True, frozen=True)
 class Request:
-    """A request on its way to the exchange. `level` is None for market orders and cancels."""
+    """A request on its way to the exchange. A market order is at MARKET_LEVEL; of a cancel only the id and the instrument are read."""
 
     ask: Ask
     order_id: int
     instrument: int
     side: int
-    level: int | None
+    level: int
     size: int
     instruction: int
 
@@ -75,7 +80,7 @@ class OrderUpdate:
     size_left: int
     ahead: int
     instrument: int
-    place: Place | None = None
+    place: Place = NOWHERE
     """Of ACCEPTED and MODIFIED: the place given. For the gateway's use."""
     by_gateway: bool = False
     """Whether it was the gateway that refused."""

@@ -1,8 +1,8 @@
 """From DBN records to tape events: order ids become resting places, prices become levels. The rules are numbered as in docs/ARCHITECTURE.md."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,14 +13,17 @@ from tapeline.reference.tape import TapeEvent
 
 SIDES: Final = (Side.BID, Side.ASK)
 ANOMALIES: Final = (
-    "records_other_instruments", "records_skipped", "actions_unknown", "adds_of_live_id", "sides_missing", "prices_undefined", "sizes_zero", "cancels_unknown",
-    "cancels_oversized", "cancels_partial", "modifies_unknown", "iceberg_refills", "fills_of_aggressor", "fills_unknown", "fills_beyond_displayed",
-    "timestamps_undefined", "ts_recv_before_ts_event", "bad_ts_recv", "maybe_bad_book", "ts_event_backwards", "snapshots_without_clear", "snapshots_without_last",
+    "records_other_instruments", "records_skipped", "actions_unknown", "adds_of_live_id", "sides_missing", "prices_undefined", "sizes_zero",
+    "cancels_unknown", "cancels_oversized", "cancels_partial", "modifies_unknown", "iceberg_refills",
+    "fills_of_aggressor", "fills_unknown", "fills_beyond_displayed", "snapshots_without_clear", "snapshots_without_last",
+    "timestamps_undefined", "ts_recv_before_ts_event", "bad_ts_recv", "maybe_bad_book", "ts_event_backwards",
 )  # fmt: skip
 COUNTERS: Final = ("records", *(f"records_{chr(a)}" for a in Action), "events", *(f"tape_{k.name}" for k in Kind), *ANOMALIES)
 """Every counter of the normaliser; all exist in a result, even at 0."""
 
-Chunks = Iterable[tuple[np.ndarray, bool]]
+MboTuple = tuple[int, ...]
+"""The fields of a record, in the order of `schema.MBO`."""
+Chunks = Iterable[tuple[np.ndarray[Any, Any], bool]]
 """Arrays of `schema.MBO`, each with whether it is the last of its file."""
 
 
@@ -101,8 +104,10 @@ class Normaliser:
         self._stamp = 0
         self._records_read = 0
         self._out: list[TapeEvent] = []
+        self._record: Record
+        self._instrument: Instrument
 
-    def feed(self, raw: tuple, following: tuple | None) -> list[TapeEvent]:
+    def feed(self, raw: MboTuple, following: MboTuple | None) -> list[TapeEvent]:
         """The tape events of one record. `following` is the next record of the same file, of whatever instrument, or None."""
         record, self._out = Record._make(raw), []
         self._records_read += 1
@@ -113,13 +118,14 @@ class Normaliser:
         self._count("records")
         event_ends = record.ends_event and not self._event_goes_on(record, following)
         record = self._with_times(source, record)
+        self._record, self._instrument = record, source.instrument
         self._end_snapshot(source, record)
         events_before = len(self._out)
         self._begin_snapshot(source, record)
         self._act(source, record)
         if event_ends:
             if len(self._out) == events_before:
-                self._emit(source, record, Kind.STATUS)
+                self._emit(Kind.STATUS)
             self._out[-1].flags |= TapeFlag.LAST
         source.previous = record
         for event in self._out:
@@ -130,7 +136,7 @@ class Normaliser:
     # ------------------------------------------------------------------ rules 1, 2: events and snapshots
 
     @staticmethod
-    def _event_goes_on(record: Record, following: tuple | None) -> bool:
+    def _event_goes_on(record: Record, following: MboTuple | None) -> bool:
         """Rule 1: some venues flag every record of an event as its last; the event is then (ts_event, sequence)."""
         if following is None:
             return False
@@ -145,14 +151,14 @@ class Normaliser:
         source.in_snapshot = False
         if source.previous is not None and not source.previous.ends_event:
             self._count("snapshots_without_last")
-            self._emit(source, source.previous, Kind.STATUS, flags=TapeFlag.LAST | TapeFlag.SNAPSHOT)
+            self._emit(Kind.STATUS, TapeFlag.LAST | TapeFlag.SNAPSHOT, of=source.previous)
 
     def _begin_snapshot(self, source: Source, record: Record) -> None:
         """Rule 2: a snapshot that begins without R starts a fresh book all the same."""
         if record.is_snapshot and not source.in_snapshot and record.action != Action.CLEAR:
             self._count("snapshots_without_clear")
             source.in_snapshot = True
-            self._clear(source, record)
+            self._clear(source)
 
     # ------------------------------------------------------------------ rule 8: times
 
@@ -177,14 +183,14 @@ class Normaliser:
 
     def _act(self, source: Source, record: Record) -> None:
         """Do what the record's action says, and count it."""
-        handlers = {
+        handlers: dict[int, Callable[[Source, Record], None]] = {
             Action.ADD: self._add,
             Action.CANCEL: self._cancel,
             Action.MODIFY: self._modify,
             Action.CLEAR: self._reset,
             Action.TRADE: self._trade,
             Action.FILL: self._fill,
-            Action.NONE: lambda source, record: None,
+            Action.NONE: self._nothing,
         }
         handler = handlers.get(record.action)
         if handler is None:
@@ -192,6 +198,9 @@ class Normaliser:
             return
         self._count(f"records_{chr(record.action)}")
         handler(source, record)
+
+    def _nothing(self, source: Source, record: Record) -> None:
+        """Rule 7: N changes nothing."""
 
     def _add(self, source: Source, record: Record) -> None:
         """Rule 3: an order joins the back of its level."""
@@ -207,10 +216,10 @@ class Normaliser:
             level = self._level(source, record, record.side)
             if record.order_id in source.orders:
                 self._count("adds_of_live_id")
-                self._remove_all(source, record, source.orders[record.order_id])
+                self._remove_all(source.orders[record.order_id])
             order = RestingOrder(record.side, level, record.size, self._stamp_of_add(source, record, level))
             source.orders[record.order_id] = order
-            self._emit_order(source, record, Kind.ADD, order, order.size)
+            self._emit_order(Kind.ADD, order, order.size)
 
     def _replace_top(self, source: Source, record: Record) -> None:
         """Rule 3: on a top-of-book venue an A replaces its whole side; an undefined price, or no size, empties it."""
@@ -218,12 +227,12 @@ class Normaliser:
         if record.price != UNDEFINED_PRICE and record.size > 0:
             order = RestingOrder(record.side, self._level(source, record, record.side), record.size, self._next_stamp())
             source.top[record.side] = order
-            self._emit_order(source, record, Kind.ADD, order, order.size)
+            self._emit_order(Kind.ADD, order, order.size)
 
     def _empty_top(self, source: Source, record: Record) -> None:
         order = source.top.pop(record.side, None)
         if order is not None:
-            self._remove_all(source, record, order)
+            self._remove_all(order)
 
     def _cancel(self, source: Source, record: Record) -> None:
         """Rule 4: an order leaves, wholly or in part. Price and side of the record are not read."""
@@ -244,7 +253,7 @@ class Normaliser:
             removed = min(record.size, order.size)
             order.size -= removed
             order.filled = 0
-            self._emit_order(source, record, Kind.REMOVE, order, -removed, 0 if order.size else TapeFlag.GONE)
+            self._emit_order(Kind.REMOVE, order, -removed, 0 if order.size else TapeFlag.GONE)
             if order.size == 0:
                 del source.orders[record.order_id]
 
@@ -257,7 +266,7 @@ class Normaliser:
         elif record.size == 0:
             self._count("sizes_zero")
             del source.orders[record.order_id]
-            self._remove_all(source, record, order)
+            self._remove_all(order)
         elif record.price == UNDEFINED_PRICE:
             self._count("prices_undefined")
         else:
@@ -266,19 +275,19 @@ class Normaliser:
             same_place = (side, level) == (order.side, order.level)
             self.counters["iceberg_refills"] += same_place and order.filled > 0 and record.size > order.size - order.filled
             if same_place and record.size <= order.size - order.filled:
-                self._shrink(source, record, order)
+                self._shrink(order, record.size)
             else:
-                self._remove_all(source, record, order, TapeFlag.MODIFIED)
+                self._remove_all(order, TapeFlag.MODIFIED)
                 order = RestingOrder(side, level, record.size, self._next_stamp())
                 source.orders[record.order_id] = order
-                self._emit_order(source, record, Kind.ADD, order, order.size, TapeFlag.MODIFIED)
+                self._emit_order(Kind.ADD, order, order.size, TapeFlag.MODIFIED)
 
-    def _shrink(self, source: Source, record: Record, order: RestingOrder) -> None:
-        removed = order.size - record.size
-        order.size = record.size
+    def _shrink(self, order: RestingOrder, size: int) -> None:
+        removed = order.size - size
+        order.size = size
         order.filled = 0
         if removed > 0:
-            self._emit_order(source, record, Kind.REMOVE, order, -removed)
+            self._emit_order(Kind.REMOVE, order, -removed)
 
     def _fill(self, source: Source, record: Record) -> None:
         """Rule 6: a passive order was executed; what exceeds its displayed rest came from refills behind it."""
@@ -294,23 +303,24 @@ class Normaliser:
             excess = record.size - of_displayed
             order.filled += record.size
             if of_displayed > 0:
-                self._emit_order(source, record, Kind.FILL, order, -of_displayed)
+                self._emit_order(Kind.FILL, order, -of_displayed)
             if excess > 0:
                 self._count("fills_beyond_displayed")
                 refill = RestingOrder(order.side, order.level, excess, self._next_stamp())
-                self._emit_order(source, record, Kind.FILL, refill, -excess, TapeFlag.EXCESS)
+                self._emit_order(Kind.FILL, refill, -excess, TapeFlag.EXCESS)
 
     def _trade(self, source: Source, record: Record) -> None:
         """Rule 7: the print, at whatever price; its level is the tick at or below, unmirrored, as far as levels reach."""
         source.trade_order_id = record.order_id
         tick = max(-LEVEL_MAX - 1, min(LEVEL_MAX + 1, record.price // source.instrument.grid))
         side = record.side if record.side in SIDES else Side.NONE
-        self._emit(source, record, Kind.TRADE, delta=record.size, priority=record.price, level=tick, side=side)
+        event = self._emit(Kind.TRADE)
+        event.delta, event.priority, event.level, event.side = record.size, record.price, tick, int(side)
 
     def _reset(self, source: Source, record: Record) -> None:
         """Rule 7: R voids the book; with the SNAPSHOT bit it begins a snapshot."""
         source.in_snapshot = record.is_snapshot
-        self._clear(source, record)
+        self._clear(source)
 
     # ------------------------------------------------------------------ helpers
 
@@ -343,25 +353,30 @@ class Normaliser:
             return old.stamp
         return self._next_stamp()
 
-    def _clear(self, source: Source, record: Record) -> None:
+    def _clear(self, source: Source) -> None:
         source.voided, source.orders, source.top = source.orders, {}, {}
-        self._emit(source, record, Kind.CLEAR)
+        self._emit(Kind.CLEAR)
 
-    def _remove_all(self, source: Source, record: Record, order: RestingOrder, flags: int = 0) -> None:
-        self._emit_order(source, record, Kind.REMOVE, order, -order.size, flags | TapeFlag.GONE)
+    def _remove_all(self, order: RestingOrder, flags: int = 0) -> None:
+        self._emit_order(Kind.REMOVE, order, -order.size, flags | TapeFlag.GONE)
 
-    def _emit_order(self, source: Source, record: Record, kind: Kind, order: RestingOrder, delta: int, flags: int = 0) -> None:
-        self._emit(source, record, kind, delta=delta, priority=order.stamp, level=order.level, side=order.side, flags=flags)
+    def _emit_order(self, kind: Kind, order: RestingOrder, delta: int, flags: int = 0) -> None:
+        event = self._emit(kind, flags)
+        event.delta, event.priority, event.level, event.side = delta, order.stamp, order.level, int(order.side)
 
-    def _emit(self, source: Source, record: Record, kind: Kind, *, delta: int = 0, priority: int = 0, level: int = 0, side: int = Side.NONE, flags: int = 0) -> None:
+    def _emit(self, kind: Kind, flags: int = 0, of: Record | None = None) -> TapeEvent:
+        """A tape event of the record at hand, or of another of its book."""
+        record = of or self._record
         flags |= record.flags & RecordFlag.SNAPSHOT
-        index = source.instrument.index
-        self._out.append(TapeEvent(record.ts_event, record.ts_recv, delta, priority, level, record.sequence, index, int(kind), int(flags), int(side)))
+        index = self._instrument.index
+        event = TapeEvent(record.ts_event, record.ts_recv, 0, 0, 0, record.sequence, index, int(kind), int(flags), int(Side.NONE))
+        self._out.append(event)
+        return event
 
 
-def records_with_next(chunks: Chunks) -> Iterator[tuple[tuple, tuple | None]]:
+def records_with_next(chunks: Chunks) -> Iterator[tuple[MboTuple, MboTuple | None]]:
     """Each record with the one after it in its file, over the seams of chunks; None after the last of a file."""
-    record = None
+    record: MboTuple | None = None
     for chunk, is_last_of_file in chunks:
         for following in chunk.tolist():
             if record is not None:

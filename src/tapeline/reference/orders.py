@@ -1,5 +1,6 @@
 """The gateway: a strategy's `orders`. It checks what is sent, and knows of each order what was sent and what was answered, no more."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -8,8 +9,9 @@ from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
+from tapeline.reference.book import MARKET_LEVEL
 from tapeline.reference.market import checked_index
-from tapeline.reference.messages import Ask, FillReport, OrderUpdate, Place, Request
+from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
 from tapeline.reference.venue import Answer
 
 INSTRUCTIONS: Final = (GTC, IOC, POST_ONLY)
@@ -51,7 +53,7 @@ class Ticket:
     is_live: bool = True
     is_cancelling: bool = False
     filled: int = 0
-    place: Place | None = None
+    place: Place = NOWHERE
     status: int = int(Status.IN_FLIGHT)
     reason: int = int(Reason.NONE)
     ts_end_local: int = -1
@@ -141,7 +143,7 @@ class Gateway:
             self._refuse(Update.CANCEL_REJECTED, Reason.UNKNOWN_ORDER if ticket is None else Reason.CANCEL_PENDING, order_id, index)
             return False
         ticket.is_cancelling = True
-        self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument, ticket.side, None, 0, ticket.instruction))
+        self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument, ticket.side, 0, 0, ticket.instruction))
         return True
 
     def wake_at(self, time: int) -> None:
@@ -162,36 +164,33 @@ class Gateway:
 
     def _refusal_of_new(self, index: int, side: Side, price: int, size: int, instruction: int) -> Reason:
         """The gateway's checks, in the order of docs/ARCHITECTURE.md."""
-        is_market = instruction == MARKET
-        if size <= 0:
-            return Reason.SIZE
-        if not is_market and not self._is_order_price(index, price):
-            return Reason.PRICE
-        if not is_market and instruction not in INSTRUCTIONS:
-            return Reason.INSTRUCTION
-        if size > self._limits.order_size_max:
-            return Reason.ORDER_SIZE_LIMIT
-        if self._position_at_worst(index, side) + size > self._limits.position_max:
-            return Reason.POSITION_LIMIT
-        if sum(t.instrument == index for t in self._live.values()) >= self._limits.orders_live_max:
-            return Reason.ORDERS_LIVE_LIMIT
-        return Reason.NONE
+        is_limit = instruction != MARKET
+        checks = (
+            (size <= 0, Reason.SIZE),
+            (is_limit and not self._is_order_price(index, price), Reason.PRICE),
+            (is_limit and instruction not in INSTRUCTIONS, Reason.INSTRUCTION),
+            (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
+            (self._position_at_worst(index, side) + size > self._limits.position_max, Reason.POSITION_LIMIT),
+            (self._orders_live(index) >= self._limits.orders_live_max, Reason.ORDERS_LIVE_LIMIT),
+        )
+        return first_refusal(checks)
 
     def _refusal_of_modify(self, ticket: Ticket | None, price: int, size: int) -> Reason:
         if ticket is None:
             return Reason.UNKNOWN_ORDER
-        if ticket.is_cancelling:
-            return Reason.CANCEL_PENDING
-        if size <= 0:
-            return Reason.SIZE
-        if not self._is_order_price(ticket.instrument, price):
-            return Reason.PRICE
-        if size > self._limits.order_size_max:
-            return Reason.ORDER_SIZE_LIMIT
         growth = max(0, size - ticket.size_counted)
-        if self._position_at_worst(ticket.instrument, ticket.side) + growth > self._limits.position_max:
-            return Reason.POSITION_LIMIT
-        return Reason.NONE
+        at_worst = self._position_at_worst(ticket.instrument, ticket.side) + growth
+        checks = (
+            (ticket.is_cancelling, Reason.CANCEL_PENDING),
+            (size <= 0, Reason.SIZE),
+            (not self._is_order_price(ticket.instrument, price), Reason.PRICE),
+            (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
+            (at_worst > self._limits.position_max, Reason.POSITION_LIMIT),
+        )
+        return first_refusal(checks)
+
+    def _orders_live(self, index: int) -> int:
+        return sum(ticket.instrument == index for ticket in self._live.values())
 
     def _is_order_price(self, index: int, price: int) -> bool:
         instrument = self._instruments[index]
@@ -203,9 +202,9 @@ class Gateway:
         open_size = sum(t.size_counted - t.filled for t in self._live.values() if (t.instrument, t.side) == (index, side))
         return (position if side == Side.BID else -position) + open_size
 
-    def _level(self, ticket: Ticket, price: int) -> int | None:
+    def _level(self, ticket: Ticket, price: int) -> int:
         if price == UNDEFINED_PRICE:
-            return None
+            return MARKET_LEVEL
         tick = price // self._instruments[ticket.instrument].grid
         return tick if ticket.side == Side.BID else -tick
 
@@ -222,16 +221,20 @@ class Gateway:
 
     def learn(self, answer: Answer, now: int) -> None:
         """Bring accounts and tickets up to date with an answer that has just arrived."""
-        ticket = self.tickets.get(answer.order_id)
         if isinstance(answer, FillReport):
-            ticket.learn_fill(answer, now)
+            self.tickets[answer.order_id].learn_fill(answer, now)
             lots = answer.size if answer.side == Side.BID else -answer.size
             tick = answer.price // self._instruments[answer.instrument].grid
-            self._accounts[answer.instrument].book_fill(lots, tick, answer.is_maker)
-        elif ticket is not None:
-            ticket.learn(answer, now)
-        if ticket is not None and not ticket.is_live:
-            self._live.pop(ticket.order_id, None)
+            self._accounts[answer.instrument].book_fill(lots, tick, is_maker=answer.is_maker)
+        elif answer.order_id in self.tickets:
+            self.tickets[answer.order_id].learn(answer, now)
+        if answer.order_id in self._live and not self._live[answer.order_id].is_live:
+            del self._live[answer.order_id]
+
+
+def first_refusal(checks: Iterable[tuple[bool, Reason]]) -> Reason:
+    """The reason of the first check that refuses; NONE if none does."""
+    return next((reason for refuses, reason in checks if refuses), Reason.NONE)
 
 
 class Orders:
@@ -298,9 +301,7 @@ class Orders:
     def ahead(self, order_id: int) -> int:
         """Displayed size in front, as the feed has shown it by now; -1 before the acknowledgement, 0 if it is not live."""
         ticket = self._gateway.live(int(order_id))
-        if ticket is None:
-            return 0
-        return -1 if ticket.place is None else ticket.place.ahead_at(self.now)
+        return 0 if ticket is None else ticket.place.ahead_at(self.now)
 
     def wake_at(self, time: int) -> None:
         """Call on_timer at a local time; replaces the timer set before."""

@@ -79,7 +79,7 @@ class Publisher:
         self._last_trades: list[TradePrint] = []
         for row in rows:
             audience = self.audiences.setdefault(type(row.strategy), Audience(type(row.strategy)))
-            group = audience.groups.setdefault(row.latency.feed, Group(row.latency.feed, schedule))
+            group = audience.groups.setdefault(row.feed_ns, Group(row.feed_ns, schedule))
             group.rows.append(row)
             self.group_of[row.index] = group
 

@@ -1,6 +1,8 @@
 """A row: one strategy instance with its gateway, its accounts and its desks at the exchange."""
 
-from tapeline.config import RowSpec
+from typing import Any
+
+from tapeline.config import Latency, RowSpec
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import ExchangeBook
@@ -19,7 +21,7 @@ class Row:
         self.index = index
         self.strategy = spec.strategy
         self.venue = spec.venue
-        self.latency = spec.venue.latency
+        self.feed_ns, self.entry_ns, self.response_ns, self.modify_ns, self.cancel_ns = latencies_ns(spec.venue.latency)
         self.instruments: list[Instrument] = []
         self.accounts: list[Account] = []
         self.desks: list[Desk] = []
@@ -38,7 +40,7 @@ class Row:
         """Trade one more instrument. `market` is what the row sees of it."""
         self.instruments.append(book.instrument)
         self.accounts.append(Account(book.instrument, self.venue.fees, market))
-        self.desks.append(Desk(book, self.venue.rules, self.latency.feed, self.answer))
+        self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self.answer))
 
     # ------------------------------------------------------------------ the line: requests go out, answers come back
 
@@ -48,13 +50,13 @@ class Row:
 
     def send(self, request: Request) -> None:
         """Rule 8: a request takes its latency, and never overtakes the one before."""
-        way = {Ask.NEW: self.latency.entry, Ask.MODIFY: self.latency.modify, Ask.CANCEL: self.latency.cancel}[request.ask]
+        way = {Ask.NEW: self.entry_ns, Ask.MODIFY: self.modify_ns, Ask.CANCEL: self.cancel_ns}[request.ask]
         self._arrival_previous = max(self._clock.now + way, self._arrival_previous)
         self._schedule.add(self._arrival_previous, Due.ARRIVAL, Arrival(self._arrival_previous, self, request))
 
     def answer(self, answer: Answer) -> None:
         """Rule 8: so does a response."""
-        self._response_previous = max(answer.ts_event + self.latency.response, self._response_previous)
+        self._response_previous = max(answer.ts_event + self.response_ns, self._response_previous)
         self._schedule.add(self._response_previous, Due.RESPONSE, Response(self, answer))
 
     def refuse(self, update: OrderUpdate) -> None:
@@ -68,14 +70,19 @@ class Row:
 
     # ------------------------------------------------------------------ records
 
-    def order_record(self, ticket: Ticket) -> tuple:
+    def order_record(self, ticket: Ticket) -> tuple[Any, ...]:
         """A row of `schema.ORDERS`: what the row knows, and what the exchange knows, of one order."""
         own = self.desks[ticket.instrument].orders.get(ticket.order_id)
         arrived, ended, ahead_at_entry, ahead_at_end = -1, -1, -1, -1
         if own is not None:
             arrived, ended, ahead_at_entry = own.ts_arrived, own.ts_end, own.ahead_at_entry
-            ahead_at_end = -1 if own.place is None else own.place.ahead
+            ahead_at_end = own.place.ahead
         return (
             ticket.order_id, ticket.price, ticket.size, ticket.filled, ticket.ts_sent, arrived, ended, ticket.ts_end_local, ahead_at_entry, ahead_at_end,
             self.index, ticket.instrument, ticket.modifies, ticket.requests_refused, ticket.side, ticket.instruction, ticket.status, ticket.reason,
         )  # fmt: skip
+
+
+def latencies_ns(latency: Latency) -> tuple[int, ...]:
+    """Feed, entry, response, modify and cancel latency; `Latency` has turned them all into nanoseconds."""
+    return tuple(int(ns) for ns in (latency.feed, latency.entry, latency.response, latency.modify, latency.cancel) if ns is not None)

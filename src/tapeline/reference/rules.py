@@ -1,12 +1,12 @@
 """The fill rules of docs/assumptions.md, one function each, named after the rule. They say what would happen; `venue` makes it happen."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tapeline.config import FillRules
 from tapeline.constants import FillRule, Kind, TapeFlag
 from tapeline.reference.book import Book, ExchangeBook, opposite
-from tapeline.reference.messages import Place
+from tapeline.reference.messages import NOWHERE, Place
 from tapeline.reference.tape import TapeEvent
 
 
@@ -16,14 +16,14 @@ class OwnOrder:
 
     order_id: int
     side: int
-    level: int | None
-    """None: a market order."""
+    level: int
+    """MARKET_LEVEL for a market order."""
     size: int
     instruction: int
     ts_arrived: int
     filled: int = 0
-    place: Place | None = None
-    """The last place in a queue; None if it never rested."""
+    place: Place = NOWHERE
+    """The last place in a queue."""
     ahead_at_entry: int = -1
     ts_end: int = -1
 
@@ -47,12 +47,12 @@ def best_place_first(order: OwnOrder) -> tuple[int, int, int]:
     return -order.level, order.place.stamp, order.place.arrival
 
 
-def spend(budget: int, orders: Iterable[OwnOrder], rule_of: Callable[[OwnOrder], FillRule]) -> Iterator[Match]:
+def spend(budget: int, orders: Iterable[OwnOrder], rule: FillRule) -> Iterator[Match]:
     """Spend a budget of lots on resting orders, best place first."""
     for order in sorted(orders, key=best_place_first):
         lots = min(budget, order.size_left)
         if lots > 0:
-            yield Match(order, lots, rule_of(order))
+            yield Match(order, lots, rule)
             budget -= lots
 
 
@@ -79,7 +79,11 @@ def trade_through(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeB
     same_side = [order for order in resting if order.side == event.side]
     through = [order for order in same_side if order.level > event.level and rules.trade_through]
     before = [order for order in same_side if order.level == event.level and order.place.stamp <= event.priority]
-    yield from spend(event.size, through + before, lambda order: FillRule.TRADE_THROUGH if order.level > event.level else FillRule.FILL_BEHIND)
+    spent = 0
+    for match in spend(event.size, through, FillRule.TRADE_THROUGH):
+        spent += match.lots
+        yield match
+    yield from spend(event.size - spent, before, FillRule.FILL_BEHIND)
 
 
 def crossing(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
@@ -90,7 +94,7 @@ def crossing(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, 
     if event.flags & TapeFlag.MODIFIED and book.replaced is not None and book.replaced[:2] == (event.side, event.level):
         budget = max(0, event.size - book.replaced[2])
     met = [order for order in resting if order.side == opposite(event.side) and order.level >= -event.level]
-    yield from spend(budget, met, lambda order: FillRule.CROSSING)
+    yield from spend(budget, met, FillRule.CROSSING)
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,15 +117,17 @@ class CancelAggressor:
     """Self-match: the rest of the arriving order goes."""
 
 
-def taking(order: OwnOrder, book: ExchangeBook, resting: Sequence[OwnOrder], takes: "Takes", rules: FillRules) -> Iterator[Take | CancelResting | CancelAggressor]:
+Step = Take | CancelResting | CancelAggressor
+
+
+def taking(order: OwnOrder, book: ExchangeBook, resting: Sequence[OwnOrder], takes: "Takes", rules: FillRules) -> Iterator[Step]:
     """Rules 5 and 9: an order walks the other side, level by level from the best to its limit, and may meet own orders on its way."""
     if book.was_crossed:
         return
     side = opposite(order.side)
-    limit = None if order.level is None else -order.level
     own = own_orders_met(order, resting)
     left = order.size_left
-    for level in sorted({*book.side(side).levels_down_to(limit), *(o.level for o in own)}, reverse=True):
+    for level in sorted({*book.side(side).levels_down_to(-order.level), *(o.level for o in own)}, reverse=True):
         available = book.side(side).displayed(level) - takes.amount(side, level)
         met = [o for o in own if o.level == level]
         if met:
@@ -143,12 +149,12 @@ def taking(order: OwnOrder, book: ExchangeBook, resting: Sequence[OwnOrder], tak
 
 def own_orders_met(order: OwnOrder, resting: Sequence[OwnOrder]) -> list[OwnOrder]:
     """Own resting orders on the other side at or within the limit of an order, best place first."""
-    met = (o for o in resting if o.side != order.side and (order.level is None or o.level >= -order.level))
+    met = (o for o in resting if o.side != order.side and o.level >= -order.level)
     return sorted(met, key=best_place_first)
 
 
 def self_match(met: Sequence[OwnOrder], rules: FillRules) -> Iterator[CancelResting | CancelAggressor]:
-    """Rule 9: an arriving order meets own resting orders at a level. ("reject" refuses it before it gets here.)"""
+    """Rule 9: an arriving order meets own resting orders at a level; under "reject" it never gets here."""
     if rules.self_match == "cancel_aggressor":
         yield CancelAggressor()
     else:

@@ -4,9 +4,22 @@ from collections.abc import Callable
 
 from tapeline.config import FillRules
 from tapeline.constants import IOC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Kind, Reason, Update
-from tapeline.reference.book import ExchangeBook, opposite, price_of
-from tapeline.reference.messages import Ask, FillReport, OrderUpdate, Place, Request
-from tapeline.reference.rules import CancelResting, OwnOrder, Take, Takes, crossing, own_orders_met, queue, queue_moves, taking, trade_through, would_take
+from tapeline.reference.book import MARKET_LEVEL, ExchangeBook, opposite, price_of
+from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
+from tapeline.reference.rules import (
+    CancelResting,
+    Match,
+    OwnOrder,
+    Take,
+    Takes,
+    crossing,
+    own_orders_met,
+    queue,
+    queue_moves,
+    taking,
+    trade_through,
+    would_take,
+)
 from tapeline.reference.tape import TapeEvent
 
 Answer = OrderUpdate | FillReport
@@ -33,11 +46,11 @@ class Desk:
         """Rules 2 and 3: a tape event fills resting orders, before it is applied to the book."""
         if event.kind == Kind.FILL:
             for match in list(trade_through(self._resting, event, self._book, self._rules)):
-                self._fill(match.order, match.order.level, match.lots, match.rule, event.ts_event, event.size)
+                self._fill(match, match.order.level, event.ts_event, event.size)
         elif event.kind == Kind.ADD:
             matches = list(crossing(self._resting, event, self._book, self._rules))
             for match in matches:
-                self._fill(match.order, match.order.level, match.lots, match.rule, event.ts_event, event.size)
+                self._fill(match, match.order.level, event.ts_event, event.size)
             if matches:
                 displayed = self._book.side(event.side).displayed(event.level) + event.delta
                 self._takes.remember(event.side, event.level, sum(match.lots for match in matches), event.priority + 1, displayed)
@@ -72,7 +85,7 @@ class Desk:
         if reason != Reason.NONE:
             self._end(order, Update.REJECTED, ts, reason)
             return
-        place = None if order.instruction & (IOC | MARKET) else self._place(order)
+        place = NOWHERE if order.instruction & (IOC | MARKET) else self._place(order)
         self._update(order, Update.ACCEPTED, ts, place=place)
         self._match_and_rest(order, place, ts)
 
@@ -110,7 +123,7 @@ class Desk:
         self._arrivals += 1
         return queue(self._book, order, self._book.stamp_next, self._arrivals, self._rules)
 
-    def _match_and_rest(self, order: OwnOrder, place: Place | None, ts: int) -> None:
+    def _match_and_rest(self, order: OwnOrder, place: Place, ts: int) -> None:
         """An order in the book for the first time, or anew: it takes what it may; a GTC remainder rests."""
         if not order.instruction & POST_ONLY:
             for step in taking(order, self._book, list(self._resting), self._takes, self._rules):
@@ -123,8 +136,8 @@ class Desk:
                     return
         if order.size_left == 0:
             return
-        if place is not None:
-            if order.place is None:
+        if place is not NOWHERE:
+            if order.place is NOWHERE:
                 order.ahead_at_entry = place.ahead
             order.place = place
             self._resting.append(order)
@@ -136,19 +149,20 @@ class Desk:
         side = opposite(order.side)
         displayed = self._book.side(side).displayed(take.level)
         self._takes.remember(side, take.level, take.lots, self._book.stamp_next, displayed)
-        self._fill(order, -take.level, take.lots, FillRule.TAKING, ts, displayed)
+        self._fill(Match(order, take.lots, FillRule.TAKING), -take.level, ts, displayed)
 
     # ------------------------------------------------------------------ answers
 
-    def _fill(self, order: OwnOrder, level: int, lots: int, rule: FillRule, ts: int, market_size: int) -> None:
-        """A fill of an order at a level of its own side; it ends the order if nothing is left."""
-        order.filled += lots
+    def _fill(self, match: Match, level: int, ts: int, market_size: int) -> None:
+        """A fill at a level of the order's own side; it ends the order if nothing is left."""
+        order = match.order
+        order.filled += match.lots
         if order.size_left == 0:
             self._leave(order, ts)
         price = price_of(order.side, level, self._book.instrument.grid)
-        is_maker = rule != FillRule.TAKING
+        is_maker = match.rule != FillRule.TAKING
         index = self._book.instrument.index
-        self._answer(FillReport(order.order_id, order.side, price, lots, order.size_left, is_maker, int(rule), ts, index, market_size))
+        self._answer(FillReport(order.order_id, order.side, price, match.lots, order.size_left, is_maker, int(match.rule), ts, index, market_size))
 
     def _end(self, order: OwnOrder, what: Update, ts: int, reason: Reason) -> None:
         self._leave(order, ts)
@@ -159,9 +173,8 @@ class Desk:
         if order in self._resting:
             self._resting.remove(order)
 
-    def _update(self, order: OwnOrder, what: Update, ts: int, reason: Reason = Reason.NONE, place: Place | None = None) -> None:
+    def _update(self, order: OwnOrder, what: Update, ts: int, reason: Reason = Reason.NONE, place: Place = NOWHERE) -> None:
         """Tell how an order stands. `ahead` is told where a place was given, -1 otherwise."""
-        price = UNDEFINED_PRICE if order.level is None else price_of(order.side, order.level, self._book.instrument.grid)
+        price = UNDEFINED_PRICE if order.level == MARKET_LEVEL else price_of(order.side, order.level, self._book.instrument.grid)
         size_left = 0 if order.ts_end != -1 else order.size_left
-        ahead = -1 if place is None else place.ahead
-        self._answer(OrderUpdate(order.order_id, int(what), int(reason), ts, price, order.size, size_left, ahead, self._book.instrument.index, place))
+        self._answer(OrderUpdate(order.order_id, int(what), int(reason), ts, price, order.size, size_left, place.ahead, self._book.instrument.index, place))
