@@ -38,7 +38,7 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
     """
     records, events = counters.get("records", 0), counters.get("events", 0)
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(),
         "platform": platform.platform(),
         "data": [fingerprint(path) for path in data],
         "settings": plain(settings),
@@ -75,7 +75,7 @@ def fingerprint(path: str | Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one per kind of value
-    """`value` as JSON knows it: dataclasses, mappings, sequences, enums, paths and NumPy scalars become plain; anything else, and what JSON has no number for, its repr."""
+    """`value` as JSON knows it: dataclasses, mappings, sequences, enums, paths and NumPy scalars become plain; all else, and numbers JSON lacks, their repr."""
     match value:
         case Enum():
             return value.name
@@ -92,6 +92,11 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one per kind of value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return plain(value.tolist()) if hasattr(value, "tolist") else repr(value)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, this package and what its numbers depend on."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 ABSENT: Final = "–"
 _UPRIGHT_MAX: Final = 6
 """Up to so many strategies each has a column; above, each has a line with the metrics below."""
-_LINES_MAX: Final = 40
+LINES_MAX: Final = 40
 _SHORT: Final = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "lots", "maker_share", "fill_ratio_lots", "position_min", "position_max")
 _SHARES: Final = {"maker_share", "large_share", "fill_ratio_orders", "fill_ratio_lots"}
 
@@ -30,7 +30,7 @@ def stats_table(frame: pl.DataFrame, metrics: Mapping[str, str]) -> Table:
     if frame.height <= _UPRIGHT_MAX:
         return _upright(frame, list(metrics))
     strategies, totals = frame.filter(pl.col("row").is_not_null()), frame.filter(pl.col("row").is_null())
-    best = strategies.sort("pnl_net", descending=True, nulls_last=True).head(_LINES_MAX)
+    best = strategies.sort("pnl_net", descending=True, nulls_last=True).head(LINES_MAX)
     shown = strategies.height if best.height == strategies.height else f"the {best.height} best of {strategies.height}"
     table = Table(title=f"{shown} strategies by net PnL")
     table.add_column("strategy")

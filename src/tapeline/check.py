@@ -1,0 +1,171 @@
+"""A look at data before it is used: what is in it, when, and what is odd about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tapeline.config import duration_ns
+from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
+from tapeline.errors import DataError
+from tapeline.feeds.dbn import DbnInput, records
+
+ANOMALIES: Final = (
+    "snapshots_without_clear",
+    "snapshots_without_last",
+    "adds_of_live_id",
+    "sides_missing",
+    "prices_undefined",
+    "sizes_zero",
+    "cancels_unknown",
+    "cancels_oversized",
+    "modifies_unknown",
+    "fills_unknown",
+    "fills_beyond_displayed",
+    "actions_unknown",
+    "timestamps_undefined",
+    "ts_recv_before_ts_event",
+    "ts_event_backwards",
+    "bad_ts_recv",
+    "maybe_bad_book",
+)
+"""Counters that say something is odd; their meaning is in docs/ARCHITECTURE.md. Not all are errors of the data: `bad_ts_recv` stands on every snapshot."""
+_BBO: Final = pl.Schema({"ts_event": pl.Datetime("ns", "UTC"), "instrument_id": pl.UInt32(), "bid_px_00": pl.Int64(), "ask_px_00": pl.Int64()})
+"""What is needed of a depth frame."""
+_NAMES: Final = {member.value: member.name.lower() for member in Action}
+
+
+@dataclass
+class Times:
+    """First and last times of the records, and gaps in the time of receipt; nanoseconds since the epoch."""
+
+    gap_ns_min: int
+    ts_event_first: int | None = None
+    ts_event_last: int | None = None
+    ts_recv_first: int | None = None
+    ts_recv_last: int | None = None
+    records: int = 0
+    actions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    gaps: list[tuple[int, int, int]] = field(default_factory=list)
+    """(from, to, number of the record after the gap, from 1), both times `ts_recv`."""
+
+    def add(self, run: npt.NDArray[np.void]) -> None:
+        """Take in the next run of MBO records."""
+        self.actions += np.bincount(run["action"], minlength=256)
+        event, recv = (run[name][run[name] != UNDEFINED_TIMESTAMP] for name in ("ts_event", "ts_recv"))
+        if len(event):
+            self.ts_event_first = min(int(event.min()), self.ts_event_first if self.ts_event_first is not None else int(event.min()))
+            self.ts_event_last = max(int(event.max()), self.ts_event_last or int(event.max()))
+        if len(recv):
+            self._add_gaps(run["ts_recv"])
+            self.ts_recv_first = self.ts_recv_first if self.ts_recv_first is not None else int(recv[0])
+            self.ts_recv_last = max(int(recv.max()), self.ts_recv_last or int(recv.max()))
+        self.records += len(run)
+
+    def _add_gaps(self, recv: npt.NDArray[np.int64]) -> None:
+        known = np.flatnonzero(recv != UNDEFINED_TIMESTAMP)
+        before = self.ts_recv_last if self.ts_recv_last is not None else int(recv[known[0]])
+        high = np.maximum.accumulate(np.concatenate(([before], recv[known])))
+        for i in np.flatnonzero(np.diff(high) >= self.gap_ns_min):
+            self.gaps.append((int(high[i]), int(high[i + 1]), self.records + int(known[i]) + 1))
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look through the data found."""
+
+    times: Times
+    counters: dict[str, int]
+    crossed: pl.DataFrame
+    """Spans in which a book was locked or crossed at the end of its events: symbol or id, from, to, events seen."""
+    damage: str | None
+    """Why reading stopped before the end, if it did."""
+
+    @property
+    def actions(self) -> dict[str, int]:
+        """Records by action, most first."""
+        found = {_NAMES.get(int(code), f"unknown {int(code)}"): int(self.times.actions[code]) for code in np.flatnonzero(self.times.actions)}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    @property
+    def anomalies(self) -> dict[str, int]:
+        """Counters that say something is odd, where they are not 0."""
+        return odd_counters(self.counters)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; times in nanoseconds since the epoch."""
+        times = {name: getattr(self.times, name) for name in ("ts_event_first", "ts_event_last", "ts_recv_first", "ts_recv_last")}
+        spans = self.crossed.with_columns(pl.col("from", "to").to_physical()).to_dicts()
+        gaps = [{"from": start, "to": end, "record": number} for start, end, number in self.times.gaps]
+        return {
+            "records": self.times.records,
+            "actions": self.actions,
+            "times": times,
+            "gaps": gaps,
+            "crossed": spans,
+            "anomalies": self.anomalies,
+            "counters": self.counters,
+            "damage": self.damage,
+        }
+
+
+def odd_counters(counters: Mapping[str, int]) -> dict[str, int]:
+    """The counters that say something is odd about the data, where they are not 0."""
+    return {name: counters[name] for name in ANOMALIES if counters.get(name)}
+
+
+def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check:
+    """Read the data once for times and actions, and once through the book; `settings` are those of `tapeline.depth` (tick_size, definitions, instruments).
+
+    `gap`: time without a record that is worth telling. Damage inside the data is reported, not raised; ConfigError and files that cannot be opened are raised.
+    """
+    from tapeline.backtest import count  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
+    from tapeline.depth import depth  # noqa: PLC0415 - same
+
+    times, damage = read_times(data, duration_ns(gap, "gap"))
+    counters, crossed = {}, crossed_spans(pl.DataFrame(schema=_BBO))
+    try:
+        counters = count(data, **settings)
+        crossed = crossed_spans(depth(data, levels=1, every="event", **settings))
+    except DataError as error:
+        damage = damage or str(error)
+    return Check(times, counters, crossed, damage)
+
+
+def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
+    """Times and actions of all records up to the first damage, and what the damage is."""
+    times = Times(gap_ns_min)
+    try:
+        for run, _ in records(DbnInput(data)):
+            times.add(run)
+    except DataError as error:
+        if not times.records:
+            raise
+        return times, str(error)
+    return times, None
+
+
+def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
+    """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, from, to, events.
+
+    A span ends at the event that uncrossed the book; where there is none, at the last event seen.
+    """
+    by = "instrument_id"
+    absent = pl.max_horizontal("bid_px_00", "ask_px_00") == UNDEFINED_PRICE
+    crossed = ((pl.col("bid_px_00") >= pl.col("ask_px_00")) & ~absent).fill_null(value=False)
+    states = bbo.with_columns(crossed=crossed, next=pl.col("ts_event").shift(-1).over(by))
+    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(by))
+    spans = states.filter("crossed").group_by(by, "span", maintain_order=True)
+    return (
+        spans.agg(
+            pl.col("ts_event").first().alias("from"),
+            pl.col("next").last().fill_null(pl.col("ts_event").last()).alias("to"),
+            pl.len().cast(pl.Int64).alias("events"),
+        )
+        .drop("span")
+        .sort("from", maintain_order=True)
+    )

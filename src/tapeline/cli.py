@@ -1,0 +1,221 @@
+"""The command line: parse, call, print. What commands do is in the modules that they import when they run, so that `--help` is quick."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from tapeline import terminal
+from tapeline.terminal import EXIT_CODES, Exit
+
+app = typer.Typer(
+    help=f"Tapeline backtests high-frequency strategies on market-by-order data.\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[list[Path], typer.Argument(help="DBN files (.dbn, .dbn.zst), in order, as one input.", show_default=False)]
+StrategyName = Annotated[str, typer.Argument(metavar="STRATEGY", help="file.py:Class or module:Class.", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the strategy; may be repeated.")]
+TickSize = Annotated[
+    str | None, typer.Option(help="Tick in price units, such as 0.25. Default: from the definitions, else inferred from the data, which is then read twice.")
+]
+Definitions = Annotated[Path | None, typer.Option(help="DBN file of schema definition.")]
+Instruments = Annotated[
+    str | None, typer.Option(metavar="A,B,…", help="Symbols or ids to trade, in the order in which the strategy indexes them. Others are skipped.")
+]
+Multiplier = Annotated[float | None, typer.Option(help="Currency per price unit and lot. Default: from the definitions, else 1.")]
+BothLatency = Annotated[str | None, typer.Option("--latency", help="Entry and response latency, such as 100us. Default: the strategy's own, else 0.")]
+FeedLatency = Annotated[str | None, typer.Option(help="Added to each record's ts_recv.")]
+Entry = Annotated[str | None, typer.Option(help="Latency of requests to the exchange.")]
+Response = Annotated[str | None, typer.Option(help="Latency of the exchange's answers.")]
+MakerFee = Annotated[float, typer.Option(help="Per lot, or in basis points; negative is a rebate.")]
+TakerFee = Annotated[float, typer.Option(help="Per lot, or in basis points.")]
+FeeUnit = Annotated[Literal["contract", "bps"], typer.Option(help="Fees per lot or in basis points of the notional.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error was raised.")]
+
+
+def main() -> None:
+    """Entry point of the command `tapeline`."""
+    app()
+
+
+@app.command()
+def run(
+    strategy: StrategyName,
+    data: Data,
+    settings: Set = None,
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    multiplier: Multiplier = None,
+    latency: BothLatency = None,
+    feed_latency: FeedLatency = None,
+    entry: Entry = None,
+    response: Response = None,
+    maker_fee: MakerFee = 0.0,
+    taker_fee: TakerFee = 0.0,
+    fee_unit: FeeUnit = "contract",
+    engine: Annotated[Literal["compiled", "reference"], typer.Option(help="The reference engine is plain Python: slow, and readable.")] = "compiled",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the result. Default: tapeline-runs/CLASS-TIME.")] = None,
+    *,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the result on disk.")] = True,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Backtest a strategy, print its statistics and save the result."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands, load
+
+        chosen = load.load_strategy(strategy)
+        venue = commands.venue(chosen, (latency, feed_latency, entry, response), (maker_fee, taker_fee, fee_unit))
+        market = commands.market(tick_size, definitions, instruments, multiplier)
+        instance = chosen(**load.parse_parameters(chosen, settings or ()))
+        with terminal.progress_bar(chosen.__name__) as progress:
+            result, error = commands.backtest(instance, data, {**market, **venue, "engine": engine}, progress)
+        if result is not None:
+            place = result.save(output or commands.default_directory(chosen.__name__)) if save else None
+            commands.show_result(result, place, as_json=as_json)
+        if error is not None:
+            terminal.fail(error, with_traceback=traceback)
+        if result is not None and result.manifest.get("interrupted"):
+            terminal.err.print("interrupted: the result is of all before")
+            raise typer.Exit(Exit.INTERRUPTED)
+
+
+@app.command()
+def demo(
+    records: Annotated[int, typer.Option("-n", "--records", help="Size of the simulated session.", min=1)] = 1_000_000,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Simulate a session, run a market maker and a taker on it, and print what came out."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+        from tapeline.demo import NEXT_STEPS, run_demo
+
+        terminal.err.print(f"simulating a session of {records:,} records …")
+        with terminal.progress_bar("demo") as progress:
+            result = run_demo(records, progress)
+        commands.show_result(result, None, as_json=as_json)
+        if not as_json:
+            terminal.out.print(NEXT_STEPS, markup=False)
+
+
+@app.command()
+def depth(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],
+    levels: Annotated[int, typer.Option(help="Price levels on each side.", min=1)] = 10,
+    every: Annotated[str, typer.Option(help="'event': a line per change; or a time such as 1s.")] = "event",
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Rebuild the book and write its levels in the columns of Databento's mbp-10."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+        from tapeline.depth import depth as make_depth
+
+        write = commands.frame_writer(output)
+        frame = make_depth(data, levels=levels, every=every, **commands.market(tick_size, definitions, instruments))
+        write(frame)
+        commands.show({"output": str(output), "lines": frame.height, "columns": frame.width}, as_json=as_json)
+
+
+@app.command()
+def check(
+    data: Data,
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    gap: Annotated[str, typer.Option(help="Tell times of this length without a record.")] = "60s",
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Say what is in the data, when, and what is odd about it. Exit code 3 if it is damaged."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+        from tapeline.check import check as look
+
+        found = look(data, gap=gap, **commands.market(tick_size, definitions, instruments))
+        if as_json:
+            terminal.print_json(found.to_dict())
+        else:
+            commands.show_check(found)
+        if found.damage is not None:
+            raise typer.Exit(Exit.DATA)
+
+
+@app.command()
+def synth(
+    records: Annotated[int, typer.Option("-n", "--records", help="Records to write, besides the snapshot at the start.", min=0, show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Equal seeds make equal files.", min=0)] = 0,
+    instruments: Annotated[int, typer.Option(help="How many.")] = 1,
+    live_orders: Annotated[int, typer.Option(help="Orders in all books together, about.")] = 10_000,
+    price: Annotated[str, typer.Option(help="Where prices start.")] = "4800",
+    tick: Annotated[str, typer.Option(help="Tick, in price units.")] = "0.25",
+    gap_scale: Annotated[float, typer.Option(help="Times between events, as a multiple of those of a quiet hour of ES: 0.01 is a busy one.")] = 1.0,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Simulate a market and write its records as DBN."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        shape = {"seed": seed, "instruments": instruments, "live_orders": live_orders, "price": price, "tick": tick, "gap_scale": gap_scale}
+        commands.show(commands.synthesise(output, records=records, **shape), as_json=as_json)
+
+
+@app.command()
+def verify(
+    strategy: StrategyName,
+    data: Data,
+    settings: Set = None,
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    multiplier: Multiplier = None,
+    latency: BothLatency = None,
+    feed_latency: FeedLatency = None,
+    entry: Entry = None,
+    response: Response = None,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Run a strategy through the compiled and the reference engine and name the first event in which they differ. Exit code 1 if they do."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands, load
+        from tapeline.verify import verify as compare_engines
+
+        chosen = load.load_strategy(strategy)
+        parameters = load.parse_parameters(chosen, settings or ())
+        run_settings: dict[str, Any] = commands.market(tick_size, definitions, instruments, multiplier)
+        run_settings |= commands.venue(chosen, (latency, feed_latency, entry, response))
+        with terminal.progress_bar(f"verify {chosen.__name__}") as progress:
+            found = compare_engines(lambda: [chosen(**parameters)], data, progress=progress, **run_settings)
+        if as_json:
+            terminal.print_json(found.to_dict())
+        else:
+            terminal.out.print(str(found), markup=False, soft_wrap=True)
+        if not found.is_equal:
+            raise typer.Exit(Exit.DIFFERENCE)
+
+
+@app.command()
+def version(*, as_json: AsJson = False) -> None:
+    """Print the version of Tapeline and of what it runs on."""
+    from tapeline import commands, manifest
+
+    commands.show(manifest.versions(), as_json=as_json)

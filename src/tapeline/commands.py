@@ -1,0 +1,127 @@
+"""What the command line's commands share: settings from options, results to the terminal."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from tapeline import load, tables, terminal
+from tapeline.config import Fees
+from tapeline.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from tapeline.check import Check
+    from tapeline.result import Result
+
+RUNS: Final = Path("tapeline-runs")
+_FEES_NONE: Final = (0.0, 0.0, "contract")
+
+
+def venue(strategy: type[Any], latencies: tuple[str | None, ...], fees: tuple[float, float, Any] = _FEES_NONE) -> dict[str, Any]:
+    """Settings of Backtest from (both, feed, entry, response) latencies and (maker, taker, unit) fees."""
+    both, feed, entry, response = latencies
+    maker, taker, unit = fees
+    return {
+        "latency": load.latency_for(strategy, both=both, feed=feed, entry=entry, response=response),
+        "fees": Fees(maker=maker, taker=taker, unit=unit),
+    }
+
+
+def market(tick_size: str | None, definitions: Path | None, instruments: str | None, multiplier: float | None = None) -> dict[str, Any]:
+    """Settings of Backtest and depth about instruments; what was not given is left out."""
+    chosen = [int(name) if name.isdecimal() else name for name in (part.strip() for part in instruments.split(","))] if instruments else None
+    settings = {"tick_size": tick_size, "definitions": definitions, "instruments": chosen, "multiplier": multiplier}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def backtest(strategy: Any, data: list[Path], settings: Mapping[str, Any], progress: Callable[[Any], None]) -> tuple["Result | None", DataError | None]:
+    """Run; at damaged input, give the result of all before it, if there is one, and the error."""
+    from tapeline.backtest import Backtest  # noqa: PLC0415 - imports Numba, which other commands do without
+
+    try:
+        return Backtest(data, **settings).run(strategy, progress=progress), None
+    except DataError as error:
+        return getattr(error, "result", None), error
+
+
+def default_directory(name: str) -> Path:
+    """A new directory for a result of a strategy."""
+    return RUNS / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+
+
+def show_result(result: "Result", place: Path | None, *, as_json: bool) -> None:
+    """Statistics, what is odd about the data, and where the result is."""
+    if as_json:
+        terminal.print_json({**result.to_dict(), "saved": str(place) if place else None})
+        return
+    from tapeline.check import odd_counters  # noqa: PLC0415 - reads with Numba
+
+    terminal.out.print(result.stats)
+    odd = odd_counters(result.counters)
+    if odd:
+        terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
+    terminal.out.print(_summary(result), markup=False, soft_wrap=True)
+    if place is not None:
+        terminal.out.print(f"saved in {place}", markup=False, soft_wrap=True)
+
+
+def _summary(result: "Result") -> str:
+    manifest = result.manifest
+    parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
+    if manifest.get("records"):
+        parts.append(f"from {manifest['records']:,} records")
+    if manifest.get("seconds"):
+        parts.append(f"in {tables.format_seconds(manifest['seconds'])}")
+    if manifest.get("records_per_second"):
+        parts.append(f"({manifest['records_per_second'] / 1e6:.2f} M records/s)")
+    return " ".join(parts)
+
+
+def show(pairs: Mapping[str, object], *, as_json: bool) -> None:
+    """Names and values, as JSON or as a table."""
+    if as_json:
+        terminal.print_json(dict(pairs))
+    else:
+        terminal.out.print(tables.pairs_table(pairs))
+
+
+def show_check(found: "Check") -> None:
+    """What a check found, as tables."""
+    times = pl.DataFrame(
+        [(name, *(getattr(found.times, f"{name}_{end}") for end in ("first", "last"))) for name in ("ts_event", "ts_recv")],
+        schema={"time": pl.String, "first": pl.Datetime("ns", "UTC"), "last": pl.Datetime("ns", "UTC")},
+        orient="row",
+    )
+    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns", "UTC"), "to": pl.Datetime("ns", "UTC"), "record": pl.Int64}, orient="row")
+    terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
+    terminal.out.print(tables.frame_table(times, "times"))
+    for frame, title in ((gaps, "gaps in ts_recv"), (found.crossed, "locked or crossed")):
+        terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
+    terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
+    if found.damage is not None:
+        terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
+
+
+def frame_writer(output: Path) -> Callable[[pl.DataFrame], object]:
+    """What writes a frame to `output`, by its ending; found before any work is done."""
+    match output.suffix:
+        case ".parquet":
+            return lambda frame: frame.write_parquet(output, mkdir=True)
+        case ".csv":
+            return lambda frame: frame.write_csv(output)
+        case _:
+            raise ConfigError(f"-o {output}: expected a file that ends in .parquet or .csv")
+
+
+def synthesise(output: Path, **shape: Any) -> dict[str, Any]:
+    """Write a simulated session of this shape (the fields of SynthConfig), and say how fast that was."""
+    from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - imports Numba
+
+    config = SynthConfig(**shape)
+    start = perf_counter()
+    records = write_synth(output, config)
+    seconds = perf_counter() - start
+    return {"output": str(output), "records": records, "bytes": output.stat().st_size, "seconds": seconds, "records_per_second": round(records / seconds)}

@@ -1,0 +1,43 @@
+"""The demonstration: a simulated session, a market maker and a taker on it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from tapeline.config import Fees
+from tapeline.errors import ConfigError
+from tapeline.load import load_strategy
+from tapeline.result import Result
+
+FEES: Final = Fees(maker=0.2, taker=1.2)
+"""Of the order of what CME members pay for E-mini futures; currency per lot."""
+MULTIPLIER: Final = 50.0
+TICK: Final = "0.25"
+NEXT_STEPS: Final = """
+The market was simulated, so the numbers mean nothing; on data of your own:
+  tapeline check DATA.dbn.zst
+  tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25"""
+
+
+def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: int = 1) -> Result:
+    """Simulate a session of `records` records and run TouchMaker and OrderFlowTaker on it, with latencies of 100 µs each way."""
+    from tapeline.backtest import Backtest  # noqa: PLC0415 - imports Numba
+    from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - same
+
+    maker, taker = (load_strategy(f"{example(file)}:{name}") for file, name in (("touch_maker", "TouchMaker"), ("ofi_taker", "OrderFlowTaker")))
+    with tempfile.TemporaryDirectory(prefix="tapeline-demo-") as folder:
+        data = Path(folder) / "session.dbn"
+        write_synth(data, SynthConfig(records=records, seed=seed, tick=TICK))
+        backtest = Backtest(data, tick_size=TICK, multiplier=MULTIPLIER, latency=maker.latency, fees=FEES)
+        result: Result = backtest.run(maker(), taker(), progress=progress)
+    return result
+
+
+def example(name: str) -> Path:
+    """The path of an example strategy: in an installed package beside this module, in a checkout at its top."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "examples", here.parents[1] / "examples"):
+        if (folder / f"{name}.py").is_file():
+            return folder / f"{name}.py"
+    raise ConfigError(f"the example {name}.py is not installed; install Tapeline again")

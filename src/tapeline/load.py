@@ -1,0 +1,178 @@
+"""Strategies named on a command line: `file.py:Class` or `module:Class`, and their parameters as `name=value`."""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tapeline.config import Latency
+from tapeline.errors import ConfigError, TapelineError
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def load_strategy(spec: str) -> type[Any]:
+    """The strategy class that `spec` names. `:Class` may be left out where the file or module has only one.
+
+    Raises ConfigError if there is no such file, module or class, if it cannot be imported, or if the class is no strategy.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon:
+        place, name = spec, ""
+    if not place:
+        raise ConfigError(f"{spec!r}: expected file.py:Class or module:Class")
+    return _pick(_import_file(Path(place)) if place.endswith(".py") else _import_module(place), name, place)
+
+
+def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Parameters from texts `name=value`, each read by the type of the strategy's field: integer, float, true/false, or comma-separated for an array.
+
+    Raises ConfigError on unknown names, with the nearest known one, and on values that are not of the field's type or out of its range.
+    """
+    known = parameter_types(strategy)
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not name:
+            raise ConfigError(f"--set {setting!r}: expected name=value")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
+            raise ConfigError(f"--set {setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
+        values[name] = _parse(text, known[name], f"--set {setting}")
+    return values
+
+
+def parameter_types(strategy: type[Any]) -> dict[str, np.dtype[Any]]:
+    """Name and NumPy type of each parameter: the fields that have a default."""
+    return {name: strategy.dtype_.fields[name][0] for name in strategy.fields_ if name in strategy._defaults}  # noqa: SLF001 - Record's own table
+
+
+def latency_for(strategy: type[Any], *, both: str | None = None, feed: str | None = None, entry: str | None = None, response: str | None = None) -> Latency:
+    """The class's own `latency`, if it has one, with what is given in its place; `both` stands for entry and response.
+
+    Another entry latency is that of modifies and cancels, too.
+    """
+    own = getattr(strategy, "latency", None)
+    base = own if isinstance(own, Latency) else Latency()
+    entry, response = entry or both, response or both
+    changes: dict[str, Any] = {"feed": feed, "entry": entry, "modify": entry, "cancel": entry, "response": response}
+    return dataclasses.replace(base, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a name that depends on its path alone: compiled code refers to it by that name, in later processes too."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; a strategy is named as file.py:Class or module:Class")
+    resolved = path.resolve()
+    content = hashlib.sha256(resolved.read_bytes()).hexdigest()
+    name = f"tapeline_user_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "_tapeline_content", None) == content:
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    _add_to_path(resolved.parent)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except TapelineError:
+        sys.modules.pop(name)
+        raise
+    except Exception as error:
+        sys.modules.pop(name)
+        raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {error}") from error
+    module._tapeline_content = content  # type: ignore[attr-defined]  # noqa: SLF001 - ours: the content that this module was made of
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    _add_to_path(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except TapelineError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            hint = f"; is {name}.py meant?" if Path(f"{name}.py").is_file() else ""
+            raise ConfigError(f"{name}: no such module{hint}") from error
+        raise ConfigError(f"{name}: cannot be imported: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _add_to_path(directory: Path) -> None:
+    """Let strategies import what lies beside them; last, so that nothing beside them hides an installed module."""
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """`line n: ` of the last frame in the user's file, or of its syntax error."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: "
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"line {line}: " if line is not None else ""
+
+
+def _pick(module: ModuleType, name: str, place: str) -> type[Any]:
+    from tapeline.strategy import Strategy  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
+
+    own = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
+    candidates = f"strategies there: {', '.join(own)}" if own else "there is no strategy in it; a strategy is a subclass of tapeline.Strategy"
+    if not name:
+        if len(own) == 1:
+            return vars(module)[own[0]]  # type: ignore[no-any-return]  # a class, see above
+        raise ConfigError(f"{place}: which class? {candidates}")
+    found = getattr(module, name, None)
+    if found is None:
+        near = difflib.get_close_matches(name, own, n=1)
+        raise ConfigError(f"{place}: has no class {name!r}; {f'did you mean {near[0]!r}?' if near else candidates}")
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        raise ConfigError(f"{place}: {name} is no subclass of tapeline.Strategy; {candidates}")
+    return found
+
+
+def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
+    if dtype.shape:
+        parts = [part.strip() for part in text.split(",")]
+        if len(dtype.shape) > 1 or len(parts) != dtype.shape[0]:
+            raise ConfigError(f"{setting}: expected {' x '.join(map(str, dtype.shape))} values, separated by commas")
+        return np.array([_parse(part, dtype.base, setting) for part in parts], dtype.base)
+    try:
+        if dtype.kind == "b":
+            return _parse_bool(text)
+        if dtype.kind == "f":
+            return float(text)
+        value = int(text, 0)
+    except ValueError:
+        expected = {"b": "true or false", "f": "a number"}.get(dtype.kind, "an integer")
+        raise ConfigError(f"{setting}: expected {expected}") from None
+    limits = np.iinfo(dtype)
+    if not limits.min <= value <= limits.max:
+        raise ConfigError(f"{setting}: expected an integer from {limits.min:,} to {limits.max:,}")
+    return value
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return text.lower() in _TRUE

@@ -1,0 +1,116 @@
+"""What commands say while they run: progress, warnings and errors on stderr, results on stdout; and the exit codes."""
+
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tapeline import errors
+
+if TYPE_CHECKING:
+    from tapeline import backtest
+
+out: Final = Console(highlight=False)
+err: Final = Console(stderr=True, highlight=False)
+
+
+class Exit(IntEnum):
+    """What a command's exit code means."""
+
+    OK = 0
+    DIFFERENCE = 1
+    USAGE = 2
+    DATA = 3
+    COMPILE = 4
+    INTERRUPTED = 130
+
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage or settings; 3 input that cannot be read (what came before is saved); "
+    "4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
+)
+
+
+@contextmanager
+def reporting(*, with_traceback: bool = False) -> Iterator[None]:
+    """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: err.print(f"warning: {message}", style="yellow", markup=False)
+        try:
+            yield
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except Exception as error:  # noqa: BLE001 - the last place where anything can be said about it
+            fail(error, with_traceback=with_traceback)
+
+
+def fail(error: Exception, *, with_traceback: bool = False) -> None:
+    """Say what went wrong, and leave with the code for it."""
+    if with_traceback:
+        traceback.print_exception(error)
+    expected = isinstance(error, errors.TapelineError)
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error) if expected else f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    if not (with_traceback or expected):
+        err.print("(--traceback shows where)", markup=False)
+    raise typer.Exit(exit_code(error))
+
+
+def exit_code(error: Exception) -> Exit:
+    """The exit code of an error. What is no error of ours was raised by the strategy."""
+    match error:
+        case errors.DataError():
+            return Exit.DATA
+        case errors.CompileError():
+            return Exit.COMPILE
+        case errors.InvariantError():
+            return Exit.DIFFERENCE
+        case errors.TapelineError():
+            return Exit.USAGE
+        case _:
+            return Exit.COMPILE
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
+    """Give a function that shows a run's progress: a bar where stderr is a terminal, otherwise only the line that says it compiles."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    task = bar.add_task(label, total=None, rate="")
+    said: list[bool] = []
+
+    def show(progress: "backtest.Progress") -> None:
+        if progress.compiling:
+            if not said:
+                said.append(True)
+                err.print("compiling (the first time; kept for later runs) …")
+            return
+        rate = f"{progress.records:,} records, {progress.records / progress.seconds / 1e6:.1f} M/s" if progress.seconds > 0 else ""
+        bar.update(task, completed=progress.bytes_done, total=progress.bytes_total, rate=rate)
+
+    with bar:
+        yield show
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")

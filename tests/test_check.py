@@ -1,0 +1,141 @@
+"""What `check` finds in data: times, gaps, crossed spans, anomalies."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_times
+from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
+from tapeline.errors import DataError
+from tapeline.feeds.dbn_write import write_dbn
+from tapeline.schema import MBO
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+
+
+def records(times: list[float], actions: str = "A", **fields: Any) -> np.ndarray:
+    """MBO records received at these seconds after START, actions in turn."""
+    out = np.zeros(len(times), MBO)
+    out["length"], out["rtype"], out["publisher_id"], out["instrument_id"] = 14, 160, 1, 7
+    out["ts_recv"] = START + (np.array(times) * SECOND).astype(np.int64)
+    out["ts_event"] = out["ts_recv"] - 1000
+    out["action"] = [ord(actions[i % len(actions)]) for i in range(len(times))]
+    out["order_id"], out["size"], out["flags"], out["side"] = np.arange(len(times)) + 1, 1, 128, ord("B")
+    out["price"] = 100 * SECOND
+    for name, value in fields.items():
+        out[name] = value
+    return out
+
+
+def write(path: Path, array: np.ndarray) -> Path:
+    """A DBN file of these records."""
+    write_dbn(path, [array], dataset="TEST", symbols={7: "SEVEN", 8: "EIGHT"}, start_ns=START)
+    return path
+
+
+def test_times_and_actions_are_those_of_the_records(tmp_path: Path) -> None:
+    """First and last times are the extremes over all files, and every record is counted by its action."""
+    files = [write(tmp_path / "a.dbn", records([3, 1, 2], "AC")), write(tmp_path / "b.dbn.zst", records([9, 8], "TF"))]
+    times, damage = read_times(files, 60 * SECOND)
+    assert damage is None
+    assert times.records == 5
+    assert {chr(i): int(n) for i, n in enumerate(times.actions) if n} == {"A": 2, "C": 1, "T": 1, "F": 1}
+    assert (times.ts_event_first, times.ts_event_last) == (START + SECOND - 1000, START + 9 * SECOND - 1000)
+    assert (times.ts_recv_first, times.ts_recv_last) == (START + 3 * SECOND, START + 9 * SECOND)
+
+
+def test_gaps_are_told_with_the_record_after_them(tmp_path: Path) -> None:
+    """A gap is a time of at least the length asked for without a record, also across files; undefined times and steps back make none."""
+    first = records([0, 5, 4, 70, 71])
+    first["ts_recv"][4] = UNDEFINED_TIMESTAMP
+    files = [write(tmp_path / "a.dbn", first), write(tmp_path / "b.dbn", records([129, 189]))]
+    times, _ = read_times(files, 60 * SECOND)
+    assert times.gaps == [(START + 5 * SECOND, START + 70 * SECOND, 4), (START + 129 * SECOND, START + 189 * SECOND, 7)]
+
+
+def test_undefined_times_are_left_out(tmp_path: Path) -> None:
+    """Records without times are counted, and their times are no times."""
+    path = write(tmp_path / "a.dbn", records([1, 2], ts_recv=UNDEFINED_TIMESTAMP, ts_event=UNDEFINED_TIMESTAMP))
+    times, _ = read_times([path], SECOND)
+    assert (times.records, times.ts_recv_first, times.ts_event_last, times.gaps) == (2, None, None, [])
+
+
+def test_damage_is_reported_with_what_came_before(tmp_path: Path) -> None:
+    """A cut file gives the times of all before the cut, and says where it is cut; a file that is no DBN is an error."""
+    path = write(tmp_path / "a.dbn", records([1, 2, 3]))
+    path.write_bytes(path.read_bytes()[:-10])
+    times, damage = read_times([path], SECOND)
+    assert times.records == 2
+    assert damage is not None
+    assert "a.dbn" in damage
+    (tmp_path / "b.dbn").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"b\.dbn"):
+        read_times([tmp_path / "b.dbn"], SECOND)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_crossed_spans_are_those_of_a_plain_loop(seed: int) -> None:
+    """Spans start with the first event that leaves bid ≥ ask and end with the first that does not, per instrument; an absent side crosses nothing."""
+    rng = random.Random(seed)
+    prices = [98, 99, 100, 101, UNDEFINED_PRICE]
+    lines = [(i, rng.choice([7, 8]), rng.choice(prices), rng.choice(prices)) for i in range(300)]
+    expected = []
+    for instrument in (7, 8):
+        start, events = None, 0
+        own = [line for line in lines if line[1] == instrument]
+        for time, _, bid, ask in own:
+            is_crossed = UNDEFINED_PRICE not in (bid, ask) and bid >= ask
+            if is_crossed:
+                start, events = time if start is None else start, events + 1
+            elif start is not None:
+                expected.append((instrument, start, time, events))
+                start, events = None, 0
+        if start is not None:
+            expected.append((instrument, start, own[-1][0], events))
+    frame = pl.DataFrame(lines, schema={"ts_event": pl.Int64, "instrument_id": pl.UInt32, "bid_px_00": pl.Int64, "ask_px_00": pl.Int64}, orient="row")
+    spans = crossed_spans(frame.with_columns(pl.col("ts_event").cast(pl.Datetime("ns", "UTC"))))
+    found = spans.with_columns(pl.col("from", "to").to_physical()).select("instrument_id", "from", "to", "events").rows()
+    assert sorted(found) == sorted(expected)
+    assert expected
+
+
+def test_only_odd_counters_are_told() -> None:
+    """Counters of anomalies are told where they are not 0; ordinary counters never."""
+    assert odd_counters({"records": 9, "cancels_unknown": 2, "modifies_unknown": 0}) == {"cancels_unknown": 2}
+
+
+def test_check_of_a_small_file(tmp_path: Path) -> None:
+    """An unknown cancel and a crossed span are found in a file made to have them."""
+    array = records([1, 2, 3, 200], "AAAC")
+    array["side"] = [ord(side) for side in "BABB"]
+    array["price"] = np.array([100, 99, 98, 98]) * SECOND
+    array["order_id"] = [1, 2, 3, 99]
+    found = check([write(tmp_path / "a.dbn", array)], tick_size="1")
+    assert found.actions == {"add": 3, "cancel": 1}
+    assert found.anomalies == {"cancels_unknown": 1}
+    assert [(gap[2]) for gap in found.times.gaps] == [4]
+    (span,) = found.crossed.to_dicts()
+    assert (span["instrument_id"], span["events"]) == (7, 1)
+    assert found.damage is None
+    assert found.to_dict()["records"] == 4
+
+
+def test_check_of_damaged_data_tells_the_rest(tmp_path: Path) -> None:
+    """A file cut in the middle is checked up to there, and the damage named."""
+    path = write(tmp_path / "a.dbn", records([1, 2, 3]))
+    path.write_bytes(path.read_bytes()[:-10])
+    found = check([path], tick_size="1")
+    assert found.actions == {Action.ADD.name.lower(): 2}
+    assert found.damage is not None
+
+
+def test_anomalies_are_counted_by_the_reference() -> None:
+    """Every name of ANOMALIES is a counter that exists."""
+    from tapeline.reference.normaliser import COUNTERS
+
+    assert set(ANOMALIES) <= set(COUNTERS)

@@ -1,0 +1,287 @@
+"""The command line: what it prints, what it keeps, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from journals import Journal
+from typer.testing import CliRunner, Result
+
+import tapeline
+from tapeline import errors, terminal
+from tapeline.cli import app
+from tapeline.demo import example
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.result import Result as RunResult
+
+MAKER = f"{example('touch_maker')}:TouchMaker"
+TICK = ("--tick-size", "0.25", "--multiplier", "50")
+
+
+def invoke(*arguments: str | Path) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session of two instruments, small enough for the reference engine."""
+    path = tmp_path_factory.mktemp("data") / "session.dbn.zst"
+    write_synth(path, SynthConfig(records=4_000, live_orders=400, instruments=1))
+    return path
+
+
+def made(**manifest: Any) -> RunResult:
+    """A result made by hand."""
+    journal = Journal()
+    journal.fill(1, 1, 100)
+    journal.sample(2, 202)
+    return journal.result(**manifest)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A stand-in for Backtest: `engine.answer` is what `run` returns or raises, `engine.settings` what it was given."""
+    stand_in = SimpleNamespace(answer=made(), settings={})
+
+    class Backtest:
+        def __init__(self, data: list[Path], **settings: Any) -> None:
+            stand_in.settings = {"data": data, **settings}
+
+        def run(self, *strategies: Any, progress: Any) -> RunResult:
+            stand_in.strategies = strategies
+            progress(SimpleNamespace(records=0, bytes_done=0, bytes_total=None, seconds=0.0, compiling=True))
+            progress(SimpleNamespace(records=10, bytes_done=5, bytes_total=10, seconds=0.5, compiling=False))
+            if isinstance(stand_in.answer, BaseException):
+                raise stand_in.answer
+            return stand_in.answer
+
+    module = SimpleNamespace(Backtest=Backtest)
+    monkeypatch.setitem(sys.modules, "tapeline.backtest", module)
+    monkeypatch.setattr(tapeline, "backtest", module, raising=False)
+    return stand_in
+
+
+def test_help_is_quick_and_documents_exit_codes() -> None:
+    """`tapeline --help` names every exit code, and does not import Numba or polars."""
+    probe = "import sys; from tapeline.cli import app\ntry: app(['--help'])\nfinally: print({'numba', 'polars', 'numpy'} & {*sys.modules}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "set()"
+    for code in terminal.Exit:
+        assert str(code.value) in done.stdout
+
+
+def test_version_is_that_of_the_package() -> None:
+    """`version --json` gives the versions of this package and of what its numbers depend on."""
+    versions = json.loads(invoke("version", "--json").stdout)
+    assert versions["tapeline"] == tapeline.__version__
+    assert {"python", "numba", "numpy", "polars"} <= set(versions)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (made(), terminal.Exit.OK),
+        (errors.ConfigError("bad setting"), terminal.Exit.USAGE),
+        (errors.LimitError("orders_live_max"), terminal.Exit.USAGE),
+        (errors.DataError("x.dbn: record 7"), terminal.Exit.DATA),
+        (errors.CompileError("maker.py:12: no field"), terminal.Exit.COMPILE),
+        (IndexError("index 7 is out of bounds"), terminal.Exit.COMPILE),
+        (errors.InvariantError("cash"), terminal.Exit.DIFFERENCE),
+        (KeyboardInterrupt(), terminal.Exit.INTERRUPTED),
+        (made(interrupted=True), terminal.Exit.INTERRUPTED),
+    ],
+)
+def test_exit_codes(engine: SimpleNamespace, tmp_path: Path, answer: Any, code: terminal.Exit) -> None:
+    """Each way to end has its exit code, and an error its message on stderr, without a traceback."""
+    engine.answer = answer
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert done.exit_code == code
+    if isinstance(answer, Exception):
+        assert str(answer) in done.stderr.replace("\n", "")
+        assert "Traceback" not in done.stderr
+
+
+def test_traceback_on_request(engine: SimpleNamespace) -> None:
+    """`--traceback` shows where an error was raised."""
+    engine.answer = ValueError("from inside")
+    assert "Traceback" in invoke("run", MAKER, "x.dbn", "--traceback").stderr
+    assert "--traceback" in invoke("run", MAKER, "x.dbn").stderr
+
+
+def test_damaged_data_keeps_what_came_before(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """The result of all before the damage is printed and saved, and the exit code is that of the damage."""
+    engine.answer = errors.DataError("x.dbn: record 7")
+    engine.answer.result = made()  # type: ignore[attr-defined]
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert done.exit_code == terminal.Exit.DATA
+    assert "record 7" in done.stderr
+    assert RunResult.load(tmp_path / "run").fills.height == 1
+
+
+def test_an_interrupted_run_is_saved(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """After Ctrl-C the result so far is saved."""
+    engine.answer = made(interrupted=True)
+    invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert RunResult.load(tmp_path / "run").manifest["interrupted"] is True
+
+
+def test_options_become_settings(engine: SimpleNamespace) -> None:
+    """Every option of `run` reaches Backtest or the strategy; what was not given is left to them."""
+    options = (
+        "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --entry 2ms --feed-latency 1us --maker-fee -0.1 --taker-fee 1 --fee-unit bps --no-save"
+    )
+    done = invoke("run", MAKER, "a.dbn", "b.dbn", *options.split())
+    assert done.exit_code == 0, done.stderr
+    given = engine.settings
+    assert given["data"] == [Path("a.dbn"), Path("b.dbn")]
+    assert (given["tick_size"], given["instruments"], given["multiplier"], given["engine"]) == ("0.25", ["A", 7], 50.0, "compiled")
+    assert given["latency"] == tapeline.Latency(feed="1us", entry="2ms", response="100us")
+    assert given["fees"] == tapeline.Fees(maker=-0.1, taker=1.0, unit="bps")
+    assert "definitions" not in given
+    assert engine.strategies[0].size == 3
+
+
+def test_the_strategys_own_latency_is_the_default(engine: SimpleNamespace) -> None:
+    """TouchMaker's latencies are 100 µs each way unless given."""
+    invoke("run", MAKER, "a.dbn", "--no-save")
+    assert engine.settings["latency"] == tapeline.Latency(entry="100us", response="100us")
+
+
+@pytest.mark.usefixtures("engine")
+def test_compiling_is_said_once_on_stderr() -> None:
+    """A line says that it compiles, also where stderr is no terminal; stdout has results only."""
+    done = invoke("run", MAKER, "a.dbn", "--no-save", "--json")
+    assert done.stderr.count("compiling") == 1
+    assert json.loads(done.stdout)["stats"]["strategies"][0]["fills"] == 1
+
+
+@pytest.mark.usefixtures("engine")
+def test_without_output_a_new_directory_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the result is saved under tapeline-runs, named after the class; `--no-save` keeps nothing."""
+    monkeypatch.chdir(tmp_path)
+    invoke("run", MAKER, "a.dbn", "--no-save")
+    assert not list(tmp_path.iterdir())
+    invoke("run", MAKER, "a.dbn")
+    invoke("run", MAKER, "a.dbn")
+    assert [path.name.split("-")[0] for path in (tmp_path / "tapeline-runs").iterdir()] == ["TouchMaker"] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", MAKER, "a.dbn", "--set", "sice=1"], "did you mean 'size'"),
+        (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
+        (["run", "nowhere.py:X", "a.dbn"], "no such file"),
+        (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
+    ],
+)
+def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:
+    """Mistakes in options end with code 2 and a message that says what is meant."""
+    done = invoke(*arguments)
+    assert done.exit_code == terminal.Exit.USAGE
+    assert message in done.stderr.replace("\n", "")
+
+
+def test_synth_writes_what_it_says(tmp_path: Path) -> None:
+    """`synth` writes a DBN file with the records asked for and its snapshot; the same seed gives the same bytes."""
+    paths = [tmp_path / name for name in ("a.dbn", "b.dbn", "c.dbn")]
+    for path, seed in zip(paths, (1, 1, 2), strict=True):
+        done = invoke("synth", "-n", "1000", "-o", path, "--seed", seed, "--live-orders", "100", "--json")
+        assert json.loads(done.stdout)["records"] == 1000 + 100 + 1
+    assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
+
+
+def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Path) -> None:
+    """`run` on a simulated session prints statistics and saves a result with fills."""
+    done = invoke("run", MAKER, session, *TICK, "-o", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    assert "pnl_net" in done.stdout
+    assert RunResult.load(tmp_path / "run").fills.height > 0
+
+
+def test_engines_agree_on_the_command_line(session: Path) -> None:
+    """`run --engine reference` gives the same statistics, and `verify` finds no difference."""
+    results = [json.loads(invoke("run", MAKER, session, *TICK, "--no-save", "--json", "--engine", engine).stdout) for engine in ("compiled", "reference")]
+    assert results[0]["stats"] == results[1]["stats"]
+    done = invoke("verify", MAKER, session, *TICK, "--json")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["equal"] is True
+
+
+def test_verify_ends_with_1_at_a_difference(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the engines differ, `verify` names the first difference and ends with 1."""
+    from tapeline import backtest
+
+    run = backtest.Backtest.run
+
+    def bent(self: Any, *strategies: Any, **options: Any) -> RunResult:
+        result = run(self, *strategies, **options)
+        if result.manifest["settings"]["engine"] == "reference":
+            object.__setattr__(result, "fills", result.fills.with_columns(pl.col("size") + 1))
+        return result
+
+    monkeypatch.setattr(backtest.Backtest, "run", bent)
+    done = invoke("verify", MAKER, session, *TICK)
+    assert done.exit_code == terminal.Exit.DIFFERENCE
+    assert "first difference: fills, line 0 of TouchMaker" in done.stdout
+
+
+def test_depth_writes_parquet_and_csv(session: Path, tmp_path: Path) -> None:
+    """`depth` writes the same lines in both formats, with the columns of mbp-10."""
+    for name in ("d.parquet", "d.csv"):
+        done = invoke("depth", session, "-o", tmp_path / name, "--levels", 2, "--tick-size", "0.25")
+        assert done.exit_code == 0, done.stderr
+    frame = pl.read_parquet(tmp_path / "d.parquet")
+    assert {"ts_event", "bid_px_00", "ask_sz_01", "bid_ct_01"} <= set(frame.columns)
+    assert frame.height == pl.read_csv(tmp_path / "d.csv").height > 0
+
+
+def test_check_says_what_is_there(session: Path) -> None:
+    """`check` counts every record and prints tables; `--json` has the same numbers."""
+    done = invoke("check", session, "--tick-size", "0.25", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["records"] == 4_000 + 400 + 1 == sum(found["actions"].values())
+    assert f"{found['actions']['cancel']:,}" in invoke("check", session, "--tick-size", "0.25").stdout
+
+
+def test_check_of_damaged_data_ends_with_3(session: Path, tmp_path: Path) -> None:
+    """A file cut short is checked up to the cut, and the exit code says so."""
+    path = tmp_path / "cut.dbn.zst"
+    path.write_bytes(session.read_bytes()[:-100])
+    done = invoke("check", path, "--tick-size", "0.25")
+    assert done.exit_code == terminal.Exit.DATA
+    assert "cut.dbn.zst" in done.stderr
+
+
+def test_demo_ends_with_a_readable_summary() -> None:
+    """`demo` runs a maker and a taker on a simulated session, both of which trade."""
+    done = invoke("demo", "-n", "50000", "--json")
+    assert done.exit_code == 0, done.stderr
+    strategies = json.loads(done.stdout)["stats"]["strategies"]
+    assert [line["strategy"].split("(")[0] for line in strategies] == ["TouchMaker", "OrderFlowTaker"]
+    assert all(line["fills"] > 0 for line in strategies)
+
+
+def test_ctrl_c_ends_with_130_and_a_result(tmp_path: Path) -> None:
+    """A run stopped by SIGINT ends soon with 130, and what it recorded is on disk."""
+    data = tmp_path / "long.dbn"
+    write_synth(data, SynthConfig(records=300_000, live_orders=400))
+    command = [sys.executable, "-m", "tapeline", "run", MAKER, data, *TICK, "--engine", "reference", "-o", tmp_path / "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == terminal.Exit.INTERRUPTED, stderr
+    assert RunResult.load(tmp_path / "run").manifest["interrupted"] is True
