@@ -1,6 +1,6 @@
 """A taker that follows order flow imbalance (Cont, Kukanov, Stoikov 2014), with signals that end up in the result.
 
-tapeline run examples/ofi_taker.py:OrderFlowTaker DATA.dbn.zst --tick-size 0.25 --set threshold=50
+tapeline run examples/ofi_taker.py:OrderFlowTaker DATA.dbn.zst --tick-size 0.25 --set threshold=80
 """
 
 import tapeline as tl
@@ -17,7 +17,7 @@ class OrderFlowTaker(tl.Strategy):
     signals = ("flow", "entry_flow")
 
     size: tl.int64 = 1
-    threshold: tl.float64 = 100.0  # lots
+    threshold: tl.float64 = 50.0  # lots
     spread_max: tl.float64 = 0.5  # price
     hold_ns: tl.int64 = 5_000_000_000
     signal_every: tl.int64 = 1_000  # changes of the book between two values of the signal `flow`

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tapeline.config import Latency
+from tapeline.config import Latency, RowSpec, Venue
 from tapeline.errors import ConfigError
+from tapeline.frames import Row
 from tapeline.load import latency_for, load_strategy, parse_parameters
+
+pytestmark = pytest.mark.nojit
 
 SOURCE = """
 import tapeline as tl
@@ -166,3 +169,11 @@ def test_latency_is_the_strategys_own_unless_given(tmp_path: Path) -> None:
     assert latency_for(maker, response="7us") == Latency(entry="100us", response="7us")
     with pytest.raises(ConfigError, match="'soon'"):
         latency_for(maker, both="soon")
+
+
+def test_rows_of_results_know_the_parameters(tmp_path: Path) -> None:
+    """A row of a result has the class's name and the instance's parameters as plain values, without its state."""
+    strategy = load_strategy(f"{write(tmp_path)}:Maker")
+    made = Row.of(RowSpec(strategy(size=7), Venue(), "seven"))
+    assert (made.label, made.strategy, made.signals) == ("seven", "Maker", ())
+    assert made.parameters == {"size": 7, "skew": 0.5, "is_shy": True, "small": 1, "weights": [1.0, 2.0, 3.0]}

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tapeline.config import Venue
+from tapeline.config import RowSpec, Venue
 from tapeline.constants import MARKET, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE, FillRule, Reason, Side, Status, TimeInForce
 from tapeline.errors import InvariantError
 from tapeline.instruments import Instrument
+from tapeline.load import parameter_types
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -38,6 +39,13 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     venue: Venue
     signals: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: RowSpec) -> "Row":
+        """The row of an instance, as its parameters are before the run."""
+        kind = type(spec.strategy)
+        parameters = {name: np.array(spec.strategy[name]).tolist() for name in parameter_types(kind)}
+        return cls(spec.label, kind.__name__, parameters, spec.venue, tuple(getattr(kind, "signals", ())))
 
 
 @dataclass(frozen=True)
