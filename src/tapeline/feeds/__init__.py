@@ -1,1 +1,1 @@
-
+"""Feeds: each turns its vendor's bytes into records."""

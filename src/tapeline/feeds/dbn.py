@@ -187,8 +187,11 @@ def truncated(span: Span, position: int, record_number: int) -> DataError:
 def bad_record(span: Span, position: int, record_number: int) -> DataError:
     """The error for an impossible record at `span.data[position]`, its file's `record_number`-th, from 1."""
     length, rtype = int(span.data[position]) * 4, int(span.data[position + 1])
-    what = f"an MBO record of {length} bytes instead of {span.stride}" if rtype == MBO_RTYPE else f"a record of {length} bytes, less than its header's {RECORD_BYTES_MIN}"
-    return DataError(f"{span.path}: record {record_number:,}, at byte {span.offset + position:,}, is {what}: the file is damaged there; everything before was read.")
+    least = f"instead of {span.stride}, for an MBO record" if rtype == MBO_RTYPE else f"less than its header's {RECORD_BYTES_MIN}"
+    return DataError(
+        f"{span.path}: record {record_number:,}, at byte {span.offset + position:,}, is said to have {length} bytes, {least}: the file is damaged there; "
+        "everything before was read. Get the file again."
+    )
 
 
 def _joined(tail: Bytes, buffer: Bytes, begin: int, end: int) -> Bytes:
@@ -249,17 +252,18 @@ def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
         size = int.from_bytes(prefix[4:], "little")
         header = prefix + _read(source, size)
         if len(prefix) < _PREFIX_BYTES or len(header) < _PREFIX_BYTES + size:
-            return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"it ends at byte {len(header):,}, inside its metadata"))
+            return _damaged(path, is_compressed, f"it ends at byte {len(header):,}, inside its metadata")
         metadata = databento_dbn.Metadata.decode(header)
     except zstandard.ZstdError as error:
-        return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"its first bytes do not decompress: {error}"))
+        return _damaged(path, is_compressed, f"its first bytes do not decompress: {error}")
     except (databento_dbn.DBNError, ValueError) as error:
-        return DbnFile(path=path, is_compressed=is_compressed, damage=_metadata_damage(path, f"bytes 0 to {len(header):,}, its metadata, do not decode: {error}"))
+        return _damaged(path, is_compressed, f"bytes 0 to {len(header):,}, its metadata, do not decode: {error}")
     return DbnFile(path=path, metadata=metadata, version=prefix[3], is_compressed=is_compressed, header_bytes=len(header))
 
 
-def _metadata_damage(path: Path, problem: str) -> DataError:
-    return DataError(f"{path}: damaged, so none of its records can be read: {problem}. Get the file again.")
+def _damaged(path: Path, is_compressed: bool, problem: str) -> DbnFile:  # noqa: FBT001 - passed through
+    damage = DataError(f"{path}: damaged, so none of its records can be read: {problem}. Get the file again.")
+    return DbnFile(path=path, is_compressed=is_compressed, damage=damage)
 
 
 def _read(source: _Reader, size: int) -> bytes:

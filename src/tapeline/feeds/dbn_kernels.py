@@ -1,12 +1,14 @@
 """Compiled scans over DBN bytes and MBO records."""
-# mypy: disable-error-code="no-untyped-def"
+# Numba infers the types of kernels and mypy cannot see them:
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: ignore-errors
 
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from tapeline.constants import UNDEFINED_PRICE, Action
+from tapeline.jit import kernel
 
 RECORD_BYTES_MIN: Final = 16
 """Length, type, publisher, instrument and time: what every record starts with."""
@@ -19,7 +21,7 @@ BAD: Final = 2
 """What follows cannot be a record."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scan_run(data, position, stride):
     """Skip records of other types, then take the longest run of whole MBO records of `stride` bytes.
 
@@ -54,61 +56,63 @@ def scan_run(data, position, stride):
     return begin, position, skipped, RUN_ENDED
 
 
-SEEN: Final = np.dtype([("key", "<u8"), ("gcd", "<i8"), ("records", "<i8")])
+SEEN: Final = np.dtype([("key", "<i8"), ("gcd", "<i8"), ("records", "<i8")])
 """What the survey knows of one instrument: key = publisher_id << 32 | instrument_id."""
 SLOTS_PER_SEEN: Final = 4
 """Open addressing at a quarter full: an instrument is found at the first look nearly always."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def survey_run(records, seen, slots, known):
     """Count the records of each instrument, and take the greatest common divisor of its book prices.
 
-    `slots` (int32, a power of two of them, 0 where empty) finds an instrument's row in `seen`, plus 1. Returns the number of records done, less than
+    `slots` (a power of two of them, 0 where empty) finds an instrument's row in `seen`, plus 1. Returns the number of records done, less than
     all where `seen` is full, and of instruments known.
     """
-    mask = np.uint64(len(slots) - 1)
-    last_key, row = np.uint64(0), -1
+    publishers, instruments = records["publisher_id"], records["instrument_id"]
+    actions, prices = records["action"], records["price"]
+    keys, divisors, counts = seen["key"], seen["gcd"], seen["records"]
+    mask = len(slots) - 1
+    row = -1
     for i in range(len(records)):
-        record = records[i]
-        key = np.uint64(record.publisher_id) << np.uint64(32) | np.uint64(record.instrument_id)
-        if row < 0 or key != last_key:
-            slot = _mixed(key) & mask
-            while slots[slot] != 0 and seen[slots[slot] - 1].key != key:
-                slot = (slot + np.uint64(1)) & mask
+        key = np.int64(publishers[i]) << 32 | np.int64(instruments[i])
+        if row < 0 or key != keys[row]:
+            slot = _slot(key) & mask
+            while slots[slot] != 0 and keys[slots[slot] - 1] != key:
+                slot = (slot + 1) & mask
             if slots[slot] == 0:
                 if known == len(seen):
                     return i, known
                 known += 1
                 slots[slot] = known
-                seen[known - 1].key = key
-            last_key, row = key, slots[slot] - 1
-        seen[row].records += 1
-        if (record.action == Action.ADD or record.action == Action.MODIFY) and record.price != UNDEFINED_PRICE:
-            divisor, price = seen[row].gcd, record.price
-            if divisor == 0 or price % divisor != 0:
-                seen[row].gcd = _gcd(divisor, price)
+                keys[known - 1] = key
+            row = slots[slot] - 1
+        counts[row] += 1
+        price = prices[i]
+        is_book_price = (actions[i] == Action.ADD or actions[i] == Action.MODIFY) and price != UNDEFINED_PRICE
+        if is_book_price and (divisors[row] == 0 or price % divisors[row] != 0):
+            divisors[row] = _gcd(divisors[row], price)
     return len(records), known
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def index_seen(seen, slots, known):
     """Enter the first `known` rows of `seen` into empty `slots`."""
-    mask = np.uint64(len(slots) - 1)
+    mask = len(slots) - 1
     for row in range(known):
-        slot = _mixed(seen[row].key) & mask
+        slot = _slot(seen["key"][row]) & mask
         while slots[slot] != 0:
-            slot = (slot + np.uint64(1)) & mask
+            slot = (slot + 1) & mask
         slots[slot] = row + 1
 
 
-@njit(cache=True, nogil=True)
-def _mixed(key):
-    """Fibonacci hashing: the upper bits of a product with 2^64 / golden ratio."""
-    return (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+@kernel
+def _slot(key):
+    """Instrument ids of a venue are close together and differ in their low bits: they need no mixing, publishers only keeping apart."""
+    return key ^ (key >> 32) * 0x9E37
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gcd(a, b):
     """Euclid's; of 0 and b it is |b|."""
     a, b = abs(a), abs(b)

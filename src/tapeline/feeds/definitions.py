@@ -103,7 +103,7 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
 def survey(source: DbnInput) -> dict[Key, Survey]:
     """Read the whole input for the instruments in it, in order of appearance. Where it is damaged, the survey ends: whoever reads it next will say so."""
     seen = np.zeros(64, SEEN)
-    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int32)
+    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int64)
     known = 0
     try:
         for run, _ in records(source):
@@ -113,7 +113,7 @@ def survey(source: DbnInput) -> dict[Key, Survey]:
                 done += count
                 if done < len(run):
                     seen = np.concatenate((seen, np.zeros_like(seen)))
-                    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int32)
+                    slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int64)
                     index_seen(seen, slots, known)
     except DataError:
         pass
@@ -215,7 +215,10 @@ class _Describer:
             return definition.multiplier
         if not self._has_warned:
             self._has_warned = True
-            warnings.warn(f"no contract multiplier is known for {name}: 1 is assumed, so money is in price units x lots. Give multiplier= or definitions=", stacklevel=2)
+            warnings.warn(
+                f"no contract multiplier is known for {name}: 1 is assumed, so money is in price units x lots. Give multiplier= or definitions=",
+                stacklevel=2,
+            )
         return 1.0
 
     def keys_of(self, name: str | int | Key) -> list[Key]:
@@ -232,7 +235,8 @@ class _Describer:
             return ids
         known = sorted({*self.source.symbols.values(), *(definition.symbol for definition in self.definitions.values())})
         near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.4) or known[:5]
-        raise ConfigError(f"instruments: {symbol!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{' …' if len(known) > len(near) else ''}")
+        more = ", …" if len(known) > len(near) else ""
+        raise ConfigError(f"instruments: {symbol!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
 
     def _keys_of_id(self, instrument_id: int) -> list[Key]:
         keys = [key for key in self.definitions if key[1] == instrument_id]
