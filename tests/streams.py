@@ -1,5 +1,7 @@
 """Streams of MBO records, written tersely: prices in ticks, times in plain nanoseconds; and strategies that follow a script."""
 
+# ruff: noqa: ARG001, ARG002 - callbacks have the arguments of the contract
+
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +87,9 @@ class Stream:
         return [(array[i : i + (size or len(array))], i == starts[-1]) for i in starts]
 
 
-def instruments(*, grid: int = GRID, tick: int | None = None, several: bool = False, only: list[tuple[int, int]] | None = None, multiplier: float = 1.0) -> Instruments:
+def instruments(
+    *, grid: int = GRID, tick: int | None = None, several: bool = False, only: list[tuple[int, int]] | None = None, multiplier: float = 1.0
+) -> Instruments:
     """Instruments that are all alike."""
 
     def describe(key: tuple[int, int], index: int) -> Instrument:

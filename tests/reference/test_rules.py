@@ -1,4 +1,7 @@
-"""The fill rules, by name. Books are drawn with sizes; ours is marked by *. Latencies are 0: what is done at local time t arrives behind all records up to t."""
+"""The fill rules, by name.
+
+Books are drawn with sizes; ours is marked by *. Latencies are 0: what is done at local time t arrives behind all records up to t.
+"""
 
 import pytest
 from streams import SNAPSHOT, Scripted, Stream, play
