@@ -1,6 +1,6 @@
 """Streams of MBO records, written tersely: prices in ticks, times in plain nanoseconds; and strategies that follow a script."""
 
-# ruff: noqa: ARG001, ARG002 - callbacks have the arguments of the contract
+# ruff: noqa: ARG002 - callbacks have the arguments of the contract
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
 """The gateway, accounts, the market as strategies see it, and what a run records of them."""
 
-# ruff: noqa: ARG001, ARG002 - callbacks have the arguments of the contract
+# ruff: noqa: ARG002 - callbacks have the arguments of the contract
 
 import math
 
