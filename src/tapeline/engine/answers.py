@@ -1,0 +1,95 @@
+"""What the exchange answers: every answer is a message on its way back to the row."""
+
+import numpy as np
+
+from tapeline.constants import UNDEFINED_PRICE, Side, Update
+from tapeline.engine.agenda import new_message, push
+from tapeline.engine.lists import node_at, row_at, unlink, unlink_resting
+from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, RESTING
+from tapeline.jit import kernel
+from tapeline.memory import record_at
+
+FILL = int(Update.FILL)
+BID, ASK = int(Side.BID), int(Side.ASK)
+
+
+@kernel
+def price_of(book, node):
+    """An order's price in 1e-9; none for a market order."""
+    level = node.level_accepted
+    if level == UNDEFINED_PRICE:
+        return np.int64(UNDEFINED_PRICE)
+    return (level if node.side == 0 else -level) * book.grid
+
+
+@kernel
+def answer(engine, book, index, ts_event, what):
+    """An answer about an order, due at the row after the response latency; answers of a row never overtake each other. Returns the message, to be completed."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    place = new_message(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message.order_id = node.order_id
+    message.ts_event = ts_event
+    message.price = price_of(book, node)
+    message.size = node.size
+    message.size_left = node.left
+    message.ahead = -1
+    message.market_size = 0
+    message.node = index
+    message.row = node.row
+    message.instrument = node.instrument
+    message.kind = ANSWER
+    message.what = what
+    message.reason = 0
+    message.side = BID if node.side == 0 else ASK
+    message.rule = 0
+    message.is_maker = False
+    message.instruction = node.instruction
+    message.by_exchange = True
+    row.last_response = max(row.last_response, ts_event + row.latency_response)
+    push(engine.agenda, row.last_response, RESPONSE, place)
+    return message
+
+
+@kernel
+def leave_queue(engine, book, index):
+    """A resting order leaves its level."""
+    node = node_at(engine, index)
+    if node.venue_state == RESTING:
+        unlink(engine, book, index)
+        unlink_resting(engine, row_at(engine, node.row), index)
+        node.venue_state = AWAY
+
+
+@kernel
+def end_order(engine, book, index, ts_event):
+    """An order is over at the exchange."""
+    leave_queue(engine, book, index)
+    node = node_at(engine, index)
+    node.venue_state = ENDED
+    node.ts_ended = ts_event
+
+
+@kernel
+def close_order(engine, book, index, ts_event, what, reason):
+    """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
+    end_order(engine, book, index, ts_event)
+    message = answer(engine, book, index, ts_event, what)
+    message.reason = reason
+
+
+@kernel
+def fill_order(engine, book, index, ts_event, size):
+    """`size` lots of an order are filled at its own level, as maker; the message, for rule and market size. The order is over when nothing is left."""
+    node = node_at(engine, index)
+    node.left -= size
+    node.filled += size
+    if node.left == 0:
+        end_order(engine, book, index, ts_event)
+    message = answer(engine, book, index, ts_event, FILL)
+    message.size = size
+    message.is_maker = True
+    message.level = node.level
+    message.price = (node.level if node.side == 0 else -node.level) * book.grid
+    return message

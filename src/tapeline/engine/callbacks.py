@@ -1,0 +1,76 @@
+"""What a generated runner calls around a callback."""
+
+from tapeline.engine.account import ACCOUNT, ACCOUNTS
+from tapeline.engine.agenda import free_message
+from tapeline.engine.deliver import SIGNAL_ROW
+from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT
+from tapeline.engine.records import (
+    FIRST_CALLBACK,
+    GROUP,
+    MESSAGE,
+    ON_BOOK,
+    ON_END,
+    ON_EVENT,
+    ON_FILL,
+    ON_ORDER,
+    ON_START,
+    ON_TIMER,
+    ON_TRADE,
+    ROW,
+)
+from tapeline.jit import kernel
+from tapeline.market.book import MARKET, MARKETS
+from tapeline.memory import address_of, call_pointer, record_at
+
+__all__ = [
+    "ACCOUNT", "ACCOUNTS", "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_TIMER", "ON_TRADE",
+    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "call_pointer", "done", "keep_signals", "record_at", "turn_to",
+]  # fmt: skip
+
+
+@kernel
+def begin(engine, row):
+    """Before a callback of a row: its orders, its clock."""
+    orders = record_at(engine.gateway, 0, ORDERS)
+    orders.row = address_of(row)
+    orders.now = engine.now
+    orders.instrument = engine.call_instrument
+    engine.counters.callbacks += 1
+
+
+@kernel
+def turn_to(engine, row):
+    """Show a row its own group's markets; for callbacks that go to all rows."""
+    group = record_at(engine.groups, row.group * 1, GROUP)
+    engine.call_market = group.markets
+    record_at(engine.markets, 0, MARKETS).first = group.markets
+
+
+@kernel
+def accounts_of(engine, row):
+    """The accounts of a row, to be indexed."""
+    accounts = record_at(engine.accounts, 0, ACCOUNTS)
+    accounts.first = row.accounts
+    accounts.n = engine.instruments
+    return accounts
+
+
+@kernel
+def keep_signals(engine, row, strategy, n):
+    """Journal what a callback wrote with `self.signal`."""
+    for k in range(n):
+        if (strategy._signal_mask >> k) & 1:
+            to = record_at(engine.signals.rows, engine.signals.n, SIGNAL_ROW)
+            engine.signals.n += 1
+            to.ts = engine.now
+            to.value = strategy._signal_values[k]
+            to.row = row.index
+            to.signal = k
+    strategy._signal_mask = 0
+
+
+@kernel
+def done(engine, what):
+    """After the callbacks: the message they were about is free."""
+    if what == ON_ORDER or what == ON_FILL:
+        free_message(engine.agenda, engine.call_message)

@@ -1,0 +1,423 @@
+"""The event loop: tape events into the book, and whatever is due in between.
+
+`core` knows no strategy. It runs until a callback has to be made or the driver has to act, and says which; the runner (generated for a set of strategy classes) makes
+the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
+"""
+
+import numpy as np
+
+from tapeline.constants import LEVEL_NONE, Update
+from tapeline.engine.agenda import free_message, next_time, pop, push_as
+from tapeline.engine.deliver import apply_answer, sample_before
+from tapeline.engine.lists import row_at
+from tapeline.engine.notices import first_group, head_due, notice_at, publish, publish_event, receive, ring_is_full, show_print
+from tapeline.engine.records import (
+    ALARM,
+    ANSWER,
+    CANCEL,
+    CLASS_SHIFT,
+    DONE,
+    DUE,
+    ENGINE,
+    FIRST_CALLBACK,
+    GROUP,
+    GROW_JOURNAL,
+    GROW_NOTICES,
+    LIMIT,
+    MAKE_ROOM,
+    MARKET_DUE,
+    MESSAGE,
+    NEVER,
+    ON_BOOK,
+    ON_END,
+    ON_FILL,
+    ON_ORDER,
+    ON_START,
+    ON_TIMER,
+    STRATEGY_CLASS,
+    TIMER,
+)
+from tapeline.engine.rules import crossing, fill_behind, learn, move_queue, void_queue
+from tapeline.engine.venue import let_in
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK, MARKET, MARKETS
+from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+from tapeline.market.view import update_view
+from tapeline.memory import address_of, record_at
+from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, MODIFIED, SNAPSHOT, TRADE
+
+UPDATE_FILL = int(Update.FILL)
+NO_BOOK = -1
+
+
+# --- what is due
+
+
+@kernel
+def journal_is_short(engine):
+    """Whether one more delivery might not fit: a row of fills and orders each, and a sample of everything, and everybody's signals."""
+    everything = engine.rows_n * engine.instruments
+    short = engine.fills.n >= engine.fills.capacity or engine.orders.n >= engine.orders.capacity
+    return short or engine.equity.n + everything > engine.equity.capacity or engine.signals.n + engine.signals_per_callback > engine.signals.capacity
+
+
+@kernel
+def set_clock(engine, due):
+    """Local time of a delivery: its due time, or later if something later was already processed."""
+    now = max(due, max(engine.watermark, engine.now))
+    engine.counters.clock_clamps += now != due
+    if not engine.ending:
+        sample_before(engine, now)
+    engine.now = now
+
+
+@kernel
+def wants(engine, row, callback):
+    """Whether a row's class has a callback."""
+    return (record_at(engine.classes, np.int64(row.strategy_class), STRATEGY_CLASS).callbacks >> (callback - FIRST_CALLBACK)) & 1
+
+
+@kernel
+def call(engine, group_index, instrument):
+    """Prepare a callback to rows of a group: what it shows."""
+    group = record_at(engine.groups, np.int64(group_index), GROUP)
+    learn(engine, group, engine.now)
+    engine.call_group = group_index
+    engine.call_instrument = instrument
+    engine.call_market = address_of(record_at(group.markets, np.int64(instrument), MARKET))
+    markets = record_at(engine.markets, 0, MARKETS)
+    markets.first = group.markets
+    markets.n = engine.instruments
+    markets.instrument = instrument
+
+
+@kernel
+def deliver_notice(engine, group_index, due):
+    """A notice reaches a group; the callback to be made, or 0."""
+    group = record_at(engine.groups, group_index, GROUP)
+    number = group.cursor
+    set_clock(engine, due)
+    group.due_last = due
+    receive(engine, group, number)
+    notice = notice_at(engine, number)
+    if notice.classes & group.classes == 0:
+        return 0
+    call(engine, group_index, notice.instrument)
+    engine.call_classes = notice.classes
+    if notice.what != ON_BOOK:
+        show_print(engine, notice)
+    return np.int64(notice.what)
+
+
+@kernel
+def deliver_answer(engine, place, due):
+    """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    set_clock(engine, due)
+    apply_answer(engine, message)
+    row = row_at(engine, message.row)
+    callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
+    if engine.ending or not wants(engine, row, callback):
+        free_message(engine.agenda, place)
+        return 0
+    call(engine, row.group, message.instrument)
+    engine.call_row = message.row
+    engine.call_message = place
+    return callback
+
+
+@kernel
+def deliver_alarm(engine, place, due):
+    """A timer runs out, unless it was replaced; the callback to be made, or 0."""
+    row = row_at(engine, record_at(engine.agenda.messages, place, MESSAGE).row)
+    if row.timer_pending != due or engine.ending:
+        free_message(engine.agenda, place)
+        return 0
+    if row.timer > due:
+        row.timer_pending = row.timer
+        push_as(engine.agenda, row.timer, np.int64(TIMER) << CLASS_SHIFT | engine.agenda.created, place)
+        engine.agenda.created += 1
+        return 0
+    free_message(engine.agenda, place)
+    row.timer = row.timer_pending = 0
+    set_clock(engine, due)
+    if not wants(engine, row, ON_TIMER):
+        return 0
+    call(engine, row.group, 0)
+    engine.call_row = row.index
+    return ON_TIMER
+
+
+@kernel
+def park_or_let_in(engine, place, order, current):
+    """A request is due while event `current` of some book is next: it is let in if that is its book, and parked if not.
+
+    A parked request waits for its book's next event; at the latest it is let in when the row could know of it.
+    """
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    row = row_at(engine, message.row)
+    if current == message.instrument or current == NO_BOOK or (message.parked and not book.in_event):
+        book.parked -= message.parked
+        let_in(engine, place)
+        free_message(engine.agenda, place)
+    else:
+        deadline = np.int64(NEVER) if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
+        book.parked += 1 - message.parked
+        message.parked = 1
+        push_as(engine.agenda, deadline, order, place)
+
+
+@kernel
+def let_in_parked(engine, book, ts_event):
+    """A book goes on to `ts_event`: requests that waited for that are let in, in the order of their times."""
+    while book.parked > 0:
+        best = np.int64(-1)
+        for i in range(engine.agenda.n):
+            due = record_at(engine.agenda.heap, i, DUE)
+            message = record_at(engine.agenda.messages, due.message, MESSAGE)
+            if message.parked == 1 and message.instrument == book.index and message.kind <= CANCEL and message.ts_event < ts_event:
+                if best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE)):
+                    best = i
+        if best < 0:
+            return
+        place = record_at(engine.agenda.heap, best, DUE).message
+        record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
+        book.parked -= 1
+        let_in(engine, place)
+
+
+@kernel
+def earlier(engine, a, b):
+    """Whether one parked request came before another."""
+    x, y = record_at(engine.agenda.messages, a.message, MESSAGE), record_at(engine.agenda.messages, b.message, MESSAGE)
+    return x.ts_event < y.ts_event or (x.ts_event == y.ts_event and a.order < b.order)
+
+
+@kernel
+def happen(engine, current):
+    """The first entry of the agenda happens; the callback to be made, or 0."""
+    first = record_at(engine.agenda.heap, 0, DUE)
+    due, order = first.time, first.order
+    place = pop(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    if message.kind == ANSWER:
+        return deliver_answer(engine, place, due)
+    if message.kind == ALARM:
+        return deliver_alarm(engine, place, due)
+    if message.parked == 2:
+        free_message(engine.agenda, place)
+    else:
+        park_or_let_in(engine, place, order, current)
+    return 0
+
+
+@kernel
+def ask_for_room(engine, book, side, level):
+    """Tell the driver which level needs room."""
+    engine.room_instrument = book.index
+    engine.room_side = side
+    engine.room_level = level
+    return MAKE_ROOM
+
+
+@kernel
+def lacks_far_cells(ladder):
+    """Whether a request of ours might not find room for a level outside the window."""
+    return ladder.far_count + 2 > ladder.far_capacity
+
+
+@kernel
+def side_lacking_far_cells(engine, instrument):
+    """The side of a book that lacks far cells; -1 if none does."""
+    book = record_at(engine.books, instrument, BOOK)
+    return 0 if lacks_far_cells(book.sides[0]) else 1 if lacks_far_cells(book.sides[1]) else -1
+
+
+@kernel
+def wake(engine, current, ts_event):
+    """Everything due before `ts_event` happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
+    while True:
+        group = first_group(engine)
+        market_due = head_due(engine, record_at(engine.groups, group, GROUP))
+        agenda_due = next_time(engine.agenda)
+        if min(market_due, agenda_due) >= ts_event:
+            engine.next_due = min(market_due, agenda_due)
+            return 0
+        if engine.full or engine.agenda.full or engine.broken:
+            return LIMIT
+        if journal_is_short(engine):
+            return GROW_JOURNAL
+        if agenda_due < ts_event:
+            message = record_at(engine.agenda.messages, record_at(engine.agenda.heap, 0, DUE).message, MESSAGE)
+            if message.kind <= CANCEL:
+                side = side_lacking_far_cells(engine, np.int64(message.instrument))
+                if side >= 0:
+                    return ask_for_room(engine, record_at(engine.books, np.int64(message.instrument), BOOK), side, LEVEL_NONE)
+        if agenda_due < market_due or (agenda_due == market_due and record_at(engine.agenda.heap, 0, DUE).order >> CLASS_SHIFT < MARKET_DUE):
+            callback = happen(engine, current)
+        else:
+            callback = deliver_notice(engine, group, market_due)
+        if callback:
+            engine.next_due = 0  # there may be more
+            return callback
+
+
+# --- one tape event
+
+
+@kernel
+def begin_event(engine, book, event):
+    """Before the first tape event of an ordinary event: what is due before it happens. The callback to be made, or 0."""
+    if not engine.started:
+        engine.started = 1
+        engine.now = event.ts_event
+        engine.sample_due = -(-event.ts_event // engine.sample_every) * engine.sample_every
+        return ON_START
+    if book.parked > 0:
+        side = side_lacking_far_cells(engine, np.int64(book.index))
+        if side >= 0:
+            return ask_for_room(engine, book, side, LEVEL_NONE)
+        let_in_parked(engine, book, event.ts_event)
+    if event.ts_event > engine.next_due:
+        callback = wake(engine, np.int64(book.index), event.ts_event)
+        if callback:
+            return callback
+    engine.watermark = max(engine.watermark, event.ts_event)
+    return 0
+
+
+@kernel
+def apply(engine, book, event, side, cell):
+    """ADD, REMOVE or FILL: what it does to our orders, then to the book."""
+    ladder = book.sides[side]
+    level = np.int64(event.level)
+    if event.kind == FILL:
+        if ladder.own_best >= level and not book.crossed:
+            fill_behind(engine, book, event, np.int64(cell.own))
+        return
+    if cell.own != 0:
+        move_queue(engine, book, event, np.int64(cell.own))
+    if event.kind == ADD:
+        if book.sides[1 - side].own_best + level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
+            crossing(engine, book, event)
+        book.stamp = max(book.stamp, event.priority + 1)
+        cell.count += 1
+    else:
+        cell.count -= event.flags & GONE
+        if event.flags & MODIFIED:
+            book.modified_size = -event.delta
+            book.modified_level = level
+            book.modified_side = event.side
+    cell.size += event.delta
+    if level >= ladder.watch:
+        book.dirty = 1
+    if level >= ladder.best:
+        if cell.size > 0:
+            ladder.best = level
+        else:
+            ladder.best = scan_best(ladder, level)
+            if ladder.far_count > 0 and not has_best(ladder):
+                engine.emptied = 1
+                engine.emptied_side = side
+    if not ladder.base < level < ladder.base + ladder.width:
+        far_drop_empty(ladder, level)
+
+
+@kernel
+def end_event(engine, book, event):
+    """After the last tape event of an event: is the book crossed, and whose view changed?"""
+    bids, asks = book.sides[0], book.sides[1]
+    if book.dirty:
+        book.crossed = has_best(bids) and has_best(asks) and bids.best + asks.best >= 0
+    if event.flags & SNAPSHOT:
+        return
+    engine.counters.crossed_events += book.crossed
+    if book.dirty:
+        book.dirty = 0
+        classes = update_view(book, engine.plan)
+        if classes != 0:
+            publish(engine, book, event, ON_BOOK, classes)
+
+
+@kernel
+def step(engine, book, event):
+    """One tape event up to its being applied; something for the caller to return, or 0."""
+    kind, flags = event.kind, event.flags
+    if not book.in_event and flags & SNAPSHOT == 0:
+        callback = begin_event(engine, book, event)
+        if callback:
+            return callback
+    if kind <= FILL:
+        side = 1 if event.side == ASK else 0
+        ladder = book.sides[side]
+        level = np.int64(event.level)
+        i = level - ladder.base
+        if 0 < i < ladder.width:
+            apply(engine, book, event, side, record_at(ladder.cells, i, CELL))
+        elif needs_room(ladder, level):
+            return ask_for_room(engine, book, side, level)
+        else:
+            apply(engine, book, event, side, cell_at(ladder, level))
+    elif kind == CLEAR:
+        void_queue(engine, book, event)
+        clear(book.sides[0])
+        clear(book.sides[1])
+        book.dirty = 1
+    if flags & SNAPSHOT == 0:
+        engine.counters.records_after_arrival += event.ts_event < book.ts_arrived
+        engine.ts_end = max(engine.ts_end, max(event.ts_event, event.ts_recv))
+        if kind == TRADE or engine.event_classes != 0:
+            publish_event(engine, book, event)
+    book.in_event = flags & LAST == 0
+    return 0
+
+
+@kernel
+def finish(engine):
+    """After the last record: what is due by the end happens; then answers under way are booked, without callbacks."""
+    if not engine.ending:
+        for i in range(engine.instruments):
+            let_in_parked(engine, record_at(engine.books, i, BOOK), engine.ts_end + 1)
+        result = wake(engine, np.int64(NO_BOOK), engine.ts_end + 1)
+        if result:
+            return result
+        engine.ending = 1
+    while engine.agenda.n > 0:
+        if journal_is_short(engine):
+            return GROW_JOURNAL
+        place = record_at(engine.agenda.heap, 0, DUE).message
+        if record_at(engine.agenda.messages, place, MESSAGE).kind == ANSWER:
+            happen(engine, np.int64(NO_BOOK))
+        else:
+            free_message(engine.agenda, pop(engine.agenda))
+    engine.now = engine.ts_end
+    if not engine.ended:
+        engine.ended = 1
+        return ON_END
+    return DONE
+
+
+@kernel
+def core(engine):
+    """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
+    while engine.x < engine.n:
+        event = record_at(engine.events, engine.x, EVENT)
+        book = record_at(engine.books, np.int64(event.instrument), BOOK)
+        if not engine.applied:
+            if ring_is_full(engine):
+                return GROW_NOTICES
+            result = step(engine, book, event)
+            if result:
+                return result
+            engine.applied = 1
+            engine.counters.kinds[event.kind] += 1
+        if engine.emptied:  # a window holds nothing, but something may lie beyond
+            engine.emptied = 0
+            return ask_for_room(engine, book, engine.emptied_side, LEVEL_NONE)
+        if event.flags & LAST:
+            engine.counters.events += 1
+            end_event(engine, book, event)
+        engine.applied = 0
+        engine.x += 1
+    return finish(engine) if engine.at_end else DONE

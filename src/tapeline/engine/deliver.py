@@ -1,0 +1,288 @@
+"""What reaches a row: answers of the exchange, applied to what the row knows; and what the journal keeps of them."""
+
+import numpy as np
+
+from tapeline import schema
+from tapeline.constants import Reason, Status, Update
+from tapeline.engine.account import ACCOUNT, book_fill
+from tapeline.engine.answers import price_of
+from tapeline.engine.gateway import add_exposure
+from tapeline.engine.lists import find_node, node_at, row_at
+from tapeline.engine.records import FREE, GROUP, LIVE
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK, MARKET
+from tapeline.memory import address_of, copy, record_at
+from tapeline.record import Record, bool_, float64, int32, int64, uint8
+
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = int(Update.ACCEPTED), int(Update.REJECTED), int(Update.MODIFIED), int(Update.MODIFY_REJECTED)
+CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = int(Update.CANCELLED), int(Update.CANCEL_REJECTED), int(Update.EXPIRED), int(Update.FILL)
+STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = int(Status.REJECTED), int(Status.CANCELLED), int(Status.EXPIRED), int(Status.FILLED)
+NO_REASON = int(Reason.NONE)
+
+
+class FillRow(Record):
+    """`schema.FILLS` with attributes."""
+
+    ts_event: int64
+    ts_local: int64
+    order_id: int64
+    price: int64
+    size: int64
+    size_left: int64
+    market_size: int64
+    row: int32
+    instrument: int32
+    side: uint8
+    is_maker: bool_
+    rule: uint8
+
+
+class OrderRow(Record):
+    """`schema.ORDERS` with attributes."""
+
+    order_id: int64
+    price: int64
+    size: int64
+    filled: int64
+    ts_sent: int64
+    ts_arrived: int64
+    ts_end: int64
+    ts_end_local: int64
+    ahead_at_entry: int64
+    ahead_at_end: int64
+    row: int32
+    instrument: int32
+    modifies: int32
+    requests_refused: int32
+    side: uint8
+    instruction: uint8
+    status: uint8
+    reason: uint8
+
+
+class EquityRow(Record):
+    """`schema.EQUITY` with attributes."""
+
+    ts: int64
+    position: int64
+    cash: int64
+    mark: int64
+    maker_lots: int64
+    taker_lots: int64
+    maker_notional: int64
+    taker_notional: int64
+    row: int32
+    instrument: int32
+
+
+class SignalRow(Record):
+    """`schema.SIGNALS` with attributes."""
+
+    ts: int64
+    value: float64
+    row: int32
+    signal: int32
+
+
+FILL_ROW, ORDER_ROW, EQUITY_ROW, SIGNAL_ROW = FillRow.dtype_, OrderRow.dtype_, EquityRow.dtype_, SignalRow.dtype_
+EQUITY_ROW_SIZE = EQUITY_ROW.itemsize
+for _ours, _theirs in ((FILL_ROW, schema.FILLS), (ORDER_ROW, schema.ORDERS), (EQUITY_ROW, schema.EQUITY), (SIGNAL_ROW, schema.SIGNALS)):
+    if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
+        raise TypeError(f"{_ours} is not laid out as {_theirs}")
+
+
+@kernel
+def record_fill(engine, message):
+    """A fill, as its row learns of it."""
+    journal = engine.fills
+    to = record_at(journal.rows, journal.n, FILL_ROW)
+    journal.n += 1
+    to.ts_event = message.ts_event
+    to.ts_local = engine.now
+    to.order_id = message.order_id
+    to.price = message.price
+    to.size = message.size
+    to.size_left = message.size_left
+    to.market_size = message.market_size
+    to.row = message.row
+    to.instrument = message.instrument
+    to.side = message.side
+    to.is_maker = message.is_maker
+    to.rule = message.rule
+
+
+@kernel
+def record_order(engine, index, status, reason, ts_end_local):
+    """An order, from birth to end."""
+    node = node_at(engine, index)
+    book = record_at(engine.books, np.int64(node.instrument), BOOK)
+    journal = engine.orders
+    to = record_at(journal.rows, journal.n, ORDER_ROW)
+    journal.n += 1
+    to.order_id = node.order_id
+    to.price = price_of(book, node)
+    to.size = node.size
+    to.filled = node.filled
+    to.ts_sent = node.ts_sent
+    to.ts_arrived = node.ts_arrived
+    to.ts_end = node.ts_ended
+    to.ts_end_local = ts_end_local
+    to.ahead_at_entry = node.ahead_at_entry
+    to.ahead_at_end = node.ahead
+    to.row = node.row
+    to.instrument = node.instrument
+    to.modifies = node.modifies
+    to.requests_refused = node.refused
+    to.side = 66 if node.side == 0 else 65
+    to.instruction = node.instruction
+    to.status = status
+    to.reason = reason
+
+
+@kernel
+def record_refused(engine, message):
+    """An order that the gateway refused: it never left."""
+    journal = engine.orders
+    to = record_at(journal.rows, journal.n, ORDER_ROW)
+    journal.n += 1
+    to.order_id = message.order_id
+    to.price = message.price
+    to.size = message.size
+    to.filled = 0
+    to.ts_sent = message.ts_event
+    to.ts_arrived = to.ts_end = to.ahead_at_entry = to.ahead_at_end = -1
+    to.ts_end_local = engine.now
+    to.row = message.row
+    to.instrument = message.instrument
+    to.modifies = to.requests_refused = 0
+    to.side = message.side
+    to.instruction = message.instruction
+    to.status = STATUS_REJECTED
+    to.reason = message.reason
+
+
+@kernel
+def forget_order(engine, index, status, reason):
+    """The row learns that an order is over."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    record_order(engine, index, status, reason, engine.now)
+    add_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node.side, -node.exposure)
+    row.live -= 1
+    node.local_state = FREE
+    node.order_id = 0
+
+
+@kernel
+def learn_fill(engine, message, index):
+    """A fill reaches its row."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    account = record_at(row.accounts, np.int64(node.instrument), ACCOUNT)
+    book = record_at(engine.books, np.int64(node.instrument), BOOK)
+    record_fill(engine, message)
+    signed = message.size if node.side == 0 else -message.size
+    book_fill(account, signed, message.price // book.grid, message.is_maker)
+    node.filled_known += message.size
+    add_exposure(account, node.side, -message.size)
+    node.exposure -= message.size
+    if message.size_left == 0:
+        forget_order(engine, index, STATUS_FILLED, NO_REASON)
+
+
+@kernel
+def learn_modified(engine, message, index):
+    """An accepted modify reaches its row; the larger size stops counting when no other modify is under way."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    node.modifies += 1
+    node.modifies_pending -= 1
+    node.size_known = message.size
+    node.ahead_shown = message.ahead
+    book = record_at(engine.books, np.int64(node.instrument), BOOK)
+    node.level_known = message.price // book.grid if node.side == 0 else -(message.price // book.grid)
+    settle_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+
+
+@kernel
+def settle_exposure(account, node):
+    """When no modify is under way, what is open is what is known to be left."""
+    if node.modifies_pending == 0:
+        left = node.size_known - node.filled_known
+        add_exposure(account, node.side, left - node.exposure)
+        node.exposure = left
+
+
+@kernel
+def apply_answer(engine, message):
+    """Bring what a row knows up to date with an answer, before its callback runs."""
+    what = message.what
+    row = row_at(engine, message.row)
+    index = find_node(engine, row, message.order_id)
+    if index == 0:
+        if what == REJECTED:
+            record_refused(engine, message)
+        return
+    node = node_at(engine, index)
+    if what == FILL:
+        learn_fill(engine, message, index)
+    elif what == ACCEPTED:
+        node.local_state = LIVE
+        node.ahead_at_entry = message.ahead
+        node.ahead_shown = message.ahead
+    elif what == MODIFIED:
+        learn_modified(engine, message, index)
+    elif what == MODIFY_REJECTED:
+        node.refused += 1
+        if message.by_exchange:
+            node.modifies_pending -= 1
+            node.level_requested = node.level_known
+            settle_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+    elif what == CANCEL_REJECTED:
+        node.refused += 1
+        if message.by_exchange:
+            node.cancelling = 0
+    else:
+        status = STATUS_CANCELLED if what == CANCELLED else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
+        forget_order(engine, index, status, message.reason)
+
+
+@kernel
+def mark_of(engine, row, instrument):
+    """The last mid that a row has seen, half ticks."""
+    group = record_at(engine.groups, np.int64(row.group), GROUP)
+    return record_at(group.markets, np.int64(instrument), MARKET).mark
+
+
+@kernel
+def sample(engine, ts, forced):
+    """Sample the accounts that changed since their last sample; all of them if `forced`."""
+    for r in range(engine.rows_n):
+        row = row_at(engine, r)
+        for i in range(engine.instruments):
+            account = record_at(row.accounts, i, ACCOUNT)
+            last = record_at(engine.samples, r * engine.accounts_stride + i, EQUITY_ROW)
+            mark = mark_of(engine, row, i)
+            same = last.position == account.position and last.cash == account.cash_ticks and last.mark == mark
+            if forced or not (same and last.maker_lots == account.maker_lots and last.taker_lots == account.taker_lots):
+                last.ts = ts
+                last.position = account.position
+                last.cash = account.cash_ticks
+                last.mark = mark
+                last.maker_lots = account.maker_lots
+                last.taker_lots = account.taker_lots
+                last.maker_notional = account.maker_notional
+                last.taker_notional = account.taker_notional
+                last.row = r
+                last.instrument = i
+                journal = engine.equity
+                copy(journal.rows + journal.n * EQUITY_ROW_SIZE, address_of(last), EQUITY_ROW_SIZE)
+                journal.n += 1
+
+
+@kernel
+def sample_before(engine, time):
+    """A delivery is about to happen: if it lies beyond the next sample time, sample what is there before it."""
+    if time > engine.sample_due:
+        sample(engine, engine.sample_due, False)
+        engine.sample_due = -(-time // engine.sample_every) * engine.sample_every

@@ -1,0 +1,324 @@
+"""The gateway: what a strategy's `orders` is. It checks requests, sends them on their way, and knows what has been answered."""
+
+from typing import Final
+
+import numpy as np
+
+from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED_PRICE, Reason, Side, Update
+from tapeline.engine.account import ACCOUNT
+from tapeline.engine.agenda import new_message, push
+from tapeline.engine.lists import claim_node, find_node
+from tapeline.engine.records import ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER, ALARM
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK
+from tapeline.memory import address_of, record_at
+from tapeline.record import Record, int64
+
+BUY, SELL = 0, 1
+NO_REASON, SIZE, PRICE, INSTRUCTION = int(Reason.NONE), int(Reason.SIZE), int(Reason.PRICE), int(Reason.INSTRUCTION)
+ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = int(Reason.ORDER_SIZE_LIMIT), int(Reason.POSITION_LIMIT), int(Reason.ORDERS_LIVE_LIMIT)
+UNKNOWN_ORDER, CANCEL_PENDING = int(Reason.UNKNOWN_ORDER), int(Reason.CANCEL_PENDING)
+REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = int(Update.REJECTED), int(Update.MODIFY_REJECTED), int(Update.CANCEL_REJECTED)
+INSTRUCTIONS_KNOWN: Final = IOC | POST_ONLY | MARKET
+
+
+class Request(Record):
+    """What is asked for, while it is checked."""
+
+    order_id: int64
+    side: int64
+    price: int64
+    level: int64
+    size: int64
+    instruction: int64
+
+
+REQUEST = Request.dtype_
+
+
+class Gateway(Record):
+    """What a strategy knows and does about its orders, whatever the instrument."""
+
+    now: int64
+    engine: int64  # addresses
+    row: int64
+    instrument: int64
+    request: Request
+
+    def cancel(self, order_id):
+        """Ask for an order's cancellation; True if the request was sent. If not, `on_order` tells why."""
+        return send_cancel(self, order_id)
+
+    def modify(self, order_id, price, size):
+        """Ask for a new price (1e-9) and total size (FIX tag 38: fills included); True if the request was sent. If not, `on_order` tells why."""
+        return send_modify(self, order_id, price, size)
+
+    def is_live(self, order_id):
+        """Sent, and not known to have ended."""
+        return own_order(self, order_id).order_id != 0
+
+    def is_cancelling(self, order_id):
+        """Live, with a cancel under way."""
+        return own_order(self, order_id).cancelling != 0
+
+    def price(self, order_id):
+        """Price as last requested, 1e-9; 0 if the order is not live."""
+        node = own_order(self, order_id)
+        if node.order_id == 0:
+            return np.int64(0)
+        return price_of_level(self, node, node.level_requested)
+
+    def size_left(self, order_id):
+        """Lots not known to be filled; 0 if the order is not live."""
+        node = own_order(self, order_id)
+        return node.size_known - node.filled_known
+
+    def ahead(self, order_id):
+        """Displayed size in front of the order as the feed has shown it by now; -1 before it is acknowledged, 0 if it is not live."""
+        return own_order(self, order_id).ahead_shown
+
+    def wake_at(self, time):
+        """Call `on_timer` at a local time, in place of any time asked for before. Raises ValueError if it is not in the future."""
+        if time <= self.now:
+            raise ValueError("orders.wake_at(time): the time has to lie after orders.now")
+        set_timer(self, time)
+
+
+class Orders(Gateway):
+    """`orders` of a run with one instrument, and `orders[i]` of one with several."""
+
+    def buy(self, price, size, instruction=GTC):
+        """Send a limit order to buy `size` lots at `price` (1e-9); its id. `instruction`: GTC, IOC or POST_ONLY."""
+        return send_new(self, BUY, price, size, instruction & ~MARKET)
+
+    def sell(self, price, size, instruction=GTC):
+        """Send a limit order to sell `size` lots at `price` (1e-9); its id."""
+        return send_new(self, SELL, price, size, instruction & ~MARKET)
+
+    def buy_market(self, size):
+        """Send a market order to buy; its id. What finds no liquidity expires."""
+        return send_new(self, BUY, UNDEFINED_PRICE, size, MARKET)
+
+    def sell_market(self, size):
+        """Send a market order to sell; its id."""
+        return send_new(self, SELL, UNDEFINED_PRICE, size, MARKET)
+
+    def __getitem__(self, index):
+        """The only instrument's orders, for strategies that index."""
+        if index != 0:
+            raise IndexError("orders[i]: there is one instrument in this run")
+        return self
+
+
+class OrdersByInstrument(Gateway):
+    """`orders` of a run with several instruments: `orders[i].buy(…)`."""
+
+    def __getitem__(self, index):
+        """Orders for instrument `index`. Raises IndexError outside the instruments seen so far."""
+        return choose_instrument(self, index)
+
+
+ORDERS, ORDERS_BY_INSTRUMENT = Orders.dtype_, OrdersByInstrument.dtype_
+
+
+@kernel
+def choose_instrument(orders, index):
+    """The same record as orders of one instrument."""
+    if not 0 <= index < record_at(orders.engine, 0, ENGINE).instruments:
+        raise IndexError("orders[i]: no such instrument")
+    orders.instrument = index
+    return record_at(address_of(orders), 0, ORDERS)
+
+
+@kernel
+def own_order(orders, order_id):
+    """The node of a live order; an empty node if there is none."""
+    engine = record_at(orders.engine, 0, ENGINE)
+    index = find_node(engine, record_at(orders.row, 0, ROW), np.int64(order_id))
+    return record_at(engine.nodes, index if index != 0 else engine.takes_first - 1, NODE)
+
+
+@kernel
+def price_of_level(orders, node, level):
+    """A level of an order in 1e-9."""
+    if level == UNDEFINED_PRICE:
+        return np.int64(UNDEFINED_PRICE)
+    grid = record_at(record_at(orders.engine, 0, ENGINE).books, np.int64(node.instrument), BOOK).grid
+    return (level if node.side == 0 else -level) * grid
+
+
+@kernel
+def set_timer(orders, time):
+    """One pending timer per row; the agenda is only told of an earlier time than it knows."""
+    engine, row = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW)
+    row.timer = time
+    if row.timer_pending == 0 or time < row.timer_pending:
+        row.timer_pending = time
+        place = new_message(engine.agenda)
+        message = record_at(engine.agenda.messages, place, MESSAGE)
+        message.kind = ALARM
+        message.row = row.index
+        push(engine.agenda, time, TIMER, place)
+
+
+@kernel
+def check(orders, account, extra):
+    """The gateway's checks of a request for `extra` more open lots, in the order in which they are documented: a Reason."""
+    request, row = orders.request, record_at(orders.row, 0, ROW)
+    book = record_at(record_at(orders.engine, 0, ENGINE).books, orders.instrument, BOOK)
+    instruction, price = request.instruction, request.price
+    if request.size <= 0:
+        return SIZE
+    request.level = UNDEFINED_PRICE
+    if instruction & MARKET == 0:
+        if price % book.market.tick != 0 or abs(price // book.grid) > LEVEL_MAX:
+            return PRICE
+        request.level = price // book.grid if request.side == BUY else -(price // book.grid)
+    if instruction & ~INSTRUCTIONS_KNOWN or (instruction & POST_ONLY and instruction & (IOC | MARKET)):
+        return INSTRUCTION
+    if request.size > row.order_size_max:
+        return ORDER_SIZE_LIMIT
+    reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
+    if extra > 0 and reach + extra > row.position_max:
+        return POSITION_LIMIT
+    return NO_REASON
+
+
+@kernel
+def refuse(orders, what, reason):
+    """Answer a request at once, after the callback."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    place = new_message(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message.order_id = request.order_id
+    message.ts_event = orders.now
+    message.price = request.price
+    message.size = request.size
+    message.size_left = request.size if what == REJECTED else 0
+    message.ahead = -1
+    message.node = find_node(engine, row, request.order_id)
+    message.row = row.index
+    message.instrument = orders.instrument
+    message.kind = ANSWER
+    message.what = what
+    message.reason = reason
+    message.side = Side.BID if request.side == BUY else Side.ASK
+    message.instruction = request.instruction
+    message.by_exchange = False
+    push(engine.agenda, orders.now, RESPONSE, place)
+
+
+@kernel
+def send(orders, kind, index, latency):
+    """A request sets out; requests of a row never overtake each other."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    place = new_message(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    row.last_arrival = max(row.last_arrival, orders.now + latency)
+    message.order_id = request.order_id
+    message.ts_event = row.last_arrival
+    message.price = request.price
+    message.size = request.size
+    message.level = request.level
+    message.node = index
+    message.row = row.index
+    message.instrument = record_at(engine.nodes, index, NODE).instrument
+    message.kind = kind
+    message.side = Side.BID if request.side == BUY else Side.ASK
+    push(engine.agenda, row.last_arrival, ARRIVAL, place)
+
+
+@kernel
+def send_new(orders, side, price, size, instruction):
+    """A new order: checked, then sent or refused; its id."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    account = record_at(row.accounts, orders.instrument, ACCOUNT)
+    row.last_id += 1
+    request.order_id = row.last_id
+    request.side = side
+    request.price = price
+    request.size = size
+    request.instruction = instruction
+    reason = check(orders, account, request.size)
+    if reason == NO_REASON and row.live >= row.orders_live_max:
+        reason = ORDERS_LIVE_LIMIT
+    if reason != NO_REASON:
+        refuse(orders, REJECTED, reason)
+        return request.order_id
+    index = claim_node(engine, row, request.order_id)
+    node = record_at(engine.nodes, index, NODE)
+    node.order_id = request.order_id
+    node.row = row.index
+    node.instrument = orders.instrument
+    node.side = side
+    node.instruction = instruction
+    node.venue_state = AWAY
+    node.local_state = SENT
+    node.left = node.size = node.size_known = node.exposure = request.size
+    node.filled = node.filled_known = 0
+    node.level_accepted = node.level_requested = node.level_known = request.level
+    node.ts_sent = orders.now
+    node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
+    node.modifies = node.modifies_pending = node.refused = 0
+    node.cancelling = 0
+    row.live += 1
+    add_exposure(account, side, request.size)
+    send(orders, NEW, index, row.latency_entry)
+    return request.order_id
+
+
+@kernel
+def add_exposure(account, side, size):
+    """More (or less) lots may come to be filled."""
+    if side == BUY:
+        account.open_buy += size
+    else:
+        account.open_sell += size
+
+
+@kernel
+def send_cancel(orders, order_id):
+    """A cancel: sent, or refused at once."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    request.order_id = order_id
+    index = find_node(engine, row, request.order_id)
+    node = record_at(engine.nodes, index, NODE)
+    request.side = node.side
+    request.price = price_of_level(orders, node, node.level_known)
+    request.size = node.size_known
+    request.instruction = node.instruction
+    if index == 0 or node.cancelling:
+        refuse(orders, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
+        return False
+    node.cancelling = 1
+    send(orders, CANCEL, index, row.latency_cancel)
+    return True
+
+
+@kernel
+def send_modify(orders, order_id, price, size):
+    """A modify: sent, or refused at once. While it is under way the larger size counts as open."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    request.order_id = order_id
+    index = find_node(engine, row, request.order_id)
+    node = record_at(engine.nodes, index, NODE)
+    request.side = node.side
+    request.price = price
+    request.size = size
+    request.instruction = node.instruction
+    reason = UNKNOWN_ORDER
+    exposure = np.int64(0)
+    account = record_at(row.accounts, np.int64(node.instrument), ACCOUNT)
+    if index != 0:
+        orders.instrument = node.instrument
+        exposure = max(node.exposure, request.size - node.filled_known)
+        reason = CANCEL_PENDING if node.cancelling else check(orders, account, exposure - node.exposure)
+    if reason != NO_REASON:
+        refuse(orders, MODIFY_REJECTED, reason)
+        return False
+    add_exposure(account, node.side, exposure - node.exposure)
+    node.exposure = exposure
+    node.level_requested = request.level
+    node.modifies_pending += 1
+    send(orders, MODIFY, index, row.latency_modify)
+    return True

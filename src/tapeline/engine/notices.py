@@ -1,0 +1,123 @@
+"""News of the market on their way: published into a ring as the exchange's clock goes on, delivered to each feed-latency group on its own clock."""
+
+import numpy as np
+
+from tapeline.constants import UNDEFINED_PRICE
+from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK, MARKET, MARKET_SIZE
+from tapeline.market.ladder import LEVEL_SIZE
+from tapeline.memory import address_of, copy, record_at
+from tapeline.tape.normalise import ASK, CLEAR, STATUS, TRADE
+
+EVENT_SIZE = 48
+NOTICES_PER_EVENT_MAX = 3
+
+
+@kernel
+def notice_at(engine, number):
+    """A notice by its number; the ring's size is a power of two."""
+    return record_at(engine.notices, number & (engine.notices_capacity - 1), NOTICE)
+
+
+@kernel
+def ring_is_full(engine):
+    """Whether the slowest group is so far behind that the next event's notices might not fit."""
+    slowest = engine.notices_written
+    for g in range(engine.groups_n):
+        slowest = min(slowest, record_at(engine.groups, g, GROUP).cursor)
+    return engine.notices_written - slowest > engine.notices_capacity - NOTICES_PER_EVENT_MAX
+
+
+@kernel
+def publish(engine, book, event, what, classes):
+    """A notice sets out to the classes that asked for it."""
+    number = engine.notices_written
+    notice = notice_at(engine, number)
+    engine.notices_written += 1
+    engine.counters.notices += 1
+    market = book.market
+    notice.ts_recv = event.ts_recv
+    notice.classes = classes
+    notice.what = what
+    notice.instrument = book.index
+    copy(address_of(notice.market), address_of(market), MARKET_SIZE)
+    notice.market.ts_event = event.ts_event
+    notice.market.ts_recv = event.ts_recv
+    depth = np.int64(market.depth)
+    if depth > 1 and what == ON_BOOK:
+        copy(engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, market.levels, 2 * depth * LEVEL_SIZE)
+    if what != ON_BOOK:
+        copy(address_of(notice.event), address_of(event), EVENT_SIZE)
+    for g in range(engine.groups_n):
+        group = record_at(engine.groups, g, GROUP)
+        if group.cursor == number:
+            engine.next_due = min(engine.next_due, max(event.ts_recv + group.feed, group.due_last))
+
+
+@kernel
+def head_due(engine, group):
+    """When a group's next notice is due; NEVER if none is under way."""
+    if group.cursor == engine.notices_written:
+        return np.int64(NEVER)
+    return max(notice_at(engine, group.cursor).ts_recv + group.feed, group.due_last)
+
+
+@kernel
+def first_group(engine):
+    """The group whose next notice is due first."""
+    best = np.int64(0)
+    due = head_due(engine, record_at(engine.groups, 0, GROUP))
+    for g in range(1, engine.groups_n):
+        other = head_due(engine, record_at(engine.groups, g, GROUP))
+        if other < due:
+            due = other
+            best = g
+    return best
+
+
+@kernel
+def receive(engine, group, number):
+    """A group reads a notice: its copy of the market is brought up to date."""
+    notice = notice_at(engine, number)
+    market = record_at(group.markets, np.int64(notice.instrument), MARKET)
+    levels, depth = market.levels, np.int64(market.depth)
+    copy(address_of(market), address_of(notice.market), MARKET_SIZE)
+    market.levels = levels
+    if depth > 1 and notice.what == ON_BOOK:
+        copy(levels, engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, 2 * depth * LEVEL_SIZE)
+    group.cursor = number + 1
+
+
+@kernel
+def show_print(engine, notice):
+    """Fill in the `trade` or `event` of the callback."""
+    event, to = notice.event, engine.call_print
+    to.ts_event = event.ts_event
+    to.ts_recv = event.ts_recv
+    to.size = abs(event.delta)
+    to.sequence = event.sequence
+    to.instrument = notice.instrument
+    to.kind = event.kind
+    to.flags = event.flags
+    to.side = event.side
+    if event.kind == TRADE:
+        to.price = event.priority
+    elif event.kind == CLEAR or event.kind == STATUS:
+        to.price = UNDEFINED_PRICE
+    else:
+        grid = record_at(engine.books, np.int64(notice.instrument), BOOK).grid
+        to.price = (-event.level if event.side == ASK else event.level) * grid
+
+
+@kernel
+def publish_event(engine, book, event):
+    """A tape event as such, and a trade, for those who follow them. The book's last trade is brought up to date."""
+    if event.kind == TRADE:
+        book.market.last_price = event.priority
+        book.market.last_size = event.delta
+        book.market.last_side = event.side
+    if engine.event_classes != 0:
+        publish(engine, book, event, ON_EVENT, engine.event_classes)
+    if event.kind == TRADE and engine.trade_classes != 0:
+        publish(engine, book, event, ON_TRADE, engine.trade_classes)

@@ -1,0 +1,302 @@
+"""What the compiled engine keeps, one Record per concept. Tables are flat memory by address, so that their capacity is no part of any type."""
+
+from typing import Final
+
+from tapeline.constants import Feature
+from tapeline.market.book import ViewPlan
+from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
+from tapeline.tape.normalise import TapeEvent
+from tapeline.market.book import Market
+
+NEVER: Final = 2**62
+"""A time that does not come."""
+FEATURES_N: Final = len(Feature)
+
+# classes of what is due, in the order in which they happen at one time; and kinds of messages
+ARRIVAL, RESPONSE, MARKET_DUE, TIMER = range(4)
+CLASS_SHIFT: Final = 56
+NEW, MODIFY, CANCEL, ANSWER, ALARM = range(1, 6)
+# what core() answers: the first few are for the driver, the others name a callback for the runner
+DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT = range(5)
+FIRST_CALLBACK: Final = 8
+ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = range(FIRST_CALLBACK, FIRST_CALLBACK + 8)
+# where an order stands, locally and at the exchange
+FREE, SENT, LIVE = range(3)
+AWAY, RESTING, ENDED = range(3)
+# tables that cannot grow in mid-chunk
+FULL_MESSAGES, FULL_TAKES, FULL_SHOWN = range(1, 4)
+# self-match prevention
+SMP_CANCEL_RESTING, SMP_CANCEL_AGGRESSOR, SMP_REJECT = range(3)
+
+
+class Message(Record):
+    """A request on its way to the exchange, or an answer on its way back: the latter is the `update` or `fill` of a callback."""
+
+    order_id: int64
+    ts_event: int64  # when it happened, or will, at the exchange
+    price: int64  # 1e-9
+    size: int64
+    size_left: int64
+    ahead: int64
+    market_size: int64
+    level: int64
+    node: int32  # where the order lies; 0: nowhere (refused by the gateway)
+    row: int32
+    instrument: int32
+    next_free: int32
+    kind: uint8
+    what: uint8
+    reason: uint8
+    side: uint8
+    rule: uint8
+    instruction: uint8
+    is_maker: bool_
+    by_exchange: bool_  # not by the gateway
+    parked: uint8
+
+
+class Due(Record):
+    """One entry of the queue of what is to happen."""
+
+    time: int64
+    order: int64  # class << CLASS_SHIFT | order of creation
+    message: int64
+
+
+class Agenda(Record):
+    """The queue of what is to happen: a binary heap of Due over a pool of messages."""
+
+    heap: int64
+    messages: int64
+    n: int64
+    free: int64  # first free message; 0: none
+    capacity: int64
+    created: int64
+    full: int64  # 1: a message could not be created
+
+
+class Node(Record):
+    """A place of ours in a level's list: an order, or (order_id 0) a take, which is what we took from history and may not take again."""
+
+    priority: int64  # stamp
+    ahead: int64  # an order: displayed size in front; a take: `still`, displayed size of the orders that were there
+    left: int64  # an order: what is to be filled; a take: its amount
+    level: int32
+    row: int32
+    next: int32
+    prev: int32
+    row_next: int32  # the row's resting orders
+    row_prev: int32
+    instrument: int32
+    side: uint8
+    instruction: uint8
+    venue_state: uint8
+    local_state: uint8
+    # --- what follows is not touched by events of the book
+    order_id: int64
+    size: int64  # total, as accepted (or first sent)
+    filled: int64  # at the exchange
+    arrival: int64
+    ts_arrived: int64
+    ts_ended: int64
+    ts_sent: int64
+    ahead_at_entry: int64
+    ahead_shown: int64
+    level_accepted: int64  # at the exchange; UNDEFINED_PRICE: a market order
+    level_requested: int64
+    level_known: int64  # last accepted, as the row knows it
+    size_known: int64  # as the row knows it
+    filled_known: int64
+    exposure: int64  # what counts as open in the position limit
+    modifies: int32
+    modifies_pending: int32
+    refused: int32
+    cancelling: uint8
+
+
+class Row(Record):
+    """One strategy instance: its connection, its rules, its limits, its orders."""
+
+    index: int32
+    group: int32
+    strategy_class: int32
+    resting: int32  # first of its resting orders; 0: none
+    latency_entry: int64
+    latency_modify: int64
+    latency_cancel: int64
+    latency_response: int64
+    last_arrival: int64
+    last_response: int64
+    last_id: int64
+    first_node: int64
+    capacity: int64  # nodes, a power of two
+    displacement_max: int64
+    live: int64
+    timer: int64  # 0: none
+    timer_pending: int64
+    order_size_max: int64
+    position_max: int64
+    orders_live_max: int64
+    accounts: int64  # address of its accounts, one per instrument
+    budget: int64
+    budget_of: int64
+    asks_ahead: uint8  # the class looks at orders.ahead()
+    queue: uint8
+    trade_through: uint8
+    crossing: uint8
+    iceberg_excess: uint8
+    consume: uint8
+    self_match: uint8
+
+
+class StrategyClass(Record):
+    """Which callbacks a class has: bit (ON_… - FIRST_CALLBACK)."""
+
+    callbacks: int64
+
+
+class Notice(Record):
+    """Something of the market on its way to the strategies."""
+
+    ts_recv: int64
+    classes: uint64  # bit per class that it concerns
+    what: int32  # ON_BOOK, ON_TRADE, ON_EVENT
+    instrument: int32
+    event: TapeEvent
+    market: Market
+
+
+class Print(Record):
+    """The `trade` of on_trade and the `event` of on_event."""
+
+    price: int64  # 1e-9
+    size: int64
+    ts_event: int64
+    ts_recv: int64
+    sequence: int64
+    instrument: int64
+    kind: uint8
+    flags: uint8
+    side: uint8
+
+
+class Group(Record):
+    """The rows that share one feed latency: how far they have read, and the market as they see it."""
+
+    feed: int64
+    cursor: int64
+    due_last: int64
+    markets: int64  # address of a Market per instrument
+    classes: uint64
+    shown: int64  # address of a ring of Shown
+    shown_read: int64
+    shown_written: int64
+    shown_due_last: int64
+
+
+class Shown(Record):
+    """A change of the queue ahead of an order of ours, on its way to the row."""
+
+    due: int64
+    order_id: int64
+    ahead: int64
+    node: int64
+
+
+class Journal(Record):
+    """Rows recorded: address, number, capacity."""
+
+    rows: int64
+    n: int64
+    capacity: int64
+
+
+class Counters(Record):
+    """What the engine counts."""
+
+    events: int64
+    crossed_events: int64
+    clock_clamps: int64
+    records_after_arrival: int64
+    callbacks: int64
+    notices: int64
+    kinds: (int64, (8,))
+
+
+class Engine(Record):
+    """The state of the event loop."""
+
+    # the tape events of this chunk, and how far they are done
+    events: int64
+    n: int64
+    x: int64
+    applied: int64  # 1: event x is in the book, what follows from its end is to be done
+    # tables
+    books: int64
+    instruments: int64
+    rows: int64
+    rows_n: int64
+    classes: int64
+    classes_n: int64
+    groups: int64
+    groups_n: int64
+    nodes: int64
+    takes_free: int64
+    accounts_stride: int64
+    # clocks
+    next_due: int64
+    watermark: int64
+    now: int64
+    ts_end: int64
+    started: int64
+    at_end: int64  # 1: no more tape events come
+    ending: int64  # 1: what was due has happened, the rest is only booked
+    ended: int64  # 1: on_end was called
+    # notices: a ring of `notices_capacity` at an address; written counts on
+    notices: int64
+    notices_capacity: int64
+    notices_written: int64
+    levels: int64  # 2 x depth Level records per place of the ring
+    event_classes: uint64
+    trade_classes: uint64
+    shown_capacity: int64
+    takes_first: int64  # nodes from here to takes_top were takes at some time
+    takes_top: int64
+    takes_end: int64
+    broken: int64  # an invariant did not hold: 1 + the number of the node
+    full: int64  # a table with no way to grow is full: one of FULL_…
+    emptied: int64  # 1: the window of a side ran empty while levels beyond it may not be
+    emptied_side: int64
+    gateway: int64  # addresses of the Orders, Markets and Accounts records of the callbacks
+    markets: int64
+    accounts: int64
+    signals_per_callback: int64
+    arrivals: int64
+    fills_seen: int64  # number of the FILL or ADD whose budgets are being spent
+    # the callback that the runner is to make
+    call_row: int64
+    call_group: int64
+    call_classes: uint64
+    call_message: int64
+    call_market: int64
+    call_instrument: int64
+    call_print: Print
+    # the place that needs room
+    room_instrument: int64
+    room_side: int64
+    room_level: int64
+    # equity sampling
+    sample_every: int64
+    sample_due: int64
+    samples: int64  # address: the last sample per row and instrument
+    agenda: Agenda
+    plan: ViewPlan
+    fills: Journal
+    orders: Journal
+    equity: Journal
+    signals: Journal
+    counters: Counters
+
+
+MESSAGE, DUE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
+NOTICE, GROUP, SHOWN, ENGINE = Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

@@ -1,0 +1,263 @@
+"""What history does to our orders: rules 1, 2 and 3 of docs/assumptions.md, and what a take may still take (rule 5)."""
+
+import numpy as np
+
+from tapeline.constants import FillRule
+from tapeline.engine.answers import fill_order
+from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
+from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, RESTING, SHOWN
+from tapeline.jit import kernel
+from tapeline.market.ladder import size_at
+from tapeline.memory import record_at
+from tapeline.tape.normalise import ASK, EXCESS, MODIFIED
+
+FILL_BEHIND, TRADE_THROUGH, CROSSING = int(FillRule.FILL_BEHIND), int(FillRule.TRADE_THROUGH), int(FillRule.CROSSING)
+
+
+# --- takes
+
+
+@kernel
+def find_take(engine, ladder, level, row_index):
+    """Number of a row's take at a level; 0 if there is none."""
+    index = np.int64(own_at(ladder, level))
+    while index != 0:
+        node = node_at(engine, index)
+        if node.order_id == 0 and node.row == row_index:
+            return index
+        index = np.int64(node.next)
+    return np.int64(0)
+
+
+@kernel
+def mark_taken(engine, book, place, amount):
+    """Remember that a row took `amount` lots at a place (a node that is filled in but for its links): added to what it took there before."""
+    row_index, side, level = place.row, place.side, np.int64(place.level)
+    index = find_take(engine, book.sides[side], level, row_index)
+    if index == 0:
+        index = engine.takes_free
+        if index != 0:
+            engine.takes_free = node_at(engine, index).next
+        elif engine.takes_top < engine.takes_end:
+            index = engine.takes_top
+            engine.takes_top += 1
+        else:
+            engine.full = FULL_TAKES
+            return
+        take = node_at(engine, index)
+        take.order_id = 0
+        take.row = row_index
+        take.side = side
+        take.level = level
+        take.instrument = place.instrument
+        take.left = 0
+        take.venue_state = RESTING
+        link(engine, book, index)
+    take = node_at(engine, index)
+    take.left += amount
+    take.priority = place.priority
+    take.ahead = place.ahead
+
+
+@kernel
+def forget_take(engine, book, index):
+    """A take is used up: give its node back."""
+    unlink(engine, book, index)
+    take = node_at(engine, index)
+    take.venue_state = 0
+    take.next = engine.takes_free
+    engine.takes_free = index
+
+
+# --- rule 1
+
+
+@kernel
+def show_ahead(engine, index, event):
+    """The queue ahead of an order changed: its row learns of it when the feed does."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    if not row.asks_ahead:
+        return
+    group = record_at(engine.groups, np.int64(row.group), GROUP)
+    learn(engine, group, engine.watermark)
+    if group.shown_written - group.shown_read == engine.shown_capacity:
+        engine.full = FULL_SHOWN
+        return
+    shown = record_at(group.shown, group.shown_written & (engine.shown_capacity - 1), SHOWN)
+    group.shown_written += 1
+    group.shown_due_last = max(group.shown_due_last, event.ts_recv + group.feed)
+    shown.due = group.shown_due_last
+    shown.order_id = node.order_id
+    shown.ahead = node.ahead
+    shown.node = index
+
+
+@kernel
+def learn(engine, group, now):
+    """What the feed has shown of queues by `now` becomes known to the rows of a group."""
+    while group.shown_read < group.shown_written:
+        shown = record_at(group.shown, group.shown_read & (engine.shown_capacity - 1), SHOWN)
+        if shown.due > now:
+            break
+        group.shown_read += 1
+        node = node_at(engine, shown.node)
+        if node.order_id == shown.order_id:
+            node.ahead_shown = shown.ahead
+
+
+@kernel
+def move_queue(engine, book, event, first):
+    """An ADD or REMOVE at a level of ours: what stands in front of later stamps changes."""
+    index = np.int64(first)
+    while index != 0:
+        node = node_at(engine, index)
+        following = np.int64(node.next)
+        if event.priority < node.priority:
+            node.ahead += event.delta
+            if node.order_id != 0:
+                show_ahead(engine, index, event)
+            elif event.delta < 0:
+                node.left = min(node.left, node.ahead)
+                if node.left <= 0:
+                    forget_take(engine, book, index)
+            if node.ahead < 0:
+                engine.broken = 1 + index
+        index = following
+
+
+@kernel
+def void_queue(engine, book, event):
+    """CLEAR: nothing stands in front of our orders until the snapshot says so; takes are forgotten."""
+    for r in range(engine.rows_n):
+        index = np.int64(row_at(engine, r).resting)
+        while index != 0:
+            node = node_at(engine, index)
+            if node.instrument == book.index and node.ahead != 0:
+                node.ahead = 0
+                show_ahead(engine, index, event)
+            index = np.int64(node.row_next)
+    for index in range(engine.takes_first, engine.takes_top):
+        take = node_at(engine, index)
+        if take.venue_state == RESTING and take.instrument == book.index:
+            forget_take(engine, book, index)
+
+
+# --- rules 2 and 3
+
+
+@kernel
+def budget_left(engine, row, size):
+    """What is left of the budget that the current FILL or ADD gives a row."""
+    if row.budget_of != engine.fills_seen:
+        row.budget_of = engine.fills_seen
+        row.budget = size
+    return row.budget
+
+
+@kernel
+def spend(engine, book, index, event, rule):
+    """Fill an order from its row's budget; how many lots."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    size = min(row.budget, node.left)
+    row.budget -= size
+    message = fill_order(engine, book, index, event.ts_event, size)
+    message.rule = rule
+    message.market_size = abs(event.delta)
+    return size
+
+
+@kernel
+def first_in_line(engine, row, book, side, level):
+    """The row's first order at a level or better: best level first, then earliest place; 0 if there is none."""
+    best = np.int64(0)
+    index = np.int64(row.resting)
+    while index != 0:
+        node = node_at(engine, index)
+        if node.instrument == book.index and node.side == side and node.level >= level:
+            if best == 0:
+                best = index
+            else:
+                other = node_at(engine, best)
+                if node.level > other.level or (node.level == other.level and (node.priority, node.arrival) < (other.priority, other.arrival)):
+                    best = index
+        index = np.int64(node.row_next)
+    return best
+
+
+@kernel
+def fill_behind(engine, book, event, first):
+    """Rule 2: a passive order of history was executed, so everything of ours that stood before it was, too. One budget per row."""
+    engine.fills_seen += 1
+    size, level = -event.delta, np.int64(event.level)
+    side = 1 if event.side == ASK else 0
+    ladder = book.sides[side]
+    if ladder.own_best > level:
+        ladder.own_best = find_own_best(engine, book.index, side)
+        for r in range(engine.rows_n):
+            trade_through(engine, book, event, row_at(engine, r))
+        first = own_at(ladder, level)
+    index = np.int64(first)
+    while index != 0:
+        node = node_at(engine, index)
+        following = np.int64(node.next)
+        if node.order_id != 0 and node.priority <= event.priority:
+            row = row_at(engine, node.row)
+            if (row.iceberg_excess or event.flags & EXCESS == 0) and budget_left(engine, row, size) > 0:
+                spend(engine, book, index, event, FILL_BEHIND)
+        index = following
+
+
+@kernel
+def trade_through(engine, book, event, row):
+    """Rule 2, for a row's orders at better levels than the one that was executed."""
+    if not row.trade_through or (event.flags & EXCESS and not row.iceberg_excess):
+        return
+    side = 1 if event.side == ASK else 0
+    while budget_left(engine, row, -event.delta) > 0:
+        index = first_in_line(engine, row, book, side, np.int64(event.level) + 1)
+        if index == 0:
+            return
+        spend(engine, book, index, event, TRADE_THROUGH)
+
+
+@kernel
+def crossing(engine, book, event):
+    """Rule 3: an opposite order came to rest at or through our price. It would have met us."""
+    side = 0 if event.side == ASK else 1
+    ours = book.sides[side]
+    ours.own_best = find_own_best(engine, book.index, side)
+    at_or_through = -np.int64(event.level)
+    if ours.own_best < at_or_through:
+        return
+    size = event.delta
+    if event.flags & MODIFIED and book.modified_level == event.level and book.modified_side == event.side:
+        size = max(size - book.modified_size, 0)
+    engine.fills_seen += 1
+    for r in range(engine.rows_n):
+        row = row_at(engine, r)
+        if not row.crossing:
+            continue
+        met = np.int64(0)
+        while budget_left(engine, row, size) > 0:
+            index = first_in_line(engine, row, book, side, at_or_through)
+            if index == 0:
+                break
+            met += spend(engine, book, index, event, CROSSING)
+        if met > 0 and row.consume:
+            remember_crossing(engine, book, event, r, met)
+
+
+@kernel
+def remember_crossing(engine, book, event, row_index, met):
+    """What we traded with the order that crossed us is taken: it cannot be had again."""
+    side = 1 if event.side == ASK else 0
+    place = node_at(engine, 0)
+    place.row = row_index
+    place.side = side
+    place.level = event.level
+    place.instrument = book.index
+    place.priority = event.priority + 1
+    place.ahead = size_at(book.sides[side], np.int64(event.level)) + event.delta
+    mark_taken(engine, book, place, met)

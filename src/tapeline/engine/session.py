@@ -1,0 +1,318 @@
+"""The Python side of the engine: owns its tables, lets the compiled loop run over chunks of tape events, and does what it asks for."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tapeline import schema
+from tapeline.config import RowSpec
+from tapeline.engine import core as kernels
+from tapeline.engine.account import Account, Accounts
+from tapeline.engine.deliver import record_order, sample
+from tapeline.engine.gateway import Gateway, Orders
+from tapeline.engine.records import (
+    DONE,
+    DUE,
+    FREE,
+    GROUP,
+    GROW_JOURNAL,
+    GROW_NOTICES,
+    LIMIT,
+    MAKE_ROOM,
+    MESSAGE,
+    NEVER,
+    NODE,
+    NOTICE,
+    ROW,
+    SHOWN,
+    SMP_CANCEL_AGGRESSOR,
+    SMP_CANCEL_RESTING,
+    SMP_REJECT,
+    STRATEGY_CLASS,
+    Engine,
+)
+from tapeline.constants import Reason, Status
+from tapeline.errors import InvariantError, LimitError
+from tapeline.instruments import Instrument
+from tapeline.jit import JIT
+from tapeline.market.book import MARKET, Markets
+from tapeline.market.books import Books, new_market, set_plan
+from tapeline.market.ladder import LEVEL
+from tapeline.memory import function_address
+from tapeline.runner import CALLBACKS, build, uses
+
+_SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
+_JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS}
+_KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
+_FULL: Final = {1: "messages_in_flight_max", 2: "takes_max", 3: "notices_in_flight_max"}
+_JOURNAL_ROWS: Final = 4096
+_NOTICES: Final = 256
+_SHOWN: Final = 1 << 14
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(n - 1, 0).bit_length()
+
+
+class Session:
+    """One run of a set of rows over one stream of tape events."""
+
+    def __init__(self, rows: Sequence[RowSpec], *, several: bool, equity_every_ns: int) -> None:
+        """Build all tables for these rows, and the runner of their classes. Their strategies are copied: `strategies()` gives the copies."""
+        self._rows_spec = list(rows)
+        self._limits = rows[0].venue.limits
+        self._keep: list[Any] = []
+        self.engine = Engine.array(1)[0]
+        self._instruments: list[Instrument] = []
+        self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
+        self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
+        self._groups_of_rows()
+        self._build_plan()
+        self._build_rows()
+        self._build_rest(equity_every_ns)
+        self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
+        self._module = build(self._classes, several=several)
+        self._core_address = function_address(kernels.core, Engine.type_) if JIT else 0
+
+    # ------------------------------------------------------------------ building
+
+    def _flat(self, n: int, dtype: Any) -> np.ndarray[Any, Any]:
+        array = np.zeros(n, dtype)
+        self._keep.append(array)
+        return array
+
+    def _groups_of_rows(self) -> None:
+        feeds = [int(r.venue.latency.feed) for r in self._rows_spec]
+        self._feeds = list(dict.fromkeys(feeds))
+        self._group_of_row = [self._feeds.index(feed) for feed in feeds]
+
+    def _build_plan(self) -> None:
+        engine = self.engine
+        views = [(int(c.depth) if hasattr(c, "on_book") else 0, tuple(c.features)) for c in self._classes]  # type: ignore[attr-defined]
+        depth = max(int(c.depth) for c in self._classes)  # type: ignore[attr-defined]
+        set_plan(engine.plan, views, depth, self._keep)
+        for bit, cls in enumerate(self._classes):
+            if hasattr(cls, "on_event"):
+                engine.event_classes |= np.uint64(1 << bit)
+            if hasattr(cls, "on_trade"):
+                engine.trade_classes |= np.uint64(1 << bit)
+        classes = self._flat(len(self._classes), STRATEGY_CLASS)
+        for bit, cls in enumerate(self._classes):
+            classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
+        engine.classes, engine.classes_n = classes.ctypes.data, len(classes)
+        self.books = Books(engine.plan, self._limits.ladder_levels_max)
+
+    def _build_rows(self) -> None:
+        engine = self.engine
+        capacity = [_power_of_two(2 * r.venue.limits.orders_live_max) for r in self._rows_spec]
+        takes_max = self._limits.takes_max
+        self._nodes = self._flat(sum(capacity) + takes_max + 3, NODE)
+        self._rows = self._flat(len(self._rows_spec), ROW)
+        first = 1
+        for index, i in enumerate(self._order):
+            spec = self._rows_spec[i]
+            self._fill_row(self._rows[index], index, i, spec)
+            self._rows[index].first_node = first
+            self._rows[index].capacity = capacity[i]
+            first += capacity[i]
+        engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
+        engine.takes_first = engine.takes_top = first + 1
+        engine.takes_end = len(self._nodes)
+
+    def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
+        cls, venue = type(spec.strategy), spec.venue
+        row.index, row.group, row.strategy_class = index, self._group_of_row[i], self._classes.index(cls)
+        row.latency_entry, row.latency_response = int(venue.latency.entry), int(venue.latency.response)
+        row.latency_modify, row.latency_cancel = int(venue.latency.modify or 0), int(venue.latency.cancel or 0)
+        row.last_arrival = row.last_response = -(2**62)
+        row.budget_of = -1
+        row.order_size_max, row.position_max = venue.limits.order_size_max, venue.limits.position_max
+        row.orders_live_max = venue.limits.orders_live_max
+        row.asks_ahead = uses(cls, "ahead")
+        rules = venue.rules
+        row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue, rules.trade_through, rules.crossing, rules.iceberg_excess
+        row.consume, row.self_match = rules.impact == "consume", _SELF_MATCH[rules.self_match]
+
+    def _build_rest(self, equity_every_ns: int) -> None:
+        engine = self.engine
+        messages = self._limits.messages_in_flight_max + 1
+        pool, heap = self._flat(messages, MESSAGE), self._flat(messages, DUE)
+        pool["next_free"][1:-1] = np.arange(2, messages)
+        engine.agenda.messages, engine.agenda.heap = pool.ctypes.data, heap.ctypes.data
+        engine.agenda.free, engine.agenda.capacity = 1, messages
+        self._groups = self._flat(len(self._feeds), GROUP)
+        engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
+        engine.shown_capacity = _SHOWN
+        for g, feed in enumerate(self._feeds):
+            group = self._groups[g]
+            group.feed, group.due_last, group.shown_due_last = feed, -(2**62), -(2**62)
+            group.shown = self._flat(_SHOWN, SHOWN).ctypes.data
+            for row in self._rows:
+                if row.group == g:
+                    group.classes |= np.uint64(1 << int(row.strategy_class))
+        gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
+        self._keep += [gateway, markets, accounts]
+        self._gateway: Gateway = gateway[0]
+        self._gateway.engine = self._address_of_engine()
+        engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
+        engine.now = engine.watermark = engine.ts_end = -(2**62)
+        engine.sample_every = equity_every_ns
+        engine.next_due = NEVER
+        engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
+        self._ring(_NOTICES)
+        self._capacity = 0
+        self._journals = {name: np.zeros(0, dtype) for name, dtype in _JOURNALS.items()}
+        self._grow_instruments(1)
+        self._grow_journals()
+
+    def _address_of_engine(self) -> int:
+        return int(self.engine.__array_interface__["data"][0])
+
+    # ------------------------------------------------------------------ growing
+
+    def _ring(self, capacity: int) -> None:
+        """A ring of notices of this size, with what is under way moved over."""
+        engine = self.engine
+        if capacity > max(self._limits.notices_in_flight_max, _NOTICES):
+            raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
+        depth = int(engine.plan.depth)
+        notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
+        old = int(engine.notices_capacity)
+        if old:
+            oldest = min(int(g.cursor) for g in self._groups)
+            for number in range(oldest, int(engine.notices_written)):
+                notices[number % capacity] = self._notices[number % old]
+                levels[number % capacity] = self._levels[number % old]
+        self._notices, self._levels = notices, levels
+        engine.notices, engine.levels, engine.notices_capacity = notices.ctypes.data, levels.ctypes.data, capacity
+
+    def _grow_instruments(self, n: int) -> None:
+        """Room for accounts, samples and markets of `n` instruments."""
+        if n <= self._capacity:
+            return
+        before, self._capacity = self._capacity, _power_of_two(n)
+        rows, groups, n = len(self._rows), len(self._groups), self._capacity
+        depth = int(self.engine.plan.depth)
+        accounts, samples = np.zeros((rows, n), Account.dtype_), np.zeros((rows, n), schema.EQUITY)
+        markets, levels = np.zeros((groups, n), MARKET), np.zeros((groups, n, 2 * depth), LEVEL)
+        if before:
+            accounts[:, :before], samples[:, :before] = self._accounts, self._samples
+            markets[:, :before], levels[:, :before] = self._markets, self._market_levels
+        self._accounts, self._samples, self._markets, self._market_levels = accounts, samples, markets, levels
+        for g, group in enumerate(self._groups):
+            group.markets = markets[g].ctypes.data
+            for i in range(len(self._instruments)):
+                markets[g, i].levels = levels[g, i].ctypes.data
+        for r, row in enumerate(self._rows):
+            row.accounts = accounts[r].ctypes.data
+            for i in range(len(self._instruments)):
+                accounts[r, i].market = markets[int(row.group), i : i + 1].ctypes.data
+        self.engine.samples, self.engine.accounts_stride = samples.ctypes.data, n
+
+    def open(self, instrument: Instrument) -> None:
+        """A new instrument: its book, its market in every group, an account in every row."""
+        if instrument.index >= self._limits.instruments_max:
+            raise LimitError(f"more than Limits(instruments_max={self._limits.instruments_max}) instruments")
+        self._grow_instruments(instrument.index + 1)
+        self._instruments.append(instrument)
+        self.books.open(instrument)
+        self.engine.books = self.books.array.ctypes.data
+        i = instrument.index
+        self.engine.instruments = i + 1
+        for g in range(len(self._groups)):
+            self._markets[g, i] = new_market(instrument, self.engine.plan, self._market_levels[g, i].ctypes.data)
+        for index, row in enumerate(self._rows):
+            fees = self._rows_spec[self._order[index]].venue.fees
+            account = self._accounts[index, i]
+            account.tick_value = instrument.grid / 1e9 * instrument.multiplier
+            account.tick_price = instrument.grid / 1e9
+            account.maker_fee, account.taker_fee, account.fee_in_bps = fees.maker, fees.taker, fees.unit == "bps"
+            account.market = self._markets[int(row.group), i : i + 1].ctypes.data
+        self._grow_journals()
+
+    def _grow_journals(self) -> None:
+        """Room for what one delivery may record, at least, and twice what was recorded so far."""
+        engine = self.engine
+        spare = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
+        for name, dtype in _JOURNALS.items():
+            journal = getattr(engine, name)
+            used = int(journal.n)
+            if used + spare // 2 < int(journal.capacity):
+                continue
+            if used > self._limits.journal_rows_max:
+                raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
+            grown = np.zeros(2 * used + spare, dtype)
+            grown[:used] = self._journals[name][:used]
+            self._journals[name] = grown
+            journal.rows, journal.capacity = grown.ctypes.data, len(grown)
+
+    # ------------------------------------------------------------------ running
+
+    @property
+    def module(self) -> Any:
+        """The runner's module."""
+        return self._module
+
+    def _run(self) -> int:
+        return int(self._module.run(self.engine, self._core_address, *self._strategies))
+
+    def chunk(self, address: int, n: int) -> None:
+        """Let `n` tape events at an address happen."""
+        engine = self.engine
+        engine.events, engine.n, engine.x = address, n, 0
+        while (status := self._run()) != DONE:
+            self._serve(status)
+        self._check_tables()
+
+    def _serve(self, status: int) -> None:
+        engine = self.engine
+        if status == MAKE_ROOM:
+            self.books.make_room(int(engine.room_instrument), int(engine.room_side), int(engine.room_level))
+        elif status == GROW_NOTICES:
+            self._ring(2 * int(engine.notices_capacity))
+        elif status == GROW_JOURNAL:
+            self._grow_journals()
+        elif status == LIMIT:
+            self._check_tables()
+            raise InvariantError("the engine stopped without a reason")
+
+    def _check_tables(self) -> None:
+        engine = self.engine
+        if engine.broken:
+            node = self._nodes[int(engine.broken) - 1]
+            raise InvariantError(f"the queue ahead of order {int(node.order_id)} of row {int(node.row)} fell below zero")
+        full = 1 if engine.agenda.full else int(engine.full)
+        if full:
+            name = _FULL[full]
+            raise LimitError(f"a table is full: raise Limits({name}=…), now {getattr(self._limits, name)}")
+
+    def finish(self) -> None:
+        """The input has ended: what is due happens, answers under way are booked, on_end is called, what is open is recorded."""
+        engine = self.engine
+        if not engine.started:
+            return
+        engine.at_end = 1
+        self.chunk(0, 0)
+        self._grow_journals()
+        sample(engine, int(engine.ts_end), True)
+        for index in range(1, int(engine.takes_first)):
+            node = self._nodes[index]
+            if node.order_id != 0 and node.local_state != FREE:
+                self._grow_journals()
+                record_order(engine, index, Status.IN_FLIGHT if node.ts_arrived < 0 else Status.OPEN, Reason.NONE, -1)
+
+    def journals(self) -> dict[str, np.ndarray[Any, Any]]:
+        """What was recorded so far, by name, with the rows' numbers as given."""
+        out = {}
+        for name, rows in self._journals.items():
+            out[name] = rows[: int(getattr(self.engine, name).n)].copy()
+            out[name]["row"] = np.array(self._order, np.int32)[out[name]["row"]]
+        return out
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the engine counted so far."""
+        counters = self.engine.counters
+        names = ("events", "crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
+        return {name: int(getattr(counters, name)) for name in names} | {f"tape_{kind}": int(counters.kinds[i + 1]) for i, kind in enumerate(_KINDS)}

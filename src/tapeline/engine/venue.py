@@ -1,0 +1,261 @@
+"""What our requests do at the exchange: new orders, modifies, cancels; taking, resting, self-match (rules 1, 5 and 9 of docs/assumptions.md)."""
+
+import numpy as np
+
+from tapeline.constants import GTC, LEVEL_NONE, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Reason, Update
+from tapeline.engine.agenda import new_message, push
+from tapeline.engine.answers import FILL, answer, close_order, end_order, leave_queue
+from tapeline.engine.lists import link, link_resting, node_at, own_at, row_at
+from tapeline.engine.records import (
+    ANSWER,
+    CANCEL,
+    ENDED,
+    MESSAGE,
+    NEW,
+    RESPONSE,
+    RESTING,
+    SMP_CANCEL_AGGRESSOR,
+    SMP_REJECT,
+)
+from tapeline.engine.rules import find_take, mark_taken
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK
+from tapeline.market.ladder import has_best, next_level, size_at
+from tapeline.memory import record_at
+
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = int(Update.ACCEPTED), int(Update.REJECTED), int(Update.MODIFIED), int(Update.MODIFY_REJECTED)
+CANCELLED, CANCEL_REJECTED, EXPIRED = int(Update.CANCELLED), int(Update.CANCEL_REJECTED), int(Update.EXPIRED)
+REQUESTED, UNKNOWN_ORDER, MODIFY_BELOW_FILLED = int(Reason.REQUESTED), int(Reason.UNKNOWN_ORDER), int(Reason.MODIFY_BELOW_FILLED)
+POST_ONLY_WOULD_TAKE, SELF_MATCH = int(Reason.POST_ONLY_WOULD_TAKE), int(Reason.SELF_MATCH)
+IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = int(Reason.IOC_REMAINDER), int(Reason.NO_LIQUIDITY), int(Reason.NONE)
+TAKING = int(FillRule.TAKING)
+TIME_IN_FORCE_BITS = 15
+
+
+@kernel
+def let_in(engine, place):
+    """A request takes its place at the exchange."""
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    book.ts_arrived = max(book.ts_arrived, message.ts_event)
+    engine.arrivals += 1
+    index = np.int64(message.node)
+    node = node_at(engine, index)
+    if message.kind == NEW:
+        arrive(engine, book, index, message.ts_event)
+    elif node.order_id != message.order_id or node.venue_state == ENDED:
+        refuse_unknown(engine, message)
+    elif message.kind == CANCEL:
+        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED)
+    else:
+        modify(engine, book, index, message)
+
+
+@kernel
+def refuse_unknown(engine, request):
+    """A cancel or modify came too late: the order is no longer there."""
+    row = row_at(engine, request.row)
+    place = new_message(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message.order_id = request.order_id
+    message.ts_event = request.ts_event
+    message.price = request.price
+    message.size = request.size
+    message.size_left = 0
+    message.ahead = -1
+    message.node = request.node
+    message.row = request.row
+    message.instrument = request.instrument
+    message.kind = ANSWER
+    message.what = CANCEL_REJECTED if request.kind == CANCEL else MODIFY_REJECTED
+    message.reason = UNKNOWN_ORDER
+    message.side = request.side
+    message.by_exchange = True
+    row.last_response = max(row.last_response, request.ts_event + row.latency_response)
+    push(engine.agenda, row.last_response, RESPONSE, place)
+
+
+@kernel
+def opposite_limit(level):
+    """The worst level on the other side with which an order may trade."""
+    return np.int64(LEVEL_NONE) if level == UNDEFINED_PRICE else -level
+
+
+@kernel
+def refusal(engine, book, node, level):
+    """Why an order that arrives at a level (anew) may not: SELF_MATCH, POST_ONLY_WOULD_TAKE, or no reason."""
+    other = book.sides[1 - node.side]
+    limit = opposite_limit(level)
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
+        return SELF_MATCH
+    if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
+        return POST_ONLY_WOULD_TAKE
+    return NO_REASON
+
+
+@kernel
+def rests(node):
+    """Whether what is left of an order stays in the book."""
+    return node.instruction & (MARKET | TIME_IN_FORCE_BITS) == GTC
+
+
+@kernel
+def ahead_at_arrival(engine, book, node):
+    """Queue ahead of an order that comes to rest now; -1 for one that never does."""
+    if not rests(node):
+        return np.int64(-1)
+    return size_at(book.sides[node.side], node.level_accepted) if row_at(engine, node.row).queue else np.int64(0)
+
+
+@kernel
+def arrive(engine, book, index, ts_event):
+    """A new order."""
+    node = node_at(engine, index)
+    node.ts_arrived = ts_event
+    reason = refusal(engine, book, node, node.level_accepted)
+    if reason != NO_REASON:
+        close_order(engine, book, index, ts_event, REJECTED, reason)
+        return
+    message = answer(engine, book, index, ts_event, ACCEPTED)
+    message.ahead = ahead_at_arrival(engine, book, node)
+    execute(engine, book, index, ts_event)
+
+
+@kernel
+def modify(engine, book, index, request):
+    """A modify of a resting order: keeps its place when it only shrinks, else leaves its queue and arrives anew."""
+    node = node_at(engine, index)
+    left = request.size - node.filled
+    if left <= 0:
+        close_order(engine, book, index, request.ts_event, CANCELLED, MODIFY_BELOW_FILLED)
+        return
+    keeps = request.level == node.level_accepted and left <= node.left
+    reason = NO_REASON if keeps else refusal(engine, book, node, request.level)
+    if reason != NO_REASON:
+        message = answer(engine, book, index, request.ts_event, MODIFY_REJECTED)
+        message.reason = reason
+        return
+    if not keeps:
+        leave_queue(engine, book, index)
+    node.level_accepted = request.level
+    node.size = request.size
+    node.left = left
+    message = answer(engine, book, index, request.ts_event, MODIFIED)
+    if keeps:
+        message.ahead = node.ahead
+    else:
+        message.ahead = ahead_at_arrival(engine, book, node)
+        execute(engine, book, index, request.ts_event)
+
+
+@kernel
+def execute(engine, book, index, ts_event):
+    """An accepted order takes what it may; what is left rests or expires."""
+    node = node_at(engine, index)
+    if not book.crossed:
+        take(engine, book, index, ts_event)
+    if node.venue_state == ENDED:
+        return
+    if not rests(node):
+        close_order(engine, book, index, ts_event, EXPIRED, NO_LIQUIDITY if node.instruction & MARKET else IOC_REMAINDER)
+        return
+    row = row_at(engine, node.row)
+    node.level = node.level_accepted
+    node.ahead = ahead_at_arrival(engine, book, node)
+    node.priority = book.stamp if row.queue else 0
+    node.arrival = engine.arrivals
+    node.venue_state = RESTING
+    link(engine, book, index)
+    link_resting(engine, row, index)
+
+
+@kernel
+def next_own_level(engine, book, node, below):
+    """The row's best resting level on the other side, below a level; LEVEL_NONE if there is none."""
+    best = np.int64(LEVEL_NONE)
+    index = np.int64(row_at(engine, node.row).resting)
+    while index != 0:
+        other = node_at(engine, index)
+        if other.instrument == node.instrument and other.side != node.side and other.level < below:
+            best = max(best, np.int64(other.level))
+        index = np.int64(other.row_next)
+    return best
+
+
+@kernel
+def first_own(engine, ladder, level, row_index):
+    """The row's first resting order at a level; 0 if there is none."""
+    index = np.int64(own_at(ladder, level))
+    while index != 0:
+        node = node_at(engine, index)
+        if node.order_id != 0 and node.row == row_index:
+            return index
+        index = np.int64(node.next)
+    return np.int64(0)
+
+
+@kernel
+def take(engine, book, index, ts_event):
+    """Rule 5: level by level from the other side's best to the limit, what is available; rule 9 where the order meets one of its own row."""
+    node = node_at(engine, index)
+    ladder = book.sides[1 - node.side]
+    limit = opposite_limit(node.level_accepted)
+    best = ladder.best if has_best(ladder) else np.int64(LEVEL_NONE)
+    level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
+    while node.left > 0 and level != LEVEL_NONE and level >= limit:
+        take_level(engine, book, index, level, ts_event)
+        if node.venue_state == ENDED:
+            return
+        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
+
+
+@kernel
+def take_level(engine, book, index, level, ts_event):
+    """Take at one level: in front of our own order there, if any; then, unless self-match prevention ends the order, the rest."""
+    node = node_at(engine, index)
+    ladder = book.sides[1 - node.side]
+    own = first_own(engine, ladder, level, node.row)
+    if own != 0:
+        take_lots(engine, book, index, level, ts_event, node_at(engine, own).ahead)
+        if node.left == 0:
+            return
+        if row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
+            close_order(engine, book, index, ts_event, CANCELLED, SELF_MATCH)
+            return
+        while own != 0:
+            close_order(engine, book, own, ts_event, CANCELLED, SELF_MATCH)
+            own = first_own(engine, ladder, level, node.row)
+    take_lots(engine, book, index, level, ts_event, np.int64(2**62))
+
+
+@kernel
+def take_lots(engine, book, index, level, ts_event, size_max):
+    """Take up to `size_max` lots of what is available at a level, and remember it."""
+    node = node_at(engine, index)
+    side = 1 - node.side
+    ladder = book.sides[side]
+    displayed = size_at(ladder, level)
+    taken = find_take(engine, ladder, level, node.row)
+    available = displayed - (node_at(engine, taken).left if taken != 0 else 0)
+    size = min(node.left, min(available, size_max))
+    if size <= 0:
+        return
+    node.left -= size
+    node.filled += size
+    if node.left == 0:
+        end_order(engine, book, index, ts_event)
+    message = answer(engine, book, index, ts_event, FILL)
+    message.price = (level if side == 0 else -level) * book.grid
+    message.level = level
+    message.size = size
+    message.rule = TAKING
+    message.market_size = displayed
+    if row_at(engine, node.row).consume:
+        place = node_at(engine, 0)
+        place.row = node.row
+        place.side = side
+        place.level = level
+        place.instrument = node.instrument
+        place.priority = book.stamp
+        place.ahead = displayed
+        mark_taken(engine, book, place, size)

@@ -1,0 +1,69 @@
+"""The one place that touches Numba's settings and its disk cache.
+
+Numba's cache notices an edited function, but not an edited callee: it would answer with the old code. So compiled code lies in a directory whose name
+is a hash of all of this package's sources, of the versions of Numba, NumPy and Python, and of the settings below.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import config as numba_config
+
+JIT = not numba_config.DISABLE_JIT
+"""False under NUMBA_DISABLE_JIT=1: everything runs as plain Python, for debuggers."""
+KERNEL_OPTIONS = {"nogil": True, "error_model": "numpy"}
+USER_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": True}
+"""For strategies' own methods: bounds checks cost nothing measurable there and turn silent corruption into IndexError."""
+
+
+@cache
+def sources_key() -> str:
+    """Hash of everything that compiled code depends on."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    digest.update(repr((sys.version, numba.__version__, np.__version__, KERNEL_OPTIONS, USER_OPTIONS)).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_directory() -> Path | None:
+    """Where compiled code is kept: $TAPELINE_CACHE, or the user's cache directory; None, with a word on stderr, if it cannot be written."""
+    base = os.environ.get("TAPELINE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    directory = Path(base).expanduser() / "tapeline" / sources_key()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        print(f"tapeline: compiled code is not kept, {directory} cannot be written ({error.strerror}); set TAPELINE_CACHE to a directory that can", file=sys.stderr)
+        return None
+    return directory
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """`numba.njit` of a function, cached in our directory if there is one."""
+    directory = cache_directory() if JIT else None
+    if directory is None:
+        return numba.njit(function, **options)
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(directory)  # read when the dispatcher is made, so nobody else's cache moves
+    try:
+        return numba.njit(function, cache=True, **options)
+    finally:
+        numba_config.CACHE_DIR = before
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorator for compiled functions of this package: nogil, cached, IEEE arithmetic without fast-math, no bounds checks (callers check)."""
+    return compiled(function, **KERNEL_OPTIONS)

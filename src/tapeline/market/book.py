@@ -1,0 +1,120 @@
+"""What strategies see of a book (Market), and the book itself on the exchange's clock (Book)."""
+
+from typing import Final
+
+import numpy as np
+
+from tapeline.constants import UNDEFINED_PRICE, Feature, Side
+from tapeline.market.ladder import LEVEL, Ladder
+from tapeline.memory import record_at
+from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
+
+FEATURES_N: Final = len(Feature)
+
+
+class Market(Record):
+    """One instrument as a strategy sees it: the view that the feed has shown by local time.
+
+    Prices are int64 in 1e-9 (`UNDEFINED_PRICE` when absent), sizes int64 lots, times int64 ns.
+    """
+
+    bid_price: int64 = UNDEFINED_PRICE
+    ask_price: int64 = UNDEFINED_PRICE
+    bid_size: int64
+    ask_size: int64
+    bid_count: int64
+    ask_count: int64
+    last_price: int64 = UNDEFINED_PRICE
+    last_size: int64
+    ts_event: int64
+    ts_recv: int64
+    tick: int64
+    mark: int64  # bid + ask in ticks, that is the mid in half ticks; while a side is absent, the last one
+    levels: int64  # address of 2 x depth Level records, bids first
+    depth: int32
+    instrument: int32
+    last_side: uint8 = int(Side.NONE)
+    has_bid: bool_
+    has_ask: bool_
+    features: (float64, (FEATURES_N,)) = np.nan
+
+    def bid(self, i):
+        """Bid level `i` (0 is the best) of the declared depth: price, size, count. Raises IndexError outside it."""
+        if not 0 <= i < self.depth:
+            raise IndexError("market.bid(i): i is outside the strategy's declared depth")
+        return record_at(self.levels, i, LEVEL)
+
+    def ask(self, i):
+        """Ask level `i` (0 is the best) of the declared depth. Raises IndexError outside it."""
+        if not 0 <= i < self.depth:
+            raise IndexError("market.ask(i): i is outside the strategy's declared depth")
+        return record_at(self.levels, self.depth + i, LEVEL)
+
+    def __getitem__(self, index):
+        """The only instrument, for strategies that index."""
+        if index != 0:
+            raise IndexError("market[i]: there is one instrument in this run")
+        return self
+
+
+MARKET: Final = Market.dtype_
+MARKET_SIZE: Final = MARKET.itemsize
+
+
+class Markets(Record):
+    """The markets of a run with several instruments: `market[i]`."""
+
+    first: int64  # address
+    n: int64
+    instrument: int64  # of the callback
+
+    def __getitem__(self, index):
+        """Market of instrument `index`. Raises IndexError outside the instruments seen so far."""
+        if not 0 <= index < self.n:
+            raise IndexError("market[i]: no such instrument")
+        return record_at(self.first, index, MARKET)
+
+
+MARKETS: Final = Markets.dtype_
+
+
+class Book(Record):
+    """One book on the exchange's clock."""
+
+    sides: (Ladder, (2,))  # bids, asks
+    market: Market  # the view last published
+    grid: int64
+    stamp: int64  # the stamp of the next order to arrive
+    ts_event: int64  # of the last ordinary event
+    ts_arrived: int64  # of the last of our requests that was let in
+    parked: int64  # requests of ours that wait for this book's next event
+    modified_size: int64  # what the last REMOVE with MODIFIED took, and where
+    modified_level: int64
+    modified_side: int64
+    seen_bid_level: int64  # of the last view, for the order flow
+    seen_ask_level: int64
+    seen_bid_size: int64
+    seen_ask_size: int64
+    flow_seen: int64
+    mid_last: int64  # last defined mid, half ticks, and as a price
+    mid_price_last: float64
+    mid_seen: int64
+    variance: float64
+    variance_seen: int64
+    in_event: uint8
+    crossed: uint8  # as the last event left it
+    dirty: uint8  # something that a view shows may have changed
+    index: int32
+
+
+BOOK: Final = Book.dtype_
+
+
+class ViewPlan(Record):
+    """Who looks at what: one bit per strategy class."""
+
+    depth: int64  # the deepest declared depth
+    features: int64  # bit per Feature that anybody declared
+    depth_masks: int64  # address of `depth` uint64: [k] has the classes whose view reaches level k
+    feature_masks: (uint64, (FEATURES_N,))
+    scratch: int64  # address of 2 x depth Level records

@@ -1,0 +1,103 @@
+"""The Python side of the books: owns their memory, and makes room when a ladder's window has to move."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapeline.constants import LEVEL_NONE, Feature
+from tapeline.errors import LimitError
+from tapeline.instruments import Instrument
+from tapeline.market.book import BOOK, FEATURES_N, Market, ViewPlan
+from tapeline.market.features import DEPTH_FEATURES, DEPTH_LEVELS
+from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
+
+_STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBALANCE)
+
+
+def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], depth: int, keep: list[Any]) -> None:
+    """Fill in who looks at what: per class its depth (0: it follows no view) and features; `depth` is what anybody may read. Arrays that the plan refers to are added to `keep`."""
+    wanted = 0
+    for bit, (_, features) in enumerate(views):
+        for feature in features:
+            wanted |= 1 << int(feature)
+            plan.feature_masks[int(feature)] |= np.uint64(1 << bit)
+    if wanted & DEPTH_FEATURES:
+        depth = max(depth, DEPTH_LEVELS)
+    masks = np.zeros(depth, np.uint64)
+    for bit, (class_depth, _) in enumerate(views):
+        masks[:class_depth] |= np.uint64(1 << bit)
+    scratch = np.zeros(2 * depth, LEVEL)
+    keep += [masks, scratch]
+    plan.depth, plan.features = depth, wanted
+    plan.depth_masks, plan.scratch = masks.ctypes.data, scratch.ctypes.data
+
+
+def new_market(instrument: Instrument, plan: Any, levels: int) -> Any:
+    """A Market before anything was seen; `levels`: address of its Level records."""
+    market = Market(tick=instrument.tick, levels=levels, depth=int(plan.depth), instrument=instrument.index)
+    for feature in range(FEATURES_N):
+        if (int(plan.features) >> feature) & 1 and feature in _STARTS_AT_ZERO:
+            market.features[feature] = 0.0
+    return market
+
+
+class Books:
+    """All books of a run."""
+
+    def __init__(self, plan: ViewPlan, levels_max: int) -> None:
+        """No books yet; `levels_max` is the setting Limits(ladder_levels_max)."""
+        self._plan = plan
+        self._levels_max = levels_max
+        self.array = np.zeros(4, BOOK)
+        self._keep: dict[tuple[int, int | str], Any] = {}
+
+    def open(self, instrument: Instrument) -> None:
+        """An empty book for an instrument. Books may move in memory."""
+        if instrument.index >= len(self.array):
+            self.array = np.concatenate([self.array, np.zeros_like(self.array)])
+        book = self.array[instrument.index]
+        levels = self._keep[instrument.index, "levels"] = np.zeros(2 * int(self._plan.depth), LEVEL)
+        levels["price"] = 2**63 - 1
+        book.market = new_market(instrument, self._plan, levels.ctypes.data)
+        book.grid = instrument.grid
+        book.index = instrument.index
+        book.ts_arrived = -(2**62)
+        for side in range(2):
+            self._lay(instrument.index, side, width=1, base=2 * LEVEL_NONE, far_capacity=16)
+            ladder = book.sides[side]
+            ladder.own_best = LEVEL_NONE
+            ladder.watch = LEVEL_NONE
+
+    def _lay(self, index: int, side: int, *, width: int, base: int, far_capacity: int) -> None:
+        cells, far = np.zeros(width, CELL), np.zeros(far_capacity, FAR_CELL)
+        cells["size"][0] = 1  # the guard
+        new = Ladder(cells=cells.ctypes.data, base=base, width=width, best=base, far=far.ctypes.data, far_capacity=far_capacity)
+        old = self.array[index].sides[side]
+        if int(old.width):
+            lay_window(old, new)
+            new.far_touches = 0
+            new.watch, new.own_best = old.watch, old.own_best
+        for name in Ladder.fields_:
+            setattr(old, name, getattr(new, name))
+        self._keep[index, side] = cells, far
+
+    def make_room(self, index: int, side: int, level: int) -> None:
+        """Move or widen the window of a ladder, or its list of far levels, so that `level` and the best can be worked with."""
+        ladder = self.array[index].sides[side]
+        top = max(level, int(best_anywhere(ladder)))
+        width = max(int(ladder.width), WIDTH_MIN)
+        if int(ladder.far_touches) >= FAR_TOUCHES_MAX and width < self._levels_max:
+            width *= 2
+        # the window is kept where it is unless the best lies outside, or so close to its end that it might soon
+        base = int(ladder.base)
+        if top > LEVEL_NONE and (int(ladder.width) != width or not base < top < base + width):
+            base = top + width // 4 - width
+        capacity = 64
+        cells, _ = self._keep[index, side]
+        taken = int(ladder.far_count) + int(np.count_nonzero(cells["size"])) + int(np.count_nonzero(cells["own"]))
+        while capacity < 2 * taken + 2:
+            capacity *= 2
+        if capacity > 1 << 30:
+            raise LimitError("more than 2^29 price levels outside the window of a ladder; raise Limits(ladder_levels_max=…)")
+        self._lay(index, side, width=width, base=base, far_capacity=capacity)

@@ -1,0 +1,106 @@
+"""How a book's view is brought up to date at the end of an event, and who has to be told."""
+
+import numpy as np
+
+from tapeline.constants import LEVEL_NONE, UNDEFINED_PRICE
+from tapeline.jit import kernel
+from tapeline.market.features import update_features
+from tapeline.market.ladder import CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
+from tapeline.memory import copy, record_at, view
+
+
+@kernel
+def collect_levels(ladder, sign, grid, first, n):
+    """Write the `n` best levels of a side to Level records at `first`; absent ones have no price and size 0."""
+    level = ladder.best if has_best(ladder) else np.int64(LEVEL_NONE)
+    for i in range(n):
+        to = record_at(first, i, LEVEL)
+        if level == LEVEL_NONE:
+            to.price = UNDEFINED_PRICE
+            to.size = 0
+            to.count = 0
+        else:
+            to.price = sign * level * grid
+            to.size = size_at(ladder, level)
+            to.count = count_at(ladder, level)
+            level = next_level(ladder, level)
+
+
+@kernel
+def top_of(ladder, market_is_ask, book):
+    """Bring one side of the BBO up to date; whether it changed."""
+    market = book.market
+    here = has_best(ladder)
+    price = np.int64(UNDEFINED_PRICE)
+    size = np.int64(0)
+    count = np.int64(0)
+    if here:
+        cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)
+        price = (-ladder.best if market_is_ask else ladder.best) * book.grid
+        size = cell.size
+        count = np.int64(cell.count)
+    if market_is_ask:
+        changed = price != market.ask_price or size != market.ask_size or count != market.ask_count
+        market.ask_price = price
+        market.ask_size = size
+        market.ask_count = count
+        market.has_ask = here
+    else:
+        changed = price != market.bid_price or size != market.bid_size or count != market.bid_count
+        market.bid_price = price
+        market.bid_size = size
+        market.bid_count = count
+        market.has_bid = here
+    return changed
+
+
+@kernel
+def update_levels(book, plan):
+    """Bring the declared depth up to date; the classes for whom a level changed."""
+    depth = plan.depth
+    collect_levels(book.sides[0], 1, book.grid, plan.scratch, depth)
+    collect_levels(book.sides[1], -1, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
+    masks = view(plan.depth_masks, depth, np.uint64)
+    for k in range(depth):
+        if level_differs(plan.scratch, book.market.levels, k) or level_differs(plan.scratch, book.market.levels, depth + k):
+            copy(book.market.levels, plan.scratch, 2 * depth * LEVEL_SIZE)
+            return masks[k]
+    return np.uint64(0)
+
+
+@kernel
+def level_differs(first, second, i):
+    """Whether Level `i` of two lists differs."""
+    a, b = record_at(first, i, LEVEL), record_at(second, i, LEVEL)
+    return a.price != b.price or a.size != b.size or a.count != b.count
+
+
+@kernel
+def watch_levels(book, plan):
+    """Note from which level on a change concerns a view: the best, or the deepest one declared."""
+    for i in range(2):
+        ladder = book.sides[i]
+        ladder.watch = ladder.best
+        if plan.depth > 1:
+            last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
+            ladder.watch = np.int64(LEVEL_NONE) if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
+
+
+@kernel
+def update_view(book, plan):
+    """At the end of an ordinary event that touched a view: bring book.market up to date; the classes whose own view changed, one bit each."""
+    bids, asks = book.sides[0], book.sides[1]
+    bid_changed = top_of(bids, False, book)
+    ask_changed = top_of(asks, True, book)
+    changed = np.uint64(0)
+    masks = view(plan.depth_masks, plan.depth, np.uint64)
+    if bid_changed or ask_changed:
+        changed = masks[0]
+        if has_best(bids) and has_best(asks):
+            book.market.mark = bids.best - asks.best
+    if plan.depth > 1:
+        changed |= update_levels(book, plan)
+    watch_levels(book, plan)
+    if plan.features != 0:
+        changed |= update_features(book, plan)
+    return changed

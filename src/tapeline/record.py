@@ -1,0 +1,273 @@
+"""Record: a plain class with annotated fields that is one flat structure in memory, compiled and in Python alike.
+
+    class Account(Record):
+        position: int64
+        fee: float64 = 0.5
+        window: (float64, (64,))
+
+        def add(self, size):
+            self.position += size
+
+The annotations become a NumPy structured dtype (aligned as in C), instances are NumPy void scalars, which reference their memory, and methods, properties and plain
+class attributes work inside compiled functions on every instance. With the JIT off the same class is ordinary Python.
+
+Two things to know about Numba here. It takes two records of equal layout for one type; a *title* on the first field, which costs no bytes, makes each class a type of its own.
+And its own `overload_method` on all records would let one class's method hide another's field of that name; so methods are looked up per type.
+"""
+
+import inspect
+import operator
+from types import FunctionType
+from typing import Any, ClassVar, dataclass_transform, get_origin
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.imputils import builtin_registry
+from numba.core.typing.arraydecl import RecordAttribute, StaticGetItemLiteralRecord
+from numba.core.typing.templates import AbstractTemplate, _OverloadMethodTemplate, infer_getattr, make_overload_attribute_template
+from numba.core.utils import pysignature
+from numba.extending import overload, typeof_impl
+
+from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
+
+bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
+PACKAGE = __name__.partition(".")[0]
+
+record_classes: dict[Any, type["Record"]] = {}
+"""Numba type → class, for error messages."""
+user_modules: set[str] = set()
+"""Modules that define records of users: their plain functions are compiled when a method calls them."""
+_methods: dict[str, dict[Any, Any]] = {}
+_properties: dict[str, dict[Any, Any]] = {}
+_items: dict[Any, Any] = {}
+_constants: dict[tuple[Any, str], Any] = {}
+
+
+def _field(name: str) -> property:
+    return property(lambda self: np.void.__getitem__(self, name), lambda self, value: np.void.__setitem__(self, name, value))
+
+
+def _element(hint: Any) -> Any:
+    return hint.dtype_ if hasattr(hint, "dtype_") else hint
+
+
+def _alignment(dtype: np.dtype[Any]) -> int:
+    """Alignment in C. NumPy forgets it for structures that carry a class of their own."""
+    base = dtype.base
+    return max(_alignment(field[0]) for field in base.fields.values()) if base.fields else base.alignment
+
+
+def _layout(title: str, hints: dict[str, Any], *, packed: bool) -> np.dtype[Any]:
+    """The dtype of annotated fields, laid out as in C (or without gaps); the first field carries the title that makes the type its own."""
+    formats = [np.dtype((_element(h[0]), h[1]) if isinstance(h, tuple) else _element(h)) for h in hints.values()]
+    alignments = [1 if packed else _alignment(f) for f in formats]
+    offsets: list[int] = []
+    end = 0
+    for dtype, alignment in zip(formats, alignments, strict=True):
+        offsets.append(-(-end // alignment) * alignment)
+        end = offsets[-1] + dtype.itemsize
+    itemsize = -(-end // max(alignments)) * max(alignments)
+    titles = [title, *[None] * (len(formats) - 1)]
+    return np.dtype({"names": list(hints), "formats": formats, "offsets": offsets, "itemsize": itemsize, "titles": titles}, align=not packed)
+
+
+class _RecordMeta(type):
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        namespace["__slots__"] = ()  # no __dict__: `self.typo = 1` raises with the JIT off, too
+        return super().__new__(mcs, name, bases, namespace, **options)
+
+
+@dataclass_transform(kw_only_default=True)
+class Record(np.void, metaclass=_RecordMeta):
+    """Base of all flat structures; see the module's docstring."""
+
+    dtype_: Any
+    type_: Any
+    fields_: dict[str, Any]
+    _defaults: dict[str, Any]
+
+    def __init_subclass__(cls, *, packed: bool = False) -> None:
+        """Turn the annotations of the class and its bases into a dtype, and bind the methods to its compiled type."""
+        if cls.__module__.partition(".")[0] != PACKAGE:
+            user_modules.add(cls.__module__)
+        lineage = [c for c in reversed(cls.__mro__) if issubclass(c, Record) and c is not Record]
+        hints: dict[str, Any] = {}
+        for c in lineage:
+            hints |= {name: hint for name, hint in inspect.get_annotations(c, eval_str=True).items() if not name.endswith("_") and get_origin(hint) is not ClassVar}
+        cls.fields_ = hints
+        # a base's defaults have already made way for properties
+        cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}
+        cls._defaults |= {name: vars(cls)[name] for name in hints if name in vars(cls)}
+        if not hints:
+            return
+        cls.dtype_ = np.dtype((cls, _layout(f"{cls.__module__}.{cls.__qualname__}", hints, packed=packed)))
+        for name in hints:
+            setattr(cls, name, _field(name))
+        if JIT:
+            _bind_class(cls, lineage)
+
+    def __new__(cls, **values: Any) -> Any:
+        """One instance, zero but for the defaults and `values`. Raises TypeError on a name that is no field."""
+        self = np.zeros(1, cls.dtype_)[0]
+        cls._fill(self)
+        for name, value in values.items():
+            if name not in cls.fields_:
+                raise TypeError(f"{cls.__name__} has no field {name!r}; it has {', '.join(n for n in cls.fields_ if not n.startswith('_'))}")
+            np.void.__setitem__(self, name, value)
+        return self
+
+    @classmethod
+    def _fill(cls, self: Any) -> None:
+        for name, hint in cls.fields_.items():
+            element = hint[0] if isinstance(hint, tuple) else hint
+            value = np.void.__getitem__(self, name)
+            if isinstance(element, type) and issubclass(element, Record):
+                for nested in value.reshape(-1) if isinstance(hint, tuple) else (value,):
+                    element._fill(nested)
+            if name in cls._defaults:
+                np.void.__setitem__(self, name, cls._defaults[name])
+
+    @classmethod
+    def array(cls, n: int, **values: Any) -> np.ndarray[Any, Any]:
+        """`n` instances side by side; each of `values` is one value for all or a sequence of `n`."""
+        rows = np.zeros(n, cls.dtype_)
+        rows[:] = cls()
+        for name, value in values.items():
+            if name not in cls.fields_:
+                cls(**{name: value})
+            rows[name] = value
+        return rows
+
+
+def _bind_class(cls: type[Record], lineage: list[Any]) -> None:
+    cls.type_ = record_type = numba.from_dtype(cls.dtype_)
+    record_classes[record_type] = cls
+    options = KERNEL_OPTIONS if cls.__module__.partition(".")[0] == PACKAGE else USER_OPTIONS
+    for c in lineage:
+        for name, member in list(vars(c).items()):
+            if name in cls.fields_ or name.endswith("_"):
+                if name == "__getitem__":
+                    _bind_item(record_type, member)
+            elif inspect.isfunction(member):
+                _bind_method(name, record_type, member, options)
+            elif isinstance(member, property):
+                _bind_property(name, record_type, member.fget)
+            elif isinstance(member, (bool, int, float)) or (isinstance(member, tuple) and all(isinstance(x, (int, float)) for x in member)):
+                _bind_constant(name, record_type, member)
+
+
+class _MethodOfType(_OverloadMethodTemplate):
+    """As `overload_method(types.Record, name)`, but only for the classes that have the method."""
+
+    @classmethod
+    def _get_signature(cls, context: Any, function: Any, args: Any, kws: Any) -> Any:
+        signature = function.get_call_type(context, args, kws)
+        return signature.replace(pysig=pysignature(_methods[cls._attr][args[0]]))
+
+    def _resolve(self, record_type: Any, attribute: str) -> Any:
+        if self._attr != attribute or record_type not in _methods[attribute]:
+            return None
+        template = self
+
+        class Method(AbstractTemplate):
+            key = (types.Record, attribute)
+            _inline = template._inline
+            _inline_overloads = template._inline_overloads
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                function = template._get_function_type(self.context, record_type)
+                return template._get_signature(self.context, function, (record_type, *args), kws).as_method()
+
+        return types.BoundFunction(Method, record_type)
+
+
+def _bind_method(name: str, record_type: Any, function: Any, options: dict[str, Any]) -> None:
+    if name not in _methods:
+        table = _methods[name] = {}
+
+        def method(self: Any, *_args: Any, **_kws: Any) -> Any:
+            return table.get(self)  # the method itself, no lambda around it: one compilation less
+
+        overload(method, strict=False, jit_options=options)(method)
+        infer_getattr(make_overload_attribute_template(types.Record, name, method, base=_MethodOfType))
+    _methods[name][record_type] = function
+
+
+def _bind_property(name: str, record_type: Any, getter: Any) -> None:
+    dispatcher = numba.njit(getter, **KERNEL_OPTIONS)
+    _properties.setdefault(name, {})[record_type] = dispatcher
+
+    @builtin_registry.lower_getattr(record_type, name)
+    def _(context: Any, builder: Any, _record_type: Any, value: Any) -> Any:
+        compiled = dispatcher.get_overload((record_type,))  # compiled by the typing below
+        result = dispatcher.overloads[record_type,]
+        del compiled
+        context.active_code_library.add_linking_library(result.library)
+        return context.call_internal_no_propagate(builder, result.fndesc, result.signature, (value,))[1]
+
+
+def _bind_constant(name: str, record_type: Any, value: Any) -> None:
+    _constants[record_type, name] = value
+
+    @builtin_registry.lower_getattr(record_type, name)
+    def _(context: Any, builder: Any, _record_type: Any, _value: Any) -> Any:
+        constant = _constants[record_type, name]
+        return context.get_constant_generic(builder, numba.typeof(constant), constant)
+
+
+_resolve_field = RecordAttribute.generic_resolve
+
+
+def _resolve_attribute(self: Any, record_type: Any, attribute: str) -> Any:
+    """Fields, then properties, then constants. Numba's own raises KeyError on an unknown field, which hides methods first named after the first compilation."""
+    if attribute in record_type.fields:
+        return _resolve_field(self, record_type, attribute)
+    getter = _properties.get(attribute, {}).get(record_type)
+    if getter is not None:
+        getter.compile((record_type,))
+        return getter.overloads[record_type,].signature.return_type
+    constant = _constants.get((record_type, attribute))
+    return None if constant is None else numba.typeof(constant)
+
+
+def _bind_item(record_type: Any, function: Any) -> None:
+    if not _items:
+
+        @overload(operator.getitem)
+        def _(self, index):  # the very signature of what it returns: `__getitem__(self, index)`, without annotations
+            if isinstance(self, types.Record) and isinstance(index, types.Integer):
+                return _items.get(self)
+            return None
+
+    @builtin_registry.lower("static_getitem", record_type, types.IntegerLiteral)
+    def _(_context: Any, _builder: Any, _signature: Any, _args: Any) -> Any:
+        raise NotImplementedError  # not the first field: Numba then takes the overload above
+
+    _items[record_type] = function
+
+
+_dispatchers: dict[Any, Any] = {}
+
+
+def _typeof_plain_function(function: Any, _context: Any) -> Any:
+    """Plain functions in the modules of users' records are compiled when a method calls them; never all functions, that would hide `@overload`."""
+    if function.__module__ not in user_modules:
+        return None
+    if function not in _dispatchers:
+        _dispatchers[function] = numba.njit(function, **USER_OPTIONS)
+    return types.Dispatcher(_dispatchers[function])
+
+
+_static_item = StaticGetItemLiteralRecord.generic
+
+
+def _resolve_static_item(self: Any, args: Any, kws: Any) -> Any:
+    """`record[0]` is the first field to Numba; where a class says otherwise, its `__getitem__` is meant."""
+    return None if args[0] in _items and isinstance(args[1], types.Integer) else _static_item(self, args, kws)
+
+
+if JIT:
+    RecordAttribute.generic_resolve = _resolve_attribute
+    StaticGetItemLiteralRecord.generic = _resolve_static_item
+    typeof_impl.register(FunctionType)(_typeof_plain_function)

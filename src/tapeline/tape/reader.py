@@ -1,0 +1,179 @@
+"""The Python side of normalising: owns the tables, feeds spans to the kernel, registers instruments, turns damage into errors."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from tapeline.constants import LEVEL_MAX
+from tapeline.errors import DataError, LimitError
+from tapeline.feeds.dbn import DbnInput, Span, bad_record, truncated
+from tapeline.instruments import Instrument, Instruments
+from tapeline.schema import MBO, TAPE_EVENT
+from tapeline.tape import normalise as kernels
+from tapeline.tape.normalise import COUNTERS, KEY, SOURCE, Mbo, Reader, TapeEvent
+from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+
+CHUNK_EVENTS: Final = 4096
+"""Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
+for _ours, _theirs in ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT)):
+    if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
+        raise TypeError(f"{_ours} is not laid out as {_theirs}")
+
+
+class TapeReader:
+    """Turns an input into chunks of tape events."""
+
+    def __init__(self, source: DbnInput, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, chunk_events: int = CHUNK_EVENTS) -> None:
+        """Prepare to read `source`. `on_instrument` is told of every book before its first tape event."""
+        self._input = source
+        self._instruments = instruments
+        self._on_instrument = on_instrument
+        self._keep: dict[Any, Any] = {}
+        self.reader = reader = Reader.array(1)[0]
+        self._counts = np.zeros(len(COUNTERS), np.int64)
+        self._events = np.zeros(max(chunk_events, 2 * kernels.EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
+        self._sources = np.zeros(16, SOURCE)
+        self._keys = np.zeros(64, KEY)
+        self._n_keys = 0
+        reader.counters = self._counts.ctypes.data
+        reader.out = self._events.ctypes.data
+        reader.out_capacity = len(self._events)
+        reader.stamp = 1
+        self._place_tables()
+        for instrument in instruments.known:
+            self._open(instrument)
+
+    def _place_tables(self) -> None:
+        self.reader.sources = self._sources.ctypes.data
+        self.reader.keys = self._keys.ctypes.data
+        self.reader.keys_bits = len(self._keys).bit_length() - 1
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted so far."""
+        return {"records": int(self.reader.records)} | {name: int(n) for name, n in zip(COUNTERS, self._counts, strict=True)}
+
+    @property
+    def events_address(self) -> int:
+        """Where the tape events of a chunk lie."""
+        return int(self.reader.out)
+
+    @property
+    def events(self) -> np.ndarray[Any, Any]:
+        """The buffer of tape events."""
+        return self._events
+
+    def chunks(self) -> Iterator[tuple[int, Span]]:
+        """Number of tape events in the buffer, chunk by chunk, and the span that they came from.
+
+        Raises DataError, after all tape events before it were given out, where the input is damaged or a price lies off the grid.
+        """
+        for span in self._input.spans():
+            yield from self._chunks_of(span)
+
+    def _chunks_of(self, span: Span) -> Iterator[tuple[int, Span]]:
+        reader = self.reader
+        data = span.data
+        start = data.ctypes.data if len(data) else 0
+        reader.data = reader.position = start
+        reader.end = start + len(data)
+        reader.final = span.final
+        reader.stride = span.stride
+        reader.word = 0
+        while True:
+            status = kernels.normalise(reader)
+            position = int(reader.position) - start
+            span.consumed = position
+            if status == kernels.NEW_INSTRUMENT:
+                self._register(position, data)
+                continue
+            if status == kernels.TABLE_FULL:
+                self._grow_table(int(reader.source))
+                continue
+            if reader.n:
+                yield int(reader.n), span
+                reader.n = 0
+            if status == kernels.BUFFER_FULL:
+                continue
+            if status == kernels.NEED_DATA:
+                if span.final and position < len(data) and span.damage is None:
+                    raise truncated(span, position, int(reader.records) + 1)
+                return
+            raise self._error(status, span, position)
+
+    def _error(self, status: int, span: Span, position: int) -> DataError:
+        number = int(self.reader.records) + 1
+        if status == kernels.BAD_RECORD:
+            return bad_record(span, position, number)
+        record = span.data[position : position + MBO.itemsize].view(MBO)[0]
+        instrument = self._instruments.known[int(self.reader.source)]
+        return DataError(
+            f"{span.path}: record {number} at byte {span.offset + position}: price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
+            f"is not a multiple of the grid {instrument.grid / 1e9} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
+        )
+
+    def _register(self, position: int, data: np.ndarray[Any, Any]) -> None:
+        record = data[position : position + MBO.itemsize].view(MBO)[0]
+        before = len(self._instruments.known)
+        instrument = self._instruments.register((int(record["publisher_id"]), int(record["instrument_id"])))
+        word = int.from_bytes(data[position : position + 8].tobytes(), "little")
+        if instrument is None:
+            self._add_key(word, -1)
+        else:
+            if len(self._instruments.known) > before:
+                self._open(instrument)
+            self._add_key(word, instrument.index)
+
+    def _add_key(self, word: int, source: int) -> None:
+        self._n_keys += 1
+        if self._n_keys * 2 > len(self._keys):
+            old, self._keys = self._keys, np.zeros(2 * len(self._keys), KEY)
+            self._place_tables()
+            for key in old[old["word"] != 0]:
+                self._put_key(int(key["word"]), int(key["source"]))
+        self._put_key(word, source)
+
+    def _put_key(self, word: int, source: int) -> None:
+        mask = len(self._keys) - 1
+        place = ((word * 0x9E3779B97F4A7C15) & (2**64 - 1)) >> (64 - int(self.reader.keys_bits))
+        while self._keys[place]["word"]:
+            place = (place + 1) & mask
+        self._keys[place]["word"] = word
+        self._keys[place]["source"] = source
+
+    def _open(self, instrument: Instrument) -> None:
+        """Give a book its tables."""
+        if instrument.index >= len(self._sources):
+            self._sources = np.concatenate([self._sources, np.zeros_like(self._sources)])
+            self._place_tables()
+        source = self._sources[instrument.index]
+        source.grid = instrument.grid
+        source.grid_shift = shift = (instrument.grid & -instrument.grid).bit_length() - 1
+        source.grid_inverse = np.uint64(pow(instrument.grid >> shift, -1, 1 << 64))
+        source.ticks_max = min(LEVEL_MAX, (2**63 - 1) // instrument.grid)
+        for name in ("table", "voided"):
+            self._give_slots(getattr(source, name), TABLE_BITS_MIN)
+        self._on_instrument(instrument)
+
+    def _give_slots(self, table: Any, bits: int) -> None:
+        slots = np.zeros((1 << bits) * SLOT.itemsize + 64, np.uint8)
+        address = slots.ctypes.data
+        address += -address % 64
+        self._keep[address] = slots
+        table.slots = address
+        table.bits = bits
+        table.live = 0
+        table.displacement_max = 0
+
+    def _grow_table(self, index: int) -> None:
+        """Twice the slots for a book's order table."""
+        table = self._sources[index].table
+        old = type(table).array(1)[0]
+        for name in ("slots", "bits", "live", "displacement_max"):
+            setattr(old, name, getattr(table, name))
+        if int(old.bits) >= 40:
+            raise LimitError("an order table of 2^40 slots is full")
+        self._give_slots(table, int(old.bits) + 1)
+        rehash(old, table)
+        del self._keep[int(old.slots)]
