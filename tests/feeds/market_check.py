@@ -49,7 +49,8 @@ class BookCheck:
         """Per T: its passive F's sum up to it, are at the front of the queue in order, and at the best price left."""
         aggressor, taken, gone = self._aggressor(rows), 0, set()
         front = []
-        for row in rows + [{"action": ord("T"), "size": 0, "price": None, "side": 0, "order_id": aggressor}]:
+        end = {"action": ord("T"), "size": 0, "price": None, "side": 0, "order_id": aggressor}
+        for row in [*rows, end]:
             if row["action"] == ord("T"):
                 self._expect(taken == 0, "the F's of a T sum up to its size", rows)
                 taken, passive = row["size"], ASK if row["side"] == BID else BID

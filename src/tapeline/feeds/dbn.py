@@ -128,10 +128,12 @@ class DbnInput:
         try:
             for chunk in source:
                 header_left = min(max(file.header_bytes - position, 0), chunk.end - chunk.begin)
-                begin, end = chunk.begin + header_left, chunk.end
                 offset = position + header_left - len(tail)
-                span = Span(_joined(tail, chunk.buffer, begin, end), file.path, offset, chunk.final, file.stride, chunk.damage)
                 position += chunk.end - chunk.begin
+                if position <= file.header_bytes and not chunk.final:
+                    continue
+                data = _joined(tail, chunk.buffer, chunk.begin + header_left, chunk.end)
+                span = Span(data, file.path, offset, chunk.final, file.stride, chunk.damage)
                 yield span
                 tail = span.data[span.consumed :]
                 if chunk.damage is not None:

@@ -246,6 +246,8 @@ def _trade(market, index):
     if book.bids == 0 or book.asks == 0:
         return False
     limit = _aim(market, index)
+    if not _can_take(market, index):
+        return False
     own = 0
     if uniform(market) < market.crossing_share:
         own = _pick(market, index)
@@ -258,18 +260,23 @@ def _trade(market, index):
     else:
         market.order_id += 1
         aggressor.order_id = market.order_id
-    begin = market.written
     _execute(market, index, own, limit)
-    if market.written == begin:
-        if own:
-            link(market, own)
-        return False
     market.ts_recv += 8_000 + np.int64(4_000.0 * uniform(market))  # what it did to the book comes in a packet of its own
     if own:
         _finish_modified(market, own, limit)
     else:
         _finish_new(market, index, limit)
     return True
+
+
+@kernel
+def _can_take(market, index):
+    """Whether the aggressor's opposite side has more than its last lot."""
+    book = record_at(market.books, index, BOOK)
+    is_buy = record_at(market.orders, 0, ORDER).side == Side.BID
+    best, opposite = (book.ask, book.asks) if is_buy else (book.bid, book.bids)
+    first = record_at(market.queues, index * market.levels + best, QUEUE).first
+    return opposite > 1 or record_at(market.orders, first, ORDER).size > 1
 
 
 @kernel

@@ -1,0 +1,146 @@
+"""What becomes known of instruments: definitions, ticks given and inferred, symbols, multipliers."""
+
+import warnings
+
+import numpy as np
+import pytest
+from dbn_files import real, some_records, write
+
+from tapeline.errors import ConfigError
+from tapeline.feeds.dbn import DbnInput
+from tapeline.feeds.definitions import Definition, Survey, instruments_of, price_units, read_definitions, survey
+
+SEVEN = (1, 7)
+
+
+def definition(**changes):
+    """A definition of instrument 7."""
+    shape = {"publisher_id": 1, "instrument_id": 7, "symbol": "SEVEN", "min_price_increment": 250_000_000, "multiplier": 50.0}
+    return Definition(**{**shape, "currency": "USD", "match_algorithm": "F", "expiration": None, **changes})
+
+
+@pytest.fixture
+def source(tmp_path):
+    """An input with one instrument at prices 100.5 and 103.25."""
+    rows = some_records(2)
+    rows["price"] = [100_500_000_000, 103_250_000_000]
+    return DbnInput([write(tmp_path / "x.dbn", rows)])
+
+
+def test_definition_file():
+    """ES in 2023 (DBN v1) leaves its multiplier undefined: the 50 stands in unit_of_measure_qty."""
+    found = read_definitions(real("es-fut.definition.dbn.zst"))
+    es = found[1, 95414]
+    assert (es.symbol, es.min_price_increment, es.multiplier, es.currency, es.match_algorithm) == ("ESM3", 250_000_000, 50.0, "USD", "F")
+
+
+def test_definition_file_with_undefined_values():
+    """Nasdaq's definitions say nothing of tick and multiplier: they are None, not huge numbers."""
+    found = read_definitions(real("tiny/test_data.definition.v3.dbn.zst"))
+    assert {(d.min_price_increment, d.multiplier, d.expiration) for d in found.values()} == {(None, None, None)}
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("0.25", 250_000_000), (0.25, 250_000_000), (1, 10**9), ("1e-9", 1), (0.1, 100_000_000), ("0.00390625", 3_906_250)]
+)
+def test_price_units(text, units):
+    """A decimal becomes an exact integer in 1e-9; a float means the decimal that it prints as."""
+    assert price_units(text, "tick_size") == units
+
+
+@pytest.mark.parametrize("text", ["0", -1, "1e-10", "a quarter", float("nan"), float("inf"), True, "0.1234567891"])
+def test_price_units_refused(text):
+    """What is not positive, or not exact in 1e-9, names the setting."""
+    with pytest.raises(ConfigError, match="tick_size"):
+        price_units(text, "tick_size")
+
+
+def test_survey_takes_the_divisor_of_book_prices(tmp_path):
+    """Only adds and modifies with a price count, each instrument for itself, negative prices too."""
+    rows = some_records(6)
+    rows["instrument_id"] = [7, 8, 7, 8, 7, 7]
+    rows["price"] = [1_500, -30, 2_500, 42, 2**63 - 1, 1]
+    rows["action"][5] = ord("T")
+    assert survey(DbnInput([write(tmp_path / "x.dbn", rows)])) == {(1, 7): Survey(500, 4), (1, 8): Survey(6, 2)}
+
+
+def test_survey_of_many_instruments(tmp_path):
+    """Thousands of instruments and several publishers are kept apart, in order of appearance."""
+    rows = some_records(30_000)
+    rng = np.random.default_rng(3)
+    rows["instrument_id"] = rng.integers(0, 5_000, len(rows)) * 64
+    rows["publisher_id"] = rng.integers(1, 4, len(rows))
+    keys = list(zip(rows["publisher_id"].tolist(), rows["instrument_id"].tolist(), strict=True))
+    found = survey(DbnInput([write(tmp_path / "x.dbn", rows)]))
+    assert list(found) == list(dict.fromkeys(keys))
+    assert sum(one.records for one in found.values()) == len(rows)
+
+
+def test_survey_ends_at_damage(tmp_path):
+    """What is before the damage is surveyed; the run will tell of it."""
+    path = write(tmp_path / "x.dbn", some_records(5))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert survey(DbnInput([path]))[SEVEN].records == 4
+
+
+def test_tick_of_the_user_comes_first(source):
+    """tick_size beats the definition, the definition beats what the data suggests."""
+    chosen = [
+        instruments_of(source, tick_size="0.125", definitions={SEVEN: definition()}, multiplier=1.0),
+        instruments_of(source, definitions={SEVEN: definition(min_price_increment=10_000_000)}),
+        instruments_of(source, multiplier=1.0),
+    ]
+    assert [(i.grid, i.tick) for i in (registry.register(SEVEN) for registry in chosen)] == [(125_000_000,) * 2, (10_000_000,) * 2, (250_000_000,) * 2]
+
+
+def test_a_given_tick_needs_no_survey(source, monkeypatch):
+    """With the tick given, or defined, the input is not read beforehand."""
+    monkeypatch.setattr("tapeline.feeds.definitions.survey", lambda _: pytest.fail("the input was read"))
+    instruments_of(source, tick_size="0.25", multiplier=1.0).register(SEVEN)
+    instruments_of(source, definitions={SEVEN: definition()}).register(SEVEN)
+
+
+def test_multiplier(source):
+    """The user's multiplier beats the definition's; where neither is known, 1 is assumed with a warning, once."""
+    known = {SEVEN: definition()}
+    assert instruments_of(source, definitions=known).register(SEVEN).multiplier == 50.0
+    assert instruments_of(source, definitions=known, multiplier=5.0).register(SEVEN).multiplier == 5.0
+    registry = instruments_of(source, tick_size=1)
+    registry.several = True
+    with pytest.warns(UserWarning, match="multiplier"):
+        assert registry.register(SEVEN).multiplier == 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        registry.register((1, 8))
+
+
+def test_other_matching_is_refused_when_used(source):
+    """An instrument that does not match by price and time is refused by its name, and only when it appears."""
+    known = {SEVEN: definition(match_algorithm="K"), (1, 8): definition(instrument_id=8)}
+    registry = instruments_of(source, definitions=known)
+    with pytest.raises(ConfigError, match=r"SEVEN.*'K'"):
+        registry.register(SEVEN)
+    assert registry.known == []
+
+
+def test_instruments_chosen(tmp_path):
+    """Symbols, ids and keys choose instruments, in that order; several of them make a run on several."""
+    rows = some_records(4)
+    rows["instrument_id"] = [7, 8, 9, 7]
+    rows["publisher_id"] = [1, 1, 2, 1]
+    source = DbnInput([write(tmp_path / "x.dbn", rows)])
+    registry = instruments_of(source, only=[(2, 9), 8, "SEVEN"], multiplier=1.0)
+    assert [i.key for i in registry.known] == [(2, 9), (1, 8), SEVEN]
+    assert registry.several
+    assert registry.register((1, 55)) is None
+    single = instruments_of(source, only=["SEVEN"], tick_size=1, multiplier=1.0)
+    assert [(i.symbol, i.key) for i in single.known] == [("SEVEN", SEVEN)]
+    assert not single.several
+    with pytest.raises(ConfigError, match=r"SEVNE.*SEVEN"):
+        instruments_of(source, only=["SEVNE"])
+
+
+def test_no_prices_at_all(tmp_path):
+    """An instrument without book prices gets a grid that holds any."""
+    source = DbnInput([write(tmp_path / "x.dbn")])
+    assert instruments_of(source, multiplier=1.0).register(SEVEN).grid == 1
