@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tapeline.errors import DataError
 from tapeline.feeds import zstd
+from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
 from tapeline.schema import MBO
 
@@ -27,7 +28,6 @@ _PREFIX_BYTES: Final = 8
 _DBZ_MAGIC: Final = b"\x50\x2a\x4d\x18"
 _TS_OUT_BYTES: Final = 8
 
-Bytes = NDArray[np.uint8]
 Records = NDArray[np.void]
 
 
@@ -124,7 +124,7 @@ class DbnInput:
     def _decompressed(self, file: DbnFile) -> Iterator[Span]:
         tail = np.empty(0, np.uint8)
         position = 0
-        source = zstd.ahead(zstd.chunks(file.path, self.chunk_bytes))
+        source = ahead(zstd.chunks(file.path, self.chunk_bytes))
         try:
             for chunk in source:
                 header_left = min(max(file.header_bytes - position, 0), chunk.end - chunk.begin)

@@ -7,7 +7,7 @@ It is a market for testing and timing programs. Nobody in it has a reason for wh
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeline.errors import ConfigError
+from tapeline.feeds.ahead import Buffers, ahead
 from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.definitions import price_units
 from tapeline.feeds.synth_book import ORDER, QUEUE, RECENT, RECENT_ORDER, ROW, TOUCHED_MAX, Book, Market
@@ -121,35 +122,48 @@ class SynthConfig:
         return max(middle - self.levels // 2, 1) * tick
 
 
-def synth(config: SynthConfig, chunk_records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
+def synth(config: SynthConfig, chunk_records: int = CHUNK_RECORDS) -> Generator[NDArray[np.void], None, None]:
     """The session's records (`schema.MBO`), in chunks: first a snapshot of each book, then `config.records` more.
 
-    The same settings give the same records, whatever the chunk size. A chunk is valid until the next is asked for.
+    The same settings give the same records, whatever the chunk size.
     """
     if chunk_records < EVENT_RECORDS_MAX:
         raise ConfigError(f"chunk_records={chunk_records}: expected at least {EVENT_RECORDS_MAX}, the most that one event can have")
-    market, tables = _market(config, chunk_records)
+    market, tables = _market(config)
+    buffers = Buffers(chunk_records * MBO.itemsize)
+    market.room = chunk_records
     _set_times(market, config.start_ns - _SNAPSHOT_AGE_NS, config.start_ns - 1)
+    chunk = _next_chunk(market, buffers)
     while count := snapshot(market):
-        yield tables["out"][:count]
+        yield chunk[:count]
+        chunk = _next_chunk(market, buffers)
     _set_times(market, config.start_ns, config.start_ns + config.delay_ns)
     left = config.records
     while left:
         count = generate(market, left)
         left -= count
-        yield tables["out"][:count]
+        yield chunk[:count]
+        chunk = _next_chunk(market, buffers)
+    del tables  # only now: the kernels have worked on their addresses
 
 
 def write_synth(path: Path | str, config: SynthConfig) -> int:
     """Write a session as DBN, compressed if `path` ends in `.zst`; returns the number of records."""
-    return write_dbn(path, synth(config), dataset=DATASET, symbols=config.symbols, start_ns=config.start_ns - _SNAPSHOT_AGE_NS, end_ns=config.end_ns)
+    return write_dbn(path, ahead(synth(config)), dataset=DATASET, symbols=config.symbols, start_ns=config.start_ns - _SNAPSHOT_AGE_NS, end_ns=config.end_ns)
+
+
+def _next_chunk(market: Market, buffers: Buffers) -> NDArray[np.void]:
+    """Let the kernels write to memory that nobody looks at."""
+    chunk = buffers.lend().view(MBO)
+    market.out = chunk.ctypes.data
+    return chunk
 
 
 def _set_times(market: Market, ts_event: int, ts_recv: int) -> None:
     market.ts_event, market.ts_recv, market.delta = ts_event, ts_recv, 12_000
 
 
-def _market(config: SynthConfig, chunk_records: int) -> tuple[Market, dict[str, NDArray[Any]]]:
+def _market(config: SynthConfig) -> tuple[Market, dict[str, NDArray[Any]]]:
     """The simulation with the orders that are there at the start, and the tables whose addresses it holds."""
     per_book = config.live_orders // config.instruments
     capacity = per_book + per_book // 4 + 64  # the feedback keeps the number within a few percent
@@ -163,14 +177,13 @@ def _market(config: SynthConfig, chunk_records: int) -> tuple[Market, dict[str, 
         "free": np.arange(rows - 1, 0, -1, dtype=np.int32),
         "touched": np.zeros(TOUCHED_MAX, ROW),
         "gaps": _log_gaps(config.gap_scale),
-        "out": np.zeros(chunk_records, MBO),
     }
     shares = {name: getattr(config, name) for name in Market.fields_ if name.endswith("_share")}
     market = Market(
         **shares,
         **{name: table.ctypes.data for name, table in tables.items()},
-        live_orders=per_book, delay_ns=config.delay_ns, levels=config.levels, capacity=capacity, book_count=config.instruments, room=chunk_records,
-        random=config.seed, spare=math.nan, free_count=rows - 1, order_id=6_412_776_000_000,
+        live_orders=per_book, delay_ns=config.delay_ns, levels=config.levels, capacity=capacity, book_count=config.instruments,
+        random=config.seed, free_count=rows - 1, order_id=6_412_776_000_000,
     )  # fmt: skip
     books = tables["books"]
     books["instrument_id"] = list(config.symbols)

@@ -3,6 +3,7 @@
 # ruff: noqa: ANN001, ANN201, ANN202
 # mypy: ignore-errors
 
+import math
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from tapeline.feeds.synth_book import (
     fill,
     leave,
     link,
-    normal,
+    nearly_normal,
     remember,
     settle,
     uniform,
@@ -47,9 +48,15 @@ _PICK_BEST: Final = 0.2
 """Without it the queues at the best prices grow into walls; with it they have a dozen orders, as ESH4's."""
 _STAY: Final = 0.5
 """Chance that an event is of the same instrument as the last one: bursts are."""
-_FAST, _SLOW = 0.65, 0.94
-_FAST_WEIGHT, _SLOW_WEIGHT = 0.30, 0.25
+_SLOW: Final = 0.94
+_FAST: Final = 0.65
 """Two AR(1) processes and noise have the autocorrelation of ESH4's gaps (normal scores): 0.44, 0.35, 0.25, 0.19, 0.15, 0.07 at lags 1, 2, 3, 5, 10, 20."""
+_SLOW_NOISE: Final = math.sqrt(1.0 - _SLOW**2)
+_FAST_NOISE: Final = math.sqrt(1.0 - _FAST**2)
+_SLOW_SCALE: Final = math.sqrt(0.25)
+_FAST_SCALE: Final = math.sqrt(0.30)
+_OWN_SCALE: Final = math.sqrt(0.45)
+"""Variances that add up to 1."""
 
 
 @kernel
@@ -92,10 +99,9 @@ def _advance(market):
     """Times, sequence and instrument of the next event."""
     market.event += 1
     market.sequence += 1
-    # Sums of so many uniform draws are normal enough; a normal draw takes ten times as long.
-    market.slow = _SLOW * market.slow + np.sqrt(12.0 * (1.0 - _SLOW * _SLOW)) * (uniform(market) - 0.5)
-    market.fast = _FAST * market.fast + np.sqrt(6.0 * (1.0 - _FAST * _FAST)) * (uniform(market) + uniform(market) - 1.0)
-    z = np.sqrt(_SLOW_WEIGHT) * market.slow + np.sqrt(_FAST_WEIGHT) * market.fast + np.sqrt(1.0 - _SLOW_WEIGHT - _FAST_WEIGHT) * normal(market)
+    market.slow = _SLOW * market.slow + _SLOW_NOISE * nearly_normal(market)
+    market.fast = _FAST * market.fast + _FAST_NOISE * nearly_normal(market)
+    z = _SLOW_SCALE * market.slow + _FAST_SCALE * market.fast + _OWN_SCALE * nearly_normal(market)
     place = (min(max(z, -GAP_RANGE), GAP_RANGE - 1e-9) + GAP_RANGE) / GAP_STEP
     step = np.int64(place)
     gaps = view(market.gaps, step + 2, np.float64)

@@ -1,22 +1,18 @@
-"""Zstandard input: decompressed on a thread of its own, a chunk ahead of the reader, into buffers with room in front.
+"""Zstandard input, decompressed into buffers with room in front.
 
 Format: RFC 8878. A file is a sequence of frames; a frame a sequence of blocks of at most 128 KiB.
 """
 
-import contextlib
-import queue
-import threading
-import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from tapeline.errors import DataError
+from tapeline.feeds.ahead import Buffers, Bytes
 
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 HEADROOM: Final = 1 << 14
@@ -27,9 +23,6 @@ _STEP_BYTES: Final = 1 << 18
 """Decompressed at once: steps that stay in the L2 cache were up to 20 % faster than 4 MiB in one call."""
 _MISSING: Final = -1
 """Size of what a damaged file should still have held."""
-
-Bytes = NDArray[np.uint8]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,23 +36,6 @@ class Chunk:
     """Nothing of this file follows."""
     damage: DataError | None = None
     """Why nothing follows, if that is not the end of the file."""
-
-
-class Buffers:
-    """Buffers that come back when the last array that looks into them is gone, so that a view never changes under its holder."""
-
-    def __init__(self, size: int) -> None:
-        """All buffers have `size` bytes."""
-        self._size = size
-        self._idle: list[bytearray] = []
-
-    def lend(self) -> Bytes:
-        """An array on an idle buffer, or on a new one."""
-        memory = self._idle.pop() if self._idle else bytearray(self._size)
-        array: Bytes = np.frombuffer(memory, np.uint8)
-        # Views refer to this array and not to its memory, so it dies with the last of them.
-        weakref.finalize(array, self._idle.append, memory).atexit = False
-        return array
 
 
 def reader(file: Path) -> zstandard.ZstdDecompressionReader:
@@ -191,45 +167,3 @@ def _header_bytes(content: memoryview, position: int) -> int:
     is_single = descriptor >> 5 & 1
     content_size_bytes = (is_single, 2, 4, 8)[descriptor >> 6]
     return 5 + (1 - is_single) + (0, 1, 2, 4)[descriptor & 3] + content_size_bytes
-
-
-_END: Final = object()
-
-
-def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None, None]:
-    """The items of a generator that runs on a thread of its own, `depth` items ahead; its errors are raised here, at their place.
-
-    The thread has ended when this generator is exhausted or closed.
-    """
-    waiting: queue.Queue[T | BaseException | object] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            with contextlib.closing(items):
-                for item in items:
-                    waiting.put(item)
-                    if stop.is_set():
-                        return
-                    del item  # a chunk given away must not be kept alive from here
-            end: BaseException | object = _END
-        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            end = error
-        waiting.put(end)
-
-    thread = threading.Thread(target=work, name="tapeline-read-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not _END:
-            if isinstance(item, BaseException):
-                raise item
-            yield item  # type: ignore[misc]  # neither an error nor the end
-            del item
-    finally:
-        stop.set()
-        while thread.is_alive():  # it may be waiting for room
-            try:
-                waiting.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        thread.join()
