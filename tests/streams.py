@@ -1,7 +1,5 @@
 """Streams of MBO records, written tersely: prices in ticks, times in plain nanoseconds; and strategies that follow a script."""
 
-# ruff: noqa: ARG002 - callbacks have the arguments of the contract
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Two clocks: when notices, requests, answers and timers happen, and in which order."""
 
-# ruff: noqa: ARG001, ARG002 - callbacks have the arguments of the contract
+# ruff: noqa: ARG001 - callbacks have the arguments of the contract
 
 import pytest
 from streams import GRID, SNAPSHOT, Scripted, Stream, instruments, play

@@ -1,7 +1,5 @@
 """The gateway, accounts, the market as strategies see it, and what a run records of them."""
 
-# ruff: noqa: ARG002 - callbacks have the arguments of the contract
-
 import math
 
 import numpy as np

@@ -100,9 +100,10 @@ class Engine:
         """What is due happens; what is under way is booked, or lost; strategies say goodbye."""
         self._open_books()
         if self._time_last is not None:
-            parked, self._parked = self._parked, []
-            for arrival in parked:
-                self._let_in(arrival)
+            for arrival in self._parked:
+                if not self._books[arrival.request.instrument].is_inside_event:
+                    self._let_in(arrival)
+            self._parked.clear()
             self._run_until(self._time_last + 1, None)
             self._clock.now = max(self._clock.now, self._time_last)
             self._journal.before_delivery(self._clock.now)
@@ -142,7 +143,8 @@ class Engine:
 
     def _arrive(self, arrival: Arrival, next_book: int | None) -> None:
         """An arrival comes after every record of its book with its time: it is let in where that is sure, and parked where other books go first."""
-        if next_book is None or arrival.request.instrument == next_book:
+        book = arrival.request.instrument
+        if next_book in (None, book) and not self._books[book].is_inside_event:
             self._let_in(arrival)
         else:
             self._parked.append(arrival)
@@ -156,15 +158,12 @@ class Engine:
             self._let_in(arrival)
 
     def _lose_patience(self, arrival: Arrival) -> None:
-        """A quiet book answers in time; what the same row parked there before goes first."""
+        """A quiet book answers in time, unless it is inside an event; and no request overtakes one of its row that had to stay."""
         book = arrival.request.instrument
-        if arrival not in self._parked or self._books[book].is_inside_event:
-            return
-        until = self._parked.index(arrival) + 1
-        ready = [a for a in self._parked[:until] if a.row is arrival.row and a.request.instrument == book]
-        self._parked = [a for a in self._parked if a not in ready]
-        for a in ready:
-            self._let_in(a)
+        of_row = [a for a in self._parked if a.row is arrival.row and a.request.instrument == book]
+        if of_row and of_row[0] is arrival and not self._books[book].is_inside_event:
+            self._parked.remove(arrival)
+            self._let_in(arrival)
 
     def _let_in(self, arrival: Arrival) -> None:
         book = arrival.request.instrument
