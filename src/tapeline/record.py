@@ -32,6 +32,7 @@ from numba.extending import overload, typeof_impl
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 
 bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
+_TAKEN = {"data", "dtype"}
 PACKAGE = __name__.partition(".")[0]
 
 record_classes: dict[Any, type["Record"]] = {}
@@ -95,6 +96,9 @@ class Record(np.void, metaclass=_RecordMeta):
         hints: dict[str, Any] = {}
         for c in lineage:
             hints |= {name: hint for name, hint in inspect.get_annotations(c, eval_str=True).items() if not name.endswith("_") and get_origin(hint) is not ClassVar}
+        taken = hints.keys() & _TAKEN
+        if taken:
+            raise TypeError(f"{cls.__name__}: a field cannot be named {', '.join(sorted(taken))!r}: NumPy and Numba need that attribute of a structure; choose another name")
         cls.fields_ = hints
         # a base's defaults have already made way for properties
         cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}

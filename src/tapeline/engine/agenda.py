@@ -31,7 +31,7 @@ def free_message(agenda, index):
 @kernel
 def next_time(agenda):
     """Time of the first entry; NEVER if there is none."""
-    return record_at(agenda.heap, 0, DUE).time if agenda.n > 0 else np.int64(NEVER)
+    return record_at(agenda.heap, 0, DUE).time if agenda.n > 0 else NEVER
 
 
 @kernel
@@ -46,7 +46,7 @@ def set_due(agenda, place, time, order, message):
 @kernel
 def push(agenda, time, due_class, message):
     """Let something happen at a time. Room is never short: there are as many entries as messages."""
-    order = np.int64(due_class) << CLASS_SHIFT | agenda.created
+    order = due_class << CLASS_SHIFT | agenda.created
     agenda.created += 1
     push_as(agenda, time, order, message)
 

@@ -9,8 +9,8 @@ from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, REST
 from tapeline.jit import kernel
 from tapeline.memory import record_at
 
-FILL = int(Update.FILL)
-BID, ASK = int(Side.BID), int(Side.ASK)
+FILL = np.int64(Update.FILL)
+BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 
 
 @kernel

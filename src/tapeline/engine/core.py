@@ -6,7 +6,7 @@ the callback and calls `core` again, which goes on where it was. So it is compil
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE, Update
+from tapeline.constants import Update
 from tapeline.engine.agenda import free_message, next_time, pop, push_as
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.lists import row_at
@@ -37,17 +37,17 @@ from tapeline.engine.records import (
     STRATEGY_CLASS,
     TIMER,
 )
-from tapeline.engine.rules import crossing, fill_behind, learn, move_queue, void_queue
+from tapeline.engine.rules import learn, meet_history
 from tapeline.engine.venue import let_in
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, MARKET, MARKETS
-from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+from tapeline.market.ladder import LEVEL_NONE, CELL, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, MODIFIED, SNAPSHOT, TRADE
 
-UPDATE_FILL = int(Update.FILL)
-NO_BOOK = -1
+UPDATE_FILL = np.int64(Update.FILL)
+NO_BOOK = np.int64(-1)
 
 
 # --- what is due
@@ -114,7 +114,8 @@ def deliver_answer(engine, place, due):
     """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
     message = record_at(engine.agenda.messages, place, MESSAGE)
     set_clock(engine, due)
-    apply_answer(engine, message)
+    engine.answer_message = place
+    apply_answer(engine)
     row = row_at(engine, message.row)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
     if engine.ending or not wants(engine, row, callback):
@@ -135,7 +136,7 @@ def deliver_alarm(engine, place, due):
         return 0
     if row.timer > due:
         row.timer_pending = row.timer
-        push_as(engine.agenda, row.timer, np.int64(TIMER) << CLASS_SHIFT | engine.agenda.created, place)
+        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, place)
         engine.agenda.created += 1
         return 0
     free_message(engine.agenda, place)
@@ -149,20 +150,21 @@ def deliver_alarm(engine, place, due):
 
 
 @kernel
-def park_or_let_in(engine, place, order, current):
-    """A request is due while event `current` of some book is next: it is let in if that is its book, and parked if not.
+def park_or_let_in(engine, place, order):
+    """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not.
 
     A parked request waits for its book's next event; at the latest it is let in when the row could know of it.
     """
     message = record_at(engine.agenda.messages, place, MESSAGE)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     row = row_at(engine, message.row)
-    if current == message.instrument or current == NO_BOOK or (message.parked and not book.in_event):
+    if engine.due_for == message.instrument or engine.due_for == NO_BOOK or (message.parked and not book.in_event):
         book.parked -= message.parked
-        let_in(engine, place)
+        engine.let_in_message = place
+        let_in(engine)
         free_message(engine.agenda, place)
     else:
-        deadline = np.int64(NEVER) if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
+        deadline = NEVER if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
         book.parked += 1 - message.parked
         message.parked = 1
         push_as(engine.agenda, deadline, order, place)
@@ -184,7 +186,8 @@ def let_in_parked(engine, book, ts_event):
         place = record_at(engine.agenda.heap, best, DUE).message
         record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
         book.parked -= 1
-        let_in(engine, place)
+        engine.let_in_message = place
+        let_in(engine)
 
 
 @kernel
@@ -195,7 +198,7 @@ def earlier(engine, a, b):
 
 
 @kernel
-def happen(engine, current):
+def happen(engine):
     """The first entry of the agenda happens; the callback to be made, or 0."""
     first = record_at(engine.agenda.heap, 0, DUE)
     due, order = first.time, first.order
@@ -208,7 +211,7 @@ def happen(engine, current):
     if message.parked == 2:
         free_message(engine.agenda, place)
     else:
-        park_or_let_in(engine, place, order, current)
+        park_or_let_in(engine, place, order)
     return 0
 
 
@@ -234,9 +237,10 @@ def side_lacking_far_cells(engine, instrument):
     return 0 if lacks_far_cells(book.sides[0]) else 1 if lacks_far_cells(book.sides[1]) else -1
 
 
-@kernel
-def wake(engine, current, ts_event):
-    """Everything due before `ts_event` happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
+@unit("wake")
+def wake(engine):
+    """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
+    ts_event = engine.due_before
     while True:
         group = first_group(engine)
         market_due = head_due(engine, record_at(engine.groups, group, GROUP))
@@ -255,7 +259,7 @@ def wake(engine, current, ts_event):
                 if side >= 0:
                     return ask_for_room(engine, record_at(engine.books, np.int64(message.instrument), BOOK), side, LEVEL_NONE)
         if agenda_due < market_due or (agenda_due == market_due and record_at(engine.agenda.heap, 0, DUE).order >> CLASS_SHIFT < MARKET_DUE):
-            callback = happen(engine, current)
+            callback = happen(engine)
         else:
             callback = deliver_notice(engine, group, market_due)
         if callback:
@@ -280,11 +284,21 @@ def begin_event(engine, book, event):
             return ask_for_room(engine, book, side, LEVEL_NONE)
         let_in_parked(engine, book, event.ts_event)
     if event.ts_event > engine.next_due:
-        callback = wake(engine, np.int64(book.index), event.ts_event)
+        engine.due_for = book.index
+        engine.due_before = event.ts_event
+        callback = wake(engine)
         if callback:
             return callback
     engine.watermark = max(engine.watermark, event.ts_event)
     return 0
+
+
+@kernel
+def tell_orders(engine, event, first):
+    """An event concerns our orders, or may: let them know."""
+    engine.history_event = address_of(event)
+    engine.history_first = first
+    meet_history(engine)
 
 
 @kernel
@@ -293,14 +307,12 @@ def apply(engine, book, event, side, cell):
     ladder = book.sides[side]
     level = np.int64(event.level)
     if event.kind == FILL:
-        if ladder.own_best >= level and not book.crossed:
-            fill_behind(engine, book, event, np.int64(cell.own))
+        if ladder.own_best >= level and not book.crossed and event.flags & SNAPSHOT == 0:
+            tell_orders(engine, event, cell.own)
         return
-    if cell.own != 0:
-        move_queue(engine, book, event, np.int64(cell.own))
+    if cell.own != 0 or (event.kind == ADD and book.sides[1 - side].own_best + level >= 0):
+        tell_orders(engine, event, cell.own)
     if event.kind == ADD:
-        if book.sides[1 - side].own_best + level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
-            crossing(engine, book, event)
         book.stamp = max(book.stamp, event.priority + 1)
         cell.count += 1
     else:
@@ -360,7 +372,7 @@ def step(engine, book, event):
         else:
             apply(engine, book, event, side, cell_at(ladder, level))
     elif kind == CLEAR:
-        void_queue(engine, book, event)
+        tell_orders(engine, event, 0)
         clear(book.sides[0])
         clear(book.sides[1])
         book.dirty = 1
@@ -379,7 +391,9 @@ def finish(engine):
     if not engine.ending:
         for i in range(engine.instruments):
             let_in_parked(engine, record_at(engine.books, i, BOOK), engine.ts_end + 1)
-        result = wake(engine, np.int64(NO_BOOK), engine.ts_end + 1)
+        engine.due_for = NO_BOOK
+        engine.due_before = engine.ts_end + 1
+        result = wake(engine)
         if result:
             return result
         engine.ending = 1
@@ -388,7 +402,7 @@ def finish(engine):
             return GROW_JOURNAL
         place = record_at(engine.agenda.heap, 0, DUE).message
         if record_at(engine.agenda.messages, place, MESSAGE).kind == ANSWER:
-            happen(engine, np.int64(NO_BOOK))
+            happen(engine)
         else:
             free_message(engine.agenda, pop(engine.agenda))
     engine.now = engine.ts_end
@@ -398,7 +412,7 @@ def finish(engine):
     return DONE
 
 
-@kernel
+@unit("core")
 def core(engine):
     """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
     while engine.x < engine.n:

@@ -8,16 +8,16 @@ from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.answers import price_of
 from tapeline.engine.gateway import add_exposure
 from tapeline.engine.lists import find_node, node_at, row_at
-from tapeline.engine.records import FREE, GROUP, LIVE
-from tapeline.jit import kernel
+from tapeline.engine.records import FREE, GROUP, LIVE, MESSAGE
+from tapeline.jit import entry, kernel
 from tapeline.market.book import BOOK, MARKET
-from tapeline.memory import address_of, copy, record_at
+from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
-ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = int(Update.ACCEPTED), int(Update.REJECTED), int(Update.MODIFIED), int(Update.MODIFY_REJECTED)
-CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = int(Update.CANCELLED), int(Update.CANCEL_REJECTED), int(Update.EXPIRED), int(Update.FILL)
-STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = int(Status.REJECTED), int(Status.CANCELLED), int(Status.EXPIRED), int(Status.FILLED)
-NO_REASON = int(Reason.NONE)
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = np.int64(Update.ACCEPTED), np.int64(Update.REJECTED), np.int64(Update.MODIFIED), np.int64(Update.MODIFY_REJECTED)
+CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED), np.int64(Update.FILL)
+STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = np.int64(Status.REJECTED), np.int64(Status.CANCELLED), np.int64(Status.EXPIRED), np.int64(Status.FILLED)
+NO_REASON = np.int64(Reason.NONE)
 
 
 class FillRow(Record):
@@ -111,7 +111,7 @@ def record_fill(engine, message):
     to.rule = message.rule
 
 
-@kernel
+@entry
 def record_order(engine, index, status, reason, ts_end_local):
     """An order, from birth to end."""
     node = node_at(engine, index)
@@ -213,16 +213,17 @@ def settle_exposure(account, node):
         node.exposure = left
 
 
-@kernel
-def apply_answer(engine, message):
-    """Bring what a row knows up to date with an answer, before its callback runs."""
+@unit("apply_answer")
+def apply_answer(engine):
+    """Bring what a row knows up to date with the answer engine.answer_message, before its callback runs."""
+    message = record_at(engine.agenda.messages, engine.answer_message, MESSAGE)
     what = message.what
     row = row_at(engine, message.row)
     index = find_node(engine, row, message.order_id)
     if index == 0:
         if what == REJECTED:
             record_refused(engine, message)
-        return
+        return 0
     node = node_at(engine, index)
     if what == FILL:
         learn_fill(engine, message, index)
@@ -245,6 +246,7 @@ def apply_answer(engine, message):
     else:
         status = STATUS_CANCELLED if what == CANCELLED else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
         forget_order(engine, index, status, message.reason)
+    return 0
 
 
 @kernel
@@ -254,7 +256,7 @@ def mark_of(engine, row, instrument):
     return record_at(group.markets, np.int64(instrument), MARKET).mark
 
 
-@kernel
+@entry
 def sample(engine, ts, forced):
     """Sample the accounts that changed since their last sample; all of them if `forced`."""
     for r in range(engine.rows_n):

@@ -11,14 +11,14 @@ from tapeline.engine.lists import claim_node, find_node
 from tapeline.engine.records import ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER, ALARM
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, int64
 
 BUY, SELL = 0, 1
-NO_REASON, SIZE, PRICE, INSTRUCTION = int(Reason.NONE), int(Reason.SIZE), int(Reason.PRICE), int(Reason.INSTRUCTION)
-ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = int(Reason.ORDER_SIZE_LIMIT), int(Reason.POSITION_LIMIT), int(Reason.ORDERS_LIVE_LIMIT)
-UNKNOWN_ORDER, CANCEL_PENDING = int(Reason.UNKNOWN_ORDER), int(Reason.CANCEL_PENDING)
-REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = int(Update.REJECTED), int(Update.MODIFY_REJECTED), int(Update.CANCEL_REJECTED)
+NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZE), np.int64(Reason.PRICE), np.int64(Reason.INSTRUCTION)
+ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
+UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
+REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = np.int64(Update.REJECTED), np.int64(Update.MODIFY_REJECTED), np.int64(Update.CANCEL_REJECTED)
 INSTRUCTIONS_KNOWN: Final = IOC | POST_ONLY | MARKET
 
 
@@ -42,16 +42,21 @@ class Gateway(Record):
     now: int64
     engine: int64  # addresses
     row: int64
+    send_new: int64  # of the units
+    send_cancel: int64
+    send_modify: int64
     instrument: int64
     request: Request
 
     def cancel(self, order_id):
         """Ask for an order's cancellation; True if the request was sent. If not, `on_order` tells why."""
-        return send_cancel(self, order_id)
+        self.request.order_id = order_id
+        return send_cancel(record_at(address_of(self), 0, GATEWAY)) != 0
 
     def modify(self, order_id, price, size):
         """Ask for a new price (1e-9) and total size (FIX tag 38: fills included); True if the request was sent. If not, `on_order` tells why."""
-        return send_modify(self, order_id, price, size)
+        set_request(self, order_id, price, size)
+        return send_modify(record_at(address_of(self), 0, GATEWAY)) != 0
 
     def is_live(self, order_id):
         """Sent, and not known to have ended."""
@@ -89,19 +94,19 @@ class Orders(Gateway):
 
     def buy(self, price, size, instruction=GTC):
         """Send a limit order to buy `size` lots at `price` (1e-9); its id. `instruction`: GTC, IOC or POST_ONLY."""
-        return send_new(self, BUY, price, size, instruction & ~MARKET)
+        return new_order(self, BUY, price, size, instruction & ~MARKET)
 
     def sell(self, price, size, instruction=GTC):
         """Send a limit order to sell `size` lots at `price` (1e-9); its id."""
-        return send_new(self, SELL, price, size, instruction & ~MARKET)
+        return new_order(self, SELL, price, size, instruction & ~MARKET)
 
     def buy_market(self, size):
         """Send a market order to buy; its id. What finds no liquidity expires."""
-        return send_new(self, BUY, UNDEFINED_PRICE, size, MARKET)
+        return new_order(self, BUY, UNDEFINED_PRICE, size, MARKET)
 
     def sell_market(self, size):
         """Send a market order to sell; its id."""
-        return send_new(self, SELL, UNDEFINED_PRICE, size, MARKET)
+        return new_order(self, SELL, UNDEFINED_PRICE, size, MARKET)
 
     def __getitem__(self, index):
         """The only instrument's orders, for strategies that index."""
@@ -118,7 +123,24 @@ class OrdersByInstrument(Gateway):
         return choose_instrument(self, index)
 
 
-ORDERS, ORDERS_BY_INSTRUMENT = Orders.dtype_, OrdersByInstrument.dtype_
+GATEWAY, ORDERS, ORDERS_BY_INSTRUMENT = Gateway.dtype_, Orders.dtype_, OrdersByInstrument.dtype_
+
+
+@kernel
+def set_request(orders, order_id, price, size):
+    """What is asked for."""
+    orders.request.order_id = order_id
+    orders.request.price = price
+    orders.request.size = size
+
+
+@kernel
+def new_order(orders, side, price, size, instruction):
+    """Ask for a new order; its id."""
+    set_request(orders, 0, price, size)
+    orders.request.side = side
+    orders.request.instruction = instruction
+    return send_new(record_at(address_of(orders), 0, GATEWAY))
 
 
 @kernel
@@ -228,17 +250,14 @@ def send(orders, kind, index, latency):
     push(engine.agenda, row.last_arrival, ARRIVAL, place)
 
 
-@kernel
-def send_new(orders, side, price, size, instruction):
-    """A new order: checked, then sent or refused; its id."""
+@unit("send_new")
+def send_new(orders):
+    """The new order orders.request: checked, then sent or refused; its id."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     account = record_at(row.accounts, orders.instrument, ACCOUNT)
     row.last_id += 1
     request.order_id = row.last_id
-    request.side = side
-    request.price = price
-    request.size = size
-    request.instruction = instruction
+    side = request.side
     reason = check(orders, account, request.size)
     if reason == NO_REASON and row.live >= row.orders_live_max:
         reason = ORDERS_LIVE_LIMIT
@@ -251,7 +270,7 @@ def send_new(orders, side, price, size, instruction):
     node.row = row.index
     node.instrument = orders.instrument
     node.side = side
-    node.instruction = instruction
+    node.instruction = request.instruction
     node.venue_state = AWAY
     node.local_state = SENT
     node.left = node.size = node.size_known = node.exposure = request.size
@@ -276,11 +295,10 @@ def add_exposure(account, side, size):
         account.open_sell += size
 
 
-@kernel
-def send_cancel(orders, order_id):
-    """A cancel: sent, or refused at once."""
+@unit("send_cancel")
+def send_cancel(orders):
+    """The cancel of orders.request.order_id: sent (1), or refused at once (0)."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    request.order_id = order_id
     index = find_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
@@ -289,22 +307,19 @@ def send_cancel(orders, order_id):
     request.instruction = node.instruction
     if index == 0 or node.cancelling:
         refuse(orders, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
-        return False
+        return 0
     node.cancelling = 1
     send(orders, CANCEL, index, row.latency_cancel)
-    return True
+    return 1
 
 
-@kernel
-def send_modify(orders, order_id, price, size):
-    """A modify: sent, or refused at once. While it is under way the larger size counts as open."""
+@unit("send_modify")
+def send_modify(orders):
+    """The modify orders.request: sent (1), or refused at once (0). While it is under way the larger size counts as open."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    request.order_id = order_id
     index = find_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
-    request.price = price
-    request.size = size
     request.instruction = node.instruction
     reason = UNKNOWN_ORDER
     exposure = np.int64(0)
@@ -315,10 +330,10 @@ def send_modify(orders, order_id, price, size):
         reason = CANCEL_PENDING if node.cancelling else check(orders, account, exposure - node.exposure)
     if reason != NO_REASON:
         refuse(orders, MODIFY_REJECTED, reason)
-        return False
+        return 0
     add_exposure(account, node.side, exposure - node.exposure)
     node.exposure = exposure
     node.level_requested = request.level
     node.modifies_pending += 1
     send(orders, MODIFY, index, row.latency_modify)
-    return True
+    return 1

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE
 from tapeline.engine.records import FREE, NODE, ROW
 from tapeline.jit import kernel
-from tapeline.market.ladder import CELL, FAR_CELL, cell_at, far_drop_empty, far_place
+from tapeline.market.ladder import LEVEL_NONE, CELL, FAR_CELL, cell_at, far_drop_empty, far_place
 from tapeline.memory import record_at
 
 
@@ -86,7 +85,7 @@ def unlink_resting(engine, row, index):
 @kernel
 def find_own_best(engine, instrument, side):
     """The best level at which an order of ours rests, looked up afresh; LEVEL_NONE if there is none."""
-    best = np.int64(LEVEL_NONE)
+    best = LEVEL_NONE
     for r in range(engine.rows_n):
         index = row_at(engine, r).resting
         while index != 0:

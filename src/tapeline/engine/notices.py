@@ -59,7 +59,7 @@ def publish(engine, book, event, what, classes):
 def head_due(engine, group):
     """When a group's next notice is due; NEVER if none is under way."""
     if group.cursor == engine.notices_written:
-        return np.int64(NEVER)
+        return NEVER
     return max(notice_at(engine, group.cursor).ts_recv + group.feed, group.due_last)
 
 

@@ -2,24 +2,26 @@
 
 from typing import Final
 
+import numpy as np
+
 from tapeline.constants import Feature
 from tapeline.market.book import ViewPlan
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
 from tapeline.tape.normalise import TapeEvent
 from tapeline.market.book import Market
 
-NEVER: Final = 2**62
+NEVER: Final = np.int64(2**62)
 """A time that does not come."""
 FEATURES_N: Final = len(Feature)
 
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
-ARRIVAL, RESPONSE, MARKET_DUE, TIMER = range(4)
+ARRIVAL, RESPONSE, MARKET_DUE, TIMER = (np.int64(n) for n in range(4))
 CLASS_SHIFT: Final = 56
-NEW, MODIFY, CANCEL, ANSWER, ALARM = range(1, 6)
+NEW, MODIFY, CANCEL, ANSWER, ALARM = (np.int64(n) for n in range(1, 6))
 # what core() answers: the first few are for the driver, the others name a callback for the runner
 DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT = range(5)
 FIRST_CALLBACK: Final = 8
-ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = range(FIRST_CALLBACK, FIRST_CALLBACK + 8)
+ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 8))
 # where an order stands, locally and at the exchange
 FREE, SENT, LIVE = range(3)
 AWAY, RESTING, ENDED = range(3)
@@ -226,6 +228,18 @@ class Counters(Record):
 class Engine(Record):
     """The state of the event loop."""
 
+    # addresses of the units (memory.unit), and what they are called with
+    core: int64
+    wake: int64
+    let_in: int64
+    let_in_message: int64
+    apply_answer: int64
+    answer_message: int64
+    meet_history: int64
+    history_event: int64
+    history_first: int64
+    due_before: int64
+    due_for: int64  # the book whose event is next; NO_BOOK at the end
     # the tape events of this chunk, and how far they are done
     events: int64
     n: int64

@@ -8,10 +8,11 @@ from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, 
 from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, RESTING, SHOWN
 from tapeline.jit import kernel
 from tapeline.market.ladder import size_at
-from tapeline.memory import record_at
-from tapeline.tape.normalise import ASK, EXCESS, MODIFIED
+from tapeline.market.book import BOOK
+from tapeline.memory import record_at, unit
+from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
 
-FILL_BEHIND, TRADE_THROUGH, CROSSING = int(FillRule.FILL_BEHIND), int(FillRule.TRADE_THROUGH), int(FillRule.CROSSING)
+FILL_BEHIND, TRADE_THROUGH, CROSSING = np.int64(FillRule.FILL_BEHIND), np.int64(FillRule.TRADE_THROUGH), np.int64(FillRule.CROSSING)
 
 
 # --- takes
@@ -261,3 +262,21 @@ def remember_crossing(engine, book, event, row_index, met):
     place.priority = event.priority + 1
     place.ahead = size_at(book.sides[side], np.int64(event.level)) + event.delta
     mark_taken(engine, book, place, met)
+
+
+@unit("meet_history")
+def meet_history(engine):
+    """What the tape event at engine.history_event, about to be applied, does to our orders; engine.history_first heads the list of those at its level."""
+    event = record_at(engine.history_event, 0, EVENT)
+    book = record_at(engine.books, np.int64(event.instrument), BOOK)
+    if event.kind == CLEAR:
+        void_queue(engine, book, event)
+    elif event.kind == FILL:
+        fill_behind(engine, book, event, engine.history_first)
+    else:
+        if engine.history_first != 0:
+            move_queue(engine, book, event, engine.history_first)
+        side = 1 if event.side == ASK else 0
+        if event.kind == ADD and book.sides[1 - side].own_best + event.level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
+            crossing(engine, book, event)
+    return 0

@@ -7,10 +7,10 @@ import numpy as np
 
 from tapeline import schema
 from tapeline.config import RowSpec
-from tapeline.engine import core as kernels
 from tapeline.engine.account import Account, Accounts
-from tapeline.engine.deliver import record_order, sample
-from tapeline.engine.gateway import Gateway, Orders
+from tapeline.engine.core import core, wake
+from tapeline.engine.deliver import apply_answer, record_order, sample
+from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
 from tapeline.engine.records import (
     DONE,
     DUE,
@@ -33,13 +33,14 @@ from tapeline.engine.records import (
     Engine,
 )
 from tapeline.constants import Reason, Status
+from tapeline.engine.rules import meet_history
+from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.book import MARKET, Markets
 from tapeline.market.books import Books, new_market, set_plan
 from tapeline.market.ladder import LEVEL
-from tapeline.memory import function_address
 from tapeline.runner import CALLBACKS, build, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
@@ -73,7 +74,11 @@ class Session:
         self._build_rest(equity_every_ns)
         self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
         self._module = build(self._classes, several=several)
-        self._core_address = function_address(kernels.core, Engine.type_) if JIT else 0
+        if JIT:
+            for kernel in (core, wake, let_in, apply_answer, meet_history):
+                kernel.place(self.engine)
+            for kernel in (send_new, send_cancel, send_modify):
+                kernel.place(self._gateway)
 
     # ------------------------------------------------------------------ building
 
@@ -153,7 +158,7 @@ class Session:
                     group.classes |= np.uint64(1 << int(row.strategy_class))
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
-        self._gateway: Gateway = gateway[0]
+        self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
         self._gateway.engine = self._address_of_engine()
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.watermark = engine.ts_end = -(2**62)
@@ -255,7 +260,7 @@ class Session:
         return self._module
 
     def _run(self) -> int:
-        return int(self._module.run(self.engine, self._core_address, *self._strategies))
+        return int(self._module.run(self.engine, *self._strategies))
 
     def chunk(self, address: int, n: int) -> None:
         """Let `n` tape events at an address happen."""

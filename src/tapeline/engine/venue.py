@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.constants import GTC, LEVEL_NONE, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Reason, Update
+from tapeline.constants import GTC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Reason, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import FILL, answer, close_order, end_order, leave_queue
 from tapeline.engine.lists import link, link_resting, node_at, own_at, row_at
@@ -20,22 +20,22 @@ from tapeline.engine.records import (
 from tapeline.engine.rules import find_take, mark_taken
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK
-from tapeline.market.ladder import has_best, next_level, size_at
-from tapeline.memory import record_at
+from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
+from tapeline.memory import record_at, unit
 
-ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = int(Update.ACCEPTED), int(Update.REJECTED), int(Update.MODIFIED), int(Update.MODIFY_REJECTED)
-CANCELLED, CANCEL_REJECTED, EXPIRED = int(Update.CANCELLED), int(Update.CANCEL_REJECTED), int(Update.EXPIRED)
-REQUESTED, UNKNOWN_ORDER, MODIFY_BELOW_FILLED = int(Reason.REQUESTED), int(Reason.UNKNOWN_ORDER), int(Reason.MODIFY_BELOW_FILLED)
-POST_ONLY_WOULD_TAKE, SELF_MATCH = int(Reason.POST_ONLY_WOULD_TAKE), int(Reason.SELF_MATCH)
-IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = int(Reason.IOC_REMAINDER), int(Reason.NO_LIQUIDITY), int(Reason.NONE)
-TAKING = int(FillRule.TAKING)
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = np.int64(Update.ACCEPTED), np.int64(Update.REJECTED), np.int64(Update.MODIFIED), np.int64(Update.MODIFY_REJECTED)
+CANCELLED, CANCEL_REJECTED, EXPIRED = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED)
+REQUESTED, UNKNOWN_ORDER, MODIFY_BELOW_FILLED = np.int64(Reason.REQUESTED), np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.MODIFY_BELOW_FILLED)
+POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int64(Reason.SELF_MATCH)
+IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = np.int64(Reason.IOC_REMAINDER), np.int64(Reason.NO_LIQUIDITY), np.int64(Reason.NONE)
+TAKING = np.int64(FillRule.TAKING)
 TIME_IN_FORCE_BITS = 15
 
 
-@kernel
-def let_in(engine, place):
-    """A request takes its place at the exchange."""
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+@unit("let_in")
+def let_in(engine):
+    """The request engine.let_in_message takes its place at the exchange."""
+    message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     book.ts_arrived = max(book.ts_arrived, message.ts_event)
     engine.arrivals += 1
@@ -49,6 +49,7 @@ def let_in(engine, place):
         close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED)
     else:
         modify(engine, book, index, message)
+    return 0
 
 
 @kernel
@@ -78,7 +79,7 @@ def refuse_unknown(engine, request):
 @kernel
 def opposite_limit(level):
     """The worst level on the other side with which an order may trade."""
-    return np.int64(LEVEL_NONE) if level == UNDEFINED_PRICE else -level
+    return LEVEL_NONE if level == UNDEFINED_PRICE else -level
 
 
 @kernel
@@ -172,7 +173,7 @@ def execute(engine, book, index, ts_event):
 @kernel
 def next_own_level(engine, book, node, below):
     """The row's best resting level on the other side, below a level; LEVEL_NONE if there is none."""
-    best = np.int64(LEVEL_NONE)
+    best = LEVEL_NONE
     index = np.int64(row_at(engine, node.row).resting)
     while index != 0:
         other = node_at(engine, index)
@@ -200,7 +201,7 @@ def take(engine, book, index, ts_event):
     node = node_at(engine, index)
     ladder = book.sides[1 - node.side]
     limit = opposite_limit(node.level_accepted)
-    best = ladder.best if has_best(ladder) else np.int64(LEVEL_NONE)
+    best = ladder.best if has_best(ladder) else LEVEL_NONE
     level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
     while node.left > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Action
-from tapeline.jit import kernel
+from tapeline.jit import entry
 
 RECORD_BYTES_MIN: Final = 16
 """Length, type, publisher, instrument and time: what every record starts with."""
@@ -21,7 +21,7 @@ BAD: Final = 2
 """What follows cannot be a record."""
 
 
-@kernel
+@entry
 def scan_run(data, position, stride):
     """Skip records of other types, then take the longest run of whole MBO records of `stride` bytes.
 
@@ -62,7 +62,7 @@ SLOTS_PER_SEEN: Final = 4
 """Open addressing at a quarter full: an instrument is found at the first look nearly always."""
 
 
-@kernel
+@entry
 def survey_run(records, seen, slots, known):
     """Count the records of each instrument, and take the greatest common divisor of its book prices.
 
@@ -95,7 +95,7 @@ def survey_run(records, seen, slots, known):
     return len(records), known
 
 
-@kernel
+@entry
 def index_seen(seen, slots, known):
     """Enter the first `known` rows of `seen` into empty `slots`."""
     mask = len(slots) - 1
@@ -106,13 +106,13 @@ def index_seen(seen, slots, known):
         slots[slot] = row + 1
 
 
-@kernel
+@entry
 def _slot(key):
     """Instrument ids of a venue are close together and differ in their low bits: they need no mixing, publishers only keeping apart."""
     return key ^ (key >> 32) * 0x9E37
 
 
-@kernel
+@entry
 def _gcd(a, b):
     """Euclid's; of 0 and b it is |b|."""
     a, b = abs(a), abs(b)

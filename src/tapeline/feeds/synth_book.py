@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, RecordFlag, Side
-from tapeline.jit import kernel
+from tapeline.jit import entry
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int32, int64, uint64
 from tapeline.schema import MBO
@@ -132,7 +132,7 @@ ORDER, QUEUE, BOOK, RECENT_ORDER, ROW = Order.dtype_, Queue.dtype_, Book.dtype_,
 QUEUE_SIZE, ROW_SIZE = QUEUE.itemsize, ROW.itemsize
 
 
-@kernel
+@entry
 def draw_bits(market):
     """64 random bits: SplitMix64 (Steele, Lea, Flood 2014)."""
     x = market.random + np.uint64(0x9E3779B97F4A7C15)
@@ -142,13 +142,13 @@ def draw_bits(market):
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@entry
 def uniform(market):
     """A float in [0, 1)."""
     return np.float64(draw_bits(market) >> np.uint64(11)) * 2.0**-53
 
 
-@kernel
+@entry
 def nearly_normal(market):
     """A draw with mean 0 and variance 1: the sum of four uniform ones of 16 bits. Sums of several are normal enough; exact ones took ten times as long."""
     bits = draw_bits(market)
@@ -157,7 +157,7 @@ def nearly_normal(market):
     return (np.float64(total) / 65_535.0 - 2.0) * 1.7320508075688772
 
 
-@kernel
+@entry
 def link(market, row):
     """Put an order at the back of its level."""
     order = record_at(market.orders, row, ORDER)
@@ -179,7 +179,7 @@ def link(market, row):
         book.ask = min(book.ask, level)
 
 
-@kernel
+@entry
 def unlink(market, row):
     """Take an order out of its level; its place among the live orders stays."""
     order = record_at(market.orders, row, ORDER)
@@ -210,7 +210,7 @@ def unlink(market, row):
                 book.ask += 1
 
 
-@kernel
+@entry
 def enter(market, index, side, level, size):
     """A new order at the back of a level; returns its row."""
     book = record_at(market.books, index, BOOK)
@@ -232,7 +232,7 @@ def enter(market, index, side, level, size):
     return row
 
 
-@kernel
+@entry
 def leave(market, row):
     """Forget an order that is in no queue any more."""
     order = record_at(market.orders, row, ORDER)
@@ -247,7 +247,7 @@ def leave(market, row):
     market.free_count += 1
 
 
-@kernel
+@entry
 def remember(market, row):
     """Enter an order among its book's recent ones."""
     order = record_at(market.orders, row, ORDER)
@@ -258,7 +258,7 @@ def remember(market, row):
     book.recent += 1
 
 
-@kernel
+@entry
 def write(market, row, action, size):
     """Write a record about an order, at its price, with the times of the event at hand."""
     order = record_at(market.orders, row, ORDER)
@@ -282,7 +282,7 @@ def write(market, row, action, size):
     record["sequence"] = market.sequence
 
 
-@kernel
+@entry
 def fill(market, row, size):
     """Execute part of a resting order: its F, or more in the F that it has; out of its queue, or behind it again, when what it showed is gone."""
     order = record_at(market.orders, row, ORDER)
@@ -306,14 +306,14 @@ def fill(market, row, size):
         _touch(market, row)
 
 
-@kernel
+@entry
 def _touch(market, row):
     record_at(market.orders, row, ORDER).touch = market.touched_count
     record_at(market.touched, market.touched_count, ROW).row = row
     market.touched_count += 1
 
 
-@kernel
+@entry
 def settle(market):
     """Write what the fills of this event did to the orders: C where nothing is left, M where something is."""
     for i in range(market.touched_count):

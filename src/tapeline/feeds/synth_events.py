@@ -29,7 +29,7 @@ from tapeline.feeds.synth_book import (
     unlink,
     write,
 )
-from tapeline.jit import kernel
+from tapeline.jit import entry
 from tapeline.memory import record_at, view
 from tapeline.schema import MBO
 
@@ -59,7 +59,7 @@ _OWN_SCALE: Final = math.sqrt(0.45)
 """Variances that add up to 1."""
 
 
-@kernel
+@entry
 def generate(market, records_left):
     """Write events into `market.out` until it is full, or `records_left` records are written; returns how many are."""
     market.written = 0
@@ -71,7 +71,7 @@ def generate(market, records_left):
     return market.written
 
 
-@kernel
+@entry
 def _event(market, is_single):
     """One event: trade, modify, add or cancel; `is_single`: none of several records, so that the last event ends where it should."""
     _advance(market)
@@ -94,7 +94,7 @@ def _event(market, is_single):
     record_at(market.out, market.written - 1, MBO)["flags"] = END_OF_EVENT
 
 
-@kernel
+@entry
 def _advance(market):
     """Times, sequence and instrument of the next event."""
     market.event += 1
@@ -116,7 +116,7 @@ def _advance(market):
         market.book = np.int64(draw * draw * market.book_count)  # the first instruments are busier
 
 
-@kernel
+@entry
 def _push(market, index):
     """Let the pressure of buyers or sellers wander, and turn it against the price where that nears the ends of its window."""
     book = record_at(market.books, index, BOOK)
@@ -126,7 +126,7 @@ def _push(market, index):
     book.pressure = min(max(pressure, -1.0), 1.0)
 
 
-@kernel
+@entry
 def _add(market, index):
     """A new order that does not cross: inside the spread, at the best, near it, or far away."""
     book = record_at(market.books, index, BOOK)
@@ -145,7 +145,7 @@ def _add(market, index):
     write(market, row, Action.ADD, order.size)
 
 
-@kernel
+@entry
 def _distance(market, room):
     """Ticks behind the best of the own side; negative: into the spread, which has `room` levels. ESH4's: 62 % at the best, 7 % one tick behind, a long tail."""
     if room > 0 and uniform(market) < 0.6:
@@ -160,7 +160,7 @@ def _distance(market, room):
     return np.int64(3.0 * np.exp(uniform(market) * np.log(market.levels / 12.0)))
 
 
-@kernel
+@entry
 def order_size(market):
     """Lots of a new order, as in ESH4: 75 % one, mean 2.2."""
     draw = uniform(market)
@@ -175,7 +175,7 @@ def order_size(market):
     return np.int64(5.0 * np.exp(1.6 * uniform(market)))
 
 
-@kernel
+@entry
 def _pick(market, index):
     """A live order: the youngest at the best price of the side under pressure, a recent one, or any."""
     book = record_at(market.books, index, BOOK)
@@ -193,7 +193,7 @@ def _pick(market, index):
     return np.int64(record_at(market.live, index * market.capacity + np.int64(uniform(market) * book.live), ROW).row)
 
 
-@kernel
+@entry
 def _cancel(market, index):
     """Take an order out, or part of it. A side keeps its last order."""
     book = record_at(market.books, index, BOOK)
@@ -215,7 +215,7 @@ def _cancel(market, index):
     leave(market, row)
 
 
-@kernel
+@entry
 def _modify(market, index):
     """Smaller at the same place, larger at the back of the queue, or another price. ESH4: 89 % prices, mostly by a tick or two; 11 % smaller."""
     book = record_at(market.books, index, BOOK)
@@ -245,7 +245,7 @@ def _modify(market, index):
     write(market, row, Action.MODIFY, order.size)
 
 
-@kernel
+@entry
 def _trade(market, index):
     """An aggressive order: a new one, or a live one modified into the market. False if there is nothing that it may take."""
     book, aggressor = record_at(market.books, index, BOOK), record_at(market.orders, 0, ORDER)
@@ -275,7 +275,7 @@ def _trade(market, index):
     return True
 
 
-@kernel
+@entry
 def _can_take(market, index):
     """Whether the aggressor's opposite side has more than its last lot."""
     book = record_at(market.books, index, BOOK)
@@ -285,7 +285,7 @@ def _can_take(market, index):
     return opposite > 1 or record_at(market.orders, first, ORDER).size > 1
 
 
-@kernel
+@entry
 def _aim(market, index):
     """Give the aggressor (row 0) its side, size and limit; returns the limit."""
     book, aggressor = record_at(market.books, index, BOOK), record_at(market.orders, 0, ORDER)
@@ -309,7 +309,7 @@ def _aim(market, index):
     return best
 
 
-@kernel
+@entry
 def _aggressor_size(market):
     """Lots of an aggressive order: ESH4's prints have mean 3.3, 60 % one."""
     draw = uniform(market)
@@ -324,7 +324,7 @@ def _aggressor_size(market):
     return np.int64(6.0 * np.exp(1.7 * uniform(market)))
 
 
-@kernel
+@entry
 def _execute(market, index, own, limit):
     """Match the aggressor (row 0) with what rests up to `limit`: per level a T, the aggressor's own F if it was a live order, and an F per passive order."""
     book, aggressor = record_at(market.books, index, BOOK), record_at(market.orders, 0, ORDER)
@@ -345,7 +345,7 @@ def _execute(market, index, own, limit):
         aggressor.size -= traded
 
 
-@kernel
+@entry
 def _match(market, index):
     """Fill the orders of the aggressor's level in their order; lots traded. The last order of a side keeps a lot."""
     book, aggressor = record_at(market.books, index, BOOK), record_at(market.orders, 0, ORDER)
@@ -362,7 +362,7 @@ def _match(market, index):
     return traded
 
 
-@kernel
+@entry
 def _finish_new(market, index, limit):
     """Settle the fills; in one of three cases what a new aggressor still wants rests at its limit, told before the fills' C's or after them."""
     book, aggressor = record_at(market.books, index, BOOK), record_at(market.orders, 0, ORDER)
@@ -381,7 +381,7 @@ def _finish_new(market, index, limit):
         write(market, row, Action.ADD, aggressor.size)
 
 
-@kernel
+@entry
 def _finish_modified(market, own, limit):
     """Settle the fills, then the aggressor itself: gone, or resting with what is left at its new price."""
     aggressor, order = record_at(market.orders, 0, ORDER), record_at(market.orders, own, ORDER)

@@ -10,7 +10,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.feeds.synth_book import BOOK, ORDER, QUEUE, enter, remember, uniform, write
 from tapeline.feeds.synth_events import NEAR, order_size
-from tapeline.jit import kernel
+from tapeline.jit import entry
 from tapeline.memory import record_at
 from tapeline.schema import MBO
 
@@ -18,7 +18,7 @@ SNAPSHOT: Final = int(RecordFlag.SNAPSHOT) | int(RecordFlag.BAD_TS_RECV)
 SNAPSHOT_END: Final = SNAPSHOT | int(RecordFlag.LAST)
 
 
-@kernel
+@entry
 def populate(market, index, count):
     """The orders that are there at the start: one at each best, some close to it, the others spread over a quarter of the window."""
     book = record_at(market.books, index, BOOK)
@@ -34,7 +34,7 @@ def populate(market, index, count):
             remember(market, row)
 
 
-@kernel
+@entry
 def snapshot(market):
     """Write the books into `market.out`, each as R and its orders by side, level and priority; goes on where the last call stopped; returns records written."""
     market.written = 0
@@ -48,7 +48,7 @@ def snapshot(market):
     return market.written
 
 
-@kernel
+@entry
 def _begin_snapshot(market):
     record_at(market.orders, 0, ORDER).book = market.snapshot_book
     record_at(market.orders, 0, ORDER).side = Side.NONE
@@ -61,7 +61,7 @@ def _begin_snapshot(market):
     market.snapshot_row = record_at(market.queues, market.snapshot_book * market.levels + book.bid, QUEUE).first
 
 
-@kernel
+@entry
 def _step_snapshot(market, row):
     """The order behind `row`, else the first of the next level, else of the other side, else none: then the next book's turn comes."""
     index = market.snapshot_book

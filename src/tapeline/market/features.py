@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE, PRICE_SCALE, Feature
+from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.jit import kernel
-from tapeline.market.ladder import LEVEL, has_best
+from tapeline.market.ladder import LEVEL_NONE, LEVEL, has_best
 from tapeline.memory import record_at
 
-SPREAD, SPREAD_RELATIVE, MID, MICROPRICE, IMBALANCE, DEPTH_BID, DEPTH_ASK, ORDER_FLOW_IMBALANCE, VOLATILITY = (int(f) for f in Feature)
+SPREAD, SPREAD_RELATIVE, MID, MICROPRICE, IMBALANCE, DEPTH_BID, DEPTH_ASK, ORDER_FLOW_IMBALANCE, VOLATILITY = (np.int64(f) for f in Feature)
 DEPTH_FEATURES: Final = 1 << DEPTH_BID | 1 << DEPTH_ASK
 DEPTH_LEVELS: Final = 5
 VOLATILITY_DECAY, VOLATILITY_NEWS = 0.94, 0.06
@@ -72,8 +72,8 @@ def flow(level, size, level_before, size_before):
 def order_flow_imbalance(book):
     """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1, with levels mirrored for asks.)"""
     bids, asks = book.sides[0], book.sides[1]
-    bid_level = bids.best if has_best(bids) else np.int64(LEVEL_NONE)
-    ask_level = asks.best if has_best(asks) else np.int64(LEVEL_NONE)
+    bid_level = bids.best if has_best(bids) else LEVEL_NONE
+    ask_level = asks.best if has_best(asks) else LEVEL_NONE
     bid_size, ask_size = book.market.bid_size, book.market.ask_size
     if not book.flow_seen and bid_level == ask_level:
         return 0.0  # nothing was ever there

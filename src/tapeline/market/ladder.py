@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE
-from tapeline.jit import kernel
+from tapeline import constants
+from tapeline.jit import entry, kernel
 from tapeline.memory import record_at, view
 from tapeline.record import Record, int32, int64
 
@@ -55,6 +55,7 @@ class Ladder(Record):
 
 CELL, FAR_CELL, LEVEL, LADDER = Cell.dtype_, FarCell.dtype_, Level.dtype_, Ladder.dtype_
 LEVEL_SIZE: Final = LEVEL.itemsize
+LEVEL_NONE: Final = np.int64(constants.LEVEL_NONE)
 WIDTH_MIN: Final = 1024
 FAR_TOUCHES_MAX: Final = 4096
 """After so many touches of far levels the driver doubles the window."""
@@ -164,7 +165,7 @@ def next_level(ladder, level):
         if found.cell.size > 0:
             return found.level
         place -= 1
-    return np.int64(LEVEL_NONE)
+    return LEVEL_NONE
 
 
 @kernel
@@ -196,7 +197,7 @@ def clear(ladder):
     ladder.far_count = kept
 
 
-@kernel
+@entry
 def lay_window(old, new):
     """Move everything into a ladder that has another window and an empty far list with room for it all."""
     for i in range(old.far_count):
@@ -218,7 +219,7 @@ def move_cell(ladder, level, cell):
     to.own = cell.own
 
 
-@kernel
+@entry
 def best_anywhere(ladder):
     """The best level with size, of window and far; LEVEL_NONE if there is none. For make_room, whose window may have run empty."""
     if has_best(ladder):
@@ -229,4 +230,4 @@ def best_anywhere(ladder):
         if found.cell.size > 0:
             return found.level
         place -= 1
-    return np.int64(LEVEL_NONE)
+    return LEVEL_NONE

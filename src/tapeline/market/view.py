@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE, UNDEFINED_PRICE
+from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel
 from tapeline.market.features import update_features
-from tapeline.market.ladder import CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
+from tapeline.market.ladder import LEVEL_NONE, CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import copy, record_at, view
+
+BIDS, ASKS = np.int64(0), np.int64(1)
 
 
 @kernel
-def collect_levels(ladder, sign, grid, first, n):
+def collect_levels(ladder, side, grid, first, n):
     """Write the `n` best levels of a side to Level records at `first`; absent ones have no price and size 0."""
-    level = ladder.best if has_best(ladder) else np.int64(LEVEL_NONE)
+    level = ladder.best if has_best(ladder) else LEVEL_NONE
     for i in range(n):
         to = record_at(first, i, LEVEL)
         if level == LEVEL_NONE:
@@ -20,14 +22,14 @@ def collect_levels(ladder, sign, grid, first, n):
             to.size = 0
             to.count = 0
         else:
-            to.price = sign * level * grid
+            to.price = (-level if side == ASKS else level) * grid
             to.size = size_at(ladder, level)
             to.count = count_at(ladder, level)
             level = next_level(ladder, level)
 
 
 @kernel
-def top_of(ladder, market_is_ask, book):
+def top_of(ladder, side, book):
     """Bring one side of the BBO up to date; whether it changed."""
     market = book.market
     here = has_best(ladder)
@@ -36,10 +38,10 @@ def top_of(ladder, market_is_ask, book):
     count = np.int64(0)
     if here:
         cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)
-        price = (-ladder.best if market_is_ask else ladder.best) * book.grid
+        price = (-ladder.best if side == ASKS else ladder.best) * book.grid
         size = cell.size
         count = np.int64(cell.count)
-    if market_is_ask:
+    if side == ASKS:
         changed = price != market.ask_price or size != market.ask_size or count != market.ask_count
         market.ask_price = price
         market.ask_size = size
@@ -58,8 +60,8 @@ def top_of(ladder, market_is_ask, book):
 def update_levels(book, plan):
     """Bring the declared depth up to date; the classes for whom a level changed."""
     depth = plan.depth
-    collect_levels(book.sides[0], 1, book.grid, plan.scratch, depth)
-    collect_levels(book.sides[1], -1, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
+    collect_levels(book.sides[0], BIDS, book.grid, plan.scratch, depth)
+    collect_levels(book.sides[1], ASKS, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
     masks = view(plan.depth_masks, depth, np.uint64)
     for k in range(depth):
         if level_differs(plan.scratch, book.market.levels, k) or level_differs(plan.scratch, book.market.levels, depth + k):
@@ -83,15 +85,15 @@ def watch_levels(book, plan):
         ladder.watch = ladder.best
         if plan.depth > 1:
             last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
-            ladder.watch = np.int64(LEVEL_NONE) if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
+            ladder.watch = LEVEL_NONE if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
 
 
 @kernel
 def update_view(book, plan):
     """At the end of an ordinary event that touched a view: bring book.market up to date; the classes whose own view changed, one bit each."""
     bids, asks = book.sides[0], book.sides[1]
-    bid_changed = top_of(bids, False, book)
-    ask_changed = top_of(asks, True, book)
+    bid_changed = top_of(bids, BIDS, book)
+    ask_changed = top_of(asks, ASKS, book)
     changed = np.uint64(0)
     masks = view(plan.depth_masks, plan.depth, np.uint64)
     if bid_changed or ask_changed:

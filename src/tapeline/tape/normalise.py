@@ -9,17 +9,17 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, Action, Kind, RecordFlag, Side, TapeFlag
-from tapeline.jit import kernel
+from tapeline.jit import entry, kernel
 from tapeline.memory import load_u64, prefetch, record_at, view
 from tapeline.record import Record, int32, int64, uint8, uint16, uint32, uint64
 from tapeline.tape.order_table import SLOT, Table, erase, find, insert, slot_address, wipe
 
-A, C, M, R, T, F, N = (int(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
-BID, ASK, NO_SIDE = int(Side.BID), int(Side.ASK), int(Side.NONE)
-ADD, REMOVE, FILL, TRADE, CLEAR, STATUS = (int(k) for k in (Kind.ADD, Kind.REMOVE, Kind.FILL, Kind.TRADE, Kind.CLEAR, Kind.STATUS))
-LAST, SNAPSHOT, TOP_OF_BOOK = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.TOP_OF_BOOK)
-BAD_TS_RECV, MAYBE_BAD_BOOK = int(RecordFlag.BAD_TS_RECV), int(RecordFlag.MAYBE_BAD_BOOK)
-GONE, MODIFIED, EXCESS = int(TapeFlag.GONE), int(TapeFlag.MODIFIED), int(TapeFlag.EXCESS)
+A, C, M, R, T, F, N = (np.int64(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
+BID, ASK, NO_SIDE = np.int64(Side.BID), np.int64(Side.ASK), np.int64(Side.NONE)
+ADD, REMOVE, FILL, TRADE, CLEAR, STATUS = (np.int64(k) for k in (Kind.ADD, Kind.REMOVE, Kind.FILL, Kind.TRADE, Kind.CLEAR, Kind.STATUS))
+LAST, SNAPSHOT, TOP_OF_BOOK = np.int64(RecordFlag.LAST), np.int64(RecordFlag.SNAPSHOT), np.int64(RecordFlag.TOP_OF_BOOK)
+BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordFlag.MAYBE_BAD_BOOK)
+GONE, MODIFIED, EXCESS = np.int64(TapeFlag.GONE), np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
 UNUSUAL_FLAGS: Final = TOP_OF_BOOK | SNAPSHOT | BAD_TS_RECV | MAYBE_BAD_BOOK
 
 # what normalise() answers
@@ -29,7 +29,7 @@ EVENTS_PER_RECORD_MAX: Final = 6
 PREFETCH_RECORDS: Final = 16
 
 COUNTERS: Final = (
-    *(f"records_{chr(a)}" for a in (A, C, M, R, T, F, N)), "actions_unknown", "records_skipped", "records_other_instruments",
+    *(f"records_{chr(int(a))}" for a in (A, C, M, R, T, F, N)), "actions_unknown", "records_skipped", "records_other_instruments",
     "adds_of_live_id", "modifies_unknown", "cancels_unknown", "cancels_partial", "cancels_oversized", "fills_unknown", "fills_of_aggressor",
     "fills_beyond_displayed", "iceberg_refills", "sides_missing", "prices_undefined", "sizes_zero", "snapshots_without_clear", "snapshots_without_last",
     "timestamps_undefined", "ts_recv_before_ts_event", "ts_event_backwards", "bad_ts_recv", "maybe_bad_book",
@@ -109,8 +109,7 @@ class Source(Record):
 class Reader(Record):
     """State of the normaliser: input, output, and the counters."""
 
-    data: int64  # address of the input bytes
-    position: int64
+    position: int64  # address of the next input byte
     end: int64
     stride: int64  # of an MBO record: 56, or 64 with ts_out
     final: int64  # 1: no more bytes of this file follow
@@ -527,7 +526,7 @@ def dispatch_unusual(reader, source, record, counters):
     return dispatch(reader, source, record, counters)
 
 
-@kernel
+@entry
 def normalise(reader):
     """Turn records into tape events until the buffer is full, the data ends, or the driver has to act; says which."""
     counters = view(reader.counters, len(COUNTERS), np.int64)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.jit import kernel
+from tapeline.jit import entry, kernel
 from tapeline.memory import record_at, view
 from tapeline.record import Record, int32, int64, uint32, uint64
 
@@ -91,7 +91,7 @@ def wipe(table):
     table.displacement_max = 0
 
 
-@kernel
+@entry
 def rehash(old, new):
     """Copy all orders of a table into an empty, larger one."""
     slots = view(old.slots, 1 << old.bits, SLOT)

@@ -76,7 +76,7 @@ class TapeReader:
         reader = self.reader
         data = span.data
         start = data.ctypes.data if len(data) else 0
-        reader.data = reader.position = start
+        reader.position = start
         reader.end = start + len(data)
         reader.final = span.final
         reader.stride = span.stride
