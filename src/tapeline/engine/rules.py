@@ -8,7 +8,7 @@ from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, 
 from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, RESTING, SHOWN
 from tapeline.jit import kernel
 from tapeline.market.ladder import size_at
-from tapeline.market.book import BOOK
+from tapeline.market.book import BOOK, side_of
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
 
@@ -34,7 +34,7 @@ def find_take(engine, ladder, level, row_index):
 def mark_taken(engine, book, place, amount):
     """Remember that a row took `amount` lots at a place (a node that is filled in but for its links): added to what it took there before."""
     row_index, side, level = place.row, place.side, np.int64(place.level)
-    index = find_take(engine, book.sides[side], level, row_index)
+    index = find_take(engine, side_of(book, side), level, row_index)
     if index == 0:
         index = engine.takes_free
         if index != 0:
@@ -193,7 +193,7 @@ def fill_behind(engine, book, event, first):
     engine.fills_seen += 1
     size, level = -event.delta, np.int64(event.level)
     side = 1 if event.side == ASK else 0
-    ladder = book.sides[side]
+    ladder = side_of(book, side)
     if ladder.own_best > level:
         ladder.own_best = find_own_best(engine, book.index, side)
         for r in range(engine.rows_n):
@@ -227,7 +227,7 @@ def trade_through(engine, book, event, row):
 def crossing(engine, book, event):
     """Rule 3: an opposite order came to rest at or through our price. It would have met us."""
     side = 0 if event.side == ASK else 1
-    ours = book.sides[side]
+    ours = side_of(book, side)
     ours.own_best = find_own_best(engine, book.index, side)
     at_or_through = -np.int64(event.level)
     if ours.own_best < at_or_through:
@@ -260,7 +260,7 @@ def remember_crossing(engine, book, event, row_index, met):
     place.level = event.level
     place.instrument = book.index
     place.priority = event.priority + 1
-    place.ahead = size_at(book.sides[side], np.int64(event.level)) + event.delta
+    place.ahead = size_at(side_of(book, side), np.int64(event.level)) + event.delta
     mark_taken(engine, book, place, met)
 
 
@@ -277,6 +277,6 @@ def meet_history(engine):
         if engine.history_first != 0:
             move_queue(engine, book, event, engine.history_first)
         side = 1 if event.side == ASK else 0
-        if event.kind == ADD and book.sides[1 - side].own_best + event.level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
+        if event.kind == ADD and side_of(book, 1 - side).own_best + event.level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
             crossing(engine, book, event)
     return 0

@@ -165,6 +165,8 @@ class Session:
         engine.sample_every = equity_every_ns
         engine.next_due = NEVER
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
+        self._kind_counts = self._flat(8, np.int64)
+        engine.kind_counts = self._kind_counts.ctypes.data
         self._ring(_NOTICES)
         self._capacity = 0
         self._journals = {name: np.zeros(0, dtype) for name, dtype in _JOURNALS.items()}
@@ -320,4 +322,4 @@ class Session:
         """What the engine counted so far."""
         counters = self.engine.counters
         names = ("events", "crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
-        return {name: int(getattr(counters, name)) for name in names} | {f"tape_{kind}": int(counters.kinds[i + 1]) for i, kind in enumerate(_KINDS)}
+        return {name: int(getattr(counters, name)) for name in names} | {f"tape_{kind}": int(self._kind_counts[i + 1]) for i, kind in enumerate(_KINDS)}

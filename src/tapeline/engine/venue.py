@@ -19,7 +19,7 @@ from tapeline.engine.records import (
 )
 from tapeline.engine.rules import find_take, mark_taken
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK
+from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import record_at, unit
 
@@ -85,7 +85,7 @@ def opposite_limit(level):
 @kernel
 def refusal(engine, book, node, level):
     """Why an order that arrives at a level (anew) may not: SELF_MATCH, POST_ONLY_WOULD_TAKE, or no reason."""
-    other = book.sides[1 - node.side]
+    other = side_of(book, 1 - node.side)
     limit = opposite_limit(level)
     if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
         return SELF_MATCH
@@ -105,7 +105,7 @@ def ahead_at_arrival(engine, book, node):
     """Queue ahead of an order that comes to rest now; -1 for one that never does."""
     if not rests(node):
         return np.int64(-1)
-    return size_at(book.sides[node.side], node.level_accepted) if row_at(engine, node.row).queue else np.int64(0)
+    return size_at(side_of(book, node.side), node.level_accepted) if row_at(engine, node.row).queue else np.int64(0)
 
 
 @kernel
@@ -199,7 +199,7 @@ def first_own(engine, ladder, level, row_index):
 def take(engine, book, index, ts_event):
     """Rule 5: level by level from the other side's best to the limit, what is available; rule 9 where the order meets one of its own row."""
     node = node_at(engine, index)
-    ladder = book.sides[1 - node.side]
+    ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
     level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
@@ -214,7 +214,7 @@ def take(engine, book, index, ts_event):
 def take_level(engine, book, index, level, ts_event):
     """Take at one level: in front of our own order there, if any; then, unless self-match prevention ends the order, the rest."""
     node = node_at(engine, index)
-    ladder = book.sides[1 - node.side]
+    ladder = side_of(book, 1 - node.side)
     own = first_own(engine, ladder, level, node.row)
     if own != 0:
         take_lots(engine, book, index, level, ts_event, node_at(engine, own).ahead)
@@ -234,7 +234,7 @@ def take_lots(engine, book, index, level, ts_event, size_max):
     """Take up to `size_max` lots of what is available at a level, and remember it."""
     node = node_at(engine, index)
     side = 1 - node.side
-    ladder = book.sides[side]
+    ladder = side_of(book, side)
     displayed = size_at(ladder, level)
     taken = find_take(engine, ladder, level, node.row)
     available = displayed - (node_at(engine, taken).left if taken != 0 else 0)

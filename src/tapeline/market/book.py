@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Feature, Side
-from tapeline.market.ladder import LEVEL, Ladder
-from tapeline.memory import record_at
+from tapeline.jit import leaf
+from tapeline.market.ladder import LADDER, LEVEL, Ladder
+from tapeline.memory import address_of, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
 
 FEATURES_N: Final = len(Feature)
@@ -108,6 +109,29 @@ class Book(Record):
 
 
 BOOK: Final = Book.dtype_
+BIDS, ASKS = np.int64(0), np.int64(1)
+
+
+@leaf
+def side_of(book, side):
+    """The ladder of a side: the two come first in a book. (`book.sides[side]` makes an array of them first, and a reference count.)"""
+    return record_at(address_of(book), side, LADDER)
+
+
+class Bits(Record):
+    """A set of strategy classes, one bit each."""
+
+    bits: uint64
+
+
+class Number(Record):
+    """One feature's value."""
+
+    value: float64
+
+
+BITS, NUMBER = Bits.dtype_, Number.dtype_
+FEATURES_OFFSET: Final = np.int64(MARKET.fields["features"][1])
 
 
 class ViewPlan(Record):
@@ -115,6 +139,6 @@ class ViewPlan(Record):
 
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
-    depth_masks: int64  # address of `depth` uint64: [k] has the classes whose view reaches level k
-    feature_masks: (uint64, (FEATURES_N,))
+    depth_masks: int64  # address of `depth` Bits: number k has the classes whose view reaches level k
+    feature_masks: int64  # address of a Bits per feature: the classes that declared it
     scratch: int64  # address of 2 x depth Level records

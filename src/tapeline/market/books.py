@@ -18,19 +18,20 @@ _STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBA
 def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], depth: int, keep: list[Any]) -> None:
     """Fill in who looks at what: per class its depth (0: it follows no view) and features; `depth` is what anybody may read. Arrays that the plan refers to are added to `keep`."""
     wanted = 0
+    feature_masks = np.zeros(FEATURES_N, np.uint64)
     for bit, (_, features) in enumerate(views):
         for feature in features:
             wanted |= 1 << int(feature)
-            plan.feature_masks[int(feature)] |= np.uint64(1 << bit)
+            feature_masks[int(feature)] |= np.uint64(1 << bit)
     if wanted & DEPTH_FEATURES:
         depth = max(depth, DEPTH_LEVELS)
     masks = np.zeros(depth, np.uint64)
     for bit, (class_depth, _) in enumerate(views):
         masks[:class_depth] |= np.uint64(1 << bit)
     scratch = np.zeros(2 * depth, LEVEL)
-    keep += [masks, scratch]
+    keep += [masks, feature_masks, scratch]
     plan.depth, plan.features = depth, wanted
-    plan.depth_masks, plan.scratch = masks.ctypes.data, scratch.ctypes.data
+    plan.depth_masks, plan.feature_masks, plan.scratch = masks.ctypes.data, feature_masks.ctypes.data, scratch.ctypes.data
 
 
 def new_market(instrument: Instrument, plan: Any, levels: int) -> Any:

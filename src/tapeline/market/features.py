@@ -12,8 +12,9 @@ import numpy as np
 
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.jit import kernel
+from tapeline.market.book import ASKS, BIDS, BITS, FEATURES_OFFSET, NUMBER, side_of
 from tapeline.market.ladder import LEVEL_NONE, LEVEL, has_best
-from tapeline.memory import record_at
+from tapeline.memory import address_of, record_at
 
 SPREAD, SPREAD_RELATIVE, MID, MICROPRICE, IMBALANCE, DEPTH_BID, DEPTH_ASK, ORDER_FLOW_IMBALANCE, VOLATILITY = (np.int64(f) for f in Feature)
 DEPTH_FEATURES: Final = 1 << DEPTH_BID | 1 << DEPTH_ASK
@@ -71,7 +72,7 @@ def flow(level, size, level_before, size_before):
 @kernel
 def order_flow_imbalance(book):
     """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1, with levels mirrored for asks.)"""
-    bids, asks = book.sides[0], book.sides[1]
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     bid_level = bids.best if has_best(bids) else LEVEL_NONE
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
     bid_size, ask_size = book.market.bid_size, book.market.ask_size
@@ -81,7 +82,7 @@ def order_flow_imbalance(book):
     if book.flow_seen:
         from_bids = flow(bid_level, bid_size, book.seen_bid_level, book.seen_bid_size)
         from_asks = flow(ask_level, ask_size, book.seen_ask_level, book.seen_ask_size)
-        total = book.market.features[ORDER_FLOW_IMBALANCE] + np.float64(from_bids - from_asks)
+        total = value_of(book.market, ORDER_FLOW_IMBALANCE).value + np.float64(from_bids - from_asks)
     book.flow_seen = 1
     book.seen_bid_level = bid_level
     book.seen_ask_level = ask_level
@@ -106,14 +107,21 @@ def volatility(book):
 
 
 @kernel
+def value_of(market, which):
+    """Where a feature's value stands."""
+    return record_at(address_of(market) + FEATURES_OFFSET, which, NUMBER)
+
+
+@kernel
 def put(book, plan, which, value):
     """Set a feature if somebody declared it; the classes that have to be told."""
     if (plan.features >> which) & 1 == 0:
         return np.uint64(0)
-    before = book.market.features[which]
-    book.market.features[which] = value
+    kept = value_of(book.market, which)
+    before = kept.value
+    kept.value = value
     same = value == before or (math.isnan(value) and math.isnan(before))
-    return np.uint64(0) if same else plan.feature_masks[which]
+    return np.uint64(0) if same else record_at(plan.feature_masks, which, BITS).bits
 
 
 @kernel

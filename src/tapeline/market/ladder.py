@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from tapeline import constants
-from tapeline.jit import entry, kernel
+from tapeline.jit import entry, kernel, leaf
 from tapeline.memory import record_at, view
 from tapeline.record import Record, int32, int64
 
@@ -61,7 +61,7 @@ FAR_TOUCHES_MAX: Final = 4096
 """After so many touches of far levels the driver doubles the window."""
 
 
-@kernel
+@leaf
 def has_best(ladder):
     """Whether the side holds anything (the window never runs empty while far levels do not: see make_room)."""
     return ladder.best > ladder.base
@@ -110,7 +110,7 @@ def far_drop_empty(ladder, level):
             ladder.far_count -= 1
 
 
-@kernel
+@leaf
 def needs_room(ladder, level):
     """Whether the driver has to make room before a level outside the window can be touched."""
     above = level >= ladder.base + ladder.width
@@ -168,7 +168,7 @@ def next_level(ladder, level):
     return LEVEL_NONE
 
 
-@kernel
+@leaf
 def scan_best(ladder, level):
     """The best at or below a level of the window; the guard's if there is none. Next level: at most a few ticks away in liquid books."""
     i = level - ladder.base

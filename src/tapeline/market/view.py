@@ -3,12 +3,11 @@
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import ASKS, BIDS, BITS, side_of
 from tapeline.market.features import update_features
 from tapeline.market.ladder import LEVEL_NONE, CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
-from tapeline.memory import copy, record_at, view
-
-BIDS, ASKS = np.int64(0), np.int64(1)
+from tapeline.memory import copy, record_at
 
 
 @kernel
@@ -28,7 +27,7 @@ def collect_levels(ladder, side, grid, first, n):
             level = next_level(ladder, level)
 
 
-@kernel
+@leaf
 def top_of(ladder, side, book):
     """Bring one side of the BBO up to date; whether it changed."""
     market = book.market
@@ -60,13 +59,12 @@ def top_of(ladder, side, book):
 def update_levels(book, plan):
     """Bring the declared depth up to date; the classes for whom a level changed."""
     depth = plan.depth
-    collect_levels(book.sides[0], BIDS, book.grid, plan.scratch, depth)
-    collect_levels(book.sides[1], ASKS, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
-    masks = view(plan.depth_masks, depth, np.uint64)
+    collect_levels(side_of(book, BIDS), BIDS, book.grid, plan.scratch, depth)
+    collect_levels(side_of(book, ASKS), ASKS, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
     for k in range(depth):
         if level_differs(plan.scratch, book.market.levels, k) or level_differs(plan.scratch, book.market.levels, depth + k):
             copy(book.market.levels, plan.scratch, 2 * depth * LEVEL_SIZE)
-            return masks[k]
+            return record_at(plan.depth_masks, k, BITS).bits
     return np.uint64(0)
 
 
@@ -77,27 +75,26 @@ def level_differs(first, second, i):
     return a.price != b.price or a.size != b.size or a.count != b.count
 
 
-@kernel
+@leaf
 def watch_levels(book, plan):
     """Note from which level on a change concerns a view: the best, or the deepest one declared."""
     for i in range(2):
-        ladder = book.sides[i]
+        ladder = side_of(book, i)
         ladder.watch = ladder.best
         if plan.depth > 1:
             last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
             ladder.watch = LEVEL_NONE if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
 
 
-@kernel
+@leaf
 def update_view(book, plan):
     """At the end of an ordinary event that touched a view: bring book.market up to date; the classes whose own view changed, one bit each."""
-    bids, asks = book.sides[0], book.sides[1]
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     bid_changed = top_of(bids, BIDS, book)
     ask_changed = top_of(asks, ASKS, book)
     changed = np.uint64(0)
-    masks = view(plan.depth_masks, plan.depth, np.uint64)
     if bid_changed or ask_changed:
-        changed = masks[0]
+        changed = record_at(plan.depth_masks, 0, BITS).bits
         if has_best(bids) and has_best(asks):
             book.market.mark = bids.best - asks.best
     if plan.depth > 1:

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, Action, Kind, RecordFlag, Side, TapeFlag
-from tapeline.jit import entry, kernel
-from tapeline.memory import load_u64, prefetch, record_at, view
+from tapeline.jit import entry, kernel, leaf
+from tapeline.memory import load_u64, prefetch, record_at
 from tapeline.record import Record, int32, int64, uint8, uint16, uint32, uint64
-from tapeline.tape.order_table import SLOT, Table, erase, find, insert, slot_address, wipe
+from tapeline.tape.order_table import SLOT, Table, erase, find, is_taken, slot_address, wipe
 
 A, C, M, R, T, F, N = (np.int64(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
 BID, ASK, NO_SIDE = np.int64(Side.BID), np.int64(Side.ASK), np.int64(Side.NONE)
@@ -40,7 +40,7 @@ COUNTERS: Final = (
     N_LIVE_ADD, N_UNKNOWN_M, N_UNKNOWN_C, N_PARTIAL_C, N_OVERSIZED_C, N_UNKNOWN_F, N_AGGRESSOR_F,
     N_BEYOND, N_REFILL, N_NO_SIDE, N_NO_PRICE, N_ZERO, N_NO_CLEAR, N_NO_LAST,
     N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
-) = range(len(COUNTERS))  # fmt: skip
+) = (np.int64(n) for n in range(len(COUNTERS)))  # fmt: skip
 
 
 class Mbo(Record, packed=True):
@@ -103,7 +103,8 @@ class Source(Record):
     snapshot_sequence: uint32
     in_snapshot: uint8
     snapshot_ended: uint8
-    top: (Top, (2,))
+    top_bid: Top
+    top_ask: Top
 
 
 class Reader(Record):
@@ -126,6 +127,12 @@ class Reader(Record):
     counters: int64  # address
 
 
+class Counter(Record):
+    """One counter."""
+
+    n: int64
+
+
 class Key(Record):
     """One entry of the instrument hash; word 0: empty."""
 
@@ -133,7 +140,7 @@ class Key(Record):
     source: int64
 
 
-MBO_RECORD, EVENT, SOURCE, KEY = Mbo.dtype_, TapeEvent.dtype_, Source.dtype_, Key.dtype_
+MBO_RECORD, EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dtype_, Source.dtype_, Key.dtype_, Counter.dtype_
 _FIBONACCI: Final = np.uint64(0x9E3779B97F4A7C15)
 _RTYPE_MBO: Final = 160
 
@@ -143,6 +150,12 @@ OFF_GRID_TICKS: Final = -(2**62)
 
 
 UNREGISTERED: Final = -2
+
+
+@leaf
+def count(reader, which, n):
+    """Add to a counter."""
+    record_at(reader.counters, which, COUNTER).n += n
 
 
 @kernel
@@ -159,7 +172,7 @@ def lookup_instrument(reader, word):
         place = (place + np.uint64(1)) & mask
 
 
-@kernel
+@leaf
 def ticks_of(source, price):
     """A price in ticks of the grid, or OFF_GRID_TICKS. Exact division by the modular inverse: subtract, shift, multiply, no divide."""
     ticks = np.int64(np.uint64(price >> source.grid_shift) * source.grid_inverse)
@@ -168,7 +181,7 @@ def ticks_of(source, price):
     return ticks
 
 
-@kernel
+@leaf
 def emit(reader, record, kind, level, delta):
     """The next tape event, with what every kind has; the caller adds priority, side and flags."""
     event = record_at(reader.out, reader.n, EVENT)
@@ -184,7 +197,7 @@ def emit(reader, record, kind, level, delta):
     return event
 
 
-@kernel
+@leaf
 def emit_place(reader, record, slot, kind, delta, flags):
     """A tape event at the place of a resting order."""
     event = emit(reader, record, kind, slot.level, delta)
@@ -193,14 +206,14 @@ def emit_place(reader, record, slot, kind, delta, flags):
     event.flags = flags
 
 
-@kernel
+@leaf
 def next_stamp(reader):
     """A new priority stamp."""
     reader.stamp += 1
     return reader.stamp - 1
 
 
-@kernel
+@leaf
 def remove_order(reader, record, table, place, flags):
     """An order leaves whole."""
     slot = record_at(table.slots, place, SLOT)
@@ -208,12 +221,12 @@ def remove_order(reader, record, table, place, flags):
     erase(table, place)
 
 
-@kernel
+@leaf
 def stamp_for(reader, source, record, level, is_ask):
     """The next stamp; in a snapshot, the old one of an order that was live at this place when the book was voided. Negative for asks."""
     if record.flags & SNAPSHOT:
         place = find(source.voided, record.order_id)
-        if place >= 0:
+        if is_taken(source.voided, place):
             old = record_at(source.voided.slots, place, SLOT)
             if old.level == level and (old.priority < 0) == is_ask:
                 return old.priority
@@ -221,11 +234,13 @@ def stamp_for(reader, source, record, level, is_ask):
     return -stamp if is_ask else stamp
 
 
-@kernel
+@leaf
 def place_order(reader, source, record, level, is_ask, flags):
     """An order joins the back of a level."""
     table = source.table
-    slot = record_at(table.slots, insert(table, record.order_id), SLOT)
+    slot = record_at(table.slots, find(table, record.order_id), SLOT)
+    table.live += 1
+    slot.order_id = record.order_id
     slot.size = record.size
     slot.level = level
     slot.filled = 0
@@ -233,20 +248,20 @@ def place_order(reader, source, record, level, is_ask, flags):
     emit_place(reader, record, slot, ADD, slot.size, flags)
 
 
-@kernel
-def on_add(reader, source, record, counters):
+@leaf
+def on_add(reader, source, record):
     """A, and M of an unknown id."""
     table = source.table
     place = find(table, record.order_id)
-    if place >= 0:
-        counters[N_LIVE_ADD] += 1
+    if is_taken(table, place):
+        count(reader, N_LIVE_ADD, 1)
         remove_order(reader, record, table, place, 0)
     if record.side != BID and record.side != ASK:
-        counters[N_NO_SIDE] += 1
+        count(reader, N_NO_SIDE, 1)
     elif record.price == UNDEFINED_PRICE:
-        counters[N_NO_PRICE] += 1
+        count(reader, N_NO_PRICE, 1)
     elif record.size == 0:
-        counters[N_ZERO] += 1
+        count(reader, N_ZERO, 1)
     else:
         ticks = ticks_of(source, record.price)
         if ticks == OFF_GRID_TICKS:
@@ -256,43 +271,43 @@ def on_add(reader, source, record, counters):
     return PROCEED
 
 
-@kernel
-def on_cancel(reader, source, record, counters):
+@leaf
+def on_cancel(reader, source, record):
     """C: the order loses what the record says, at most what it has."""
     table = source.table
     place = find(table, record.order_id)
-    if place < 0:
-        counters[N_UNKNOWN_C] += 1
+    if not is_taken(table, place):
+        count(reader, N_UNKNOWN_C, 1)
         return
     if record.size == 0:
-        counters[N_ZERO] += 1
+        count(reader, N_ZERO, 1)
         return
     slot = record_at(table.slots, place, SLOT)
     size = np.int64(record.size)
     if size >= slot.size:
-        counters[N_OVERSIZED_C] += size > slot.size
+        count(reader, N_OVERSIZED_C, size > slot.size)
         remove_order(reader, record, table, place, 0)
     else:
-        counters[N_PARTIAL_C] += 1
+        count(reader, N_PARTIAL_C, 1)
         emit_place(reader, record, slot, REMOVE, -size, 0)
         slot.size -= size
         slot.filled = 0
 
 
-@kernel
-def on_modify(reader, source, record, counters):
+@leaf
+def on_modify(reader, source, record):
     """M: keeps its priority if it stays at its level and does not grow beyond what the FILLs left; otherwise it queues anew."""
     table = source.table
     place = find(table, record.order_id)
-    if place < 0:
-        counters[N_UNKNOWN_M] += 1
-        return on_add(reader, source, record, counters)
+    if not is_taken(table, place):
+        count(reader, N_UNKNOWN_M, 1)
+        return on_add(reader, source, record)
     if record.size == 0:
-        counters[N_ZERO] += 1
+        count(reader, N_ZERO, 1)
         remove_order(reader, record, table, place, 0)
         return PROCEED
     if record.price == UNDEFINED_PRICE:
-        counters[N_NO_PRICE] += 1
+        count(reader, N_NO_PRICE, 1)
         return PROCEED
     slot = record_at(table.slots, place, SLOT)
     is_ask = slot.priority < 0
@@ -310,39 +325,39 @@ def on_modify(reader, source, record, counters):
         slot.size = size
         slot.filled = 0
     else:
-        counters[N_REFILL] += stays and slot.filled > 0
+        count(reader, N_REFILL, stays and slot.filled > 0)
         remove_order(reader, record, table, place, MODIFIED)
         place_order(reader, source, record, level, is_ask, MODIFIED)
     return PROCEED
 
 
-@kernel
-def on_fill(reader, source, record, counters):
+@leaf
+def on_fill(reader, source, record):
     """F: the aggressor's own is ignored; what exceeds the displayed rest of an order came from refills behind and is a FILL of its own, with a new stamp."""
     if record.order_id == source.trade_order_id and record.order_id != 0:
-        counters[N_AGGRESSOR_F] += 1
+        count(reader, N_AGGRESSOR_F, 1)
         return
     table = source.table
     place = find(table, record.order_id)
-    if place < 0:
-        counters[N_UNKNOWN_F] += 1
+    if not is_taken(table, place):
+        count(reader, N_UNKNOWN_F, 1)
         return
     size = np.int64(record.size)
     if size == 0:
-        counters[N_ZERO] += 1
+        count(reader, N_ZERO, 1)
         return
     slot = record_at(table.slots, place, SLOT)
     displayed = min(size, max(slot.size - slot.filled, 0))
     if displayed > 0:
         emit_place(reader, record, slot, FILL, -displayed, 0)
     if size > displayed:
-        counters[N_BEYOND] += 1
+        count(reader, N_BEYOND, 1)
         emit_place(reader, record, slot, FILL, displayed - size, EXCESS)
         record_at(reader.out, reader.n - 1, EVENT).priority = next_stamp(reader)
     slot.filled = np.uint32(min(slot.filled + size, 0xFFFFFFFF))
 
 
-@kernel
+@leaf
 def on_trade(reader, source, record):
     """T: the print. Its exact price travels in `priority`, for prints lie between ticks at times."""
     source.trade_order_id = record.order_id
@@ -359,10 +374,9 @@ def clear_book(reader, source, record, flags):
     table.slots, voided.slots = voided.slots, table.slots
     table.bits, voided.bits = voided.bits, table.bits
     table.live, voided.live = voided.live, table.live
-    table.displacement_max, voided.displacement_max = voided.displacement_max, table.displacement_max
     wipe(table)
-    source.top[0].size = 0
-    source.top[1].size = 0
+    source.top_bid.size = 0
+    source.top_ask.size = 0
     event = emit(reader, record, CLEAR, 0, 0)
     event.priority = 0
     event.side = NO_SIDE
@@ -370,13 +384,13 @@ def clear_book(reader, source, record, flags):
 
 
 @kernel
-def on_top_of_book(reader, source, record, counters):
+def on_top_of_book(reader, source, record):
     """A or C of a top-of-book venue: the side is replaced, or emptied."""
     if record.side != BID and record.side != ASK:
-        counters[N_NO_SIDE] += 1
+        count(reader, N_NO_SIDE, 1)
         return PROCEED
     is_ask = record.side == ASK
-    top = source.top[1 if is_ask else 0]
+    top = source.top_ask if is_ask else source.top_bid
     ticks = np.int64(0)
     fills_side = record.action == A and record.price != UNDEFINED_PRICE and record.size > 0
     if fills_side:
@@ -400,12 +414,12 @@ def on_top_of_book(reader, source, record, counters):
 
 
 @kernel
-def before_unusual(reader, source, record, counters):
+def before_unusual(reader, source, record):
     """Counts what is odd about a record, and begins or ends a snapshot, before the record itself is looked at."""
-    counters[N_BAD_BOOK] += (record.flags & MAYBE_BAD_BOOK) != 0
+    count(reader, N_BAD_BOOK, (record.flags & MAYBE_BAD_BOOK) != 0)
     if record.flags & SNAPSHOT:
         if source.in_snapshot == 0 and record.action != R:
-            counters[N_NO_CLEAR] += 1
+            count(reader, N_NO_CLEAR, 1)
             clear_book(reader, source, record, SNAPSHOT)
         source.in_snapshot = 1
         source.snapshot_ended = (record.flags & LAST) != 0
@@ -413,15 +427,15 @@ def before_unusual(reader, source, record, counters):
         source.snapshot_ts_recv = record.ts_recv
         source.snapshot_sequence = record.sequence
         return
-    counters[N_BAD_RECV] += (record.flags & BAD_TS_RECV) != 0
+    count(reader, N_BAD_RECV, (record.flags & BAD_TS_RECV) != 0)
     if record.ts_event < 0 or record.ts_recv < 0:
-        counters[N_NO_TIME] += 1
+        count(reader, N_NO_TIME, 1)
     elif record.ts_recv < record.ts_event:
-        counters[N_RECV_FIRST] += 1
+        count(reader, N_RECV_FIRST, 1)
     if source.in_snapshot:
         source.in_snapshot = 0
         if source.snapshot_ended == 0:
-            counters[N_NO_LAST] += 1
+            count(reader, N_NO_LAST, 1)
             event = emit(reader, record, STATUS, 0, 0)
             event.ts_event = source.snapshot_ts_event
             event.ts_recv = source.snapshot_ts_recv
@@ -432,7 +446,7 @@ def before_unusual(reader, source, record, counters):
 
 
 @kernel
-def after_unusual(reader, source, record, counters, first):
+def after_unusual(reader, source, record, first):
     """Marks the tape events of a SNAPSHOT record, mends undefined times, and sees whether the book's clock ran backwards."""
     if record.flags & SNAPSHOT:
         for i in range(first, reader.n):
@@ -444,12 +458,12 @@ def after_unusual(reader, source, record, counters, first):
         event.ts_event = ts_event
         event.ts_recv = record.ts_event if record.ts_recv < 0 else record.ts_recv
     if ts_event < source.ts_event:
-        counters[N_BACKWARDS] += 1
+        count(reader, N_BACKWARDS, 1)
     source.ts_event = ts_event
 
 
 @kernel
-def select(reader, word, counters):
+def select(reader, word):
     """A record unlike the one before: of another type, another instrument, or close to the end of the data."""
     length, rtype = np.int64(word & np.uint64(0xFF)) * 4, np.int64((word >> np.uint64(8)) & np.uint64(0xFF))
     if length < HEADER_SIZE or (rtype == _RTYPE_MBO and length != reader.stride):
@@ -458,7 +472,7 @@ def select(reader, word, counters):
         return NEED_DATA
     source = np.int64(-1)
     if rtype != _RTYPE_MBO:
-        counters[N_SKIPPED] += 1
+        count(reader, N_SKIPPED, 1)
     else:
         source = lookup_instrument(reader, word)
         if source >= 0:
@@ -467,13 +481,13 @@ def select(reader, word, counters):
             return PROCEED
         if source == UNREGISTERED:
             return NEW_INSTRUMENT
-        counters[N_OTHER_INSTRUMENT] += 1
+        count(reader, N_OTHER_INSTRUMENT, 1)
         reader.records += 1
     reader.position += length
     return SKIPPED
 
 
-@kernel
+@leaf
 def event_goes_on(reader, record):
     """Whether the next record of the file belongs to the same event, though this one says LAST: 0, 1, or NEED_DATA."""
     position = reader.position + reader.stride
@@ -490,46 +504,45 @@ def event_goes_on(reader, record):
     return 0 if reader.final else NEED_DATA
 
 
-@kernel
-def dispatch(reader, source, record, counters):
+@leaf
+def dispatch(reader, source, record):
     """One record into its tape events; PROCEED or OFF_GRID."""
     action = record.action
     if action == A:
-        counters[N_A] += 1
-        return on_add(reader, source, record, counters)
+        count(reader, N_A, 1)
+        return on_add(reader, source, record)
     if action == C:
-        counters[N_C] += 1
-        on_cancel(reader, source, record, counters)
+        count(reader, N_C, 1)
+        on_cancel(reader, source, record)
     elif action == M:
-        counters[N_M] += 1
-        return on_modify(reader, source, record, counters)
+        count(reader, N_M, 1)
+        return on_modify(reader, source, record)
     elif action == F:
-        counters[N_F] += 1
-        on_fill(reader, source, record, counters)
+        count(reader, N_F, 1)
+        on_fill(reader, source, record)
     elif action == T:
-        counters[N_T] += 1
+        count(reader, N_T, 1)
         on_trade(reader, source, record)
     elif action == R:
-        counters[N_R] += 1
+        count(reader, N_R, 1)
         clear_book(reader, source, record, 0)
     else:
-        counters[N_N if action == N else N_UNKNOWN_ACTION] += 1
+        count(reader, N_N if action == N else N_UNKNOWN_ACTION, 1)
     return PROCEED
 
 
 @kernel
-def dispatch_unusual(reader, source, record, counters):
+def dispatch_unusual(reader, source, record):
     """As dispatch, for top-of-book records."""
     if record.flags & TOP_OF_BOOK and (record.action == A or record.action == C):
-        counters[N_A if record.action == A else N_C] += 1
-        return on_top_of_book(reader, source, record, counters)
-    return dispatch(reader, source, record, counters)
+        count(reader, N_A if record.action == A else N_C, 1)
+        return on_top_of_book(reader, source, record)
+    return dispatch(reader, source, record)
 
 
 @entry
 def normalise(reader):
     """Turn records into tape events until the buffer is full, the data ends, or the driver has to act; says which."""
-    counters = view(reader.counters, len(COUNTERS), np.int64)
     stride = reader.stride
     while True:
         position = reader.position
@@ -540,7 +553,7 @@ def normalise(reader):
             return NEED_DATA
         word = load_u64(position)
         if word != reader.word or available < stride:
-            status = select(reader, word, counters)
+            status = select(reader, word)
             if status == SKIPPED:
                 continue
             if status != PROCEED:
@@ -559,14 +572,14 @@ def normalise(reader):
             prefetch(slot_address(source.table, load_u64(position + PREFETCH_RECORDS * stride + 16)))
         unusual = (record.flags & UNUSUAL_FLAGS) | source.in_snapshot | (record.ts_event < source.ts_event) | (record.ts_recv < record.ts_event)
         if unusual:
-            before_unusual(reader, source, record, counters)
+            before_unusual(reader, source, record)
             first = reader.n
-            status = dispatch_unusual(reader, source, record, counters)
-            after_unusual(reader, source, record, counters, first)
+            status = dispatch_unusual(reader, source, record)
+            after_unusual(reader, source, record, first)
         else:
             source.ts_event = record.ts_event
             first = reader.n
-            status = dispatch(reader, source, record, counters)
+            status = dispatch(reader, source, record)
         if status != PROCEED:
             return status
         if ends:
@@ -575,7 +588,7 @@ def normalise(reader):
                 event.priority = 0
                 event.side = NO_SIDE
                 if unusual:
-                    after_unusual(reader, source, record, counters, first)
+                    after_unusual(reader, source, record, first)
             record_at(reader.out, reader.n - 1, EVENT).flags |= LAST
         reader.records += 1
         reader.position = position + stride

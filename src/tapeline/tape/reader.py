@@ -164,13 +164,12 @@ class TapeReader:
         table.slots = address
         table.bits = bits
         table.live = 0
-        table.displacement_max = 0
 
     def _grow_table(self, index: int) -> None:
         """Twice the slots for a book's order table."""
         table = self._sources[index].table
         old = type(table).array(1)[0]
-        for name in ("slots", "bits", "live", "displacement_max"):
+        for name in ("slots", "bits", "live"):
             setattr(old, name, getattr(table, name))
         if int(old.bits) >= 40:
             raise LimitError("an order table of 2^40 slots is full")
