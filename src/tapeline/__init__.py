@@ -1,1 +1,75 @@
+"""Tapeline backtests high-frequency strategies on market-by-order data, at order-book-replay speed and with exact queue position.
 
+    import tapeline as tl
+
+Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tapeline.backtest import Backtest as Backtest
+    from tapeline.backtest import Progress as Progress
+    from tapeline.config import Fees as Fees
+    from tapeline.config import FillRules as FillRules
+    from tapeline.config import Latency as Latency
+    from tapeline.config import Limits as Limits
+    from tapeline.config import Row as Row
+    from tapeline.constants import GTC as GTC
+    from tapeline.constants import IOC as IOC
+    from tapeline.constants import POST_ONLY as POST_ONLY
+    from tapeline.constants import UNDEFINED_PRICE as UNDEFINED_PRICE
+    from tapeline.constants import Feature as Feature
+    from tapeline.constants import FillRule as FillRule
+    from tapeline.constants import Kind as Kind
+    from tapeline.constants import Reason as Reason
+    from tapeline.constants import Side as Side
+    from tapeline.constants import Status as Status
+    from tapeline.constants import Update as Update
+    from tapeline.depth import depth as depth
+    from tapeline.errors import CompileError as CompileError
+    from tapeline.errors import ConfigError as ConfigError
+    from tapeline.errors import DataError as DataError
+    from tapeline.errors import InvariantError as InvariantError
+    from tapeline.errors import LimitError as LimitError
+    from tapeline.errors import TapelineError as TapelineError
+    from tapeline.record import Record as Record
+    from tapeline.record import bool_ as bool_
+    from tapeline.record import float64 as float64
+    from tapeline.record import int32 as int32
+    from tapeline.record import int64 as int64
+    from tapeline.record import uint8 as uint8
+    from tapeline.record import uint64 as uint64
+    from tapeline.result import Result as Result
+    from tapeline.strategy import Strategy as Strategy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "backtest": ("Backtest", "Progress"),
+    "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
+    "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
+    "depth": ("depth",),
+    "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
+    "record": ("Record", "bool_", "float64", "int32", "int64", "uint8", "uint64"),
+    "result": ("Result",),
+    "strategy": ("Strategy",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - strings, from the table above
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home, once."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tapeline' has no attribute {name!r}")
+    value = getattr(import_module(f"tapeline.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return sorted(__all__)

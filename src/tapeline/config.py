@@ -89,7 +89,7 @@ class FillRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the gateway refuses (first three; per row and instrument), and what tables hold at most (the rest)."""
+    """What the gateway refuses (order size and position per instrument, live orders per row), and what tables hold at most (the rest)."""
 
     order_size_max: int = UNLIMITED
     position_max: int = UNLIMITED
@@ -126,3 +126,15 @@ class RowSpec:
     strategy: Any
     venue: Venue
     label: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strategy instance with settings of its own, to be given to `Backtest.run`; what is None is as in the Backtest."""
+
+    strategy: Any
+    latency: Latency | None = None
+    fees: Fees | None = None
+    rules: FillRules | None = None
+    limits: Limits | None = None
+    label: str | None = None

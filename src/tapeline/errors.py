@@ -1,5 +1,7 @@
 """Everything Tapeline raises on purpose. Each message names what is at fault and what to do."""
 
+from typing import Any
+
 
 class TapelineError(Exception):
     """Base of all errors of this package."""
@@ -7,6 +9,9 @@ class TapelineError(Exception):
 
 class DataError(TapelineError):
     """Input that cannot be read or understood: names file, byte offset and record."""
+
+    result: Any = None
+    """What a run had recorded before, if one was under way."""
 
 
 class ConfigError(TapelineError):

@@ -17,7 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+from numba.core.errors import NumbaError
 
 from tapeline import jit
 from tapeline.record import PACKAGE, Record
@@ -134,7 +136,7 @@ class Fingerprint:
         for c in cls.__mro__:
             if not issubclass(c, Record) or c.__module__.partition(".")[0] == PACKAGE:
                 continue
-            self._say({name: str(np.dtype(getattr(h, "dtype_", object) if hasattr(h, "dtype_") else object)) for name, h in c.fields_.items()}, str(c.dtype_))
+            self._say(str(c.dtype_) if c.fields_ else "")
             for name, member in sorted(vars(c).items()):
                 if inspect.isfunction(member):
                     self.add(member)
@@ -238,3 +240,15 @@ def _from_text(name: str, text: str) -> Any:
     sys.modules[name] = module
     exec(compile(text, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own text, where it cannot be kept in a file
     return module
+
+
+def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> None:
+    """Compile a runner for these arrays of rows. Raises CompileError, with the user's own file and line, if that fails."""
+    from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
+
+    for cls in classes:
+        diagnose.check_signatures(cls)
+    try:
+        module.run.compile((type(engine).type_, *(numba.typeof(array) for array in rows)))
+    except NumbaError as error:
+        raise diagnose.explain(classes, several=several, error=error) from error

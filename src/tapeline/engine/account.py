@@ -46,14 +46,15 @@ class Account(Record):
 
     @property
     def unrealised_pnl(self):
-        """Of the open position, marked at the last mid seen."""
-        return (self.position * record_at(self.market, 0, MARKET).mark * 0.5 - self.cost) * self.tick_value
+        """Of the open position, marked at the last mid seen; 0 before there was one."""
+        market = record_at(self.market, 0, MARKET)
+        return (self.position * market.mark / 2 - self.cost) * self.tick_value if market.has_mark else 0.0
 
     @property
     def fees(self):
         """Fees paid; negative when rebates prevail."""
         if self.fee_in_bps:
-            return (self.maker_notional * self.maker_fee + self.taker_notional * self.taker_fee) * self.tick_value * 1e-4
+            return (self.maker_notional * self.maker_fee + self.taker_notional * self.taker_fee) * self.tick_value / 10_000
         return self.maker_lots * self.maker_fee + self.taker_lots * self.taker_fee
 
     @property

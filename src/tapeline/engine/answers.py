@@ -48,6 +48,7 @@ def answer(engine, book, index, ts_event, what):
     message.instruction = node.instruction
     message.by_exchange = True
     row.last_response = max(row.last_response, ts_event + row.latency_response)
+    engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
     return message
 
@@ -77,6 +78,7 @@ def close_order(engine, book, index, ts_event, what, reason):
     end_order(engine, book, index, ts_event)
     message = answer(engine, book, index, ts_event, what)
     message.reason = reason
+    message.size_left = 0
 
 
 @kernel

@@ -64,10 +64,12 @@ def journal_is_short(engine):
 @leaf
 def set_clock(engine, due):
     """Local time of a delivery: its due time, or later if something later was already processed."""
+    if engine.ending:
+        engine.now = engine.ts_end
+        return
     now = max(due, max(engine.watermark, engine.now))
     engine.counters.clock_clamps += now != due
-    if not engine.ending:
-        sample_before(engine, now)
+    sample_before(engine, now)
     engine.now = now
 
 
@@ -100,10 +102,10 @@ def deliver_notice(engine, group_index, due):
     group.due_last = due
     receive(engine, group, number)
     notice = notice_at(engine, number)
-    if notice.classes & group.classes == 0:
+    if (record_at(engine.classes, group.strategy_class, STRATEGY_CLASS).callbacks >> (np.int64(notice.what) - FIRST_CALLBACK)) & 1 == 0:
         return 0
     call(engine, group_index, notice.instrument)
-    engine.call_classes = notice.classes
+    engine.call_classes = group.classes
     if notice.what != ON_BOOK:
         show_print(engine, notice)
     return np.int64(notice.what)
@@ -150,6 +152,17 @@ def deliver_alarm(engine, place, due):
 
 
 @kernel
+def follows_parked(engine, message, order):
+    """Whether an earlier request of the same row still waits for the same book."""
+    for i in range(engine.agenda.n):
+        due = record_at(engine.agenda.heap, i, DUE)
+        other = record_at(engine.agenda.messages, due.message, MESSAGE)
+        if other.parked == 1 and other.kind <= CANCEL and other.row == message.row and other.instrument == message.instrument and due.order < order:
+            return True
+    return False
+
+
+@kernel
 def park_or_let_in(engine, place, order):
     """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not.
 
@@ -158,7 +171,8 @@ def park_or_let_in(engine, place, order):
     message = record_at(engine.agenda.messages, place, MESSAGE)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     row = row_at(engine, message.row)
-    if engine.due_for == message.instrument or engine.due_for == NO_BOOK or (message.parked and not book.in_event):
+    mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not book.in_event)
+    if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message, order)):
         book.parked -= message.parked
         engine.let_in_message = place
         let_in(engine)
@@ -376,6 +390,10 @@ def step(engine, book, event):
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
         book.dirty = 1
+    if kind == TRADE:
+        book.market.last_price = event.priority
+        book.market.last_size = event.delta
+        book.market.last_side = event.side
     if flags & SNAPSHOT == 0:
         engine.counters.records_after_arrival += event.ts_event < book.ts_arrived
         engine.ts_end = max(engine.ts_end, max(event.ts_event, event.ts_recv))
@@ -390,12 +408,15 @@ def finish(engine):
     """After the last record: what is due by the end happens; then answers under way are booked, without callbacks."""
     if not engine.ending:
         for i in range(engine.instruments):
-            let_in_parked(engine, record_at(engine.books, i, BOOK), engine.ts_end + 1)
+            book = record_at(engine.books, i, BOOK)
+            if not book.in_event:
+                let_in_parked(engine, book, engine.ts_end + 1)
         engine.due_for = NO_BOOK
         engine.due_before = engine.ts_end + 1
         result = wake(engine)
         if result:
             return result
+        sample_before(engine, engine.ts_end)
         engine.ending = 1
     while engine.agenda.n > 0:
         if journal_is_short(engine):

@@ -201,13 +201,14 @@ def learn_modified(engine, message, index):
     node.ahead_shown = message.ahead
     book = record_at(engine.books, np.int64(node.instrument), BOOK)
     node.level_known = message.price // book.grid if node.side == 0 else -(message.price // book.grid)
-    settle_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+    settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
 
 
 @kernel
-def settle_exposure(account, node):
-    """When no modify is under way, what is open is what is known to be left."""
+def settle_modifies(account, node):
+    """When no modify is under way, an order is what is known of it: its price, and what is open of it."""
     if node.modifies_pending == 0:
+        node.level_requested = node.level_known
         left = node.size_known - node.filled_known
         add_exposure(account, node.side, left - node.exposure)
         node.exposure = left
@@ -229,7 +230,6 @@ def apply_answer(engine):
         learn_fill(engine, message, index)
     elif what == ACCEPTED:
         node.local_state = LIVE
-        node.ahead_at_entry = message.ahead
         node.ahead_shown = message.ahead
     elif what == MODIFIED:
         learn_modified(engine, message, index)
@@ -237,8 +237,7 @@ def apply_answer(engine):
         node.refused += 1
         if message.by_exchange:
             node.modifies_pending -= 1
-            node.level_requested = node.level_known
-            settle_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+            settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
     elif what == CANCEL_REJECTED:
         node.refused += 1
         if message.by_exchange:

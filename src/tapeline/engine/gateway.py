@@ -19,7 +19,8 @@ NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZ
 ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
 UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
 REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = np.int64(Update.REJECTED), np.int64(Update.MODIFY_REJECTED), np.int64(Update.CANCEL_REJECTED)
-INSTRUCTIONS_KNOWN: Final = IOC | POST_ONLY | MARKET
+NOT_FOR_USERS: Final = MARKET | POST_ONLY
+"""Stands for MARKET given as an instruction of a limit order: it makes no sense, and is refused."""
 
 
 class Request(Record):
@@ -94,11 +95,11 @@ class Orders(Gateway):
 
     def buy(self, price, size, instruction=GTC):
         """Send a limit order to buy `size` lots at `price` (1e-9); its id. `instruction`: GTC, IOC or POST_ONLY."""
-        return new_order(self, BUY, price, size, instruction & ~MARKET)
+        return new_order(self, BUY, price, size, NOT_FOR_USERS if instruction == MARKET else instruction)
 
     def sell(self, price, size, instruction=GTC):
         """Send a limit order to sell `size` lots at `price` (1e-9); its id."""
-        return new_order(self, SELL, price, size, instruction & ~MARKET)
+        return new_order(self, SELL, price, size, NOT_FOR_USERS if instruction == MARKET else instruction)
 
     def buy_market(self, size):
         """Send a market order to buy; its id. What finds no liquidity expires."""
@@ -192,16 +193,16 @@ def check(orders, account, extra):
     if request.size <= 0:
         return SIZE
     request.level = UNDEFINED_PRICE
-    if instruction & MARKET == 0:
+    if instruction != MARKET:
         if price % book.market.tick != 0 or abs(price // book.grid) > LEVEL_MAX:
             return PRICE
         request.level = price // book.grid if request.side == BUY else -(price // book.grid)
-    if instruction & ~INSTRUCTIONS_KNOWN or (instruction & POST_ONLY and instruction & (IOC | MARKET)):
+    if instruction != MARKET and instruction != GTC and instruction != IOC and instruction != POST_ONLY:
         return INSTRUCTION
     if request.size > row.order_size_max:
         return ORDER_SIZE_LIMIT
     reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
-    if extra > 0 and reach + extra > row.position_max:
+    if reach + extra > row.position_max:
         return POSITION_LIMIT
     return NO_REASON
 
@@ -214,11 +215,13 @@ def refuse(orders, what, reason):
     message = record_at(engine.agenda.messages, place, MESSAGE)
     message.order_id = request.order_id
     message.ts_event = orders.now
-    message.price = request.price
-    message.size = request.size
-    message.size_left = request.size if what == REJECTED else 0
+    index = find_node(engine, row, request.order_id)
+    node = record_at(engine.nodes, index, NODE)
+    message.price = price_of_level(orders, node, node.level_known) if index != 0 else request.price if what == REJECTED else np.int64(UNDEFINED_PRICE)
+    message.size = node.size_known if index != 0 else request.size if what == REJECTED else np.int64(0)
+    message.size_left = node.size_known - node.filled_known if index != 0 else np.int64(0)
     message.ahead = -1
-    message.node = find_node(engine, row, request.order_id)
+    message.node = index
     message.row = row.index
     message.instrument = orders.instrument
     message.kind = ANSWER
@@ -302,10 +305,9 @@ def send_cancel(orders):
     index = find_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
-    request.price = price_of_level(orders, node, node.level_known)
-    request.size = node.size_known
     request.instruction = node.instruction
     if index == 0 or node.cancelling:
+        orders.instrument = node.instrument if index != 0 else orders.instrument
         refuse(orders, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
         return 0
     node.cancelling = 1

@@ -35,7 +35,6 @@ def publish(engine, book, event, what, classes):
     number = engine.notices_written
     notice = notice_at(engine, number)
     engine.notices_written += 1
-    engine.counters.notices += 1
     market = book.market
     notice.ts_recv = event.ts_recv
     notice.classes = classes
@@ -52,12 +51,20 @@ def publish(engine, book, event, what, classes):
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
         if group.cursor == number:
-            engine.next_due = min(engine.next_due, max(event.ts_recv + group.feed, group.due_last))
+            if classes & group.classes:
+                engine.next_due = min(engine.next_due, max(event.ts_recv + group.feed, group.due_last))
+            else:
+                group.cursor = number + 1
+    while classes != 0:  # one notice per class
+        classes &= classes - np.uint64(1)
+        engine.counters.notices += 1
 
 
 @leaf
 def head_due(engine, group):
-    """When a group's next notice is due; NEVER if none is under way."""
+    """When the next notice that concerns a group is due; NEVER if none is under way."""
+    while group.cursor < engine.notices_written and notice_at(engine, group.cursor).classes & group.classes == 0:
+        group.cursor += 1
     if group.cursor == engine.notices_written:
         return NEVER
     return max(notice_at(engine, group.cursor).ts_recv + group.feed, group.due_last)
@@ -112,11 +119,7 @@ def show_print(engine, notice):
 
 @leaf
 def publish_event(engine, book, event):
-    """A tape event as such, and a trade, for those who follow them. The book's last trade is brought up to date."""
-    if event.kind == TRADE:
-        book.market.last_price = event.priority
-        book.market.last_size = event.delta
-        book.market.last_side = event.side
+    """A tape event as such, and a trade, for those who follow them."""
     if engine.event_classes != 0:
         publish(engine, book, event, ON_EVENT, engine.event_classes)
     if event.kind == TRADE and engine.trade_classes != 0:

@@ -183,13 +183,14 @@ class Print(Record):
 
 
 class Group(Record):
-    """The rows that share one feed latency: how far they have read, and the market as they see it."""
+    """The rows of one class with one feed latency: how far they have read, and the market as they see it."""
 
     feed: int64
     cursor: int64
     due_last: int64
     markets: int64  # address of a Market per instrument
-    classes: uint64
+    classes: uint64  # the bit of their class
+    strategy_class: int64
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64

@@ -41,7 +41,7 @@ from tapeline.jit import JIT
 from tapeline.market.book import MARKET, Markets
 from tapeline.market.books import Books, new_market, set_plan
 from tapeline.market.ladder import LEVEL
-from tapeline.runner import CALLBACKS, build, uses
+from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
 _JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS}
@@ -73,12 +73,23 @@ class Session:
         self._build_rows()
         self._build_rest(equity_every_ns)
         self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
+        self._several = several
         self._module = build(self._classes, several=several)
-        if JIT:
-            for kernel in (core, wake, let_in, apply_answer, meet_history):
-                kernel.place(self.engine)
-            for kernel in (send_new, send_cancel, send_modify):
-                kernel.place(self._gateway)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the runner's code is there already."""
+        return not JIT or is_kept(self._module)
+
+    def compile(self) -> None:
+        """Compile what is not kept from before. Raises CompileError, naming the user's file and line, if a strategy cannot be compiled."""
+        if not JIT:
+            return
+        for kernel in (core, wake, let_in, apply_answer, meet_history):
+            kernel.place(self.engine)
+        for kernel in (send_new, send_cancel, send_modify):
+            kernel.place(self._gateway)
+        compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
 
     # ------------------------------------------------------------------ building
 
@@ -88,15 +99,14 @@ class Session:
         return array
 
     def _groups_of_rows(self) -> None:
-        feeds = [int(r.venue.latency.feed) for r in self._rows_spec]
-        self._feeds = list(dict.fromkeys(feeds))
-        self._group_of_row = [self._feeds.index(feed) for feed in feeds]
+        """A group is one class with one feed latency: it shares what it sees, and never notices that others see more."""
+        kinds = [(self._classes.index(type(r.strategy)), int(r.venue.latency.feed)) for r in self._rows_spec]
+        self._kinds = list(dict.fromkeys(kinds))
+        self._group_of_row = [self._kinds.index(kind) for kind in kinds]
 
     def _build_plan(self) -> None:
         engine = self.engine
-        views = [(int(c.depth) if hasattr(c, "on_book") else 0, tuple(c.features)) for c in self._classes]  # type: ignore[attr-defined]
-        depth = max(int(c.depth) for c in self._classes)  # type: ignore[attr-defined]
-        set_plan(engine.plan, views, depth, self._keep)
+        set_plan(engine.plan, [(int(c.depth), tuple(c.features)) for c in self._classes], self._keep)  # type: ignore[attr-defined]
         for bit, cls in enumerate(self._classes):
             if hasattr(cls, "on_event"):
                 engine.event_classes |= np.uint64(1 << bit)
@@ -146,16 +156,14 @@ class Session:
         pool["next_free"][1:-1] = np.arange(2, messages)
         engine.agenda.messages, engine.agenda.heap = pool.ctypes.data, heap.ctypes.data
         engine.agenda.free, engine.agenda.capacity = 1, messages
-        self._groups = self._flat(len(self._feeds), GROUP)
+        self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_capacity = _SHOWN
-        for g, feed in enumerate(self._feeds):
+        for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
+            group.classes, group.strategy_class = np.uint64(1 << bit), bit
             group.feed, group.due_last, group.shown_due_last = feed, -(2**62), -(2**62)
             group.shown = self._flat(_SHOWN, SHOWN).ctypes.data
-            for row in self._rows:
-                if row.group == g:
-                    group.classes |= np.uint64(1 << int(row.strategy_class))
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]

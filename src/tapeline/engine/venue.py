@@ -60,8 +60,8 @@ def refuse_unknown(engine, request):
     message = record_at(engine.agenda.messages, place, MESSAGE)
     message.order_id = request.order_id
     message.ts_event = request.ts_event
-    message.price = request.price
-    message.size = request.size
+    message.price = UNDEFINED_PRICE
+    message.size = 0
     message.size_left = 0
     message.ahead = -1
     message.node = request.node
@@ -87,10 +87,10 @@ def refusal(engine, book, node, level):
     """Why an order that arrives at a level (anew) may not: SELF_MATCH, POST_ONLY_WOULD_TAKE, or no reason."""
     other = side_of(book, 1 - node.side)
     limit = opposite_limit(level)
-    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
-        return SELF_MATCH
     if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
         return POST_ONLY_WOULD_TAKE
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
+        return SELF_MATCH
     return NO_REASON
 
 
@@ -153,7 +153,7 @@ def modify(engine, book, index, request):
 def execute(engine, book, index, ts_event):
     """An accepted order takes what it may; what is left rests or expires."""
     node = node_at(engine, index)
-    if not book.crossed:
+    if not book.crossed and node.instruction & POST_ONLY == 0:  # a post-only order that might take was refused
         take(engine, book, index, ts_event)
     if node.venue_state == ENDED:
         return
@@ -163,6 +163,8 @@ def execute(engine, book, index, ts_event):
     row = row_at(engine, node.row)
     node.level = node.level_accepted
     node.ahead = ahead_at_arrival(engine, book, node)
+    if node.ahead_at_entry < 0:
+        node.ahead_at_entry = node.ahead
     node.priority = book.stamp if row.queue else 0
     node.arrival = engine.arrivals
     node.venue_state = RESTING

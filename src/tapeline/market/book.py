@@ -37,6 +37,7 @@ class Market(Record):
     last_side: uint8 = int(Side.NONE)
     has_bid: bool_
     has_ask: bool_
+    has_mark: bool_
     features: (float64, (FEATURES_N,)) = np.nan
 
     def bid(self, i):

@@ -15,14 +15,15 @@ from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH
 _STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBALANCE)
 
 
-def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], depth: int, keep: list[Any]) -> None:
-    """Fill in who looks at what: per class its depth (0: it follows no view) and features; `depth` is what anybody may read. Arrays that the plan refers to are added to `keep`."""
+def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: list[Any]) -> None:
+    """Fill in who looks at what: per class its depth and features. Arrays that the plan refers to are added to `keep`."""
     wanted = 0
     feature_masks = np.zeros(FEATURES_N, np.uint64)
     for bit, (_, features) in enumerate(views):
         for feature in features:
             wanted |= 1 << int(feature)
             feature_masks[int(feature)] |= np.uint64(1 << bit)
+    depth = max(depth for depth, _ in views)
     if wanted & DEPTH_FEATURES:
         depth = max(depth, DEPTH_LEVELS)
     masks = np.zeros(depth, np.uint64)

@@ -97,6 +97,7 @@ def update_view(book, plan):
         changed = record_at(plan.depth_masks, 0, BITS).bits
         if has_best(bids) and has_best(asks):
             book.market.mark = bids.best - asks.best
+            book.market.has_mark = True
     if plan.depth > 1:
         changed |= update_levels(book, plan)
     watch_levels(book, plan)

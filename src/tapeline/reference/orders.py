@@ -171,7 +171,7 @@ class Gateway:
             (is_limit and instruction not in INSTRUCTIONS, Reason.INSTRUCTION),
             (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
             (self._position_at_worst(index, side) + size > self._limits.position_max, Reason.POSITION_LIMIT),
-            (self._orders_live(index) >= self._limits.orders_live_max, Reason.ORDERS_LIVE_LIMIT),
+            (len(self._live) >= self._limits.orders_live_max, Reason.ORDERS_LIVE_LIMIT),
         )
         return first_refusal(checks)
 
@@ -188,9 +188,6 @@ class Gateway:
             (at_worst > self._limits.position_max, Reason.POSITION_LIMIT),
         )
         return first_refusal(checks)
-
-    def _orders_live(self, index: int) -> int:
-        return sum(ticket.instrument == index for ticket in self._live.values())
 
     def _is_order_price(self, index: int, price: int) -> bool:
         instrument = self._instruments[index]
@@ -209,8 +206,8 @@ class Gateway:
         return tick if ticket.side == Side.BID else -tick
 
     def _refuse(self, what: Update, reason: Reason, order_id: int, index: int) -> None:
-        """Answer without asking the exchange. Of an order that never was, nothing is told but its id."""
-        ticket = self.tickets.get(order_id)
+        """Answer without asking the exchange. Of an order that never was, or is over, nothing is told but its id."""
+        ticket = self.tickets[order_id] if what == Update.REJECTED else self._live.get(order_id)
         price, size, size_left = UNDEFINED_PRICE, 0, 0
         if ticket is not None:
             index, price, size = ticket.instrument, ticket.price, ticket.size

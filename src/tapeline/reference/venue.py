@@ -71,7 +71,8 @@ class Desk:
         order = next((o for o in self._resting if o.order_id == request.order_id), None)
         if order is None:
             what = Update.MODIFY_REJECTED if request.ask == Ask.MODIFY else Update.CANCEL_REJECTED
-            self._update(self.orders[request.order_id], what, ts, Reason.UNKNOWN_ORDER)
+            index = self._book.instrument.index
+            self._answer(OrderUpdate(request.order_id, int(what), int(Reason.UNKNOWN_ORDER), ts, UNDEFINED_PRICE, 0, 0, -1, index))
         elif request.ask == Ask.MODIFY:
             self._modify(order, request, ts)
         else:
