@@ -45,7 +45,7 @@ def set_due(agenda, place, time, order, message):
 
 @kernel
 def push(agenda, time, due_class, message):
-    """Let something happen at a time. Room is never short: there are as many entries as messages."""
+    """Let something happen at a time."""
     order = due_class << CLASS_SHIFT | agenda.created
     agenda.created += 1
     push_as(agenda, time, order, message)
@@ -54,6 +54,8 @@ def push(agenda, time, due_class, message):
 @kernel
 def push_as(agenda, time, order, message):
     """As push, with an order of its own."""
+    if agenda.n == agenda.capacity:  # no message was left: the driver stops the run
+        return
     place = agenda.n
     agenda.n += 1
     while place > 0:

@@ -8,6 +8,7 @@ from tapeline.engine.records import (
     FIRST_CALLBACK,
     GROUP,
     MESSAGE,
+    NODE,
     ON_BOOK,
     ON_END,
     ON_EVENT,
@@ -33,6 +34,8 @@ def begin(engine, row):
     """Before a callback of a row: its orders, its clock."""
     orders = record_at(engine.gateway, 0, ORDERS)
     orders.row = address_of(row)
+    orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
+    orders.mask = row.capacity - 1
     orders.now = engine.now
     orders.instrument = engine.call_instrument
     engine.counters.callbacks += 1

@@ -9,7 +9,7 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.lists import claim_node, find_node
 from tapeline.engine.records import ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER, ALARM
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, int64
@@ -43,6 +43,8 @@ class Gateway(Record):
     now: int64
     engine: int64  # addresses
     row: int64
+    nodes: int64  # of the row's own nodes
+    mask: int64  # their number less one
     send_new: int64  # of the units
     send_cancel: int64
     send_modify: int64
@@ -153,11 +155,20 @@ def choose_instrument(orders, index):
     return record_at(address_of(orders), 0, ORDERS)
 
 
-@kernel
+@leaf
 def own_order(orders, order_id):
-    """The node of a live order; an empty node if there is none."""
+    """The node of a live order; an empty node if there is none. Nearly always it is where the id says."""
+    node = record_at(orders.nodes, np.int64(order_id) & orders.mask, NODE)
+    if order_id > 0 and node.order_id == order_id:
+        return node
+    return displaced_order(orders, np.int64(order_id))
+
+
+@kernel
+def displaced_order(orders, order_id):
+    """As own_order, for ids that had to make way, and those of orders that are not live."""
     engine = record_at(orders.engine, 0, ENGINE)
-    index = find_node(engine, record_at(orders.row, 0, ROW), np.int64(order_id))
+    index = find_node(engine, record_at(orders.row, 0, ROW), order_id)
     return record_at(engine.nodes, index if index != 0 else engine.takes_first - 1, NODE)
 
 

@@ -20,13 +20,14 @@ def notice_at(engine, number):
     return record_at(engine.notices, number & (engine.notices_capacity - 1), NOTICE)
 
 
-@leaf
+@kernel
 def ring_is_full(engine):
-    """Whether the slowest group is so far behind that the next event's notices might not fit."""
+    """Whether the slowest group is so far behind that the next event's notices might not fit; if not, for how many there is room."""
     slowest = engine.notices_written
     for g in range(engine.groups_n):
         slowest = min(slowest, record_at(engine.groups, g, GROUP).cursor)
-    return engine.notices_written - slowest > engine.notices_capacity - NOTICES_PER_EVENT_MAX
+    engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
+    return engine.notices_fit < NOTICES_PER_EVENT_MAX
 
 
 @leaf
@@ -35,6 +36,7 @@ def publish(engine, book, event, what, classes):
     number = engine.notices_written
     notice = notice_at(engine, number)
     engine.notices_written += 1
+    engine.notices_fit -= 1
     market = book.market
     notice.ts_recv = event.ts_recv
     notice.classes = classes

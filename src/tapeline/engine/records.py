@@ -10,8 +10,8 @@ from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
 from tapeline.tape.normalise import TapeEvent
 from tapeline.market.book import Market
 
-NEVER: Final = np.int64(2**62)
-"""A time that does not come."""
+NEVER, NOT_YET = np.int64(2**62), np.int64(-(2**62))
+"""A time that does not come, and one that was always past."""
 FEATURES_N: Final = len(Feature)
 
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
@@ -258,7 +258,9 @@ class Engine(Record):
     takes_free: int64
     accounts_stride: int64
     # clocks
-    next_due: int64
+    next_due: int64  # nothing happens before it
+    parked: int64  # requests that wait for their book's next event
+    deliveries_fit: int64  # so many deliveries fit into the journals for sure
     watermark: int64
     now: int64
     ts_end: int64
@@ -270,6 +272,7 @@ class Engine(Record):
     notices: int64
     notices_capacity: int64
     notices_written: int64
+    notices_fit: int64  # so many fit into the ring for sure
     levels: int64  # 2 x depth Level records per place of the ring
     event_classes: uint64
     trade_classes: uint64
@@ -279,8 +282,6 @@ class Engine(Record):
     takes_end: int64
     broken: int64  # an invariant did not hold: 1 + the number of the node
     full: int64  # a table with no way to grow is full: one of FULL_…
-    emptied: int64  # 1: the window of a side ran empty while levels beyond it may not be
-    emptied_side: int64
     gateway: int64  # addresses of the Orders, Markets and Accounts records of the callbacks
     markets: int64
     accounts: int64

@@ -8,7 +8,8 @@ import numpy as np
 from tapeline import schema
 from tapeline.config import RowSpec
 from tapeline.engine.account import Account, Accounts
-from tapeline.engine.core import core, wake
+from tapeline.engine.core import core
+from tapeline.engine.due import wake
 from tapeline.engine.deliver import apply_answer, record_order, sample
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
 from tapeline.engine.records import (
@@ -21,7 +22,7 @@ from tapeline.engine.records import (
     LIMIT,
     MAKE_ROOM,
     MESSAGE,
-    NEVER,
+    NOT_YET,
     NODE,
     NOTICE,
     ROW,
@@ -171,7 +172,7 @@ class Session:
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.watermark = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
-        engine.next_due = NEVER
+        engine.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
         self._kind_counts = self._flat(8, np.int64)
         engine.kind_counts = self._kind_counts.ctypes.data
@@ -288,6 +289,7 @@ class Session:
             self._ring(2 * int(engine.notices_capacity))
         elif status == GROW_JOURNAL:
             self._grow_journals()
+            self._check_tables()
         elif status == LIMIT:
             self._check_tables()
             raise InvariantError("the engine stopped without a reason")

@@ -1,0 +1,303 @@
+"""What is due: requests that reach the exchange, answers and news of the market that reach the rows, timers. All of it waits in one order of time."""
+
+import numpy as np
+
+from tapeline.constants import Update
+from tapeline.engine.agenda import free_message, next_time, pop, push_as
+from tapeline.engine.deliver import apply_answer, sample_before
+from tapeline.engine.lists import row_at
+from tapeline.engine.notices import first_group, head_due, notice_at, receive, show_print
+from tapeline.engine.records import (
+    ALARM,
+    ANSWER,
+    CANCEL,
+    CLASS_SHIFT,
+    DONE,
+    DUE,
+    FIRST_CALLBACK,
+    GROUP,
+    GROW_JOURNAL,
+    MAKE_ROOM,
+    MARKET_DUE,
+    MESSAGE,
+    NEVER,
+    NOT_YET,
+    ON_BOOK,
+    ON_END,
+    ON_FILL,
+    ON_ORDER,
+    ON_TIMER,
+    STRATEGY_CLASS,
+    TIMER,
+)
+from tapeline.engine.rules import learn
+from tapeline.engine.venue import let_in
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import ASKS, BIDS, BOOK, MARKET, MARKETS, side_of
+from tapeline.market.ladder import LEVEL_NONE
+from tapeline.memory import address_of, record_at, unit
+
+UPDATE_FILL = np.int64(Update.FILL)
+NO_BOOK = np.int64(-1)
+
+
+@kernel
+def journal_is_short(engine):
+    """Whether one more delivery might not fit: a row of fills and orders each, and a sample of everything, and everybody's signals. If not, for how many there is room."""
+    everything = max(engine.rows_n * engine.instruments, 1)
+    room = min(engine.fills.capacity - engine.fills.n, engine.orders.capacity - engine.orders.n)
+    room = min(room, (engine.equity.capacity - engine.equity.n) // everything)
+    engine.deliveries_fit = min(room, (engine.signals.capacity - engine.signals.n) // max(engine.signals_per_callback, 1))
+    return engine.deliveries_fit <= 0
+
+
+@leaf
+def set_clock(engine, due):
+    """Local time of a delivery: its due time, or later if something later was already processed."""
+    if engine.ending:
+        engine.now = engine.ts_end
+        return
+    now = max(due, max(engine.watermark, engine.now))
+    engine.counters.clock_clamps += now != due
+    sample_before(engine, now)
+    engine.now = now
+
+
+@leaf
+def wants(engine, row, callback):
+    """Whether a row's class has a callback."""
+    return (record_at(engine.classes, np.int64(row.strategy_class), STRATEGY_CLASS).callbacks >> (callback - FIRST_CALLBACK)) & 1
+
+
+@leaf
+def call(engine, group_index, instrument):
+    """Prepare a callback to rows of a group: what it shows."""
+    group = record_at(engine.groups, np.int64(group_index), GROUP)
+    learn(engine, group, engine.now)
+    engine.call_group = group_index
+    engine.call_instrument = instrument
+    engine.call_market = address_of(record_at(group.markets, np.int64(instrument), MARKET))
+    markets = record_at(engine.markets, 0, MARKETS)
+    markets.first = group.markets
+    markets.n = engine.instruments
+    markets.instrument = instrument
+
+
+@leaf
+def deliver_notice(engine, group_index, due):
+    """A notice reaches a group; the callback to be made, or 0."""
+    group = record_at(engine.groups, group_index, GROUP)
+    number = group.cursor
+    set_clock(engine, due)
+    group.due_last = due
+    receive(engine, group, number)
+    notice = notice_at(engine, number)
+    if (record_at(engine.classes, group.strategy_class, STRATEGY_CLASS).callbacks >> (np.int64(notice.what) - FIRST_CALLBACK)) & 1 == 0:
+        return 0
+    call(engine, group_index, notice.instrument)
+    engine.call_classes = group.classes
+    if notice.what != ON_BOOK:
+        show_print(engine, notice)
+    return np.int64(notice.what)
+
+
+@kernel
+def deliver_answer(engine, place, due):
+    """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    set_clock(engine, due)
+    engine.answer_message = place
+    apply_answer(engine)
+    row = row_at(engine, message.row)
+    callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
+    if engine.ending or not wants(engine, row, callback):
+        free_message(engine.agenda, place)
+        return 0
+    call(engine, row.group, message.instrument)
+    engine.call_row = message.row
+    engine.call_message = place
+    return callback
+
+
+@kernel
+def deliver_alarm(engine, place, due):
+    """A timer runs out, unless it was replaced; the callback to be made, or 0."""
+    row = row_at(engine, record_at(engine.agenda.messages, place, MESSAGE).row)
+    if row.timer_pending != due or engine.ending:
+        free_message(engine.agenda, place)
+        return 0
+    if row.timer > due:
+        row.timer_pending = row.timer
+        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, place)
+        engine.agenda.created += 1
+        return 0
+    free_message(engine.agenda, place)
+    row.timer = row.timer_pending = 0
+    set_clock(engine, due)
+    if not wants(engine, row, ON_TIMER):
+        return 0
+    call(engine, row.group, 0)
+    engine.call_row = row.index
+    return ON_TIMER
+
+
+@kernel
+def follows_parked(engine, message, order):
+    """Whether an earlier request of the same row still waits for the same book."""
+    for i in range(engine.agenda.n):
+        due = record_at(engine.agenda.heap, i, DUE)
+        other = record_at(engine.agenda.messages, due.message, MESSAGE)
+        if other.parked == 1 and other.kind <= CANCEL and other.row == message.row and other.instrument == message.instrument and due.order < order:
+            return True
+    return False
+
+
+@kernel
+def park_or_let_in(engine, place, order):
+    """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not.
+
+    A parked request waits for its book's next event; at the latest it is let in when the row could know of it.
+    """
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    row = row_at(engine, message.row)
+    mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not book.in_event)
+    if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message, order)):
+        book.parked -= message.parked
+        engine.parked -= message.parked
+        engine.let_in_message = place
+        let_in(engine)
+        free_message(engine.agenda, place)
+    else:
+        deadline = NEVER if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
+        book.parked += 1 - message.parked
+        engine.parked += 1 - message.parked
+        message.parked = 1
+        push_as(engine.agenda, deadline, order, place)
+
+
+@kernel
+def let_in_parked(engine, book, ts_event):
+    """A book goes on to `ts_event`: requests that waited for that are let in, in the order of their times."""
+    while book.parked > 0:
+        best = np.int64(-1)
+        for i in range(engine.agenda.n):
+            due = record_at(engine.agenda.heap, i, DUE)
+            message = record_at(engine.agenda.messages, due.message, MESSAGE)
+            if message.parked == 1 and message.instrument == book.index and message.kind <= CANCEL and message.ts_event < ts_event:
+                if best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE)):
+                    best = i
+        if best < 0:
+            return
+        place = record_at(engine.agenda.heap, best, DUE).message
+        record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
+        book.parked -= 1
+        engine.parked -= 1
+        engine.let_in_message = place
+        let_in(engine)
+
+
+@kernel
+def earlier(engine, a, b):
+    """Whether one parked request came before another."""
+    x, y = record_at(engine.agenda.messages, a.message, MESSAGE), record_at(engine.agenda.messages, b.message, MESSAGE)
+    return x.ts_event < y.ts_event or (x.ts_event == y.ts_event and a.order < b.order)
+
+
+@kernel
+def happen(engine):
+    """The first entry of the agenda happens; the callback to be made, or 0."""
+    first = record_at(engine.agenda.heap, 0, DUE)
+    due, order = first.time, first.order
+    place = pop(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    if message.kind == ANSWER:
+        return deliver_answer(engine, place, due)
+    if message.kind == ALARM:
+        return deliver_alarm(engine, place, due)
+    if message.parked == 2:
+        free_message(engine.agenda, place)
+    else:
+        park_or_let_in(engine, place, order)
+    return 0
+
+
+@leaf
+def ask_for_room(engine, book, side, level):
+    """Tell the driver which level needs room."""
+    engine.room_instrument = book.index
+    engine.room_side = side
+    engine.room_level = level
+    return MAKE_ROOM
+
+
+@kernel
+def lacks_far_cells(ladder):
+    """Whether a request of ours might not find room for a level outside the window."""
+    return ladder.far_count + 2 > ladder.far_capacity
+
+
+@kernel
+def side_lacking_far_cells(engine, instrument):
+    """The side of a book that lacks far cells; -1 if none does."""
+    book = record_at(engine.books, instrument, BOOK)
+    return 0 if lacks_far_cells(side_of(book, BIDS)) else 1 if lacks_far_cells(side_of(book, ASKS)) else -1
+
+
+@unit("wake")
+def wake(engine):
+    """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
+    ts_event = engine.due_before
+    while True:
+        group = first_group(engine)
+        market_due = head_due(engine, record_at(engine.groups, group, GROUP))
+        agenda_due = next_time(engine.agenda)
+        if min(market_due, agenda_due) >= ts_event:
+            engine.next_due = NOT_YET if engine.parked > 0 else min(market_due, agenda_due)
+            return 0
+        if engine.deliveries_fit <= 0 and journal_is_short(engine):
+            return GROW_JOURNAL
+        engine.deliveries_fit -= 1
+        if agenda_due < ts_event:
+            message = record_at(engine.agenda.messages, record_at(engine.agenda.heap, 0, DUE).message, MESSAGE)
+            if message.kind <= CANCEL:
+                side = side_lacking_far_cells(engine, np.int64(message.instrument))
+                if side >= 0:
+                    return ask_for_room(engine, record_at(engine.books, np.int64(message.instrument), BOOK), side, LEVEL_NONE)
+        if agenda_due < market_due or (agenda_due == market_due and record_at(engine.agenda.heap, 0, DUE).order >> CLASS_SHIFT < MARKET_DUE):
+            callback = happen(engine)
+        else:
+            callback = deliver_notice(engine, group, market_due)
+        if callback:
+            engine.next_due = NOT_YET  # there may be more
+            return callback
+
+
+@kernel
+def finish(engine):
+    """After the last record: what is due by the end happens; then answers under way are booked, without callbacks."""
+    if not engine.ending:
+        for i in range(engine.instruments):
+            book = record_at(engine.books, i, BOOK)
+            if not book.in_event:
+                let_in_parked(engine, book, engine.ts_end + 1)
+        engine.due_for = NO_BOOK
+        engine.due_before = engine.ts_end + 1
+        result = wake(engine)
+        if result:
+            return result
+        sample_before(engine, engine.ts_end)
+        engine.ending = 1
+    while engine.agenda.n > 0:
+        if journal_is_short(engine):
+            return GROW_JOURNAL
+        place = record_at(engine.agenda.heap, 0, DUE).message
+        if record_at(engine.agenda.messages, place, MESSAGE).kind == ANSWER:
+            happen(engine)
+        else:
+            free_message(engine.agenda, pop(engine.agenda))
+    engine.now = engine.ts_end
+    if not engine.ended:
+        engine.ended = 1
+        return ON_END
+    return DONE
