@@ -2,7 +2,8 @@
 
     import tapeline as tl
 
-Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler.
+Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a public
+function: importing it would put the module in the function's place.
 """
 
 from importlib import import_module
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from tapeline.constants import Side as Side
     from tapeline.constants import Status as Status
     from tapeline.constants import Update as Update
-    from tapeline.depth import depth as depth
     from tapeline.errors import CompileError as CompileError
     from tapeline.errors import ConfigError as ConfigError
     from tapeline.errors import DataError as DataError
     from tapeline.errors import InvariantError as InvariantError
     from tapeline.errors import LimitError as LimitError
     from tapeline.errors import TapelineError as TapelineError
+    from tapeline.mbp import depth as depth
+    from tapeline.mbp import depth_chunks as depth_chunks
     from tapeline.record import Record as Record
     from tapeline.record import bool_ as bool_
     from tapeline.record import float64 as float64
@@ -50,8 +52,8 @@ _HOMES = {
     "backtest": ("Backtest", "Progress"),
     "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
     "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
-    "depth": ("depth",),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
+    "mbp": ("depth", "depth_chunks"),
     "record": ("Record", "bool_", "float64", "int32", "int64", "uint8", "uint64"),
     "result": ("Result",),
     "strategy": ("Strategy",),

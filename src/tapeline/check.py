@@ -124,7 +124,7 @@ def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check
     `gap`: time without a record that is worth telling. Damage inside the data is reported, not raised; ConfigError and files that cannot be opened are raised.
     """
     from tapeline.backtest import count  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
-    from tapeline.depth import depth  # noqa: PLC0415 - same
+    from tapeline.mbp import depth  # noqa: PLC0415 - same
 
     times, damage = read_times(data, duration_ns(gap, "gap"))
     counters, crossed = {}, crossed_spans(pl.DataFrame(schema=_BBO))

@@ -122,7 +122,7 @@ def depth(
     """Rebuild the book and write its levels in the columns of Databento's mbp-10."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands
-        from tapeline.depth import depth as make_depth
+        from tapeline.mbp import depth as make_depth
 
         write = commands.frame_writer(output)
         frame = make_depth(data, levels=levels, every=every, **commands.market(tick_size, definitions, instruments))

@@ -79,7 +79,7 @@ class Books:
         if int(old.width):
             lay_window(old, new)
             new.far_touches = 0
-            new.watch, new.own_best = old.watch, old.own_best
+            new.watch, new.own_best = LEVEL_NONE, old.own_best  # an empty side watches its window's base, which has moved
         for name in Ladder.fields_:
             setattr(old, name, getattr(new, name))
         self._keep[index, side] = cells, far

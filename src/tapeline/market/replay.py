@@ -1,0 +1,149 @@
+"""Tape events into books, without strategies: the loop behind `tapeline.depth`, and what a tape event does to a book."""
+
+import numpy as np
+
+from tapeline.jit import entry, leaf
+from tapeline.market.book import ASKS, BIDS, BOOK, ViewPlan, side_of
+from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+from tapeline.market.view import update_view
+from tapeline.memory import copy, record_at
+from tapeline.record import Record, int64
+from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT
+
+# what replay() answers
+DONE, MAKE_ROOM, ROWS_FULL = range(3)
+
+
+class DepthHead(Record):
+    """What stands in front of a row's levels."""
+
+    ts_event: int64
+    ts_recv: int64
+    sequence: int64
+    instrument: int64
+
+
+class Replay(Record):
+    """Where a replay is, and what it writes to."""
+
+    plan: ViewPlan
+    events: int64  # address of `n` tape events; `x` is the next
+    n: int64
+    x: int64
+    books: int64
+    rows: int64  # address of the rows: DepthHead, then 2 x depth Level records, bids first
+    rows_n: int64
+    rows_capacity: int64
+    row_size: int64  # bytes
+    applied: int64  # the event at x is in its book, but for its end
+    emptied: int64  # 1 + the side whose window ran empty, though something may lie beyond it
+    room_instrument: int64
+    room_side: int64
+    room_level: int64
+
+
+DEPTH_HEAD = DepthHead.dtype_
+HEAD_SIZE = np.int64(DEPTH_HEAD.itemsize)
+
+
+@leaf
+def change(book, ladder, cell, event):
+    """Do what an ADD or REMOVE does to a side; whether its window ran empty while something may lie beyond it."""
+    level = np.int64(event.level)
+    emptied = False
+    if event.kind == ADD:
+        cell.count += 1
+    else:
+        cell.count -= event.flags & GONE
+    cell.size += event.delta
+    if level >= ladder.watch:
+        book.dirty = 1
+    if level >= ladder.best:
+        if cell.size > 0:
+            ladder.best = level
+        else:
+            ladder.best = scan_best(ladder, level)
+            emptied = ladder.far_count > 0 and not has_best(ladder)
+    if not ladder.base < level < ladder.base + ladder.width:
+        far_drop_empty(ladder, level)
+    return emptied
+
+
+@leaf
+def ask_for_room(state, book, side, level):
+    """Tell the driver which level needs room."""
+    state.room_instrument = book.index
+    state.room_side = side
+    state.room_level = level
+    return MAKE_ROOM
+
+
+@leaf
+def apply(state, book, event):
+    """One tape event into its book; something for the caller to return, or DONE."""
+    if event.kind < FILL:
+        side = ASKS if event.side == ASK else BIDS
+        ladder = side_of(book, side)
+        level = np.int64(event.level)
+        i = level - ladder.base
+        if 0 < i < ladder.width:
+            emptied = change(book, ladder, record_at(ladder.cells, i, CELL), event)
+        elif needs_room(ladder, level) or not has_best(ladder):  # a far level must not be all that a side has: its best is sought in the window
+            return ask_for_room(state, book, side, level)
+        else:
+            emptied = change(book, ladder, cell_at(ladder, level), event)
+        if emptied:
+            state.emptied = 1 + side
+    elif event.kind == CLEAR:
+        clear(side_of(book, BIDS))
+        clear(side_of(book, ASKS))
+        book.dirty = 1
+    return DONE
+
+
+@leaf
+def write_row(state, book, event):
+    """Add a row with the levels that the book's view shows now."""
+    place = state.rows + state.rows_n * state.row_size
+    head = record_at(place, 0, DEPTH_HEAD)
+    head.ts_event = event.ts_event
+    head.ts_recv = event.ts_recv
+    head.sequence = event.sequence
+    head.instrument = book.index
+    if state.plan.depth > 1:
+        copy(place + HEAD_SIZE, book.market.levels, 2 * state.plan.depth * LEVEL_SIZE)
+    else:  # a view of the BBO alone is in the market's own fields
+        bid, ask = record_at(place + HEAD_SIZE, 0, LEVEL), record_at(place + HEAD_SIZE, 1, LEVEL)
+        bid.price = book.market.bid_price
+        bid.size = book.market.bid_size
+        bid.count = book.market.bid_count
+        ask.price = book.market.ask_price
+        ask.size = book.market.ask_size
+        ask.count = book.market.ask_count
+    state.rows_n += 1
+
+
+@entry
+def replay(state):
+    """Go on until all tape events of the chunk are in their books, or the driver has to act."""
+    while state.x < state.n:
+        event = record_at(state.events, state.x, EVENT)
+        book = record_at(state.books, np.int64(event.instrument), BOOK)
+        if not state.applied:
+            if state.rows_n == state.rows_capacity:
+                return ROWS_FULL
+            result = apply(state, book, event)
+            if result != DONE:
+                return result
+            state.applied = 1
+        if state.emptied:
+            side = state.emptied - 1
+            state.emptied = 0
+            return ask_for_room(state, book, side, LEVEL_NONE)
+        if event.flags & LAST and event.flags & SNAPSHOT == 0 and book.dirty:
+            book.dirty = 0
+            if update_view(book, state.plan) != 0:
+                write_row(state, book, event)
+        state.applied = 0
+        state.x += 1
+    return DONE

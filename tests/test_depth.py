@@ -1,0 +1,272 @@
+"""`tapeline.depth` against the plain engine's rows, and against Databento's own MBP-10."""
+
+import random
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from streams import SNAPSHOT, Stream
+
+import tapeline as tl
+from tapeline.backtest import registry
+from tapeline.constants import UNDEFINED_PRICE, RecordFlag, Side
+from tapeline.mbp import DepthReader, depth_chunks
+from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn import DbnInput, records
+from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.reference import depth_rows, tape
+from tapeline.reference.book import Book
+from tapeline.schema import MBO
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "databento"
+ES, ARL = DATA / "esh4-20231225.mbo.dbn.zst", DATA / "arl-20250717"
+HEAD = ["ts_event", "ts_recv", "sequence", "instrument_id", "publisher_id"]
+SECOND = 1_000_000_000
+
+
+def random_stream(seed: int, n: int = 600) -> Stream:
+    """Records of three books at prices around zero, some of them far away; partial cancels, modifies, snapshots and clears in mid-session, events of several records."""
+    rng = random.Random(seed)
+    stream = Stream()
+    live: dict[int, list[int]] = {1: [], 2: [], 3: []}
+    order_id = 0
+    for _ in range(n):
+        instrument = rng.choices((1, 2, 3), (10, 4, 1))[0]
+        ids = live[instrument]
+        more = {"ts": stream.ts + rng.choice((0, 1, 7, 400)), "instrument": instrument, "last": rng.random() < 0.7}
+        more["recv"] = more["ts"] + rng.randrange(1, 900)
+        side = rng.choice("BA")
+        price = rng.randrange(-8, 4) if side == "B" else rng.randrange(-4, 8)
+        price = rng.choice((-1, 1)) * 10 ** rng.randrange(3, 9) if rng.random() < 0.04 else price
+        what = rng.random()
+        if what < 0.02:
+            stream.clear(**more | {"last": True}, flags=SNAPSHOT * rng.randrange(2))
+            ids.clear()
+        elif what < 0.06 and rng.random() < 0.4:
+            ids.clear()
+            for k in range(rng.randrange(1, 6)):
+                order_id += 1
+                ids.append(order_id)
+                stream.add(order_id, "BA"[k % 2], k - 3, 2, **more | {"last": False}, flags=SNAPSHOT)
+        elif what < 0.5 or not ids:
+            order_id += 1
+            ids.append(order_id)
+            stream.add(order_id, side, price, rng.randrange(1, 9), **more)
+        elif what < 0.7:
+            stream.cancel(rng.choice(ids), rng.randrange(1, 5), **more)
+        elif what < 0.85:
+            stream.cancel(ids.pop(rng.randrange(len(ids))), 99, **more)
+        else:
+            stream.modify(rng.choice(ids), side, price, rng.randrange(1, 9), **more)
+    return stream
+
+
+def written(path: Path, stream: Stream) -> Path:
+    """The stream as a DBN file."""
+    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "ONE", 2: "TWO", 3: "THREE"}, start_ns=0)
+    return path
+
+
+def expected_frame(path: Path, levels: int, tick_size: str) -> pl.DataFrame:
+    """What the plain engine says, in the columns of depth."""
+    source = DbnInput([path])
+    known = registry(source, tick_size=tick_size, multiplier=1.0)
+    lines = []
+    for row in depth_rows(records(source), known, levels):
+        line = dict(zip(HEAD, (row.ts_event, row.ts_recv, row.sequence, known.known[row.instrument].instrument_id, known.known[row.instrument].publisher_id), strict=True))
+        for k in range(levels):
+            for i, name in enumerate(("px", "sz", "ct")):
+                for side, quotes in (("bid", row.bids), ("ask", row.asks)):
+                    value = quotes[k][i]
+                    line[f"{side}_{name}_{k:02}"] = None if value == UNDEFINED_PRICE else value
+        lines.append(line)
+    types = {"ts_event": pl.Datetime("ns", "UTC"), "ts_recv": pl.Datetime("ns", "UTC"), "sequence": pl.UInt32, "instrument_id": pl.UInt32, "publisher_id": pl.UInt16}
+    names = HEAD + [f"{side}_{name}_{k:02}" for k in range(levels) for name in ("px", "sz", "ct") for side in ("bid", "ask")]
+    return pl.DataFrame(lines, schema={name: types.get(name, pl.Int64) for name in names})
+
+
+@pytest.mark.parametrize("levels", [1, 2, 10])
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed: int, levels: int) -> None:
+    """Of any stream, with far and negative prices, snapshots and clears, every row, column and type is the plain engine's."""
+    path = written(tmp_path / "random.dbn", random_stream(seed))
+    frame = tl.depth(path, levels, tick_size="1")
+    expected = expected_frame(path, levels, "1")
+    assert frame.height > 50
+    assert frame.schema == expected.schema
+    assert frame.equals(expected)
+
+
+@pytest.mark.nojit
+def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path) -> None:
+    """The same kernels as plain Python give the same rows."""
+    path = written(tmp_path / "random.dbn", random_stream(99, 200))
+    assert tl.depth(path, 3, tick_size="1").equals(expected_frame(path, 3, "1"))
+
+
+def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path) -> None:
+    """Three instruments, compressed, deep books: every row is the plain engine's."""
+    path = tmp_path / "session.dbn.zst"
+    write_synth(path, SynthConfig(records=20_000, live_orders=900, instruments=3, seed=5))
+    frame = tl.depth(path, tick_size="0.25")
+    assert frame["instrument_id"].n_unique() == 3
+    assert frame.equals(expected_frame(path, 10, "0.25"))
+
+
+def test_levels_of_depth_are_columns_of_greater_depth(tmp_path: Path) -> None:
+    """Fewer levels give the rows of more levels that changed one of the fewer."""
+    path = written(tmp_path / "random.dbn", random_stream(3))
+    deep, flat = tl.depth(path, 5, tick_size="1"), tl.depth(path, 1, tick_size="1")
+    shown = [name for name in flat.columns if name not in HEAD]
+    last: dict[int, tuple] = {}
+    kept = []
+    for line in deep.select(flat.columns).iter_rows(named=True):
+        now = tuple(line[name] for name in shown)
+        if now != last.get(line["instrument_id"], (None, None, 0, 0, 0, 0)):
+            kept.append(line)
+        last[line["instrument_id"]] = now
+    assert flat.to_dicts() == kept
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("every_ns", [1, 1000, 10_000])
+def test_intervals_give_their_last_state(tmp_path: Path, seed: int, every_ns: int) -> None:
+    """`every` gives, per instrument and interval of ts_recv in which it changed, the last row of that interval; a ts_recv that runs back counts to the open one."""
+    path = written(tmp_path / "random.dbn", random_stream(seed))
+    interval, kept = 0, {}
+    rows = tl.depth(path, 2, tick_size="1")
+    for at, recv in enumerate(rows["ts_recv"].to_physical()):
+        interval = max(interval, recv // every_ns)
+        kept[interval, rows["instrument_id"][at]] = at
+    assert tl.depth(path, 2, every_ns, tick_size="1").equals(rows[sorted(kept.values())])
+
+
+def test_chunks_are_the_whole(tmp_path: Path) -> None:
+    """Frames of a few rows each, with and without intervals, are together what `depth` gives; no frame is empty."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=300, instruments=2, seed=6))
+    for every in ("event", "100ms"):
+        whole = tl.depth(path, 4, every, tick_size="0.25")
+        parts = list(DepthReader(path, 4, every, chunk_bytes=1, tick_size="0.25").chunks())
+        assert len(parts) > 4
+        assert min(part.height for part in parts) > 0
+        assert pl.concat(parts).equals(whole)
+        assert pl.concat(depth_chunks(path, 4, every, tick_size="0.25")).equals(whole)
+
+
+def test_instruments_are_chosen_and_ticks_inferred(tmp_path: Path) -> None:
+    """`instruments` keeps those named; without a tick size the grid is found in the data, and the rows are the same."""
+    path = written(tmp_path / "random.dbn", random_stream(1))
+    whole = tl.depth(path, 2, tick_size="1")
+    assert tl.depth(path, 2).equals(whole)
+    assert tl.depth(path, 2, tick_size="1", instruments=["TWO"]).equals(whole.filter(pl.col("instrument_id") == 2))
+
+
+def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
+    """DataError carries the frame of everything before; an empty file gives an empty frame of all columns."""
+    stream = Stream()
+    for k in range(50):
+        stream.add(k, "BA"[k % 2], (-k if k % 2 == 0 else k), 5, ts=k)
+    whole = tl.depth(written(tmp_path / "whole.dbn", stream), 2, tick_size="1")
+    cut = tmp_path / "cut.dbn"
+    cut.write_bytes((tmp_path / "whole.dbn").read_bytes()[:-20])
+    for every in ("event", 1):
+        with pytest.raises(DataError, match=r"cut\.dbn") as damage:
+            tl.depth(cut, 2, every, tick_size="1")
+        before = damage.value.result
+        assert before.height >= whole.height - 2
+        assert before.equals(whole.head(before.height))
+    empty = tl.depth(written(tmp_path / "empty.dbn", Stream()), 2, tick_size="1")
+    assert (empty.height, empty.schema) == (0, whole.schema)
+
+
+@pytest.mark.parametrize("settings", [{"levels": 0}, {"levels": True}, {"levels": 10_001}, {"every": "0s"}, {"every": "soon"}, {"tick_size": 0}])
+def test_settings_that_make_no_sense_are_named(tmp_path: Path, settings: dict) -> None:
+    """Each is a ConfigError that names the setting."""
+    path = written(tmp_path / "random.dbn", random_stream(1, 5))
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        tl.depth(path, **{"tick_size": "1"} | settings)
+
+
+def arl_records() -> np.ndarray:
+    """ARL's MBO file as records."""
+    table = pl.read_csv(f"{ARL}.mbo.csv", schema_overrides={"price": pl.String})
+    out = np.zeros(table.height, MBO)
+    out["length"] = 14
+    for name in ("ts_recv", "ts_event"):
+        out[name] = table[name].str.to_datetime(time_unit="ns", time_zone="UTC").to_physical()
+    for name in ("rtype", "publisher_id", "instrument_id", "size", "channel_id", "order_id", "flags", "ts_in_delta", "sequence"):
+        out[name] = table[name]
+    for name in ("action", "side"):
+        out[name] = [ord(letter) for letter in table[name]]
+    out["price"] = [UNDEFINED_PRICE if price is None else int(Decimal(price) * SECOND) for price in table["price"]]
+    return out
+
+
+def arl_lines() -> list[tuple[int, str, tuple]]:
+    """Sequence, action and state (price, size, count of ten bids, then asks) of each of ARL's MBP-10 rows."""
+    names = [(f"{side}_px_{k:02}", f"{side}_sz_{k:02}", f"{side}_ct_{k:02}") for side in ("bid", "ask") for k in range(10)]
+    table = pl.read_csv(f"{ARL}.mbp-10.csv", schema_overrides={price: pl.String for price, _, _ in names}, infer_schema_length=None)
+    lines = table.iter_rows(named=True)
+    return [(r["sequence"], r["action"], tuple((None if r[p] is None else int(Decimal(r[p]) * SECOND), r[s], r[c]) for p, s, c in names)) for r in lines]
+
+
+def states_inside(path: Path) -> dict[int, list[tuple]]:
+    """By sequence: the states of the plain engine's book in the event that it belongs to, before the first and after each tape event."""
+    source = DbnInput([path])
+    known = registry(source, tick_size="0.01", multiplier=1.0)
+    book, states, by_sequence = Book(), [], {}
+    for event in tape(records(source), known, {}):
+        states = states or [_state(book)]
+        by_sequence[event.sequence] = states
+        book.apply(event)
+        states.append(_state(book))
+        if event.is_last:
+            states = []
+    return by_sequence
+
+
+def _state(book: Book) -> tuple:
+    quotes = [quote for side in (Side.BID, Side.ASK) for quote in book.quotes(side, 10, SECOND // 100)]
+    return tuple((None if q.price == UNDEFINED_PRICE else q.price, q.size, q.count) for q in quotes)
+
+
+def last_actions(array: np.ndarray) -> dict[int, str]:
+    """Sequence and action of each event's last record: one that is flagged so, unless the next has its time and sequence."""
+    goes_on = np.append((array["sequence"][1:] == array["sequence"][:-1]) & (array["ts_event"][1:] == array["ts_event"][:-1]), False)
+    return {int(r["sequence"]): chr(r["action"]) for r in array[(array["flags"] & RecordFlag.LAST != 0) & ~goes_on]}
+
+
+@pytest.mark.skipif(not Path(f"{ARL}.mbo.csv").exists(), reason=f"real market data is not here: {ARL}")
+def test_arl_is_what_databento_says(tmp_path: Path) -> None:
+    """Of Databento's 3,928 MBP-10 rows of a day of ARL, all 3,162 printed by an event's last record are ours; each of the 766 printed inside an event is a state inside it."""
+    path = tmp_path / "arl.dbn"
+    array = arl_records()
+    write_dbn(path, [array], dataset="XNAS.ITCH", symbols={1108: "ARL"}, start_ns=int(array["ts_recv"][0]))
+    names = [f"{side}_{name}_{k:02}" for side in ("bid", "ask") for k in range(10) for name in ("px", "sz", "ct")]
+    frame = tl.depth(path, tick_size="0.01").select("sequence", *names)
+    ours = {sequence: tuple(zip(*[iter(line)] * 3, strict=True)) for sequence, *line in frame.iter_rows()}
+    state: tuple = ((None, 0, 0),) * 20
+    after = {int(sequence): (state := ours.get(int(sequence), state)) for sequence in array["sequence"]}
+    inside, last_action = states_inside(path), last_actions(array)
+    counted: Counter = Counter()
+    for sequence, action, state in arl_lines():
+        is_last = action == last_action.get(sequence)
+        assert state == after[sequence] if is_last else state in inside[sequence]
+        counted["last" if is_last else "inside"] += 1
+        counted["inside, and not ours"] += not is_last and state != inside[sequence][-1]
+    assert counted == {"last": 3162, "inside": 766, "inside, and not ours": 535}
+
+
+@pytest.mark.skipif(not ES.exists(), reason=f"real market data is not here: {ES}")
+def test_es_is_never_crossed_after_the_open() -> None:
+    """On ESH4 the book is locked or crossed before 23:00:00 UTC only, and every row is the plain engine's."""
+    frame = tl.depth(ES, tick_size="0.25")
+    crossed = frame.filter(pl.col("bid_px_00") >= pl.col("ask_px_00"))
+    assert crossed.height > 100
+    assert crossed["ts_event"].dt.hour().max() == 22
+    assert frame.equals(expected_frame(ES, 10, "0.25"))
