@@ -18,10 +18,11 @@ class Slot(Record):
     """A resting order of history."""
 
     order_id: uint64
-    size: int64
-    priority: int64  # its stamp, > 0; 0: the slot is empty; negative for asks, so that the sign tells the side
+    priority: int64  # its stamp, > 0; 0: the slot is empty
     level: int32
+    size: uint32
     filled: uint32  # what FILLs took since the order's last change
+    side: uint32
 
 
 SLOT: Final = Slot.dtype_
@@ -58,7 +59,7 @@ def find(table, order_id):
     place = home_of(table, order_id)
     while True:
         slot = record_at(table.slots, np.int64(place), SLOT)
-        if slot.priority == 0 or slot.order_id == order_id:
+        if (slot.priority == 0) | (slot.order_id == order_id):
             return np.int64(place)
         place = (place + _ONE) & mask
 
@@ -69,8 +70,7 @@ def is_taken(table, place):
     return record_at(table.slots, place, SLOT).priority != 0
 
 
-@leaf
-def erase(table, place):
+def _erase(table, place):
     """Empty a slot, and move what was displaced by it back towards where it belongs, so that a search may stop at the first empty slot."""
     mask = np.uint64((1 << table.bits) - 1)
     hole = np.uint64(place)
@@ -85,6 +85,11 @@ def erase(table, place):
             hole = at
     record_at(table.slots, np.int64(hole), SLOT).priority = 0
     table.live -= 1
+
+
+erase = leaf(_erase)
+erase_rarely = kernel(_erase)
+"""The same, as a call: its code is not repeated where it is seldom needed."""
 
 
 @kernel

@@ -11,8 +11,8 @@ from tapeline.feeds.dbn import DbnInput, Span, bad_record, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
-from tapeline.tape.normalise import COUNTERS, KEY, SOURCE, Mbo, Reader, TapeEvent
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+from tapeline.tape.records import COUNTERS, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
@@ -32,14 +32,16 @@ class TapeReader:
         self._keep: dict[Any, Any] = {}
         self.reader = reader = Reader.array(1)[0]
         self._counts = np.zeros(len(COUNTERS), np.int64)
+        self._actions = np.zeros(256, np.int64)
         self._events = np.zeros(max(chunk_events, 2 * kernels.EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
         self._sources = np.zeros(16, SOURCE)
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
         reader.counters = self._counts.ctypes.data
+        reader.actions = self._actions.ctypes.data
         reader.out = self._events.ctypes.data
         reader.out_capacity = len(self._events)
-        reader.stamp = 1
+        reader.here.stamp = 1
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
@@ -52,7 +54,7 @@ class TapeReader:
     @property
     def counters(self) -> dict[str, int]:
         """What was counted so far."""
-        return {"records": int(self.reader.records)} | {name: int(n) for name, n in zip(COUNTERS, self._counts, strict=True)}
+        return counters_by_name(self._counts, self._actions)
 
     @property
     def events_address(self) -> int:
@@ -76,20 +78,20 @@ class TapeReader:
         reader = self.reader
         data = span.data
         start = data.ctypes.data if len(data) else 0
-        reader.position = start
+        reader.here.position = start
         reader.end = start + len(data)
         reader.final = span.final
         reader.stride = span.stride
-        reader.word = 0
+        reader.here.source = 0
         while True:
             status = kernels.normalise(reader)
-            position = int(reader.position) - start
+            position = int(reader.here.position) - start
             span.consumed = position
             if status == kernels.NEW_INSTRUMENT:
                 self._register(position, data)
                 continue
             if status == kernels.TABLE_FULL:
-                self._grow_table(int(reader.source))
+                self._grow_table(int(reader.here.index))
                 continue
             if reader.n:
                 yield int(reader.n), span
@@ -107,7 +109,7 @@ class TapeReader:
         if status == kernels.BAD_RECORD:
             return bad_record(span, position, number)
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
-        instrument = self._instruments.known[int(self.reader.source)]
+        instrument = self._instruments.known[int(self.reader.here.index)]
         return DataError(
             f"{span.path}: record {number} at byte {span.offset + position}: price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
             f"is not a multiple of the grid {instrument.grid / 1e9} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
@@ -145,13 +147,15 @@ class TapeReader:
     def _open(self, instrument: Instrument) -> None:
         """Give a book its tables."""
         if instrument.index >= len(self._sources):
-            self._sources = np.concatenate([self._sources, np.zeros_like(self._sources)])
+            fewer, self._sources = self._sources, np.zeros(2 * len(self._sources), SOURCE)
+            self._sources[: len(fewer)] = fewer
             self._place_tables()
         source = self._sources[instrument.index]
         source.grid = instrument.grid
         source.grid_shift = shift = (instrument.grid & -instrument.grid).bit_length() - 1
         source.grid_inverse = np.uint64(pow(instrument.grid >> shift, -1, 1 << 64))
         source.ticks_max = min(LEVEL_MAX, (2**63 - 1) // instrument.grid)
+        source.ts_event = -(2**63)
         for name in ("table", "voided"):
             self._give_slots(getattr(source, name), TABLE_BITS_MIN)
         self._on_instrument(instrument)

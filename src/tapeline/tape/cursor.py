@@ -1,0 +1,39 @@
+"""A Cursor in registers."""
+
+from typing import Any
+
+from numba.core import cgutils
+
+from tapeline.jit import leaf
+from tapeline.memory import _compiled_as
+from tapeline.tape.records import Cursor
+
+
+def _local(_context: Any) -> Any:
+    record = Cursor.type_
+
+    def codegen(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        return cgutils.alloca_once(builder, context.get_data_type(record))
+
+    return record(), codegen
+
+
+@_compiled_as(_local)
+def local_cursor() -> Any:
+    """A Cursor of the calling function's own.
+
+    Where only inlined functions see it, LLVM keeps its fields in registers; in memory, every store to a tape event would have to be taken for a change of them.
+    """
+    return Cursor()
+
+
+@leaf
+def move(to, source):
+    """Copy a cursor, field by field."""
+    to.position = source.position
+    to.out = source.out
+    to.stamp = source.stamp
+    to.records = source.records
+    to.word = source.word
+    to.index = source.index
+    to.source = source.source

@@ -1,0 +1,178 @@
+"""The normaliser's words, and the shapes of what it reads, writes and keeps."""
+
+from typing import Final
+
+import numpy as np
+
+from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
+from tapeline.record import Record, int32, int64, uint8, uint16, uint32, uint64
+from tapeline.tape.order_table import Table
+
+A, C, M, R, T, F, N = (np.int64(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
+BID, ASK, NO_SIDE = np.int64(Side.BID), np.int64(Side.ASK), np.int64(Side.NONE)
+ADD, REMOVE, FILL, TRADE, CLEAR, STATUS = (np.int64(k) for k in (Kind.ADD, Kind.REMOVE, Kind.FILL, Kind.TRADE, Kind.CLEAR, Kind.STATUS))
+LAST, SNAPSHOT, TOP_OF_BOOK = np.int64(RecordFlag.LAST), np.int64(RecordFlag.SNAPSHOT), np.int64(RecordFlag.TOP_OF_BOOK)
+BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordFlag.MAYBE_BAD_BOOK)
+GONE, MODIFIED, EXCESS = np.int64(TapeFlag.GONE), np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
+RTYPE_MBO: Final = 160
+HEADER_SIZE: Final = 16
+
+# what normalise() answers; PROCEED, SKIPPED and DONE stay inside
+PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, BAD_RECORD = range(9)
+EVENTS_PER_RECORD_MAX: Final = 6
+"""Room that a record must find: STATUS or CLEAR for a snapshot, then up to REMOVE and ADD, or two FILLs."""
+
+_ACTIONS: Final = (A, C, M, R, T, F, N)
+COUNTERS: Final = (
+    "records_skipped", "records_other_instruments",
+    "adds_of_live_id", "modifies_unknown", "cancels_unknown", "cancels_partial", "cancels_oversized", "fills_unknown", "fills_of_aggressor",
+    "fills_beyond_displayed", "iceberg_refills", "sides_missing", "prices_undefined", "sizes_zero", "snapshots_without_clear", "snapshots_without_last",
+    "timestamps_undefined", "ts_recv_before_ts_event", "ts_event_backwards", "bad_ts_recv", "maybe_bad_book",
+)  # fmt: skip
+"""Names of the normaliser's counters, in order."""
+(
+    N_SKIPPED, N_OTHER_INSTRUMENT,
+    N_LIVE_ADD, N_UNKNOWN_M, N_UNKNOWN_C, N_PARTIAL_C, N_OVERSIZED_C, N_UNKNOWN_F, N_AGGRESSOR_F,
+    N_BEYOND, N_REFILL, N_NO_SIDE, N_NO_PRICE, N_ZERO, N_NO_CLEAR, N_NO_LAST,
+    N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
+) = (np.int64(n) for n in range(len(COUNTERS)))  # fmt: skip
+
+
+def counters_by_name(counts: "np.ndarray", actions: "np.ndarray") -> dict[str, int]:
+    """All counters by name, from those above and the numbers of records by action byte."""
+    by_action = {f"records_{chr(int(a))}": int(actions[a]) for a in _ACTIONS}
+    records = int(actions.sum())
+    return {"records": records, **by_action, "actions_unknown": records - sum(by_action.values())} | {
+        name: int(n) for name, n in zip(COUNTERS, counts, strict=True)
+    }
+
+
+class Mbo(Record, packed=True):
+    """`schema.MBO` with attributes; may lie unaligned."""
+
+    length: uint8
+    rtype: uint8
+    publisher_id: uint16
+    instrument_id: uint32
+    ts_event: int64
+    order_id: uint64
+    price: int64
+    size: uint32
+    flags: uint8
+    channel_id: uint8
+    action: uint8
+    side: uint8
+    ts_recv: int64
+    ts_in_delta: int32
+    sequence: uint32
+
+
+class TapeEvent(Record):
+    """`schema.TAPE_EVENT` with attributes."""
+
+    ts_event: int64
+    ts_recv: int64
+    delta: int64
+    priority: int64
+    level: int32
+    sequence: uint32
+    instrument: uint32
+    kind: uint8
+    flags: uint8
+    side: uint8
+    spare: uint8
+
+
+class MarkedEvent(Record):
+    """The same bytes as a TapeEvent, with kind, flags and side as one word: three stores less per tape event."""
+
+    ts_event: int64
+    ts_recv: int64
+    delta: int64
+    priority: int64
+    level: int32
+    sequence: uint32
+    instrument: uint32
+    marks: uint32
+
+
+class Top(Record):
+    """The one order per side that a top-of-book venue shows."""
+
+    size: int64
+    priority: int64
+    level: int32
+
+
+class Source(Record):
+    """What the normaliser keeps of one book."""
+
+    table: Table
+    voided: Table  # the orders that the last CLEAR voided
+    grid: int64
+    grid_shift: int64  # trailing zero bits of the grid
+    grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
+    ticks_max: int64
+    ts_event: int64  # of the last record that was no SNAPSHOT; int64 min: there was none
+    trade_order_id: uint64
+    snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
+    snapshot_ts_recv: int64
+    snapshot_sequence: uint32
+    in_snapshot: uint8
+    snapshot_ended: uint8
+    top_bid: Top
+    top_ask: Top
+
+
+class Cursor(Record):
+    """Where the normaliser stands. Its loop has one of its own, which LLVM keeps in registers; `Reader.here` is brought up to date for whoever else looks."""
+
+    position: int64  # address of the next input byte
+    out: int64  # address of the next tape event
+    stamp: int64  # the next priority stamp
+    records: int64  # MBO records read, of all instruments
+    word: uint64  # first eight bytes of the last record: length, type, publisher, instrument; equal means same book
+    index: int64  # of that book; -1: not wanted
+    source: int64  # address of its Source record; 0: no record of this span was looked at
+
+
+class Reader(Record):
+    """State of the normaliser: input, output, and the counters."""
+
+    here: Cursor
+    end: int64
+    stride: int64  # of an MBO record: 56, or 64 with ts_out
+    final: int64  # 1: no more bytes of this file follow
+    sources: int64  # address of the Source records
+    keys: int64  # address of the instrument hash: Key records
+    keys_bits: int64
+    out: int64  # address of the tape events
+    out_capacity: int64
+    n: int64  # tape events written
+    counters: int64  # address
+    actions: int64  # address of the numbers of records by action: 256 counters
+    first: int64  # address of the first tape event of the record at hand
+
+    @property
+    def records(self):
+        """MBO records read, of all instruments."""
+        return self.here.records
+
+
+class Counter(Record):
+    """One counter."""
+
+    n: int64
+
+
+class Key(Record):
+    """One entry of the instrument hash; word 0: empty."""
+
+    word: uint64
+    source: int64
+
+
+MBO_RECORD, EVENT, MARKED_EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dtype_, MarkedEvent.dtype_, Source.dtype_, Key.dtype_, Counter.dtype_
+CURSOR: Final = Cursor.dtype_
+EVENT_SIZE: Final = EVENT.itemsize
+SOURCE_SIZE: Final = SOURCE.itemsize

@@ -1,0 +1,201 @@
+"""What is rare in an input: snapshots, top-of-book venues, odd times, other instruments, the end of the data.
+
+These are calls that work on `Reader.here`, so that the common records' code stays small.
+"""
+
+import numpy as np
+
+from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
+from tapeline.jit import kernel
+from tapeline.memory import load_u64, record_at
+from tapeline.tape.emit import OFF_GRID_TICKS, count, emit, emit_nothing, marks, next_stamp, ticks_of
+from tapeline.tape.order_table import find, is_taken, wipe
+from tapeline.tape.records import (
+    ADD, ASK, BAD_RECORD, BAD_TS_RECV, BID, CLEAR, DONE, EVENT, EVENT_SIZE, GONE, HEADER_SIZE, KEY, LAST, MAYBE_BAD_BOOK, MBO_RECORD, N_BACKWARDS,
+    N_BAD_BOOK, N_BAD_RECV, N_NO_CLEAR, N_NO_LAST, N_NO_SIDE, N_NO_TIME, N_OTHER_INSTRUMENT, N_RECV_FIRST, N_SKIPPED, N_UNKNOWN_M, NEED_DATA, NEW_INSTRUMENT,
+    OFF_GRID, PROCEED, REMOVE, RTYPE_MBO, SKIPPED, SNAPSHOT, SOURCE_SIZE, STATUS, TOP_OF_BOOK, A, C, M, R,
+)  # fmt: skip
+
+_FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
+_UNREGISTERED = np.int64(-2)
+
+
+@kernel
+def clear_book(reader, source, record):
+    """CLEAR, with the orders put aside for the snapshot that may follow."""
+    table, voided = source.table, source.voided
+    table.slots, voided.slots = voided.slots, table.slots
+    table.bits, voided.bits = voided.bits, table.bits
+    table.live, voided.live = voided.live, table.live
+    wipe(table)
+    source.top_bid.size = 0
+    source.top_ask.size = 0
+    emit_nothing(reader.here, record, CLEAR, 0)
+
+
+@kernel
+def before_unusual(reader, source, record):
+    """Begins or ends a snapshot, counts odd times, and does the whole of a top-of-book record: DONE or OFF_GRID. PROCEED: the record is still to be done."""
+    here = reader.here
+    if record.flags & SNAPSHOT:
+        reader.first = here.out
+        if source.in_snapshot == 0 and record.action != R:
+            count(reader, N_NO_CLEAR)
+            clear_book(reader, source, record)
+        source.in_snapshot = 1
+        source.snapshot_ended = (record.flags & LAST) != 0
+        source.snapshot_ts_event = _ts_event(record)
+        source.snapshot_ts_recv = _ts_recv(record)
+        source.snapshot_sequence = record.sequence
+    else:
+        if source.in_snapshot:
+            _end_snapshot(reader, source, record)
+        reader.first = here.out
+        _count_times(reader, source, record)
+    if record.flags & TOP_OF_BOOK:
+        return _on_top_of_book(reader, source, record)
+    return PROCEED
+
+
+@kernel
+def _ts_event(record):
+    return record.ts_recv if record.ts_event == UNDEFINED_TIMESTAMP else record.ts_event
+
+
+@kernel
+def _ts_recv(record):
+    return record.ts_event if record.ts_recv == UNDEFINED_TIMESTAMP else record.ts_recv
+
+
+@kernel
+def _end_snapshot(reader, source, record):
+    """The first record without SNAPSHOT: if the book's last one left its event open, STATUS ends it."""
+    source.in_snapshot = 0
+    if source.snapshot_ended == 0:
+        count(reader, N_NO_LAST)
+        emit_nothing(reader.here, record, STATUS, LAST | SNAPSHOT)
+        event = record_at(reader.here.out, -1, EVENT)
+        event.ts_event = source.snapshot_ts_event
+        event.ts_recv = source.snapshot_ts_recv
+        event.sequence = source.snapshot_sequence
+
+
+@kernel
+def _count_times(reader, source, record):
+    """Rule 8, for records that are no SNAPSHOT."""
+    ts_event, ts_recv = _ts_event(record), _ts_recv(record)
+    if record.ts_event == UNDEFINED_TIMESTAMP or record.ts_recv == UNDEFINED_TIMESTAMP:
+        count(reader, N_NO_TIME)
+    if ts_recv < ts_event:
+        count(reader, N_RECV_FIRST)
+    if record.flags & BAD_TS_RECV:
+        count(reader, N_BAD_RECV)
+    if record.flags & MAYBE_BAD_BOOK:
+        count(reader, N_BAD_BOOK)
+    if ts_event < source.ts_event:
+        count(reader, N_BACKWARDS)
+    source.ts_event = ts_event
+
+
+@kernel
+def after_unusual(reader, record, last):
+    """Mends the times of the record's tape events, marks those of a SNAPSHOT, and the last of them with `last`: a CLEAR may be all there is."""
+    end = reader.here.out
+    for i in range((end - reader.first) // EVENT_SIZE):
+        event = record_at(reader.first, i, EVENT)
+        event.ts_event = _ts_event(record)
+        event.ts_recv = _ts_recv(record)
+        event.flags |= record.flags & SNAPSHOT
+    if last:
+        record_at(end, -1, EVENT).flags |= LAST
+
+
+@kernel
+def _on_top_of_book(reader, source, record):
+    """A, C, and M of an unknown id, of a top-of-book venue: the side is replaced, or emptied."""
+    action = record.action
+    if action == M and not is_taken(source.table, find(source.table, record.order_id)):
+        count(reader, N_UNKNOWN_M)
+    elif action != A and action != C:
+        return PROCEED
+    if record.side != BID and record.side != ASK:
+        count(reader, N_NO_SIDE)
+        return DONE
+    ticks = np.int64(0)
+    fills_side = action != C and record.price != UNDEFINED_PRICE and record.size > 0
+    if fills_side:
+        ticks = ticks_of(source, record.price)
+        if ticks == OFF_GRID_TICKS:
+            return OFF_GRID
+    top = source.top_ask if record.side == ASK else source.top_bid
+    if top.size > 0:
+        emit(reader.here, record, marks(REMOVE, GONE, record.side), top.level, -top.size).priority = top.priority
+        top.size = 0
+    if fills_side:
+        top.size = record.size
+        top.level = -ticks if record.side == ASK else ticks
+        top.priority = next_stamp(reader.here)
+        emit(reader.here, record, marks(ADD, 0, record.side), top.level, top.size).priority = top.priority
+    return DONE
+
+
+@kernel
+def _lookup_instrument(reader, word):
+    """Index of the book of a record's first word; -1 if it is not wanted, UNREGISTERED if it was never seen."""
+    mask = np.uint64((1 << reader.keys_bits) - 1)
+    place = (word * _FIBONACCI) >> np.uint64(64 - reader.keys_bits)
+    while True:
+        key = record_at(reader.keys, np.int64(place), KEY)
+        if key.word == word:
+            return key.source
+        if key.word == 0:
+            return _UNREGISTERED
+        place = (place + np.uint64(1)) & mask
+
+
+@kernel
+def select(reader):
+    """A record unlike the one before: of another type, another instrument, or close to the end of the data."""
+    here = reader.here
+    left = reader.end - here.position
+    if left < HEADER_SIZE:
+        return NEED_DATA
+    word = load_u64(here.position)
+    length, rtype = np.int64(word & np.uint64(0xFF)) * 4, np.int64((word >> np.uint64(8)) & np.uint64(0xFF))
+    if length < HEADER_SIZE or (rtype == RTYPE_MBO and length != reader.stride):
+        return BAD_RECORD
+    if length > left:
+        return NEED_DATA
+    if rtype != RTYPE_MBO:
+        count(reader, N_SKIPPED)
+    else:
+        index = _lookup_instrument(reader, word)
+        if index == _UNREGISTERED:
+            return NEW_INSTRUMENT
+        if index >= 0:
+            here.word = word
+            here.index = index
+            here.source = reader.sources + index * SOURCE_SIZE
+            return PROCEED
+        count(reader, N_OTHER_INSTRUMENT)
+        here.records += 1
+    here.position += length
+    return SKIPPED
+
+
+@kernel
+def event_goes_on(reader):
+    """Whether the next record of the file belongs to the same event, though this one says LAST: 0, 1, or NEED_DATA."""
+    record = record_at(reader.here.position, 0, MBO_RECORD)
+    position = reader.here.position + reader.stride
+    while position + HEADER_SIZE <= reader.end:
+        word = load_u64(position)
+        length = np.int64(word & np.uint64(0xFF)) * 4
+        if (word >> np.uint64(8)) & np.uint64(0xFF) == RTYPE_MBO or length < HEADER_SIZE:
+            if position + reader.stride > reader.end:
+                break
+            other = record_at(position, 0, MBO_RECORD)
+            same = word == load_u64(reader.here.position) and other.ts_event == record.ts_event and other.sequence == record.sequence
+            return 1 if same and (other.flags | record.flags) & SNAPSHOT == 0 else 0
+        position += length
+    return 0 if reader.final else NEED_DATA
