@@ -47,10 +47,8 @@ def emit(here, record, marked, level, delta):
     event.ts_event = record.ts_event
     event.ts_recv = record.ts_recv
     event.delta = delta
-    event.level = level
-    event.sequence = record.sequence
-    event.instrument = here.index
-    event.marks = marked
+    event.place = (np.int64(level) & 0xFFFFFFFF) | (np.int64(record.sequence) << 32)
+    event.marks = here.index | (np.int64(marked) << 32)
     return event
 
 
