@@ -1,5 +1,6 @@
 """What `check` finds in data: times, gaps, crossed spans, anomalies."""
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_times
+from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_times, turns
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.errors import DataError
 from tapeline.feeds.dbn_write import write_dbn
@@ -139,3 +140,15 @@ def test_anomalies_are_counted_by_the_reference() -> None:
     from tapeline.reference.normaliser import COUNTERS
 
     assert set(ANOMALIES) <= set(COUNTERS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_crossed_spans_of_parts_are_those_of_the_whole(seed: int) -> None:
+    """What is kept of each part of a frame is enough for the spans of the whole, wherever it is cut."""
+    rng = random.Random(seed)
+    lines = [(i, rng.choice([7, 8]), rng.choice([98, None, 100]), rng.choice([99, None, 101])) for i in range(400)]
+    frame = pl.DataFrame(lines, schema={"ts_event": pl.Int64, "instrument_id": pl.UInt32, "bid_px_00": pl.Int64, "ask_px_00": pl.Int64}, orient="row")
+    cuts = sorted({0, 400, *(rng.randrange(400) for _ in range(9))})
+    kept = pl.concat([turns(frame[start:end]) for start, end in itertools.pairwise(cuts)])
+    assert kept.height < frame.height
+    assert crossed_spans(kept).equals(crossed_spans(frame))

@@ -1,6 +1,8 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, duration_ns
-from tapeline.errors import ConfigError, DataError
+from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import instruments_of, read_definitions
 from tapeline.frames import Row as ResultRow
@@ -138,6 +140,33 @@ class Backtest:
         return source, registry(source, **self._instruments)
 
 
+class _Interrupts:
+    """Ctrl-C while the engine runs: the first is noted and looked at between chunks, since the engine's tables must not be left half changed; a second one raises."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: Any = None
+
+    def __enter__(self) -> "_Interrupts":
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        if self.seen:
+            raise KeyboardInterrupt
+        self.seen = True
+
+    def check(self) -> None:
+        """Raise what was noted."""
+        if self.seen:
+            raise KeyboardInterrupt
+
+
 class _Run:
     """One run: counts, times, and turns whatever ends it into a Result."""
 
@@ -191,19 +220,31 @@ class _Run:
         session.compile()
         reader = TapeReader(self._source, self._instruments, session.open)
         self._started = time.perf_counter()
-        try:
-            for n, span in reader.chunks():
-                session.chunk(reader.events_address, n)
-                self._tell(int(reader.reader.records), int(reader.reader.records) * span.stride)
-        except DataError as damage:
-            self._damage = damage
-        except KeyboardInterrupt:
-            self._interrupted = True
-        session.finish()
+        with _Interrupts() as interrupts:
+            try:
+                for n, span in reader.chunks():
+                    session.chunk(reader.events_address, n)
+                    self._tell(int(reader.reader.records), int(reader.reader.records) * span.stride)
+                    interrupts.check()
+            except DataError as damage:
+                self._damage = damage
+            except KeyboardInterrupt:
+                self._interrupted = True
+            except TapelineError:
+                raise
+            except Exception as error:
+                error.add_note(
+                    f"A strategy raised it in a callback, after {int(reader.reader.records):,} records. Compiled code does not know its lines: "
+                    "engine='reference' (--engine reference) raises the same with a traceback."
+                )
+                raise
+            session.finish()
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
     def _reference(self) -> Journals:
         from tapeline.reference import run  # noqa: PLC0415 - a plain engine for those who ask for it
+
+        interrupts = _Interrupts()
 
         def chunks() -> Iterator[tuple[Any, bool]]:
             n = 0
@@ -214,12 +255,14 @@ class _Run:
                         yield part, is_last and first + 4096 >= len(run_of_records)
                         n += len(part)
                         self._tell(n, n * 56)
+                        interrupts.check()
             except DataError as damage:
                 self._damage = damage
             except KeyboardInterrupt:
                 self._interrupted = True
 
-        journals = run(chunks(), self._instruments, self._rows, self._backtest.equity_every_ns)
+        with interrupts:
+            journals = run(chunks(), self._instruments, self._rows, self._backtest.equity_every_ns)
         journals.counters["records_skipped"] = self._source.records_skipped
         return journals
 

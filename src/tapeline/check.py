@@ -34,8 +34,6 @@ ANOMALIES: Final = (
     "maybe_bad_book",
 )
 """Counters that say something is odd; their meaning is in docs/ARCHITECTURE.md. Not all are errors of the data: `bad_ts_recv` stands on every snapshot."""
-_BBO: Final = pl.Schema({"ts_event": pl.Datetime("ns", "UTC"), "instrument_id": pl.UInt32(), "bid_px_00": pl.Int64(), "ask_px_00": pl.Int64()})
-"""What is needed of a depth frame."""
 _NAMES: Final = {member.value: member.name.lower() for member in Action}
 
 
@@ -123,17 +121,16 @@ def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check
 
     `gap`: time without a record that is worth telling. Damage inside the data is reported, not raised; ConfigError and files that cannot be opened are raised.
     """
-    from tapeline.backtest import count  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
-    from tapeline.mbp import depth  # noqa: PLC0415 - same
+    from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
 
     times, damage = read_times(data, duration_ns(gap, "gap"))
-    counters, crossed = {}, crossed_spans(pl.DataFrame(schema=_BBO))
+    reader = DepthReader(data, levels=1, **settings)
+    bbo = [reader.empty]
     try:
-        counters = count(data, **settings)
-        crossed = crossed_spans(depth(data, levels=1, every="event", **settings))
+        bbo.extend(turns(frame) for frame in reader.chunks())
     except DataError as error:
         damage = damage or str(error)
-    return Check(times, counters, crossed, damage)
+    return Check(times, reader.counters, crossed_spans(pl.concat(bbo)), damage)
 
 
 def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
@@ -149,15 +146,27 @@ def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
     return times, None
 
 
+def _is_crossed() -> pl.Expr:
+    """Whether a line of a depth frame is of a locked or crossed book."""
+    absent = pl.max_horizontal("bid_px_00", "ask_px_00") == UNDEFINED_PRICE
+    return ((pl.col("bid_px_00") >= pl.col("ask_px_00")) & ~absent).fill_null(value=False)
+
+
+def turns(bbo: pl.DataFrame) -> pl.DataFrame:
+    """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each instrument's first and last."""
+    by = "instrument_id"
+    crossed = _is_crossed()
+    is_edge = (pl.int_range(pl.len()).over(by) == 0) | (pl.int_range(pl.len()).over(by) == pl.len().over(by) - 1)
+    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(by) | is_edge)
+
+
 def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
     """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, from, to, events.
 
     A span ends at the event that uncrossed the book; where there is none, at the last event seen.
     """
     by = "instrument_id"
-    absent = pl.max_horizontal("bid_px_00", "ask_px_00") == UNDEFINED_PRICE
-    crossed = ((pl.col("bid_px_00") >= pl.col("ask_px_00")) & ~absent).fill_null(value=False)
-    states = bbo.with_columns(crossed=crossed, next=pl.col("ts_event").shift(-1).over(by))
+    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(by))
     states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(by))
     spans = states.filter("crossed").group_by(by, "span", maintain_order=True)
     return (

@@ -122,12 +122,11 @@ def depth(
     """Rebuild the book and write its levels in the columns of Databento's mbp-10."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands
-        from tapeline.mbp import depth as make_depth
 
-        write = commands.frame_writer(output)
-        frame = make_depth(data, levels=levels, every=every, **commands.market(tick_size, definitions, instruments))
-        write(frame)
-        commands.show({"output": str(output), "lines": frame.height, "columns": frame.width}, as_json=as_json)
+        written, damage = commands.write_depth(output, data, levels=levels, every=every, **commands.market(tick_size, definitions, instruments))
+        commands.show(written, as_json=as_json)
+        if damage is not None:
+            terminal.fail(damage, with_traceback=traceback)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What the command line's commands share: settings from options, results to the terminal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -105,15 +105,30 @@ def show_check(found: "Check") -> None:
         terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
 
 
-def frame_writer(output: Path) -> Callable[[pl.DataFrame], object]:
-    """What writes a frame to `output`, by its ending; found before any work is done."""
-    match output.suffix:
-        case ".parquet":
-            return lambda frame: frame.write_parquet(output, mkdir=True)
-        case ".csv":
-            return lambda frame: frame.write_csv(output)
-        case _:
-            raise ConfigError(f"-o {output}: expected a file that ends in .parquet or .csv")
+def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[str, Any], DataError | None]:
+    """Stream the rows of `tapeline.depth` into a file; what was written, and the damage that ended it, if there was one."""
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"-o {output}: expected a file that ends in .parquet or .csv")
+    from polars.io.plugins import register_io_source  # noqa: PLC0415 - of use here only
+
+    from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba
+
+    reader = DepthReader(data, **settings)
+    lines, damage = 0, None
+
+    def frames(*_: Any) -> Iterator[pl.DataFrame]:
+        nonlocal lines, damage
+        try:
+            for frame in reader.chunks():
+                lines += frame.height
+                yield frame
+        except DataError as error:
+            damage = error
+
+    stream = register_io_source(frames, schema=reader.empty.schema)
+    sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
+    sink(output, mkdir=True)
+    return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
 def synthesise(output: Path, **shape: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Compile errors in the user's words: their file, line and field, instead of a trace of Numba's."""
 
 import difflib
+import dis
 import inspect
 import linecache
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ from tapeline.errors import CompileError
 from tapeline.jit import USER_OPTIONS
 from tapeline.market.book import Market, Markets
 from tapeline.record import record_classes
-from tapeline.runner import CALLBACKS
+from tapeline.runner import CALLBACKS, codes
 
 _HERE = str(Path(__file__).parent)
 _NUMBA = str(Path(numba.__file__).parent)
 _WHERE = re.compile(r'File "([^"]+)", line (\d+)')
 _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "With argument", "Rejected", "raised from", "No implementation", "Of which", "^")
+_OURS = {"Markets": "market", "Accounts": "account", "OrdersByInstrument": "orders"}
 _ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "market": (Market, Markets),
     "orders": (Orders, OrdersByInstrument),
@@ -41,23 +44,22 @@ def _place(function: Any) -> str:
 
 
 def check_signatures(cls: type) -> None:
-    """Raise CompileError if a callback has other parameters than the contract says, or an `on_…` method is no callback."""
+    """Raise CompileError if a callback has other parameters than the contract says, or in another order, or an `on_…` method is no callback."""
     for name in dir(cls):
         method = getattr(cls, name, None)
         if not name.startswith("on_") or not inspect.isfunction(method):
             continue
         if name not in CALLBACKS:
-            close = difflib.get_close_matches(name, CALLBACKS, 1)
-            hint = f"; did you mean {close[0]}?" if close else f": there are {', '.join(CALLBACKS)}"
+            hint = _near(name, CALLBACKS) or f": there are {', '.join(CALLBACKS)}"
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name} is no callback{hint}")
         wanted = ["self", *CALLBACKS[name].split(", ")]
         given = list(inspect.signature(method).parameters)
-        if len(given) != len(wanted):
+        if len(given) != len(wanted) or any(g != w and g in wanted for g, w in zip(given, wanted, strict=True)):
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
 def explain(classes: Sequence[Any], *, several: bool, error: NumbaError) -> CompileError:
-    """Find the method at fault by compiling each alone, helpers first as far as their arguments are known, and say what is wrong with it."""
+    """Find the callback at fault by compiling each alone, and say what is wrong with it, or with the helper that it calls, and where."""
     for cls in classes:
         for name, parameters in CALLBACKS.items():
             method = getattr(cls, name, None)
@@ -79,39 +81,96 @@ def _plain(text: str) -> str:
     return text
 
 
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()]
-    said = [line for line in lines if line and not line.startswith(_NOISE)]
-    unknown = [line for line in said if "Unknown attribute" in line or "Undefined variable" in line or "NameError" in line]
-    return (unknown or said or lines)[0][:300]
-
-
 def _message(cls: Any, name: str, method: Any, fault: NumbaError, *, several: bool) -> str:
     text = _plain(str(fault))
-    own = [(file, int(line)) for file, line in _WHERE.findall(text) if not _is_foreign(file)]
-    file, line = own[-1] if own else (inspect.getsourcefile(method) or "?", method.__code__.co_firstlineno)
-    if not Path(file).exists():
-        file = inspect.getsourcefile(method) or file
-    said = _first_line(text)
-    hint = _hint(said, several=several)
-    return f"{file}:{line}: in {cls.__name__}.{name}: {said}\n    {linecache.getline(file, line).strip()}{hint}"
+    said = _said(text, several=several)
+    file, line = _where(text, cls, method)
+    return f"{file}:{line}: in {cls.__name__}.{name}: {said}\n    {linecache.getline(file, line).strip()}"
 
 
-def _is_foreign(file: str) -> bool:
-    path = str(Path(file).resolve())
+def _where(text: str, cls: Any, method: Any) -> tuple[str, int]:
+    """The user's own file and line: the innermost that Numba names, which it names first; of an undefined name, where the bytecode reads it."""
+    undefined = re.search(r"NameError: (?:global )?name '(\w+)' is not defined", text)
+    if undefined:
+        for code in _codes_reached(cls):
+            for instruction in dis.get_instructions(code):
+                if instruction.argval == undefined[1] and instruction.opname.startswith("LOAD_") and instruction.positions and instruction.positions.lineno:
+                    return code.co_filename, instruction.positions.lineno
+    for file, line in _WHERE.findall(text):
+        path = Path(file).resolve()
+        if not _is_foreign(str(path)) and path.exists():
+            return str(path), int(line)
+    return inspect.getsourcefile(method) or "?", method.__code__.co_firstlineno
+
+
+def _codes_reached(cls: Any) -> Iterator[Any]:
+    """The code of a class's methods, and of the plain functions beside it that they may call."""
+    yield from codes(cls)
+    for function in vars(sys.modules[cls.__module__]).values():
+        if inspect.isfunction(function) and function.__module__ == cls.__module__:
+            yield function.__code__
+
+
+def _is_foreign(path: str) -> bool:
     return path.startswith((_HERE, _NUMBA)) and "/examples/" not in path
 
 
-def _hint(said: str, *, several: bool) -> str:
-    match = re.search(r"Unknown attribute '(\w+)' of type (\w+)", said)
-    if match is None:
-        return ""
-    attribute, owner = match.groups()
-    if several and owner in ("Markets", "Accounts", "OrdersByInstrument"):
-        what = {"Markets": "market", "Accounts": "account", "OrdersByInstrument": "orders"}[owner]
-        return f"\n    this run has several instruments: write {what}[i].{attribute}"
+def _said(text: str, *, several: bool) -> str:
+    """What Numba's text says, in a line: the causes that are known by their words, else its first line that says anything."""
+    if match := re.search(r"Unknown attribute '(\w+)' of type (\w+)", text):
+        return f"{match[2]} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
+    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
+        return _wrong_assignment(*match.groups())
+    if match := re.search(r"NameError: (?:global )?(name '\w+' is not defined)", text):
+        return match[1]
+    if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
+        callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
+        return f"{callee[2]}.{callee[1]}: {match[1]}" if callee else match[1]
+    if match := re.search(r"Untyped global name '(\w+)'", text):
+        return f"{match[1]!r} cannot be used in compiled code: of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
+    if match := re.search(r"Cannot unify (.+) and (.+) for '(\w+)", text):
+        return f"variable {match[3]!r} is a {match[1]} here and a {match[2]} there; compiled code needs one type"
+    calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
+    if calls:
+        call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", calls[-1])
+        return f"{call} is not possible: these types do not go together, or Numba does not know that function"
+    return _first_line(text)
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and not line.startswith(_NOISE)]
+    return (said or lines)[0][:300]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _class(name: str) -> Any:
+    """The class of that name: one of the callbacks' arguments, else the last defined."""
+    arguments = [cls for pair in _ARGUMENTS.values() for cls in pair]
+    return next((c for c in [*arguments, *reversed(record_classes.values())] if c.__name__ == name), None)
+
+
+def _names(owner: str) -> list[str]:
+    """What users may name of a class."""
+    cls = _class(owner)
+    return [name for name in dir(cls) if not name.startswith("_")] if cls is not None else []
+
+
+def _hint(attribute: str, owner: str, *, several: bool) -> str:
+    if several and owner in _OURS:
+        return f": this run has several instruments, write {_OURS[owner]}[i].{attribute}"
     if attribute.startswith("_signal"):
-        return '\n    declare the names of the series first: signals = ("name", …)'
-    known = next((c for c in record_classes.values() if c.__name__ == owner), None)
-    close = difflib.get_close_matches(attribute, [n for n in dir(known) if not n.startswith("_")], 1) if known else []
-    return f"\n    did you mean {close[0]}?" if close else ""
+        return ': declare the names of the series first, signals = ("name", …)'
+    return _near(attribute, _names(owner))
+
+
+def _wrong_assignment(owner: str, attribute: str, value: str) -> str:
+    cls = _class(owner)
+    if cls is None or attribute not in cls.fields_:
+        hint = _near(attribute, cls.fields_ if cls else ()) or f": declare it in the class, such as {attribute}: tl.int64"
+        return f"{owner} has no field {attribute!r}{hint}"
+    return f"field {attribute!r} of {owner} is {cls.dtype_.fields[attribute][0]} and cannot hold {value}"

@@ -47,7 +47,7 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     Raises ConfigError on settings that make no sense, and DataError where the input is damaged; its `result` attribute has the frame of everything before.
     """
     reader = DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments)
-    frames = [reader.frame(np.empty((0, reader.row_items), np.int64))]
+    frames = [reader.empty]
     try:
         frames.extend(reader.chunks())
     except DataError as damage:
@@ -83,6 +83,11 @@ class DepthReader:
         source = DbnInput(paths_of(data))
         self._instruments = registry(source, multiplier=1.0, **instruments)  # no money is counted
         self._reader = TapeReader(source, self._instruments, self._open)
+
+    @property
+    def empty(self) -> pl.DataFrame:
+        """A frame without rows."""
+        return self.frame(np.empty((0, self.row_items), np.int64))
 
     @property
     def counters(self) -> dict[str, int]:

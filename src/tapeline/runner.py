@@ -58,10 +58,11 @@ def run(engine, {arguments}):
 
 def uses(cls: type, name: str) -> bool:
     """Whether any method of a class (helpers included) mentions an attribute of that name."""
-    return any(name in code.co_names for code in _codes(cls))
+    return any(name in code.co_names for code in codes(cls))
 
 
-def _codes(cls: type) -> Iterator[types.CodeType]:
+def codes(cls: type) -> Iterator[types.CodeType]:
+    """The code of a class's own methods, and of what is defined inside them."""
     for c in cls.__mro__:
         for member in vars(c).values():
             if inspect.isfunction(member) and (member.__module__ or "").partition(".")[0] != PACKAGE:
@@ -198,7 +199,11 @@ def _calls_of_class(cls: type, index: int, name: str, *, several: bool) -> str:
 
 
 def build(classes: Sequence[type], *, several: bool) -> Any:
-    """The module of these classes, written if need be, imported; `run` in it is compiled when first called."""
+    """The module of these classes, written if need be, imported; `run` in it is compiled when first called. Raises CompileError at wrong callbacks."""
+    from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
+
+    for cls in classes:
+        diagnose.check_signatures(cls)
     text = source(classes, several=several)
     fingerprint = Fingerprint()
     for cls in classes:
@@ -246,8 +251,6 @@ def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Seque
     """Compile a runner for these arrays of rows. Raises CompileError, with the user's own file and line, if that fails."""
     from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
 
-    for cls in classes:
-        diagnose.check_signatures(cls)
     try:
         module.run.compile((type(engine).type_, *(numba.typeof(array) for array in rows)))
     except NumbaError as error:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -61,10 +62,23 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
         traceback.print_exception(error)
     expected = isinstance(error, errors.TapelineError)
     err.print("error:", style="bold red", end=" ")
-    err.print(str(error) if expected else f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    err.print(str(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        err.print(note, markup=False, soft_wrap=True)
     if not (with_traceback or expected):
         err.print("(--traceback shows where)", markup=False)
     raise typer.Exit(exit_code(error))
+
+
+def place(error: Exception) -> str:
+    """`file:line: ` of the last line of a traceback that is in no library: the strategy's, where plain Python ran it."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename and not _is_ours(frame.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+
+
+def _is_ours(file: str) -> bool:
+    here = str(Path(__file__).parent)
+    return (file.startswith(here) and not file.startswith(f"{here}/examples")) or not Path(file).is_file() or file.startswith(str(Path(traceback.__file__).parent))
 
 
 def exit_code(error: Exception) -> Exit:

@@ -1,0 +1,134 @@
+"""Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
+
+from pathlib import Path
+
+import pytest
+from strategy_files import strategy, tiny_session
+
+import tapeline as tl
+from tapeline import diagnose, jit, terminal
+from tapeline.errors import CompileError
+
+pytestmark = pytest.mark.filterwarnings("ignore:no contract multiplier")
+BOOK = "def on_book(self, market, orders, account):\n    "
+compiled_only = pytest.mark.skipif(not jit.JIT, reason="what Numba says is said only with the JIT on")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session."""
+    return tiny_session(tmp_path_factory.mktemp("data") / "tiny.dbn")
+
+
+def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
+    """What compiling a strategy of this body says."""
+    cls = strategy(folder, body, before)
+    with pytest.raises(CompileError) as error:
+        tl.Backtest(session, tick_size="0.25").run(cls())
+    return str(error.value)
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"{BOOK}self.n = market.bid_pric", "Market has no attribute 'bid_pric'; did you mean bid_price?"),
+        (f"{BOOK}orders.by(market.bid_price, 1)", "Orders has no attribute 'by'; did you mean buy?"),
+        (f"{BOOK}self.n = account.positon", "Account has no attribute 'positon'; did you mean position?"),
+        ("def on_fill(self, fill, market, orders, account):\n    self.n = fill.pric", "Message has no attribute 'pric'; did you mean price?"),
+        (f"{BOOK}self.nn = 3", "S has no field 'nn'; did you mean n?"),
+        (f"{BOOK}self.counter = 3", "S has no field 'counter': declare it in the class, such as counter: tl.int64"),
+        (f"{BOOK}self.n = market", "field 'n' of S is int64 and cannot hold Market"),
+        (f"{BOOK}self.helper(3)", "S has no attribute 'helper'"),
+        (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),
+        (f"{BOOK}orders.buy(market.bid_price)", "Orders.buy: missing a required argument: 'size'"),
+        (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments"),
+        (f"{BOOK}open('x')", "'open' cannot be used in compiled code"),
+        (f"{BOOK}self.n = np.lnspace(0, 1, 3)[0]", "lnspace"),
+        (f"{BOOK}x = 'a' + 1", "add(str, int) is not possible"),
+        (f"{BOOK}x = [1] if market.has_bid else 3.0; self.n = x", "variable 'x"),
+        (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
+    """Each kind of mistake is named in the user's words, with the user's file and line, and the line itself."""
+    message = complaint(tmp_path, session, body)
+    lines = body.splitlines()
+    assert message.startswith(str(tmp_path))
+    assert ".py:8: in S.on_" in message
+    assert said in message
+    assert message.splitlines()[-1].strip() == lines[-1].strip()
+    assert "Record(" not in message
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "before", "line"),
+    [
+        (f"{BOOK}self.help(market)\ndef help(self, market):\n    x = 1\n    return market.bid_pric + x", "", "return market.bid_pric + x"),
+        (f"{BOOK}self.one(market)\ndef one(self, m):\n    return self.two(m)\ndef two(self, m):\n    return m.bid_pric", "", "return m.bid_pric"),
+        (f"{BOOK}self.n = price(market)", "def price(market):\n    y = 2\n    return market.bid_pric + y\n", "return market.bid_pric + y"),
+        (f"{BOOK}self.n = price(3)", "def price(x):\n    return x + nowhere\n", "return x + nowhere"),
+    ],
+)
+def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: Path, body: str, before: str, line: str) -> None:
+    """An error inside a helper method, a helper's helper or a function beside the class names that line, and the callback that led there."""
+    message = complaint(tmp_path, session, body, before)
+    place, shown = message.splitlines()
+    assert shown.strip() == line
+    file, number, *_ = place.split(":")
+    assert Path(file).read_text().splitlines()[int(number) - 1].strip() == line
+    assert "in S.on_book" in message
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def on_bok(self, market, orders, account):\n    pass", "S.on_bok is no callback; did you mean on_book?"),
+        ("def on_whatever(self, market):\n    pass", "S.on_whatever is no callback: there are on_start, on_book"),
+        ("def on_book(self, market, orders):\n    pass", "S.on_book(self, market, orders): expected on_book(self, market, orders, account)"),
+        ("def on_fill(self, market, fill, orders, account):\n    pass", "expected on_fill(self, fill, market, orders, account)"),
+    ],
+)
+def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
+    """A method that is named like a callback and is none, and a callback with other parameters or in another order, are told at once, JIT or not."""
+    message = complaint(tmp_path, session, body)
+    assert message.startswith(str(tmp_path))
+    assert ".py:7: " in message
+    assert said in message
+
+
+def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
+    """Parameters go by place: `def on_book(self, m, o, a)` is a callback."""
+    diagnose.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
+
+
+@compiled_only
+def test_several_instruments_are_indexed(tmp_path: Path) -> None:
+    """In a run with several instruments, `market.bid_price` is answered with `market[i].bid_price`."""
+    message = complaint(tmp_path, tiny_session(tmp_path / "two.dbn", instruments=2), f"{BOOK}self.n = market.bid_price")
+    assert "write market[i].bid_price" in message
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        ("depth = 2\n" + BOOK + "self.n = market.bid(7).price", IndexError, "outside the strategy's declared depth"),
+        ("window: (tl.float64, (3,))\n" + BOOK + "self.window[self.n + 7] = 1.0", IndexError, "out of bounds"),
+        (BOOK + "if market.has_bid:\n        raise ValueError('I do not like this')", ValueError, "I do not like this"),
+        (BOOK + "market[1].bid_price", IndexError, "one instrument"),
+        (BOOK + "orders.wake_at(orders.now)", ValueError, "wake_at"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: str, kind: type, said: str, engine: str) -> None:
+    """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says how to find the line."""
+    cls = strategy(tmp_path, body)
+    with pytest.raises(kind) as error:
+        tl.Backtest(session, tick_size="0.25", engine=engine).run(cls())
+    if engine == "compiled":
+        assert said in str(error.value)
+        assert "engine='reference'" in error.value.__notes__[0]
+    else:
+        assert str(tmp_path) in terminal.place(error.value)
