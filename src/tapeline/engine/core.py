@@ -15,7 +15,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, MODIFIED, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 
 @kernel
@@ -44,40 +44,40 @@ def tell_orders(engine, event, first):
     meet_history(engine)
 
 
-@leaf
-def move_best(engine, book, cell, level, side):
-    """A level at or above the best changed: it is the new best, or the next below it is. MAKE_ROOM or 0."""
+@kernel
+def find_next_best(engine, book, side):
+    """The best level ran empty: the next below it is the best. MAKE_ROOM, if the window holds nothing but something may lie beyond, or 0."""
     ladder = side_of(book, side)
-    if cell.size > 0:
-        ladder.best = level
-    else:
-        ladder.best = scan_best(ladder, level)
-        if ladder.far_count > 0 and not has_best(ladder):  # the window holds nothing, but something may lie beyond
-            engine.applied = 1
-            return ask_for_room(engine, book, side, LEVEL_NONE)
+    ladder.best = scan_best(ladder, ladder.best)
+    if ladder.far_count > 0 and not has_best(ladder):
+        engine.applied = 1
+        return ask_for_room(engine, book, side, LEVEL_NONE)
     return 0
 
 
 @leaf
 def change_book(engine, book, event, side, cell):
-    """ADD or REMOVE: what it does to our orders, then to the book. MAKE_ROOM, if that is needed before the next event, or 0."""
+    """ADD or REMOVE: what it does to our orders, then to the book. MAKE_ROOM, if that is needed before the next event, or 0.
+
+    Selects in place of branches: which of ADD and REMOVE comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as all the rest.
+    """
     ladder = side_of(book, side)
     level = np.int64(event.level)
     is_add = event.kind == ADD
-    if cell.own != 0 or (is_add and side_of(book, 1 - side).own_best + level >= 0):
+    if cell.own != 0 or (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
         tell_orders(engine, event, cell.own)
-    if is_add:
-        book.stamp = max(book.stamp, event.priority + 1)
-    elif event.flags & MODIFIED:
-        book.modified_size = -event.delta
-        book.modified_level = level
-        book.modified_side = event.side
-    cell.count += 1 if is_add else -(event.flags & GONE)
-    cell.size += event.delta
-    if level >= ladder.watch:
-        book.dirty = 1
-    if level >= ladder.best:
-        return move_best(engine, book, cell, level, side)
+    book.stamp = max(book.stamp, event.priority + 1 if is_add else 0)
+    book.changed_size = -event.delta
+    book.changed_level = level
+    book.changed_side = event.side
+    cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
+    size = cell.size + event.delta
+    cell.size = size
+    book.dirty |= level >= ladder.watch
+    best = max(ladder.best, level if size > 0 else LEVEL_NONE)
+    ladder.best = best
+    if (size == 0) & (level == best):
+        return find_next_best(engine, book, side)
     return 0
 
 

@@ -233,8 +233,8 @@ def crossing(engine, book, event):
     if ours.own_best < at_or_through:
         return
     size = event.delta
-    if event.flags & MODIFIED and book.modified_level == event.level and book.modified_side == event.side:
-        size = max(size - book.modified_size, 0)
+    if event.flags & MODIFIED and book.changed_level == event.level and book.changed_side == event.side:
+        size = max(size - book.changed_size, 0)
     engine.fills_seen += 1
     for r in range(engine.rows_n):
         row = row_at(engine, r)

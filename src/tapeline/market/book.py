@@ -90,9 +90,9 @@ class Book(Record):
     ts_event: int64  # of the last ordinary event
     ts_arrived: int64  # of the last of our requests that was let in
     parked: int64  # requests of ours that wait for this book's next event
-    modified_size: int64  # what the last REMOVE with MODIFIED took, and where
-    modified_level: int64
-    modified_side: int64
+    changed_size: int64  # what the last ADD or REMOVE took away, and where: the first half of a modify when its second comes
+    changed_level: int64
+    changed_side: int64
     seen_bid_level: int64  # of the last view, for the order flow
     seen_ask_level: int64
     seen_bid_size: int64
