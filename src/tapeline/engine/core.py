@@ -6,7 +6,7 @@ the callback and calls `core` again, which goes on where it was. So it is compil
 
 import numpy as np
 
-from tapeline.engine.due import ask_for_room, finish, let_in_parked, side_lacking_far_cells, wake
+from tapeline.engine.due import NO_BOOK, ask_for_room, wake
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
 from tapeline.engine.records import DONE, GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
@@ -26,11 +26,6 @@ def begin_event(engine, book, event):
         engine.now = event.ts_event
         engine.sample_due = -(-event.ts_event // engine.sample_every) * engine.sample_every
         return ON_START
-    if book.parked > 0:
-        side = side_lacking_far_cells(engine, np.int64(book.index))
-        if side >= 0:
-            return ask_for_room(engine, book, side, LEVEL_NONE)
-        let_in_parked(engine, book, event.ts_event)
     engine.due_for = book.index
     engine.due_before = event.ts_event
     return wake(engine)
@@ -204,4 +199,7 @@ def core(engine):
         follow(engine, book, event)
         x += 1
     engine.x = x
-    return finish(engine) if engine.at_end else DONE
+    if engine.at_end and engine.started:
+        engine.due_for = NO_BOOK
+        return wake(engine)
+    return DONE

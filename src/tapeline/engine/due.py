@@ -244,8 +244,8 @@ def side_lacking_far_cells(engine, instrument):
     return 0 if lacks_far_cells(side_of(book, BIDS)) else 1 if lacks_far_cells(side_of(book, ASKS)) else -1
 
 
-@unit("wake")
-def wake(engine):
+@kernel
+def happen_until(engine):
     """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
     ts_event = engine.due_before
     while True:
@@ -281,9 +281,8 @@ def finish(engine):
             book = record_at(engine.books, i, BOOK)
             if not book.in_event:
                 let_in_parked(engine, book, engine.ts_end + 1)
-        engine.due_for = NO_BOOK
         engine.due_before = engine.ts_end + 1
-        result = wake(engine)
+        result = happen_until(engine)
         if result:
             return result
         sample_before(engine, engine.ts_end)
@@ -301,3 +300,17 @@ def finish(engine):
         engine.ended = 1
         return ON_END
     return DONE
+
+
+@unit("wake")
+def wake(engine):
+    """An event of book engine.due_for at engine.due_before is next, or (NO_BOOK) the input has ended: what is due before it happens. A callback to be made, or 0."""
+    if engine.due_for == NO_BOOK:
+        return finish(engine)
+    book = record_at(engine.books, engine.due_for, BOOK)
+    if book.parked > 0:
+        side = side_lacking_far_cells(engine, engine.due_for)
+        if side >= 0:
+            return ask_for_room(engine, book, side, LEVEL_NONE)
+        let_in_parked(engine, book, engine.due_before)
+    return happen_until(engine)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline import schema
+from tapeline import precompile, schema
 from tapeline.config import RowSpec
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
@@ -86,11 +86,17 @@ class Session:
         """Compile what is not kept from before. Raises CompileError, naming the user's file and line, if a strategy cannot be compiled."""
         if not JIT:
             return
-        for kernel in (core, wake, let_in, apply_answer, meet_history):
+        helper = precompile.start()
+        try:
+            for kernel in (core, let_in, apply_answer):
+                kernel.place(self.engine)
+            for kernel in (send_new, send_cancel, send_modify):
+                kernel.place(self._gateway)
+            compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
+        finally:
+            precompile.finish(helper)
+        for kernel in (wake, meet_history):
             kernel.place(self.engine)
-        for kernel in (send_new, send_cancel, send_modify):
-            kernel.place(self._gateway)
-        compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
 
     # ------------------------------------------------------------------ building
 

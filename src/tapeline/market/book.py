@@ -138,6 +138,8 @@ FEATURES_OFFSET: Final = np.int64(MARKET.fields["features"][1])
 class ViewPlan(Record):
     """Who looks at what: one bit per strategy class."""
 
+    update_deep: int64  # address of the unit of that name (market.view), and the book it is called with
+    book: int64
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
     depth_masks: int64  # address of `depth` Bits: number k has the classes whose view reaches level k

@@ -8,8 +8,10 @@ import numpy as np
 from tapeline.constants import LEVEL_NONE, Feature
 from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
+from tapeline.jit import JIT
 from tapeline.market.book import BOOK, FEATURES_N, Market, ViewPlan
 from tapeline.market.features import DEPTH_FEATURES, DEPTH_LEVELS
+from tapeline.market.view import update_deep
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
 
 _STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBALANCE)
@@ -50,6 +52,8 @@ class Books:
     def __init__(self, plan: ViewPlan, levels_max: int) -> None:
         """No books yet; `levels_max` is the setting Limits(ladder_levels_max)."""
         self._plan = plan
+        if JIT and (int(plan.depth) > 1 or int(plan.features)):
+            update_deep.place(plan)
         self._levels_max = levels_max
         self.array = np.zeros(4, BOOK)
         self._keep: dict[tuple[int, int | str], Any] = {}

@@ -4,10 +4,10 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BITS, side_of
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, side_of
 from tapeline.market.features import update_features
 from tapeline.market.ladder import LEVEL_NONE, CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
-from tapeline.memory import copy, record_at
+from tapeline.memory import address_of, copy, record_at, unit
 
 
 @kernel
@@ -75,15 +75,25 @@ def level_differs(first, second, i):
     return a.price != b.price or a.size != b.size or a.count != b.count
 
 
-@leaf
+@kernel
 def watch_levels(book, plan):
-    """Note from which level on a change concerns a view: the best, or the deepest one declared."""
+    """Note from which level on a change concerns a view: the deepest one declared."""
     for i in range(2):
-        ladder = side_of(book, i)
-        ladder.watch = ladder.best
-        if plan.depth > 1:
-            last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
-            ladder.watch = LEVEL_NONE if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
+        last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
+        side_of(book, i).watch = LEVEL_NONE if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
+
+
+@unit("update_deep")
+def update_deep(plan):
+    """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
+    book = record_at(plan.book, 0, BOOK)
+    changed = np.uint64(0)
+    if plan.depth > 1:
+        changed |= update_levels(book, plan)
+        watch_levels(book, plan)
+    if plan.features != 0:
+        changed |= update_features(book, plan)
+    return np.int64(changed)
 
 
 @leaf
@@ -98,9 +108,9 @@ def update_view(book, plan):
         if has_best(bids) and has_best(asks):
             book.market.mark = bids.best - asks.best
             book.market.has_mark = True
-    if plan.depth > 1:
-        changed |= update_levels(book, plan)
-    watch_levels(book, plan)
-    if plan.features != 0:
-        changed |= update_features(book, plan)
+    bids.watch = bids.best
+    asks.watch = asks.best
+    if plan.depth > 1 or plan.features != 0:
+        plan.book = address_of(book)
+        changed |= np.uint64(update_deep(plan))
     return changed

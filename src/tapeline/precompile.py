@@ -1,0 +1,43 @@
+"""The first compilation on two cores: a second process compiles half of the engine's units into the cache, while the first compiles the rest and the strategies."""
+
+import subprocess
+import sys
+from typing import Final
+
+from tapeline import jit
+
+TIMEOUT_S: Final = 300
+
+
+def _units() -> list[tuple[object, tuple[object, ...]]]:
+    """What the second process compiles: about half of the work, as dispatchers with the types of their arguments."""
+    from tapeline.engine.due import wake  # noqa: PLC0415 - imports the engine, which the first process has anyway
+    from tapeline.engine.records import Engine  # noqa: PLC0415
+    from tapeline.engine.rules import meet_history  # noqa: PLC0415
+    from tapeline.tape.normalise import normalise  # noqa: PLC0415
+    from tapeline.tape.records import Reader  # noqa: PLC0415
+
+    return [(wake.dispatcher, (Engine.type_,)), (normalise, (Reader.type_,)), (meet_history.dispatcher, (Engine.type_,))]
+
+
+def start() -> "subprocess.Popen[bytes] | None":
+    """Start the second process, if there is anything to compile and anywhere to keep it."""
+    directory = jit.cache_directory() if jit.JIT else None
+    if directory is None or any(directory.rglob("*.wake-*.nbc")):
+        return None
+    return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own module
+
+
+def finish(process: "subprocess.Popen[bytes] | None") -> None:
+    """Wait for it. Whatever it did not get done is compiled when it is called."""
+    if process is None:
+        return
+    try:
+        process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+if __name__ == "__main__":
+    for dispatcher, types in _units():
+        dispatcher.compile(types)  # type: ignore[attr-defined]
