@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.errors import NumbaError
 
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
@@ -58,7 +57,7 @@ def check_signatures(cls: type) -> None:
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
-def explain(classes: Sequence[Any], *, several: bool, error: NumbaError) -> CompileError:
+def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> CompileError:
     """Find the callback at fault by compiling each alone, and say what is wrong with it, or with the helper that it calls, and where."""
     for cls in classes:
         for name, parameters in CALLBACKS.items():
@@ -68,7 +67,7 @@ def explain(classes: Sequence[Any], *, several: bool, error: NumbaError) -> Comp
             types = tuple(_ARGUMENTS[p][1 if several else 0].type_ for p in parameters.split(", "))
             try:
                 numba.njit(method, **USER_OPTIONS).compile((cls.type_, *types))
-            except NumbaError as fault:
+            except Exception as fault:  # noqa: BLE001 - Numba also raises AttributeError and others
                 return CompileError(_message(cls, name, method, fault, several=several))
     return CompileError(f"the strategies cannot be compiled together: {_first_line(_plain(str(error)))}")
 
@@ -81,7 +80,7 @@ def _plain(text: str) -> str:
     return text
 
 
-def _message(cls: Any, name: str, method: Any, fault: NumbaError, *, several: bool) -> str:
+def _message(cls: Any, name: str, method: Any, fault: Exception, *, several: bool) -> str:
     text = _plain(str(fault))
     said = _said(text, several=several)
     file, line = _where(text, cls, method)
@@ -90,11 +89,11 @@ def _message(cls: Any, name: str, method: Any, fault: NumbaError, *, several: bo
 
 def _where(text: str, cls: Any, method: Any) -> tuple[str, int]:
     """The user's own file and line: the innermost that Numba names, which it names first; of an undefined name, where the bytecode reads it."""
-    undefined = re.search(r"NameError: (?:global )?name '(\w+)' is not defined", text)
-    if undefined:
+    unknown = re.search(r"NameError: (?:global )?name '(\w+)' is not defined|module '[\w.]+' has no attribute '(\w+)'", text)
+    if unknown:
         for code in _codes_reached(cls):
             for instruction in dis.get_instructions(code):
-                if instruction.argval == undefined[1] and instruction.opname.startswith("LOAD_") and instruction.positions and instruction.positions.lineno:
+                if instruction.argval == (unknown[1] or unknown[2]) and instruction.opname.startswith("LOAD_") and instruction.positions and instruction.positions.lineno:
                     return code.co_filename, instruction.positions.lineno
     for file, line in _WHERE.findall(text):
         path = Path(file).resolve()
@@ -128,8 +127,11 @@ def _said(text: str, *, several: bool) -> str:
         return f"{callee[2]}.{callee[1]}: {match[1]}" if callee else match[1]
     if match := re.search(r"Untyped global name '(\w+)'", text):
         return f"{match[1]!r} cannot be used in compiled code: of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
-    if match := re.search(r"Cannot unify (.+) and (.+) for '(\w+)", text):
-        return f"variable {match[3]!r} is a {match[1]} here and a {match[2]} there; compiled code needs one type"
+    if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
+        what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
+        return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
+    if match := re.search(r"Cannot cast (\w+) to (\w+)", text):
+        return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
     if calls:
         call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", calls[-1])

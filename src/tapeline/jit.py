@@ -19,6 +19,8 @@ from numba.core import config as numba_config
 
 JIT = not numba_config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: everything runs as plain Python, for debuggers."""
+if not JIT:
+    np.seterr(over="ignore")  # integers wrap silently, as they do in compiled code: hashes depend on it
 KERNEL_OPTIONS = {"nogil": True, "error_model": "numpy"}
 USER_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": True}
 """For strategies' own methods: bounds checks cost nothing measurable there and turn silent corruption into IndexError."""

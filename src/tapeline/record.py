@@ -17,6 +17,10 @@ And its own `overload_method` on all records would let one class's method hide a
 
 import inspect
 import operator
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any, ClassVar, dataclass_transform, get_origin
 
@@ -38,7 +42,7 @@ PACKAGE = __name__.partition(".")[0]
 record_classes: dict[Any, type["Record"]] = {}
 """Numba type → class, for error messages."""
 user_modules: set[str] = set()
-"""Modules that define records of users: their plain functions are compiled when a method calls them."""
+"""Modules that define records of users: their plain functions are compiled when a method calls them, and so are those of users' modules that they import."""
 _methods: dict[str, dict[Any, Any]] = {}
 _properties: dict[str, dict[Any, Any]] = {}
 _items: dict[Any, Any] = {}
@@ -254,9 +258,21 @@ def _bind_item(record_type: Any, function: Any) -> None:
 _dispatchers: dict[Any, Any] = {}
 
 
+@cache
+def _is_users(module: str) -> bool:
+    """Whether a module defines users' records, or is a user's own beside them: neither installed, nor of Python, nor of this package."""
+    if module in user_modules:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or module.partition(".")[0] in {PACKAGE, *sys.stdlib_module_names}:
+        return False
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    return not any(Path(file).resolve().is_relative_to(Path(path).resolve()) for path in installed)
+
+
 def _typeof_plain_function(function: Any, _context: Any) -> Any:
-    """Plain functions in the modules of users' records are compiled when a method calls them; never all functions, that would hide `@overload`."""
-    if function.__module__ not in user_modules:
+    """Users' plain functions are compiled when a method calls them; never all functions, that would hide `@overload`."""
+    if not _is_users(function.__module__ or ""):
         return None
     if function not in _dispatchers:
         _dispatchers[function] = numba.njit(function, **USER_OPTIONS)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
 from tapeline import jit
 from tapeline.record import PACKAGE, Record
@@ -253,5 +252,5 @@ def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Seque
 
     try:
         module.run.compile((type(engine).type_, *(numba.typeof(array) for array in rows)))
-    except NumbaError as error:
+    except Exception as error:  # Numba also raises AttributeError and others
         raise diagnose.explain(classes, several=several, error=error) from error

@@ -1,6 +1,7 @@
 """Work ahead on a thread, and the buffers that are handed over by it."""
 
 import contextlib
+import contextvars
 import queue
 import threading
 import weakref
@@ -55,7 +56,8 @@ def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None,
             end = error
         waiting.put(end)
 
-    thread = threading.Thread(target=work, name="tapeline-read-ahead", daemon=True)
+    context = contextvars.copy_context()  # NumPy's error settings are part of it
+    thread = threading.Thread(target=context.run, args=(work,), name="tapeline-read-ahead", daemon=True)
     thread.start()
     try:
         while (item := waiting.get()) is not _END:

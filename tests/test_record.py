@@ -1,0 +1,191 @@
+"""Record: one flat structure, the same compiled and in plain Python."""
+
+import numpy as np
+import pytest
+
+from tapeline import jit
+from tapeline.record import Record, bool_, float64, int32, int64, uint8
+
+pytestmark = pytest.mark.nojit
+FACTOR = 3
+
+
+class Point(Record):
+    """A nested part."""
+
+    x: int64 = 2
+    y: float64
+
+
+class Base(Record):
+    """What others derive from."""
+
+    a: int64 = 1
+    weight: float64 = 0.5
+
+    @property
+    def doubled(self):
+        """A computed attribute."""
+        return 2 * self.a
+
+    def grow(self, by, times=1):
+        """A method with a default."""
+        self.a += by * times
+        return self.a
+
+
+class Derived(Base):
+    """A class of its own: new fields, an overridden method, a constant, a nested record, arrays."""
+
+    limit = 7
+    flag: bool_
+    small: uint8 = 9
+    point: Point
+    window: (float64, (4,)) = 1.5
+    points: (Point, (2,))
+
+    def grow(self, by, times=1):
+        """Overrides."""
+        self.a -= by * times
+        return self.a
+
+    def helped(self, x):
+        """Calls another method, a property, a constant and a plain function."""
+        return self.grow(x) + self.doubled + self.limit + scale(x)
+
+
+class Twin(Record):
+    """Same layout as Base; other meaning."""
+
+    a: int64
+    weight: float64
+
+    def grow(self, by, times=1):
+        """Not Base's."""
+        return by * 100 + self.a * 0 + times * 0
+
+
+def scale(x):
+    """A plain function beside the classes."""
+    return FACTOR * x
+
+
+def both(function):
+    """The function compiled, and as it is."""
+    return [jit.compiled(function), function] if jit.JIT else [function]
+
+
+def test_instances_have_defaults_and_values():
+    """Fields are zero but for defaults, nested ones too, and what is given; they read and write as attributes."""
+    one = Derived(a=5, flag=True)
+    assert (one.a, one.weight, bool(one.flag), one.small, one.limit) == (5, 0.5, True, 9, 7)
+    assert (one.point.x, one.point.y) == (2, 0.0)
+    assert one.window.tolist() == [1.5] * 4
+    assert [p["x"] for p in one.points] == [2, 2]
+    one.a = 6
+    assert (one["a"], one.doubled) == (6, 12)
+
+
+def test_a_wrong_name_is_refused():
+    """Unknown fields raise, when made and when set; NumPy's own attributes cannot be fields."""
+    with pytest.raises(TypeError, match="Base has no field 'b'; it has a, weight"):
+        Base(b=1)
+    with pytest.raises(TypeError, match="no field"):
+        Base.array(2, b=1)
+    with pytest.raises(AttributeError):
+        Base().typo = 1
+    with pytest.raises(TypeError, match="cannot be named 'data'"):
+
+        class _Bad(Record):
+            data: int64
+
+
+def test_arrays_are_of_instances():
+    """`Class.array(n, …)` takes a value for all or one per instance; its elements reference it."""
+    rows = Derived.array(3, a=[1, 2, 3], weight=0.25)
+    assert rows["a"].tolist() == [1, 2, 3]
+    assert rows["small"].tolist() == [9] * 3
+    rows[1].a = 20
+    assert rows["a"].tolist() == [1, 20, 3]
+
+
+def test_layout_is_that_of_c():
+    """Fields lie at multiples of their alignment, nested structures too; a packed record has no gaps; records of equal layout are different types."""
+
+    class Mixed(Record):
+        small: uint8
+        large: int64
+        part: Point
+        half: int32
+
+    class Packed(Record, packed=True):
+        small: uint8
+        large: int64
+
+    assert [Mixed.dtype_.fields[name][1] for name in Mixed.fields_] == [0, 8, 16, 32]
+    assert Mixed.dtype_.itemsize == 40
+    assert Packed.dtype_.itemsize == 9
+    if jit.JIT:
+        assert Base.type_ != Twin.type_
+
+
+def test_methods_fields_and_properties_are_the_same_compiled():
+    """Attributes, methods with defaults and keywords, overrides, properties, constants and helpers mean the same in both."""
+
+    def use(record, twin):
+        first = record.grow(10)
+        second = record.grow(1, times=2)
+        record.window[2] += record.doubled
+        record.point.x += 1
+        return first, second, record.helped(4), record.window[2], record.point.x, record.limit, twin.grow(3)
+
+    results = [f(Derived(a=100), Twin()) for f in both(use)]
+    assert results[0] == results[-1] == (90, 88, 84 + 168 + 7 + 12, 1.5 + 176, 3, 7, 300)
+
+
+def test_compiled_code_works_on_the_same_memory():
+    """What compiled code writes into an array's rows is there for Python, and the other way round."""
+
+    def fill(rows):
+        for i in range(len(rows)):
+            rows[i].grow(i)
+            rows[i].point.y = 0.5 * i
+
+    for function in both(fill):
+        rows = Derived.array(3, a=10)
+        function(rows)
+        assert rows["a"].tolist() == [10, 9, 8]
+        assert rows["point"]["y"].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_a_base_class_keeps_its_own_method():
+    """Overriding in a derived class, and equal names in a class of equal layout, change nothing for the base."""
+
+    def grow(record):
+        return record.grow(2)
+
+    for function in both(grow):
+        assert [function(Base(a=1)), function(Derived(a=1)), function(Twin(a=1))] == [3, -1, 200]
+
+
+def test_a_field_may_have_the_name_of_anothers_method():
+    """A field called `grow` is a field, whatever methods other classes have."""
+
+    class Field(Record):
+        grow: int64 = 4
+
+    def read(record):
+        return record.grow + 1
+
+    for function in both(read):
+        assert function(Field()) == 5
+
+
+def test_numbers_wrap_and_round_like_numpy():
+    """Fields have the range of their type: an int32 of 2³¹ − 1 reads back, a float64 keeps its bits."""
+
+    class Numbers(Record):
+        i: int32 = 2**31 - 1
+        f: float64 = 0.1
+
+    assert (Numbers().i, Numbers().f) == (2**31 - 1, np.float64(0.1))

@@ -1,0 +1,176 @@
+"""Compiled strategies kept on disk: what is found again, what is noticed, and what happens where nothing can be kept."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from strategy_files import HEAD, tiny_session
+
+from tapeline import jit
+from tapeline.load import load_strategy
+from tapeline.runner import Fingerprint, source, uses
+
+SECONDS_WARM_MAX = 2.5
+MAKER = HEAD + '''
+import beside
+
+
+def price(market):
+    return market.bid_price - {offset}
+
+
+class Maker(tl.Strategy):
+    size: tl.int64 = 1
+    bid_id: tl.int64
+
+    def on_book(self, market, orders, account):
+        if market.has_bid and not orders.is_live(self.bid_id):
+            self.bid_id = orders.buy(price(market) - beside.offset(), self.size, tl.GTC)
+'''
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import tapeline as tl
+from tapeline.load import load_strategy
+result = tl.Backtest("tiny.dbn", tick_size="0.25").run(load_strategy("maker.py:Maker")())
+print(result.orders["price"][0])
+"""
+
+
+class Folder:
+    """A directory with a strategy, a module that it imports, data, and a cache of its own, which starts as a copy of what this process has."""
+
+    def __init__(self, path: Path) -> None:
+        """Write the files."""
+        self.path, self.cache = path, path / "cache"
+        tiny_session(path / "tiny.dbn")
+        self.write(0, 0)
+        (path / "program.py").write_text(PROGRAM)
+
+    def write(self, offset: int, beside: int) -> None:
+        """The strategy, whose helper and imported module take these off the price."""
+        (self.path / "maker.py").write_text(MAKER.format(offset=offset))
+        (self.path / "beside.py").write_text(f"def offset():\n    return {beside}\n")
+
+    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the program in a process of its own."""
+        env = os.environ | {"TAPELINE_CACHE": str(self.cache)} | environment
+        return subprocess.run([sys.executable, "program.py"], cwd=self.path, env=env, capture_output=True, text=True, check=True)
+
+    def price(self) -> int:
+        """Price of the first order, run in a process of its own, relative to the one without offsets."""
+        return round(float(self.run().stdout) * 1e9)
+
+    def kept(self) -> set[Path]:
+        """What is compiled and on disk."""
+        return {path for path in self.cache.rglob("*.nb?")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    """One folder for all tests here: the first run in it compiles the engine."""
+    made = Folder(tmp_path_factory.mktemp("runner"))
+    yield made
+    shutil.rmtree(made.cache, ignore_errors=True)
+
+
+def test_a_second_process_compiles_nothing(folder: Folder) -> None:
+    """The first process says that it compiles; the second writes no code, says nothing, computes the same and is done, from its start to its end, in 2.5 s (of processor time: other tests may be running)."""
+    first = folder.run()
+    kept = folder.kept()
+    assert kept
+    assert "compiling" in first.stderr
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    second = folder.run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+    assert folder.kept() == kept
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS_WARM_MAX
+
+
+def test_edited_helpers_are_noticed(folder: Folder) -> None:
+    """An edited function in the strategy's file, or in a module that it imports, is compiled anew; going back finds the old code again."""
+    tick = 250_000_000
+    folder.write(0, 0)
+    before = folder.price()
+    folder.write(tick, 0)
+    assert folder.price() == before - tick
+    folder.write(tick, 2 * tick)
+    assert folder.price() == before - 3 * tick
+    kept = folder.kept()
+    folder.write(0, 0)
+    assert folder.price() == before
+    assert folder.kept() == kept
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_path: Path) -> None:
+    """Where nothing can be kept the run works, says so, and says what to do."""
+    blocked = tmp_path / "file"
+    blocked.write_text("no directory")
+    folder.write(0, 0)
+    before = folder.run().stdout
+    done = folder.run(TAPELINE_CACHE=str(blocked))
+    assert done.stdout == before
+    assert "cannot be written" in done.stderr
+    assert "TAPELINE_CACHE" in done.stderr
+
+
+def fingerprint(folder: Path, text: str) -> str:
+    """That of class S in a file with this text."""
+    path = folder / "strategy.py"
+    path.write_text(HEAD + text)
+    made = Fingerprint()
+    made.add(load_strategy(f"{path}:S"))
+    return made.hexdigest()
+
+
+BASE = """
+K = 3
+TABLE = np.array([1.0, 2.0])
+def far(x):
+    return x + K
+def near(x):
+    return far(x)
+class S(tl.Strategy):
+    n: tl.int64 = 1
+    limit = 7
+    def on_book(self, market, orders, account):
+        self.n = near(3) + self.limit + int(TABLE[0]) + self.help()
+    def help(self):
+        return 5
+"""
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("K = 3", "K = 4"), ("x + K", "x - K"), ("near(3)", "near(4)"), ("limit = 7", "limit = 8"), ("2.0]", "2.5]"), ("return 5", "return 6"), ("n: tl.int64 = 1", "n: tl.int32 = 1"), ("on_book", "on_fill")],
+)
+def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:
+    """A constant, a helper's helper, a class attribute, an array, a method, a field's type: a change in any of them is another name; a comment or a default is none."""
+    before = fingerprint(tmp_path, BASE)
+    assert fingerprint(tmp_path, BASE.replace(old, new)) != before
+    assert fingerprint(tmp_path, BASE.replace("    def help", "    # a comment\n    def help")) == before
+
+
+@pytest.mark.nojit
+def test_the_runner_is_as_large_as_its_classes(tmp_path: Path) -> None:
+    """A runner makes the callbacks that its classes have, and no others; helpers count when it is asked what a class uses."""
+    fingerprint(tmp_path, BASE)
+    cls = load_strategy(f"{tmp_path / 'strategy.py'}:S")
+    text = source([cls], several=False)
+    assert "ON_BOOK" in text
+    assert "ON_FILL" not in text
+    assert uses(cls, "help")
+    assert not uses(cls, "ahead")
+
+
+def test_the_cache_is_named_after_all_sources() -> None:
+    """The directory of compiled code is named after the package's own sources and the versions of what compiles them."""
+    directory = jit.cache_directory()
+    assert directory is None or directory.name == jit.sources_key()
