@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import BOOK, MARKET, MARKET_SIZE
+from tapeline.market.book import BOOK, FEATURES_OFFSET, FEATURES_SIZE, MARKET
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
 from tapeline.tape.normalise import ASK, CLEAR, STATUS, TRADE
@@ -31,6 +31,14 @@ def ring_is_full(engine):
 
 
 @leaf
+def copy_market(engine, to, source):
+    """Copy a Market; its features, a third of it, only if somebody declared any. Constant sizes, so that each copy is a few moves and no call."""
+    copy(to, source, FEATURES_OFFSET)
+    if engine.plan.features != 0:
+        copy(to + FEATURES_OFFSET, source + FEATURES_OFFSET, FEATURES_SIZE)
+
+
+@leaf
 def publish(engine, book, event, what, classes):
     """A notice sets out to the classes that asked for it."""
     number = engine.notices_written
@@ -42,7 +50,7 @@ def publish(engine, book, event, what, classes):
     notice.classes = classes
     notice.what = what
     notice.instrument = book.index
-    copy(address_of(notice.market), address_of(market), MARKET_SIZE)
+    copy_market(engine, address_of(notice.market), address_of(market))
     notice.market.ts_event = event.ts_event
     notice.market.ts_recv = event.ts_recv
     depth = np.int64(market.depth)
@@ -91,7 +99,7 @@ def receive(engine, group, number):
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
     levels, depth = market.levels, np.int64(market.depth)
-    copy(address_of(market), address_of(notice.market), MARKET_SIZE)
+    copy_market(engine, address_of(market), address_of(notice.market))
     market.levels = levels
     if depth > 1 and notice.what == ON_BOOK:
         copy(levels, engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, 2 * depth * LEVEL_SIZE)

@@ -60,7 +60,6 @@ class Market(Record):
 
 
 MARKET: Final = Market.dtype_
-MARKET_SIZE: Final = MARKET.itemsize
 
 
 class Markets(Record):
@@ -133,6 +132,8 @@ class Number(Record):
 
 BITS, NUMBER = Bits.dtype_, Number.dtype_
 FEATURES_OFFSET: Final = np.int64(MARKET.fields["features"][1])
+FEATURES_SIZE: Final = np.int64(8 * FEATURES_N)
+"""The features are the last field of a Market."""
 
 
 class ViewPlan(Record):
