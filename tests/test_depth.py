@@ -13,11 +13,11 @@ from streams import SNAPSHOT, Stream
 import tapeline as tl
 from tapeline.backtest import registry
 from tapeline.constants import UNDEFINED_PRICE, RecordFlag, Side
-from tapeline.mbp import DepthReader, depth_chunks
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.mbp import DepthReader, depth_chunks
 from tapeline.reference import depth_rows, tape
 from tapeline.reference.book import Book
 from tapeline.schema import MBO
@@ -29,7 +29,7 @@ SECOND = 1_000_000_000
 
 
 def random_stream(seed: int, n: int = 600) -> Stream:
-    """Records of three books at prices around zero, some of them far away; partial cancels, modifies, snapshots and clears in mid-session, events of several records."""
+    """Records of three books, at prices around zero and far away: partial cancels, modifies, snapshots and clears in mid-session, events of several records."""
     rng = random.Random(seed)
     stream = Stream()
     live: dict[int, list[int]] = {1: [], 2: [], 3: []}
@@ -77,14 +77,16 @@ def expected_frame(path: Path, levels: int, tick_size: str) -> pl.DataFrame:
     known = registry(source, tick_size=tick_size, multiplier=1.0)
     lines = []
     for row in depth_rows(records(source), known, levels):
-        line = dict(zip(HEAD, (row.ts_event, row.ts_recv, row.sequence, known.known[row.instrument].instrument_id, known.known[row.instrument].publisher_id), strict=True))
+        instrument = known.known[row.instrument]
+        line = dict(zip(HEAD, (row.ts_event, row.ts_recv, row.sequence, instrument.instrument_id, instrument.publisher_id), strict=True))
         for k in range(levels):
             for i, name in enumerate(("px", "sz", "ct")):
                 for side, quotes in (("bid", row.bids), ("ask", row.asks)):
                     value = quotes[k][i]
                     line[f"{side}_{name}_{k:02}"] = None if value == UNDEFINED_PRICE else value
         lines.append(line)
-    types = {"ts_event": pl.Datetime("ns", "UTC"), "ts_recv": pl.Datetime("ns", "UTC"), "sequence": pl.UInt32, "instrument_id": pl.UInt32, "publisher_id": pl.UInt16}
+    time = pl.Datetime("ns", "UTC")
+    types = {"ts_event": time, "ts_recv": time, "sequence": pl.UInt32, "instrument_id": pl.UInt32, "publisher_id": pl.UInt16}
     names = HEAD + [f"{side}_{name}_{k:02}" for k in range(levels) for name in ("px", "sz", "ct") for side in ("bid", "ask")]
     return pl.DataFrame(lines, schema={name: types.get(name, pl.Int64) for name in names})
 
@@ -135,7 +137,7 @@ def test_levels_of_depth_are_columns_of_greater_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("every_ns", [1, 1000, 10_000])
 def test_intervals_give_their_last_state(tmp_path: Path, seed: int, every_ns: int) -> None:
-    """`every` gives, per instrument and interval of ts_recv in which it changed, the last row of that interval; a ts_recv that runs back counts to the open one."""
+    """`every` gives the last row of each instrument and interval of ts_recv in which it changed; a ts_recv that runs back counts to the open interval."""
     path = written(tmp_path / "random.dbn", random_stream(seed))
     interval, kept = 0, {}
     rows = tl.depth(path, 2, tick_size="1")
@@ -243,7 +245,7 @@ def last_actions(array: np.ndarray) -> dict[int, str]:
 
 @pytest.mark.skipif(not Path(f"{ARL}.mbo.csv").exists(), reason=f"real market data is not here: {ARL}")
 def test_arl_is_what_databento_says(tmp_path: Path) -> None:
-    """Of Databento's 3,928 MBP-10 rows of a day of ARL, all 3,162 printed by an event's last record are ours; each of the 766 printed inside an event is a state inside it."""
+    """Of Databento's 3,928 MBP-10 rows of ARL, those of an event's last record (3,162) are ours; each of the 766 printed inside an event is a state in it."""
     path = tmp_path / "arl.dbn"
     array = arl_records()
     write_dbn(path, [array], dataset="XNAS.ITCH", symbols={1108: "ARL"}, start_ns=int(array["ts_recv"][0]))

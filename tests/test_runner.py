@@ -16,7 +16,9 @@ from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
 
 SECONDS_WARM_MAX = 2.5
-MAKER = HEAD + '''
+MAKER = (
+    HEAD
+    + """
 import beside
 
 
@@ -31,7 +33,8 @@ class Maker(tl.Strategy):
     def on_book(self, market, orders, account):
         if market.has_bid and not orders.is_live(self.bid_id):
             self.bid_id = orders.buy(price(market) - beside.offset(), self.size, tl.GTC)
-'''
+"""
+)
 PROGRAM = """
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -68,7 +71,7 @@ class Folder:
 
     def kept(self) -> set[Path]:
         """What is compiled and on disk."""
-        return {path for path in self.cache.rglob("*.nb?")}
+        return set(self.cache.rglob("*.nb?"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
 
 
 def test_a_second_process_compiles_nothing(folder: Folder) -> None:
-    """The first process says that it compiles; the second writes no code, says nothing, computes the same and is done, from its start to its end, in 2.5 s (of processor time: other tests may be running)."""
+    """The first process says that it compiles; the second writes no code, says nothing, computes the same and is done in 2.5 s (of processor time)."""
     first = folder.run()
     kept = folder.kept()
     assert kept
@@ -149,10 +152,19 @@ class S(tl.Strategy):
 @pytest.mark.nojit
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("K = 3", "K = 4"), ("x + K", "x - K"), ("near(3)", "near(4)"), ("limit = 7", "limit = 8"), ("2.0]", "2.5]"), ("return 5", "return 6"), ("n: tl.int64 = 1", "n: tl.int32 = 1"), ("on_book", "on_fill")],
+    [
+        ("K = 3", "K = 4"),
+        ("x + K", "x - K"),
+        ("near(3)", "near(4)"),
+        ("limit = 7", "limit = 8"),
+        ("2.0]", "2.5]"),
+        ("return 5", "return 6"),
+        ("n: tl.int64 = 1", "n: tl.int32 = 1"),
+        ("on_book", "on_fill"),
+    ],
 )
 def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:
-    """A constant, a helper's helper, a class attribute, an array, a method, a field's type: a change in any of them is another name; a comment or a default is none."""
+    """A change of a constant, a helper's helper, a class attribute, an array, a method or a field's type is another name; a comment is none."""
     before = fingerprint(tmp_path, BASE)
     assert fingerprint(tmp_path, BASE.replace(old, new)) != before
     assert fingerprint(tmp_path, BASE.replace("    def help", "    # a comment\n    def help")) == before

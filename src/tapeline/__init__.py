@@ -2,8 +2,8 @@
 
     import tapeline as tl
 
-Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a public
-function: importing it would put the module in the function's place.
+Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a
+public function: importing it would put the module in the function's place.
 """
 
 from importlib import import_module

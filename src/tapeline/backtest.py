@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def paths_of(data: Data) -> list[Path]:
 
 def registry(source: DbnInput, *, tick_size: Any = None, definitions: Any = None, instruments: Any = None, multiplier: float | None = None) -> Instruments:
     """The instruments of an input. `definitions`: a definition file, or several."""
-    known = {}
+    known: dict[Any, Any] = {}
     for path in paths_of(definitions) if definitions is not None else []:
         known |= read_definitions(path)
     return instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
@@ -75,9 +75,10 @@ class Backtest:
     ) -> None:
         """Set up a run.
 
-        `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred from all prices, which reads
-        the input twice. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot. `equity_every`: how often accounts are sampled.
-        `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal results.
+        `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
+        from all prices, which reads the input twice. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit
+        and lot. `equity_every`: how often accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal
+        results.
 
         Raises ConfigError and DataError on settings and files that make no sense.
         """
@@ -89,7 +90,7 @@ class Backtest:
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
-        self._instruments = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
+        self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         self._latency_given = latency is not None
 
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -106,7 +107,7 @@ class Backtest:
         rows = [spec for given in strategies for spec in self._specs(given)]
         if not rows:
             raise ConfigError("run(): expected at least one strategy")
-        if len({type(row.strategy) for row in rows}) > 64:  # noqa: PLR2004 - a bit each in a 64-bit set
+        if len({type(row.strategy) for row in rows}) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
         return rows
 
@@ -141,13 +142,13 @@ class Backtest:
 
 
 class _Interrupts:
-    """Ctrl-C while the engine runs: the first is noted and looked at between chunks, since the engine's tables must not be left half changed; a second one raises."""
+    """Ctrl-C while the engine runs: the first is looked at between chunks, lest tables are left half changed; a second one raises at once."""
 
     def __init__(self) -> None:
         self.seen = False
         self._before: Any = None
 
-    def __enter__(self) -> "_Interrupts":
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before = signal.signal(signal.SIGINT, self._note)
         return self
@@ -216,7 +217,7 @@ class _Run:
         if not session.is_compiled:
             self._tell(0, 0, compiling=True)
             if self._progress is None:
-                print("tapeline: compiling the strategies; the next start with them is immediate", file=sys.stderr)
+                sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
         session.compile()
         reader = TapeReader(self._source, self._instruments, session.open)
         self._started = time.perf_counter()

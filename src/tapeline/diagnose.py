@@ -93,8 +93,9 @@ def _where(text: str, cls: Any, method: Any) -> tuple[str, int]:
     if unknown:
         for code in _codes_reached(cls):
             for instruction in dis.get_instructions(code):
-                if instruction.argval == (unknown[1] or unknown[2]) and instruction.opname.startswith("LOAD_") and instruction.positions and instruction.positions.lineno:
-                    return code.co_filename, instruction.positions.lineno
+                line = instruction.positions.lineno if instruction.positions else None
+                if line and instruction.argval == (unknown[1] or unknown[2]) and instruction.opname.startswith("LOAD_"):
+                    return code.co_filename, line
     for file, line in _WHERE.findall(text):
         path = Path(file).resolve()
         if not _is_foreign(str(path)) and path.exists():
@@ -114,7 +115,7 @@ def _is_foreign(path: str) -> bool:
     return path.startswith((_HERE, _NUMBA)) and "/examples/" not in path
 
 
-def _said(text: str, *, several: bool) -> str:
+def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     """What Numba's text says, in a line: the causes that are known by their words, else its first line that says anything."""
     if match := re.search(r"Unknown attribute '(\w+)' of type (\w+)", text):
         return f"{match[2]} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"

@@ -21,7 +21,7 @@ _BYTE_POINTER = ir.IntType(8).as_pointer()
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-class _Both(_Intrinsic):
+class _Both(_Intrinsic):  # type: ignore[misc]  # final in its annotations
     """An intrinsic that has a twin in plain Python."""
 
     def __init__(self, twin: Callable[..., Any], definition: Callable[..., Any]) -> None:
@@ -52,7 +52,8 @@ def _array_at(_context: Any, _address: Any, _n: Any, dtype: Any) -> Any:
         array = make_array(array_type)(context, builder)
         itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(element)))
         pointer = builder.inttoptr(args[0], array.data.type)
-        populate_array(array, data=pointer, shape=cgutils.pack_array(builder, [args[1]]), strides=cgutils.pack_array(builder, [itemsize]), itemsize=itemsize, meminfo=None)
+        shape, strides = (cgutils.pack_array(builder, [n]) for n in (args[1], itemsize))
+        populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
         return array._getvalue()
 
     return array_type(types.int64, types.int64, dtype), codegen
@@ -143,7 +144,7 @@ def load_u64(place: int) -> Any:
     return np.uint64(ctypes.c_uint64.from_address(int(place)).value)
 
 
-class Unit(_Both):
+class Unit(_Both):  # type: ignore[misc]  # same
     """A kernel of one record that is compiled by itself and called by the address that stands in a field of the record; see `unit`."""
 
     def __init__(self, function: Callable[..., Any], field: str) -> None:
@@ -173,8 +174,8 @@ def _call_by_field(field: str) -> Callable[..., Any]:
 def unit(field: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorator for a kernel of one record (returning an integer) that others call by the address in that record's `field`.
 
-    LLVM optimises every function again in each of its callers, and theirs: a chain of ten calls is optimised ten times. Units cut the chains: they made the first
-    compilation of the engine three times faster, at a call's cost of one or two ns where they are called.
+    LLVM optimises every function again in each of its callers, and theirs: a chain of ten calls is optimised ten times. Units cut the chains: they made the
+    first compilation of the engine three times faster, at a call's cost of one or two ns where they are called.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

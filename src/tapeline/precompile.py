@@ -1,4 +1,4 @@
-"""The first compilation on two cores: a second process compiles half of the engine's units into the cache, while the first compiles the rest and the strategies."""
+"""The first compilation on two cores: a second process compiles half of the engine into the cache, while the first compiles the rest and the strategies."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def start() -> "subprocess.Popen[bytes] | None":
     directory = jit.cache_directory() if jit.JIT else None
     if directory is None or any(directory.rglob("*.wake-*.nbc")):
         return None
-    return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own module
+    return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def finish(process: "subprocess.Popen[bytes] | None") -> None:

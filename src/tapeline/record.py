@@ -8,11 +8,12 @@
         def add(self, size):
             self.position += size
 
-The annotations become a NumPy structured dtype (aligned as in C), instances are NumPy void scalars, which reference their memory, and methods, properties and plain
-class attributes work inside compiled functions on every instance. With the JIT off the same class is ordinary Python.
+The annotations become a NumPy structured dtype (aligned as in C), instances are NumPy void scalars, which reference their memory, and methods, properties and
+plain class attributes work inside compiled functions on every instance. With the JIT off the same class is ordinary Python.
 
-Two things to know about Numba here. It takes two records of equal layout for one type; a *title* on the first field, which costs no bytes, makes each class a type of its own.
-And its own `overload_method` on all records would let one class's method hide another's field of that name; so methods are looked up per type.
+Two things to know about Numba here. It takes two records of equal layout for one type; a *title* on the first field, which costs no bytes, makes each class a
+type of its own. And its own `overload_method` on all records would let one class's method hide another's field of that name; so methods are looked up per
+type.
 """
 
 import inspect
@@ -22,7 +23,7 @@ import sysconfig
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ClassVar, dataclass_transform, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_origin
 
 import numba
 import numpy as np
@@ -35,8 +36,21 @@ from numba.extending import overload, typeof_impl
 
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 
-bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
+if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
+    bool_ = bool
+    int64 = int
+    int32 = int
+    uint64 = int
+    uint32 = int
+    uint16 = int
+    uint8 = int
+    float64 = float
+    _Void = Any  # NumPy's annotations call np.void final; it is not
+else:
+    bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
+    _Void = np.void
 _TAKEN = {"data", "dtype"}
+_origin: Any = get_origin
 PACKAGE = __name__.partition(".")[0]
 
 record_classes: dict[Any, type["Record"]] = {}
@@ -83,8 +97,7 @@ class _RecordMeta(type):
         return super().__new__(mcs, name, bases, namespace, **options)
 
 
-@dataclass_transform(kw_only_default=True)
-class Record(np.void, metaclass=_RecordMeta):
+class Record(_Void, metaclass=_RecordMeta):
     """Base of all flat structures; see the module's docstring."""
 
     dtype_: Any
@@ -99,10 +112,12 @@ class Record(np.void, metaclass=_RecordMeta):
         lineage = [c for c in reversed(cls.__mro__) if issubclass(c, Record) and c is not Record]
         hints: dict[str, Any] = {}
         for c in lineage:
-            hints |= {name: hint for name, hint in inspect.get_annotations(c, eval_str=True).items() if not name.endswith("_") and get_origin(hint) is not ClassVar}
+            annotations: dict[str, Any] = inspect.get_annotations(c, eval_str=True)
+            hints |= {name: hint for name, hint in annotations.items() if not name.endswith("_") and _origin(hint) is not ClassVar}
         taken = hints.keys() & _TAKEN
         if taken:
-            raise TypeError(f"{cls.__name__}: a field cannot be named {', '.join(sorted(taken))!r}: NumPy and Numba need that attribute of a structure; choose another name")
+            named = ", ".join(sorted(taken))
+            raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: NumPy and Numba need that attribute of a structure; choose another name")
         cls.fields_ = hints
         # a base's defaults have already made way for properties
         cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}
@@ -243,7 +258,7 @@ def _bind_item(record_type: Any, function: Any) -> None:
     if not _items:
 
         @overload(operator.getitem)
-        def _(self, index):  # the very signature of what it returns: `__getitem__(self, index)`, without annotations
+        def item(self, index):  # the very signature of what it returns: `__getitem__(self, index)`, without annotations
             if isinstance(self, types.Record) and isinstance(index, types.Integer):
                 return _items.get(self)
             return None

@@ -1,7 +1,7 @@
 """The runner of a set of strategy classes: a small generated module that makes the callbacks, and is kept compiled on disk.
 
-Its name is a hash of everything its machine code depends on: this package, the classes' bytecode and constants, and every global that is reached from there. A second
-process that runs the same classes finds the module and its code by that name and compiles nothing.
+Its name is a hash of everything its machine code depends on: this package, the classes' bytecode and constants, and every global that is reached from there. A
+second process that runs the same classes finds the module and its code by that name and compiles nothing.
 """
 
 import hashlib
@@ -193,7 +193,8 @@ def _calls_of_class(cls: type, index: int, name: str, *, several: bool) -> str:
         return f"if first <= engine.call_row < first + rows{index}.shape[0]:\n{_indent(body, 4)}"
     if name in ("on_start", "on_end"):  # every row
         return f"for i in range(rows{index}.shape[0]):\n    row = record_at(engine.rows, first + i, ROW)\n    turn_to(engine, row)\n{_indent(call, 4)}"
-    loop = f"for i in range(rows{index}.shape[0]):\n    row = record_at(engine.rows, first + i, ROW)\n    if row.group == engine.call_group:\n{_indent(call, 8)}"
+    row = "    row = record_at(engine.rows, first + i, ROW)\n"
+    loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.group == engine.call_group:\n{_indent(call, 8)}"
     return f"if (engine.call_classes >> {index}) & 1:\n{_indent(loop, 4)}"
 
 
@@ -212,8 +213,7 @@ def build(classes: Sequence[type], *, several: bool) -> Any:
     if name in sys.modules:
         return sys.modules[name]
     directory = jit.cache_directory() if jit.JIT else None
-    module = _from_file(name, text, directory) if directory else _from_text(name, text)
-    return module
+    return _from_file(name, text, directory) if directory else _from_text(name, text)
 
 
 def is_kept(module: Any) -> bool:
@@ -228,10 +228,11 @@ def _from_file(name: str, text: str, directory: Path) -> Any:
         handle, temporary = tempfile.mkstemp(dir=directory)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
         os.utime(path, (1, 1))  # Numba looks at time and size; the name is the key, so the time stays put
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # a path that ends in .py
+    assert spec is not None  # a path that ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

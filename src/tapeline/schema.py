@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -102,12 +102,15 @@ EQUITY: Final = np.dtype(
 SIGNALS: Final = np.dtype([("ts", "<i8"), ("value", "<f8"), ("row", "<i4"), ("signal", "<i4")], align=True)
 
 
+Rows = Sequence[tuple[Any, ...]] | np.ndarray[Any, Any]
+
+
 @dataclass(frozen=True)
 class Journals:
     """What an engine recorded: rows in the order of the fields above, as tuples or structured arrays, and what it counted on the way."""
 
-    fills: Sequence[tuple] | np.ndarray
-    orders: Sequence[tuple] | np.ndarray
-    equity: Sequence[tuple] | np.ndarray
-    signals: Sequence[tuple] | np.ndarray
+    fills: Rows
+    orders: Rows
+    equity: Rows
+    signals: Rows
     counters: dict[str, int]

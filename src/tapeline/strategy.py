@@ -1,5 +1,6 @@
 """Strategy: the base of users' classes. docs/ARCHITECTURE.md has the contract of the callbacks."""
 
+import inspect
 from typing import Any, ClassVar
 
 from tapeline.record import Record, float64, uint64
@@ -21,10 +22,10 @@ class Strategy(Record):
         hidden: dict[str, Any] = {"_signal_mask": uint64}
         if cls.signals:
             hidden["_signal_values"] = (float64, (len(cls.signals),))
-        cls.__annotations__ = {**hidden, **cls.__dict__.get("__annotations__", {})}
+        cls.__annotations__ = {**hidden, **inspect.get_annotations(cls)}
         super().__init_subclass__()
 
-    def signal(self, index, value):  # type: ignore[no-untyped-def]  # compiled: no annotations
+    def signal(self, index, value):
         """Record `value` for the `index`-th name in `signals`; the last one set in a callback is kept, at its local time."""
         self._signal_values[index] = value
         self._signal_mask |= uint64(1) << uint64(index)

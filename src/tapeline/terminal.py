@@ -77,8 +77,10 @@ def place(error: Exception) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    here = str(Path(__file__).parent)
-    return (file.startswith(here) and not file.startswith(f"{here}/examples")) or not Path(file).is_file() or file.startswith(str(Path(traceback.__file__).parent))
+    """Whether a file is this package's, Python's, or none."""
+    here, python = Path(__file__).parent, Path(traceback.__file__).parent
+    path = Path(file)
+    return not path.is_file() or path.is_relative_to(python) or (path.is_relative_to(here) and not path.is_relative_to(here / "examples"))
 
 
 def exit_code(error: Exception) -> Exit:

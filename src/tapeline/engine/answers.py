@@ -73,7 +73,7 @@ def end_order(engine, book, index, ts_event):
 
 
 @kernel
-def close_order(engine, book, index, ts_event, what, reason):
+def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
     end_order(engine, book, index, ts_event)
     message = answer(engine, book, index, ts_event, what)

@@ -1,7 +1,7 @@
 """The event loop: tape events into the book, and whatever is due in between.
 
-`core` knows no strategy. It runs until a callback has to be made or the driver has to act, and says which; the runner (generated for a set of strategy classes) makes
-the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
+`core` knows no strategy. It runs until a callback has to be made or the driver has to act, and says which; the runner (generated for a set of strategy
+classes) makes the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
 """
 
 import numpy as np
@@ -54,7 +54,8 @@ def find_next_best(engine, book, side):
 def change_book(engine, book, event, side, cell):
     """ADD or REMOVE: what it does to our orders, then to the book. MAKE_ROOM, if that is needed before the next event, or 0.
 
-    Selects in place of branches: which of ADD and REMOVE comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as all the rest.
+    Selects in place of branches: which of ADD and REMOVE comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as
+    all the rest.
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
@@ -134,7 +135,7 @@ def apply(engine, book, event):
 
 @leaf
 def end_event(engine, book, event):
-    """After the last tape event of an event: is the book crossed, and whose view changed?"""
+    """After the last tape event of an event: whether the book is crossed, and whose view changed."""
     engine.counters.events += 1
     if book.dirty:
         bids, asks = side_of(book, BIDS), side_of(book, ASKS)

@@ -1,5 +1,7 @@
 """What reaches a row: answers of the exchange, applied to what the row knows; and what the journal keeps of them."""
 
+from typing import Any
+
 import numpy as np
 
 from tapeline import schema
@@ -14,9 +16,9 @@ from tapeline.market.book import BOOK, MARKET
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
-ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = np.int64(Update.ACCEPTED), np.int64(Update.REJECTED), np.int64(Update.MODIFIED), np.int64(Update.MODIFY_REJECTED)
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED), np.int64(Update.FILL)
-STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = np.int64(Status.REJECTED), np.int64(Status.CANCELLED), np.int64(Status.EXPIRED), np.int64(Status.FILLED)
+STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
 NO_REASON = np.int64(Reason.NONE)
 
 
@@ -86,7 +88,8 @@ class SignalRow(Record):
 
 FILL_ROW, ORDER_ROW, EQUITY_ROW, SIGNAL_ROW = FillRow.dtype_, OrderRow.dtype_, EquityRow.dtype_, SignalRow.dtype_
 EQUITY_ROW_SIZE = EQUITY_ROW.itemsize
-for _ours, _theirs in ((FILL_ROW, schema.FILLS), (ORDER_ROW, schema.ORDERS), (EQUITY_ROW, schema.EQUITY), (SIGNAL_ROW, schema.SIGNALS)):
+_SAME: Any = ((FILL_ROW, schema.FILLS), (ORDER_ROW, schema.ORDERS), (EQUITY_ROW, schema.EQUITY), (SIGNAL_ROW, schema.SIGNALS))
+for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
         raise TypeError(f"{_ours} is not laid out as {_theirs}")
 

@@ -43,7 +43,7 @@ NO_BOOK = np.int64(-1)
 
 @kernel
 def journal_is_short(engine):
-    """Whether one more delivery might not fit: a row of fills and orders each, and a sample of everything, and everybody's signals. If not, for how many there is room."""
+    """Whether one more delivery might not fit: a fill and an order, a sample of everything, everybody's signals. If not, for how many there is room."""
     everything = max(engine.rows_n * engine.instruments, 1)
     room = min(engine.fills.capacity - engine.fills.n, engine.orders.capacity - engine.orders.n)
     room = min(room, (engine.equity.capacity - engine.equity.n) // everything)
@@ -184,7 +184,7 @@ def let_in_parked(engine, book, ts_event):
         for i in range(engine.agenda.n):
             due = record_at(engine.agenda.heap, i, DUE)
             message = record_at(engine.agenda.messages, due.message, MESSAGE)
-            if message.parked == 1 and message.instrument == book.index and message.kind <= CANCEL and message.ts_event < ts_event:
+            if message.parked == 1 and message.instrument == book.index and message.kind <= CANCEL and message.ts_event < ts_event:  # noqa: SIM102 - which, then the first
                 if best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE)):
                     best = i
         if best < 0:
@@ -304,7 +304,7 @@ def finish(engine):
 
 @unit("wake")
 def wake(engine):
-    """An event of book engine.due_for at engine.due_before is next, or (NO_BOOK) the input has ended: what is due before it happens. A callback to be made, or 0."""
+    """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
     if engine.due_for == NO_BOOK:
         return finish(engine)
     book = record_at(engine.books, engine.due_for, BOOK)

@@ -8,7 +8,7 @@ from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.lists import claim_node, find_node
-from tapeline.engine.records import ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER, ALARM
+from tapeline.engine.records import ALARM, ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import address_of, record_at, unit

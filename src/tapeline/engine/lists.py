@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.engine.records import FREE, NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
-from tapeline.market.ladder import LEVEL_NONE, CELL, FAR_CELL, cell_at, far_drop_empty, far_place
+from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
 from tapeline.memory import record_at
 
 

@@ -5,10 +5,9 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Feature
-from tapeline.market.book import ViewPlan
-from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
+from tapeline.market.book import Market, ViewPlan
+from tapeline.record import Record, bool_, int32, int64, uint8, uint64
 from tapeline.tape.normalise import TapeEvent
-from tapeline.market.book import Market
 
 NEVER, NOT_YET = np.int64(2**62), np.int64(-(2**62))
 """A time that does not come, and one that was always past."""

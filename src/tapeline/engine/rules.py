@@ -7,8 +7,8 @@ from tapeline.engine.answers import fill_order
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, RESTING, SHOWN
 from tapeline.jit import kernel
-from tapeline.market.ladder import size_at
 from tapeline.market.book import BOOK, side_of
+from tapeline.market.ladder import size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import RowSpec
+from tapeline.constants import Reason, Status
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
-from tapeline.engine.due import wake
 from tapeline.engine.deliver import apply_answer, record_order, sample
+from tapeline.engine.due import wake
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
 from tapeline.engine.records import (
     DONE,
@@ -22,8 +23,8 @@ from tapeline.engine.records import (
     LIMIT,
     MAKE_ROOM,
     MESSAGE,
-    NOT_YET,
     NODE,
+    NOT_YET,
     NOTICE,
     ROW,
     SHOWN,
@@ -33,7 +34,6 @@ from tapeline.engine.records import (
     STRATEGY_CLASS,
     Engine,
 )
-from tapeline.constants import Reason, Status
 from tapeline.engine.rules import meet_history
 from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
@@ -59,6 +59,13 @@ def _power_of_two(n: int) -> int:
 
 class Session:
     """One run of a set of rows over one stream of tape events."""
+
+    _notices: np.ndarray[Any, Any]
+    _levels: np.ndarray[Any, Any]
+    _accounts: np.ndarray[Any, Any]
+    _samples: np.ndarray[Any, Any]
+    _markets: np.ndarray[Any, Any]
+    _market_levels: np.ndarray[Any, Any]
 
     def __init__(self, rows: Sequence[RowSpec], *, several: bool, equity_every_ns: int) -> None:
         """Build all tables for these rows, and the runner of their classes. Their strategies are copied: `strategies()` gives the copies."""

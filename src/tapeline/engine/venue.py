@@ -23,7 +23,7 @@ from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import record_at, unit
 
-ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = np.int64(Update.ACCEPTED), np.int64(Update.REJECTED), np.int64(Update.MODIFIED), np.int64(Update.MODIFY_REJECTED)
+ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED)
 REQUESTED, UNKNOWN_ORDER, MODIFY_BELOW_FILLED = np.int64(Reason.REQUESTED), np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.MODIFY_BELOW_FILLED)
 POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int64(Reason.SELF_MATCH)
@@ -89,7 +89,7 @@ def refusal(engine, book, node, level):
     limit = opposite_limit(level)
     if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
         return POST_ONLY_WOULD_TAKE
-    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
         return SELF_MATCH
     return NO_REASON
 
@@ -173,7 +173,7 @@ def execute(engine, book, index, ts_event):
 
 
 @kernel
-def next_own_level(engine, book, node, below):
+def next_own_level(engine, node, below):
     """The row's best resting level on the other side, below a level; LEVEL_NONE if there is none."""
     best = LEVEL_NONE
     index = np.int64(row_at(engine, node.row).resting)
@@ -204,12 +204,12 @@ def take(engine, book, index, ts_event):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
-    level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
+    level = max(best, next_own_level(engine, node, np.int64(2**32)))
     while node.left > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)
         if node.venue_state == ENDED:
             return
-        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
+        level = max(next_level(ladder, level), next_own_level(engine, node, level))
 
 
 @kernel
@@ -232,7 +232,7 @@ def take_level(engine, book, index, level, ts_event):
 
 
 @kernel
-def take_lots(engine, book, index, level, ts_event, size_max):
+def take_lots(engine, book, index, level, ts_event, size_max):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """Take up to `size_max` lots of what is available at a level, and remember it."""
     node = node_at(engine, index)
     side = 1 - node.side

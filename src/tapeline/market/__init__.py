@@ -1,1 +1,1 @@
-
+"""Books, what strategies see of them, and features."""

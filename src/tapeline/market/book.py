@@ -38,7 +38,7 @@ class Market(Record):
     has_bid: bool_
     has_ask: bool_
     has_mark: bool_
-    features: (float64, (FEATURES_N,)) = np.nan
+    features: (float64, (FEATURES_N,)) = np.nan  # type: ignore[syntax]  # an array of them
 
     def bid(self, i):
         """Bid level `i` (0 is the best) of the declared depth: price, size, count. Raises IndexError outside it."""
@@ -82,7 +82,7 @@ MARKETS: Final = Markets.dtype_
 class Book(Record):
     """One book on the exchange's clock."""
 
-    sides: (Ladder, (2,))  # bids, asks
+    sides: (Ladder, (2,))  # type: ignore[syntax]  # bids, asks
     market: Market  # the view last published
     grid: int64
     stamp: int64  # the stamp of the next order to arrive
@@ -114,7 +114,7 @@ BIDS, ASKS = np.int64(0), np.int64(1)
 
 @leaf
 def side_of(book, side):
-    """The ladder of a side: the two come first in a book. (`book.sides[side]` makes an array of them first, and a reference count.)"""
+    """The ladder of a side: the two come first in a book (`book.sides[side]` makes an array of them first, and a reference count)."""
     return record_at(address_of(book), side, LADDER)
 
 

@@ -11,8 +11,8 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.book import BOOK, FEATURES_N, Market, ViewPlan
 from tapeline.market.features import DEPTH_FEATURES, DEPTH_LEVELS
-from tapeline.market.view import update_deep
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
+from tapeline.market.view import update_deep
 
 _STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBALANCE)
 

@@ -1,8 +1,8 @@
 """The features, in one place: formula, unit and source of each.
 
-To add one: a member of `constants.Feature`, a kernel here, a line in `update_features`, a line in the table of docs/ARCHITECTURE.md, and its twin in `reference/features.py`.
-Features are computed at the end of an ordinary event that changed the BBO or one of the five best levels, and only when a strategy declares them. Prices are 1e-9 integers
-until the last step; NaN stands for "not defined now" (a side is absent).
+To add one: a member of `constants.Feature`, a kernel here, a line in `update_features`, a line in the table of docs/ARCHITECTURE.md, and its twin in
+`reference/features.py`. Features are computed at the end of an ordinary event that changed the BBO or one of the five best levels, and only when a strategy
+declares them. Prices are 1e-9 integers until the last step; NaN stands for "not defined now" (a side is absent).
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.jit import kernel
 from tapeline.market.book import ASKS, BIDS, BITS, FEATURES_OFFSET, NUMBER, side_of
-from tapeline.market.ladder import LEVEL_NONE, LEVEL, has_best
+from tapeline.market.ladder import LEVEL, LEVEL_NONE, has_best
 from tapeline.memory import address_of, record_at
 
 SPREAD, SPREAD_RELATIVE, MID, MICROPRICE, IMBALANCE, DEPTH_BID, DEPTH_ASK, ORDER_FLOW_IMBALANCE, VOLATILITY = (np.int64(f) for f in Feature)
@@ -43,7 +43,7 @@ def spread_relative(market):
 
 @kernel
 def microprice(market):
-    """Microprice: the mid weighted by the opposite sizes, (bid * ask_size + ask * bid_size) / (bid_size + ask_size). Price. (Gatheral, Oomen 2010, eq. 7.)"""
+    """Microprice: the mid weighted by the opposite sizes, (bid * ask_size + ask * bid_size) / (bid_size + ask_size). Price (Gatheral, Oomen 2010, eq. 7)."""
     weighted = np.float64(market.bid_price) * np.float64(market.ask_size) + np.float64(market.ask_price) * np.float64(market.bid_size)
     return weighted / (np.float64(market.ask_size + market.bid_size) * 1e9)
 
@@ -71,7 +71,7 @@ def flow(level, size, level_before, size_before):
 
 @kernel
 def order_flow_imbalance(book):
-    """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1, with levels mirrored for asks.)"""
+    """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1; levels mirrored)."""
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     bid_level = bids.best if has_best(bids) else LEVEL_NONE
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
@@ -93,7 +93,7 @@ def order_flow_imbalance(book):
 
 @kernel
 def volatility(book):
-    """Volatility of the mid: root of the exponentially weighted mean, decay 0.94, of the squared changes of the mid, per change. Price. (RiskMetrics 1996, on event time.)"""
+    """Volatility of the mid: root of the exponentially weighted mean (decay 0.94) of its squared changes, per change. Price (RiskMetrics 1996)."""
     market = book.market
     if market.has_bid and market.has_ask:
         if book.mid_seen and market.mark != book.mid_last:

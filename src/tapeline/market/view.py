@@ -6,7 +6,7 @@ from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, side_of
 from tapeline.market.features import update_features
-from tapeline.market.ladder import LEVEL_NONE, CELL, LEVEL, LEVEL_SIZE, count_at, has_best, next_level, size_at
+from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 
 

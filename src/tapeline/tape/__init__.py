@@ -1,1 +1,1 @@
-
+"""From records to tape events: the normaliser."""

@@ -91,7 +91,7 @@ def stamp_for(here, source, record, level):
 
 
 @leaf
-def on_add(here, reader, source, record, place, last):
+def on_add(here, reader, source, record, place, last):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """A, and M of an unknown id: an order joins the back of a level."""
     if (record.side != BID) & (record.side != ASK):
         count(reader, N_NO_SIDE)
@@ -124,7 +124,7 @@ def on_add(here, reader, source, record, place, last):
 
 
 @leaf
-def on_cancel(here, reader, source, record, place, last):
+def on_cancel(here, reader, source, record, place, last):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """C: the order loses what the record says, at most what it has."""
     table = source.table
     slot = record_at(table.slots, place, SLOT)
@@ -147,7 +147,7 @@ def on_cancel(here, reader, source, record, place, last):
 
 
 @leaf
-def on_modify(here, reader, source, record, place, last):
+def on_modify(here, reader, source, record, place, last):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """M: keeps its priority if it stays at its level and does not grow beyond what the FILLs left; otherwise it queues anew, in the same slot."""
     table = source.table
     slot = record_at(table.slots, place, SLOT)
@@ -183,7 +183,7 @@ def on_modify(here, reader, source, record, place, last):
 
 
 @leaf
-def on_fill(here, reader, source, record, place, last):
+def on_fill(here, reader, source, record, place, last):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """F: the aggressor's own is ignored; what exceeds the displayed rest of an order came from refills behind and is a FILL of its own, with a new stamp."""
     slot = record_at(source.table.slots, place, SLOT)
     if (record.order_id == source.trade_order_id) & (record.order_id != 0):
@@ -247,7 +247,7 @@ def dispatch(here, reader, source, record, last):
 
 
 @entry
-def normalise(reader):
+def normalise(reader):  # noqa: C901, PLR0912, PLR0915 - one loop whose positions stay in registers; a call would spill them
     """Turn records into tape events until the buffer is full, the data ends, or the driver has to act; says which."""
     stride = reader.stride
     last_position = reader.end - stride

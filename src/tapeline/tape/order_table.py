@@ -1,10 +1,10 @@
 """Order id → resting order, in constant time.
 
-Open addressing with linear probing over 32-byte slots, two to a cache line, at most a quarter of them taken: a search that goes on is a mispredicted branch, and at
-a half there were so many that records took 5 ns longer (10 thousand live orders), though the table is twice as large. A deletion moves the displaced back, so there
-are no tombstones and a search ends at the first empty slot. (To leave slots in place, and bound searches by the greatest displacement ever seen, is 2-3 ns cheaper
-per deletion, but every ADD looks whether its id is live already, and then has to walk up to that bound: 18 slots after 10 million records.)
-The prefetch of a coming record's slot is worth 5 ns at 10 thousand live orders and 15 at a million.
+Open addressing with linear probing over 32-byte slots, two to a cache line, at most a quarter of them taken: a search that goes on is a mispredicted branch,
+and at a half there were so many that records took 5 ns longer (10 thousand live orders), though the table is twice as large. A deletion moves the displaced
+back, so there are no tombstones and a search ends at the first empty slot. (To leave slots in place, and bound searches by the greatest displacement ever
+seen, is 2-3 ns cheaper per deletion, but every ADD looks whether its id is live already, and then has to walk up to that bound: 18 slots after 10 million
+records.) The prefetch of a coming record's slot is worth 5 ns at 10 thousand live orders and 15 at a million.
 """
 
 from typing import Final

@@ -16,7 +16,8 @@ from tapeline.tape.records import COUNTERS, KEY, SOURCE, Mbo, Reader, TapeEvent,
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
-for _ours, _theirs in ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT)):
+_SAME: tuple[tuple[Any, Any], ...] = ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT))
+for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
         raise TypeError(f"{_ours} is not laid out as {_theirs}")
 
@@ -111,7 +112,8 @@ class TapeReader:
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
         instrument = self._instruments.known[int(self.reader.here.index)]
         return DataError(
-            f"{span.path}: record {number} at byte {span.offset + position}: price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
+            f"{span.path}: record {number} at byte {span.offset + position}: "
+            f"price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
             f"is not a multiple of the grid {instrument.grid / 1e9} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
         )
 
