@@ -89,7 +89,7 @@ def refusal(engine, book, node, level):
     limit = opposite_limit(level)
     if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
         return POST_ONLY_WOULD_TAKE
-    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
         return SELF_MATCH
     return NO_REASON
 
@@ -173,7 +173,7 @@ def execute(engine, book, index, ts_event):
 
 
 @kernel
-def next_own_level(engine, node, below):
+def next_own_level(engine, book, node, below):  # noqa: ARG001 - kept as its callers have it
     """The row's best resting level on the other side, below a level; LEVEL_NONE if there is none."""
     best = LEVEL_NONE
     index = np.int64(row_at(engine, node.row).resting)
@@ -204,12 +204,12 @@ def take(engine, book, index, ts_event):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
-    level = max(best, next_own_level(engine, node, np.int64(2**32)))
+    level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
     while node.left > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)
         if node.venue_state == ENDED:
             return
-        level = max(next_level(ladder, level), next_own_level(engine, node, level))
+        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
 
 
 @kernel
