@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import zstandard
 from journals import Journal
 from typer.testing import CliRunner, Result
 
@@ -285,3 +286,16 @@ def test_ctrl_c_ends_with_130_and_a_result(tmp_path: Path) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == terminal.Exit.INTERRUPTED, stderr
     assert RunResult.load(tmp_path / "run").manifest["interrupted"] is True
+
+
+def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_path: Path) -> None:
+    """At damage in the middle of a file `run` saves its result and `depth` its lines, and both end with 3."""
+    path = tmp_path / "damaged.dbn"
+    with zstandard.open(session) as file:
+        content = file.read()
+    middle = len(content) - 56 * 1_000
+    path.write_bytes(content[:middle] + b"\x03" + content[middle + 1 :])
+    assert invoke("run", MAKER, path, *TICK, "-o", tmp_path / "run").exit_code == terminal.Exit.DATA
+    assert RunResult.load(tmp_path / "run").manifest["error"] is not None
+    assert invoke("depth", path, "-o", tmp_path / "d.parquet", "--tick-size", "0.25").exit_code == terminal.Exit.DATA
+    assert pl.read_parquet(tmp_path / "d.parquet").height > 0

@@ -1,0 +1,82 @@
+"""How runs end: at the end of the data, at damage, at Ctrl-C."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tapeline as tl
+from tapeline import backtest as module
+from tapeline.demo import example
+from tapeline.errors import DataError
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.load import load_strategy
+
+Maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+ENGINES = pytest.mark.parametrize("engine", ["compiled", "reference"])
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session of several chunks."""
+    path = tmp_path_factory.mktemp("data") / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=300))
+    return path
+
+
+def run(path: Path, engine: Any, progress: Any = None) -> tl.Result:
+    """Backtest the market maker."""
+    return tl.Backtest(path, tick_size="0.25", multiplier=50, engine=engine).run(Maker(), progress=progress)
+
+
+@ENGINES
+def test_ctrl_c_ends_a_run_with_what_was_recorded(session: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT while the engine runs gives a consistent result, marked as interrupted, of fewer records; afterwards SIGINT is what it was."""
+    monkeypatch.setattr(module, "PROGRESS_EVERY_S", 0.0)
+    before = signal.getsignal(signal.SIGINT)
+    sent = []
+
+    def progress(at: tl.Progress) -> None:
+        if at.records > 5_000 and not sent:
+            sent.append(at.records)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = run(session, engine, progress)
+    assert sent
+    assert result.manifest["interrupted"] is True
+    assert sent[0] <= result.manifest["records"] < 20_300
+    assert 0 < result.fills.height < run(session, engine).fills.height
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_ends_at_once(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT twice before the engine looks ends the run there and then, still with its result; the handler is put back."""
+    monkeypatch.setattr(module, "PROGRESS_EVERY_S", 0.0)
+    before = signal.getsignal(signal.SIGINT)
+
+    def progress(at: tl.Progress) -> None:
+        if at.records:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert run(session, "compiled", progress).manifest["interrupted"] is True
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@ENGINES
+def test_damage_in_the_middle_keeps_what_came_before(session: Path, tmp_path: Path, engine: str) -> None:
+    """DataError carries the result of all records before the damage: what a file that ends there gives."""
+    content = session.read_bytes()
+    middle = len(content) - 56 * 8_000
+    damaged, short = tmp_path / "damaged.dbn", tmp_path / "short.dbn"
+    damaged.write_bytes(content[:middle] + b"\x03" + content[middle + 1 :])
+    short.write_bytes(content[:middle])
+    with pytest.raises(DataError, match=r"damaged\.dbn: record") as damage:
+        run(damaged, engine)
+    result, expected = damage.value.result, run(short, engine)
+    assert result.fills.height > 0
+    assert result.fills.equals(expected.fills)
+    assert result.orders.equals(expected.orders)
+    assert "record" in result.manifest["error"]
