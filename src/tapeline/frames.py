@@ -118,15 +118,16 @@ def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
 
 
 def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
-    """One line per order from birth to end; prices and sizes as last accepted."""
+    """One line per order from birth to end; prices and sizes as last accepted. No tif where nobody knows the instruction of an order that was refused."""
     tif = orders["instruction"] & 15
+    refused = orders["status"] == Status.REJECTED
     return pl.DataFrame(
         [
             pl.Series("order_id", orders["order_id"]),
             *_who(orders, context),
             _side(orders["side"]),
             _choice("type", (orders["instruction"] & MARKET) != 0, ("limit", "market")),
-            _enum("tif", tif, TimeInForce, lower=False),
+            _enum("tif", tif, TimeInForce, lower=False, may_be_null=refused),
             pl.Series("post_only", (orders["instruction"] & POST_ONLY) != 0),
             _price("price", orders["price"]),
             pl.Series("size", orders["size"]),
@@ -241,9 +242,11 @@ def _choice(name: str, second: npt.NDArray[np.bool_], names: Sequence[str]) -> p
     return _coded(name, second.astype(np.int64), names)
 
 
-def _enum(name: str, values: npt.NDArray[Any], members: type[IntEnum], *, lower: bool = True, none: int | None = None) -> pl.Series:
-    """Names of the members; `none` is the member that means null. A number that is no member is an InvariantError."""
-    known = np.isin(values, [int(member) for member in members])
+def _enum(  # noqa: PLR0913 - how names are written, and what is null
+    name: str, values: npt.NDArray[Any], members: type[IntEnum], *, lower: bool = True, none: int | None = None, may_be_null: Any = False
+) -> pl.Series:
+    """Names of the members; `none` is the member that means null. A number that is no member is null where it may be, else an InvariantError."""
+    known = np.isin(values, [int(member) for member in members]) | may_be_null
     if not known.all():
         raise InvariantError(f"journal: {name} = {values[~known][0]} is no {members.__name__}")
     codes = np.full(256, -1, np.int64)

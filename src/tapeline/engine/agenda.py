@@ -17,6 +17,7 @@ def new_message(agenda):
     message = record_at(agenda.messages, index, MESSAGE)
     agenda.free = message.next_free
     message.parked = 0
+    message.place = 0
     message.reason = 0
     return index
 

@@ -35,6 +35,7 @@ def answer(engine, book, index, ts_event, what):
     message.size = node.size
     message.size_left = node.left
     message.ahead = -1
+    message.place = 0
     message.market_size = 0
     message.node = index
     message.row = node.row

@@ -1,5 +1,7 @@
 """What a generated runner calls around a callback."""
 
+import numpy as np
+
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message
 from tapeline.engine.deliver import SIGNAL_ROW
@@ -19,6 +21,7 @@ from tapeline.engine.records import (
     ON_TRADE,
     ROW,
 )
+from tapeline.engine.rules import learn
 from tapeline.jit import kernel
 from tapeline.market.book import MARKET, MARKETS
 from tapeline.memory import address_of, record_at
@@ -38,16 +41,20 @@ def begin(engine, row):
     orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
     orders.mask = row.capacity - 1
     orders.now = engine.now
-    orders.instrument = engine.call_instrument
     engine.counters.callbacks += 1
 
 
 @kernel
 def turn_to(engine, row):
     """Show a row its own group's markets; for callbacks that go to all rows."""
-    group = record_at(engine.groups, row.group * 1, GROUP)
+    group = record_at(engine.groups, np.int64(row.group), GROUP)
+    learn(engine, group, engine.now)
+    engine.call_instrument = 0
     engine.call_market = group.markets
-    record_at(engine.markets, 0, MARKETS).first = group.markets
+    markets = record_at(engine.markets, 0, MARKETS)
+    markets.first = group.markets
+    markets.n = engine.instruments
+    markets.instrument = 0
 
 
 @kernel

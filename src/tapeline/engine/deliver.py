@@ -201,10 +201,19 @@ def learn_modified(engine, message, index):
     node.modifies += 1
     node.modifies_pending -= 1
     node.size_known = message.size
-    node.ahead_shown = message.ahead
+    learn_place(message, node)
     book = record_at(engine.books, np.int64(node.instrument), BOOK)
     node.level_known = message.price // book.grid if node.side == 0 else -(message.price // book.grid)
     settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+
+
+@kernel
+def learn_place(message, node):
+    """An order has a new place (and not one that it kept): from now on the feed's news of it are shown."""
+    if message.place != 0:
+        node.place_known = message.place
+        node.ahead_shown = message.ahead_shown
+        message.place = 0
 
 
 @kernel
@@ -233,7 +242,7 @@ def apply_answer(engine):
         learn_fill(engine, message, index)
     elif what == ACCEPTED:
         node.local_state = LIVE
-        node.ahead_shown = message.ahead
+        learn_place(message, node)
     elif what == MODIFIED:
         learn_modified(engine, message, index)
     elif what == MODIFY_REJECTED:

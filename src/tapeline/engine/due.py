@@ -177,18 +177,27 @@ def park_or_let_in(engine, place, order):
 
 
 @kernel
-def let_in_parked(engine, book, ts_event):
-    """A book goes on to `ts_event`: requests that waited for that are let in, in the order of their times."""
-    while book.parked > 0:
+def let_in_parked(engine, which, ts_event):
+    """Book number `which` goes on to `ts_event`, or (NO_BOOK) all do but those inside an event: requests that waited for it are let in, by their times.
+
+    MAKE_ROOM, if that is needed before the next of them, or 0.
+    """
+    while True:
         best = np.int64(-1)
         for i in range(engine.agenda.n):
             due = record_at(engine.agenda.heap, i, DUE)
             message = record_at(engine.agenda.messages, due.message, MESSAGE)
-            if message.parked == 1 and message.instrument == book.index and message.kind <= CANCEL and message.ts_event < ts_event:  # noqa: SIM102 - which, then the first
-                if best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE)):
-                    best = i
+            if message.parked != 1 or message.kind > CANCEL or message.ts_event >= ts_event:
+                continue
+            concerned = message.instrument == which or (which == NO_BOOK and not record_at(engine.books, np.int64(message.instrument), BOOK).in_event)
+            if concerned and (best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE))):
+                best = i
         if best < 0:
-            return
+            return 0
+        book = record_at(engine.books, np.int64(record_at(engine.agenda.messages, record_at(engine.agenda.heap, best, DUE).message, MESSAGE).instrument), BOOK)
+        side = side_lacking_far_cells(engine, np.int64(book.index))
+        if side >= 0:
+            return ask_for_room(engine, book, side, LEVEL_NONE)
         place = record_at(engine.agenda.heap, best, DUE).message
         record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
         book.parked -= 1
@@ -277,14 +286,15 @@ def happen_until(engine):
 def finish(engine):
     """After the last record: what is due by the end happens; then answers under way are booked, without callbacks."""
     if not engine.ending:
-        for i in range(engine.instruments):
-            book = record_at(engine.books, i, BOOK)
-            if not book.in_event:
-                let_in_parked(engine, book, engine.ts_end + 1)
+        result = let_in_parked(engine, NO_BOOK, engine.ts_end + 1) if engine.parked > 0 else 0
+        if result:
+            return result
         engine.due_before = engine.ts_end + 1
         result = happen_until(engine)
         if result:
             return result
+        if journal_is_short(engine):
+            return GROW_JOURNAL
         sample_before(engine, engine.ts_end)
         engine.ending = 1
     while engine.agenda.n > 0:
@@ -307,10 +317,8 @@ def wake(engine):
     """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
     if engine.due_for == NO_BOOK:
         return finish(engine)
-    book = record_at(engine.books, engine.due_for, BOOK)
-    if book.parked > 0:
-        side = side_lacking_far_cells(engine, engine.due_for)
-        if side >= 0:
-            return ask_for_room(engine, book, side, LEVEL_NONE)
-        let_in_parked(engine, book, engine.due_before)
+    if record_at(engine.books, engine.due_for, BOOK).parked > 0:
+        result = let_in_parked(engine, engine.due_for, engine.due_before)
+        if result:
+            return result
     return happen_until(engine)

@@ -11,7 +11,7 @@ from tapeline.engine.lists import claim_node, find_node
 from tapeline.engine.records import ALARM, ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, int64
 
 BUY, SELL = 0, 1
@@ -49,6 +49,7 @@ class Gateway(Record):
     send_cancel: int64
     send_modify: int64
     instrument: int64
+    each: int64  # address of an Orders per instrument: what orders[i] is
     request: Request
 
     def cancel(self, order_id):
@@ -127,6 +128,7 @@ class OrdersByInstrument(Gateway):
 
 
 GATEWAY, ORDERS, ORDERS_BY_INSTRUMENT = Gateway.dtype_, Orders.dtype_, OrdersByInstrument.dtype_
+ORDERS_SIZE: Final = ORDERS.itemsize
 
 
 @kernel
@@ -148,11 +150,13 @@ def new_order(orders, side, price, size, instruction):
 
 @kernel
 def choose_instrument(orders, index):
-    """The same record as orders of one instrument."""
+    """Orders of one instrument: as good as these until the callback ends."""
     if not 0 <= index < record_at(orders.engine, 0, ENGINE).instruments:
         raise IndexError("orders[i]: no such instrument")
-    orders.instrument = index
-    return record_at(address_of(orders), 0, ORDERS)
+    copy(orders.each + index * ORDERS_SIZE, address_of(orders), ORDERS_SIZE)
+    chosen = record_at(orders.each, index, ORDERS)
+    chosen.instrument = index
+    return chosen
 
 
 @leaf
@@ -196,30 +200,31 @@ def set_timer(orders, time):
 
 
 @kernel
-def check(orders, account, extra):
+def check(orders, instrument, account, extra):
     """The gateway's checks of a request for `extra` more open lots, in the order in which they are documented: a Reason."""
     request, row = orders.request, record_at(orders.row, 0, ROW)
-    book = record_at(record_at(orders.engine, 0, ENGINE).books, orders.instrument, BOOK)
+    book = record_at(record_at(orders.engine, 0, ENGINE).books, instrument, BOOK)
     instruction, price = request.instruction, request.price
     if request.size <= 0:
         return SIZE
     request.level = UNDEFINED_PRICE
     if instruction != MARKET:
-        if price % book.market.tick != 0 or abs(price // book.grid) > LEVEL_MAX:
+        tick = price // book.grid
+        if price % book.market.tick != 0 or tick > LEVEL_MAX or tick < -LEVEL_MAX:
             return PRICE
-        request.level = price // book.grid if request.side == BUY else -(price // book.grid)
+        request.level = tick if request.side == BUY else -tick
     if instruction != MARKET and instruction != GTC and instruction != IOC and instruction != POST_ONLY:
         return INSTRUCTION
     if request.size > row.order_size_max:
         return ORDER_SIZE_LIMIT
     reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
-    if reach + extra > row.position_max:
+    if reach > row.position_max - extra:  # the sum might not fit into 64 bits
         return POSITION_LIMIT
     return NO_REASON
 
 
 @kernel
-def refuse(orders, what, reason):
+def refuse(orders, instrument, what, reason):
     """Answer a request at once, after the callback."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     place = new_message(engine.agenda)
@@ -234,7 +239,7 @@ def refuse(orders, what, reason):
     message.ahead = -1
     message.node = index
     message.row = row.index
-    message.instrument = orders.instrument
+    message.instrument = instrument
     message.kind = ANSWER
     message.what = what
     message.reason = reason
@@ -272,11 +277,11 @@ def send_new(orders):
     row.last_id += 1
     request.order_id = row.last_id
     side = request.side
-    reason = check(orders, account, request.size)
+    reason = check(orders, orders.instrument, account, request.size)
     if reason == NO_REASON and row.live >= row.orders_live_max:
         reason = ORDERS_LIVE_LIMIT
     if reason != NO_REASON:
-        refuse(orders, REJECTED, reason)
+        refuse(orders, orders.instrument, REJECTED, reason)
         return request.order_id
     index = claim_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
@@ -293,6 +298,7 @@ def send_new(orders):
     node.ts_sent = orders.now
     node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
     node.modifies = node.modifies_pending = node.refused = 0
+    node.arrival = node.place_known = 0
     node.cancelling = 0
     row.live += 1
     add_exposure(account, side, request.size)
@@ -318,8 +324,8 @@ def send_cancel(orders):
     request.side = node.side
     request.instruction = node.instruction
     if index == 0 or node.cancelling:
-        orders.instrument = node.instrument if index != 0 else orders.instrument
-        refuse(orders, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
+        instrument = np.int64(node.instrument) if index != 0 else orders.instrument
+        refuse(orders, instrument, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
         return 0
     node.cancelling = 1
     send(orders, CANCEL, index, row.latency_cancel)
@@ -333,16 +339,16 @@ def send_modify(orders):
     index = find_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
-    request.instruction = node.instruction
+    request.instruction = GTC  # a modify has a price, even of a market order
     reason = UNKNOWN_ORDER
     exposure = np.int64(0)
-    account = record_at(row.accounts, np.int64(node.instrument), ACCOUNT)
+    instrument = np.int64(node.instrument) if index != 0 else orders.instrument
+    account = record_at(row.accounts, instrument, ACCOUNT)
     if index != 0:
-        orders.instrument = node.instrument
         exposure = max(node.exposure, request.size - node.filled_known)
-        reason = CANCEL_PENDING if node.cancelling else check(orders, account, exposure - node.exposure)
+        reason = CANCEL_PENDING if node.cancelling else check(orders, instrument, account, exposure - node.exposure)
     if reason != NO_REASON:
-        refuse(orders, MODIFY_REJECTED, reason)
+        refuse(orders, instrument, MODIFY_REJECTED, reason)
         return 0
     add_exposure(account, node.side, exposure - node.exposure)
     node.exposure = exposure

@@ -5,8 +5,8 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import BOOK, FEATURES_OFFSET, FEATURES_SIZE, MARKET
-from tapeline.market.ladder import LEVEL_SIZE
+from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, FEATURES_SIZE, MARKET, NUMBER
+from tapeline.market.ladder import LEVEL, LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
 from tapeline.tape.normalise import ASK, CLEAR, STATUS, TRADE
 
@@ -98,12 +98,41 @@ def receive(engine, group, number):
     """A group reads a notice: its copy of the market is brought up to date."""
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
-    levels, depth = market.levels, np.int64(market.depth)
-    copy_market(engine, address_of(market), address_of(notice.market))
+    levels, depth, published = market.levels, group.depth, np.int64(notice.market.depth)
+    copy(address_of(market), address_of(notice.market), FEATURES_OFFSET)
+    if group.features != 0:
+        copy(address_of(market) + FEATURES_OFFSET, address_of(notice.market) + FEATURES_OFFSET, FEATURES_SIZE)
+        if group.features != engine.plan.features:
+            hide_features(market, group.features)
     market.levels = levels
-    if depth > 1 and notice.what == ON_BOOK:
-        copy(levels, engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, 2 * depth * LEVEL_SIZE)
+    market.depth = depth
+    if depth == 1:
+        show_touch(market)
+    elif notice.what == ON_BOOK:
+        source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE
+        copy(levels, source, depth * LEVEL_SIZE)
+        copy(levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
     group.cursor = number + 1
+
+
+@kernel
+def hide_features(market, declared):
+    """What other classes declared is not there for this one."""
+    for feature in range(FEATURES_N):
+        if (declared >> feature) & 1 == 0:
+            record_at(address_of(market) + FEATURES_OFFSET, feature, NUMBER).value = np.nan
+
+
+@leaf
+def show_touch(market):
+    """bid(0) and ask(0) of a class that declares no more."""
+    bid, ask = record_at(market.levels, 0, LEVEL), record_at(market.levels, 1, LEVEL)
+    bid.price = market.bid_price
+    bid.size = market.bid_size
+    bid.count = market.bid_count
+    ask.price = market.ask_price
+    ask.size = market.ask_size
+    ask.count = market.ask_count
 
 
 @kernel

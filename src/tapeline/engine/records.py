@@ -41,6 +41,8 @@ class Message(Record):
     ahead: int64
     market_size: int64
     level: int64
+    place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
+    ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
     node: int32  # where the order lies; 0: nowhere (refused by the gateway)
     row: int32
     instrument: int32
@@ -97,7 +99,10 @@ class Node(Record):
     order_id: int64
     size: int64  # total, as accepted (or first sent)
     filled: int64  # at the exchange
-    arrival: int64
+    arrival: int64  # number of its place in a queue: in the order in which the exchange gave them
+    place_known: int64  # of the place that the row knows of
+    told_by: int64  # address of the message that tells of the last place
+    shown_due_last: int64
     ts_arrived: int64
     ts_ended: int64
     ts_sent: int64
@@ -190,10 +195,11 @@ class Group(Record):
     markets: int64  # address of a Market per instrument
     classes: uint64  # the bit of their class
     strategy_class: int64
+    depth: int64  # what the class declares: levels, and a bit per feature
+    features: int64
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64
-    shown_due_last: int64
 
 
 class Shown(Record):
@@ -203,6 +209,8 @@ class Shown(Record):
     order_id: int64
     ahead: int64
     node: int64
+    place: int64
+    told_by: int64
 
 
 class Journal(Record):

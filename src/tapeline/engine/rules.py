@@ -1,19 +1,23 @@
 """What history does to our orders: rules 1, 2 and 3 of docs/assumptions.md, and what a take may still take (rule 5)."""
 
+from typing import Final
+
 import numpy as np
 
 from tapeline.constants import FillRule
 from tapeline.engine.answers import fill_order
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
-from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, RESTING, SHOWN
+from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, MESSAGE, RESTING, SHOWN
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import size_at
-from tapeline.memory import record_at, unit
+from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
 
 FILL_BEHIND, TRADE_THROUGH, CROSSING = np.int64(FillRule.FILL_BEHIND), np.int64(FillRule.TRADE_THROUGH), np.int64(FillRule.CROSSING)
 
+
+SHOWN_SIZE: Final = SHOWN.itemsize
 
 # --- takes
 
@@ -85,25 +89,43 @@ def show_ahead(engine, index, event):
     if group.shown_written - group.shown_read == engine.shown_capacity:
         engine.full = FULL_SHOWN
         return
-    shown = record_at(group.shown, group.shown_written & (engine.shown_capacity - 1), SHOWN)
-    group.shown_written += 1
-    group.shown_due_last = max(group.shown_due_last, event.ts_recv + group.feed)
-    shown.due = group.shown_due_last
+    node.shown_due_last = max(node.shown_due_last, event.ts_recv + group.feed)
+    shown = place_in_time(engine, group, node.shown_due_last)
     shown.order_id = node.order_id
     shown.ahead = node.ahead
     shown.node = index
+    shown.place = node.arrival
+    shown.told_by = node.told_by
+
+
+@kernel
+def place_in_time(engine, group, due):
+    """A new place in the ring of what is to be shown, which is in order of time; it is at the end, but for clocks of venues that run back."""
+    mask, number = engine.shown_capacity - 1, group.shown_written
+    group.shown_written += 1
+    while number > group.shown_read:
+        before = record_at(group.shown, (number - 1) & mask, SHOWN)
+        if before.due <= due:
+            break
+        copy(group.shown + (number & mask) * SHOWN_SIZE, address_of(before), SHOWN_SIZE)
+        number -= 1
+    shown = record_at(group.shown, number & mask, SHOWN)
+    shown.due = due
+    return shown
 
 
 @kernel
 def learn(engine, group, now):
-    """What the feed has shown of queues by `now` becomes known to the rows of a group."""
+    """What the feed has shown of queues by `now` becomes known to the rows of a group; of a place that a row has not heard of yet, when it does."""
     while group.shown_read < group.shown_written:
         shown = record_at(group.shown, group.shown_read & (engine.shown_capacity - 1), SHOWN)
         if shown.due > now:
             break
         group.shown_read += 1
-        node = node_at(engine, shown.node)
-        if node.order_id == shown.order_id:
+        node, told_by = node_at(engine, shown.node), record_at(shown.told_by, 0, MESSAGE)
+        if told_by.place == shown.place:
+            told_by.ahead_shown = shown.ahead
+        elif node.order_id == shown.order_id and node.place_known == shown.place:
             node.ahead_shown = shown.ahead
 
 

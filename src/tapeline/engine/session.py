@@ -7,7 +7,7 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import RowSpec
-from tapeline.constants import Reason, Status
+from tapeline.constants import UNDEFINED_PRICE, Reason, Status
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
@@ -55,6 +55,11 @@ _SHOWN: Final = 1 << 14
 
 def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
+
+
+def _declared(cls: Any) -> tuple[int, int]:
+    """What a class looks at: levels, and a bit per feature."""
+    return int(cls.depth), sum(1 << int(feature) for feature in set(cls.features))
 
 
 class Session:
@@ -176,7 +181,8 @@ class Session:
         for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
-            group.feed, group.due_last, group.shown_due_last = feed, -(2**62), -(2**62)
+            group.depth, group.features = _declared(self._classes[bit])
+            group.feed, group.due_last = feed, -(2**62)
             group.shown = self._flat(_SHOWN, SHOWN).ctypes.data
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
@@ -238,6 +244,8 @@ class Session:
             for i in range(len(self._instruments)):
                 accounts[r, i].market = markets[int(row.group), i : i + 1].ctypes.data
         self.engine.samples, self.engine.accounts_stride = samples.ctypes.data, n
+        self._orders = Orders.array(n)
+        self._gateway.each = self._orders.ctypes.data
 
     def open(self, instrument: Instrument) -> None:
         """A new instrument: its book, its market in every group, an account in every row."""
@@ -250,7 +258,9 @@ class Session:
         i = instrument.index
         self.engine.instruments = i + 1
         for g in range(len(self._groups)):
-            self._markets[g, i] = new_market(instrument, self.engine.plan, self._market_levels[g, i].ctypes.data)
+            group = self._groups[g]
+            self._market_levels[g, i]["price"] = UNDEFINED_PRICE
+            self._markets[g, i] = new_market(instrument, int(group.depth), int(group.features), self._market_levels[g, i].ctypes.data)
         for index, row in enumerate(self._rows):
             fees = self._rows_spec[self._order[index]].venue.fees
             account = self._accounts[index, i]

@@ -11,6 +11,7 @@ from tapeline.engine.records import (
     CANCEL,
     ENDED,
     MESSAGE,
+    NEVER,
     NEW,
     RESPONSE,
     RESTING,
@@ -21,7 +22,7 @@ from tapeline.engine.rules import find_take, mark_taken
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
-from tapeline.memory import record_at, unit
+from tapeline.memory import address_of, record_at, unit
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED)
@@ -64,6 +65,7 @@ def refuse_unknown(engine, request):
     message.size = 0
     message.size_left = 0
     message.ahead = -1
+    message.place = 0
     message.node = request.node
     message.row = request.row
     message.instrument = request.instrument
@@ -73,6 +75,7 @@ def refuse_unknown(engine, request):
     message.side = request.side
     message.by_exchange = True
     row.last_response = max(row.last_response, request.ts_event + row.latency_response)
+    engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
 
 
@@ -102,9 +105,7 @@ def rests(node):
 
 @kernel
 def ahead_at_arrival(engine, book, node):
-    """Queue ahead of an order that comes to rest now; -1 for one that never does."""
-    if not rests(node):
-        return np.int64(-1)
+    """Queue ahead of an order that comes to rest now."""
     return size_at(side_of(book, node.side), node.level_accepted) if row_at(engine, node.row).queue else np.int64(0)
 
 
@@ -118,8 +119,20 @@ def arrive(engine, book, index, ts_event):
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return
     message = answer(engine, book, index, ts_event, ACCEPTED)
-    message.ahead = ahead_at_arrival(engine, book, node)
+    if rests(node):
+        tell_place(engine, book, node, message)
     execute(engine, book, index, ts_event)
+
+
+@kernel
+def tell_place(engine, book, node, message):
+    """An order gets a new place in a queue (if it is not filled at once), and an answer tells so."""
+    message.ahead = ahead_at_arrival(engine, book, node)
+    message.ahead_shown = message.ahead
+    message.place = engine.arrivals
+    node.arrival = engine.arrivals
+    node.told_by = address_of(message)
+    node.shown_due_last = -NEVER
 
 
 @kernel
@@ -145,7 +158,7 @@ def modify(engine, book, index, request):
     if keeps:
         message.ahead = node.ahead
     else:
-        message.ahead = ahead_at_arrival(engine, book, node)
+        tell_place(engine, book, node, message)
         execute(engine, book, index, request.ts_event)
 
 
@@ -166,7 +179,6 @@ def execute(engine, book, index, ts_event):
     if node.ahead_at_entry < 0:
         node.ahead_at_entry = node.ahead
     node.priority = book.stamp if row.queue else 0
-    node.arrival = engine.arrivals
     node.venue_state = RESTING
     link(engine, book, index)
     link_resting(engine, row, index)
@@ -217,9 +229,11 @@ def take_level(engine, book, index, level, ts_event):
     """Take at one level: in front of our own order there, if any; then, unless self-match prevention ends the order, the rest."""
     node = node_at(engine, index)
     ladder = side_of(book, 1 - node.side)
+    available = available_at(engine, ladder, level, node.row)
     own = first_own(engine, ladder, level, node.row)
     if own != 0:
-        take_lots(engine, book, index, level, ts_event, node_at(engine, own).ahead)
+        in_front = min(available, node_at(engine, own).ahead)
+        available -= max(take_lots(engine, book, index, level, ts_event, in_front), 0)
         if node.left == 0:
             return
         if row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
@@ -228,21 +242,25 @@ def take_level(engine, book, index, level, ts_event):
         while own != 0:
             close_order(engine, book, own, ts_event, CANCELLED, SELF_MATCH)
             own = first_own(engine, ladder, level, node.row)
-    take_lots(engine, book, index, level, ts_event, np.int64(2**62))
+    take_lots(engine, book, index, level, ts_event, available)
 
 
 @kernel
-def take_lots(engine, book, index, level, ts_event, size_max):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
-    """Take up to `size_max` lots of what is available at a level, and remember it."""
+def available_at(engine, ladder, level, row_index):
+    """What a row may take at a level: what is displayed, but for what it took before."""
+    taken = find_take(engine, ladder, level, row_index)
+    return size_at(ladder, level) - (node_at(engine, taken).left if taken != 0 else np.int64(0))
+
+
+@kernel
+def take_lots(engine, book, index, level, ts_event, available):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """Take up to `available` lots at a level, and remember it; how many."""
     node = node_at(engine, index)
     side = 1 - node.side
-    ladder = side_of(book, side)
-    displayed = size_at(ladder, level)
-    taken = find_take(engine, ladder, level, node.row)
-    available = displayed - (node_at(engine, taken).left if taken != 0 else 0)
-    size = min(node.left, min(available, size_max))
+    displayed = size_at(side_of(book, side), level)
+    size = min(node.left, available)
     if size <= 0:
-        return
+        return np.int64(0)
     node.left -= size
     node.filled += size
     if node.left == 0:
@@ -262,3 +280,4 @@ def take_lots(engine, book, index, level, ts_event, size_max):  # noqa: PLR0913,
         place.priority = book.stamp
         place.ahead = displayed
         mark_taken(engine, book, place, size)
+    return size

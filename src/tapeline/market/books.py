@@ -37,11 +37,11 @@ def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: l
     plan.depth_masks, plan.feature_masks, plan.scratch = masks.ctypes.data, feature_masks.ctypes.data, scratch.ctypes.data
 
 
-def new_market(instrument: Instrument, plan: Any, levels: int) -> Any:
-    """A Market before anything was seen; `levels`: address of its Level records."""
-    market = Market(tick=instrument.tick, levels=levels, depth=int(plan.depth), instrument=instrument.index)
+def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:
+    """A Market before anything was seen, with the levels and features (a bit each) that it shows; `levels`: address of its Level records."""
+    market = Market(tick=instrument.tick, levels=levels, depth=depth, instrument=instrument.index)
     for feature in range(FEATURES_N):
-        if (int(plan.features) >> feature) & 1 and feature in _STARTS_AT_ZERO:
+        if (features >> feature) & 1 and feature in _STARTS_AT_ZERO:
             market.features[feature] = 0.0
     return market
 
@@ -65,7 +65,7 @@ class Books:
         book = self.array[instrument.index]
         levels = self._keep[instrument.index, "levels"] = np.zeros(2 * int(self._plan.depth), LEVEL)
         levels["price"] = 2**63 - 1
-        book.market = new_market(instrument, self._plan, levels.ctypes.data)
+        book.market = new_market(instrument, int(self._plan.depth), int(self._plan.features), levels.ctypes.data)
         book.grid = instrument.grid
         book.index = instrument.index
         book.ts_arrived = -(2**62)

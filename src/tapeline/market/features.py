@@ -76,7 +76,7 @@ def order_flow_imbalance(book):
     bid_level = bids.best if has_best(bids) else LEVEL_NONE
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
     bid_size, ask_size = book.market.bid_size, book.market.ask_size
-    if not book.flow_seen and bid_level == ask_level:
+    if not book.flow_seen and bid_level == LEVEL_NONE and ask_level == LEVEL_NONE:
         return 0.0  # nothing was ever there
     total = 0.0
     if book.flow_seen:

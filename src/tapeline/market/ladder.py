@@ -115,7 +115,7 @@ def far_drop_empty(ladder, level):
 def needs_room(ladder, level):
     """Whether the driver has to make room before a level outside the window can be touched."""
     above = level >= ladder.base + ladder.width
-    return above or ladder.far_count == ladder.far_capacity or ladder.far_touches >= FAR_TOUCHES_MAX
+    return above or not has_best(ladder) or ladder.far_count == ladder.far_capacity or ladder.far_touches >= FAR_TOUCHES_MAX
 
 
 @kernel

@@ -148,7 +148,7 @@ class Engine:
             self._let_in(arrival)
         else:
             self._parked.append(arrival)
-            self._schedule.add(arrival.time + arrival.row.response_ns, Due.ARRIVAL, PatienceEnds(arrival))
+            self._schedule.put_back(arrival.time + arrival.row.response_ns, Due.ARRIVAL, arrival.order, PatienceEnds(arrival))
 
     def _let_in_parked(self, book: int, time: int) -> None:
         """A book's next event lets in what was parked before it."""

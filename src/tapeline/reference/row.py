@@ -52,7 +52,8 @@ class Row:
         """Rule 8: a request takes its latency, and never overtakes the one before."""
         way = {Ask.NEW: self.entry_ns, Ask.MODIFY: self.modify_ns, Ask.CANCEL: self.cancel_ns}[request.ask]
         self._arrival_previous = max(self._clock.now + way, self._arrival_previous)
-        self._schedule.add(self._arrival_previous, Due.ARRIVAL, Arrival(self._arrival_previous, self, request))
+        arrival = Arrival(self._arrival_previous, self, request)
+        arrival.order = self._schedule.add(arrival.time, Due.ARRIVAL, arrival)
 
     def answer(self, answer: Answer) -> None:
         """Rule 8: so does a response."""

@@ -198,8 +198,9 @@ class Takes:
         if event.kind == Kind.CLEAR:
             self._taken.clear()
         taken = self._taken.get((event.side, event.level))
+        if event.kind in (Kind.ADD, Kind.REMOVE) and taken is not None and event.priority < taken.stamp:
+            taken.still += event.delta  # an ADD with an earlier stamp is a snapshot's
         if event.kind == Kind.REMOVE and taken is not None and event.priority < taken.stamp:
-            taken.still += event.delta
             taken.amount = min(taken.amount, taken.still)
             if taken.amount == 0:
                 del self._taken[event.side, event.level]

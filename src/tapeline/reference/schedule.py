@@ -30,6 +30,8 @@ class Arrival:
     time: int
     row: "Row"
     request: Request
+    order: int = -1
+    """Of creation. It keeps it while it is parked."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,10 +75,15 @@ class Schedule:
         self._heap: list[tuple[int, int, int, Item]] = []
         self._created = 0
 
-    def add(self, time: int, due: Due, item: Item) -> None:
-        """Have something happen at a time."""
-        heapq.heappush(self._heap, (time, int(due), self._created, item))
+    def add(self, time: int, due: Due, item: Item) -> int:
+        """Have something happen at a time; its order of creation."""
+        self.put_back(time, due, self._created, item)
         self._created += 1
+        return self._created - 1
+
+    def put_back(self, time: int, due: Due, order: int, item: Item) -> None:
+        """Have something happen again, or later, in the order of creation that it had."""
+        heapq.heappush(self._heap, (time, int(due), order, item))
 
     def pop_before(self, time: int) -> tuple[int, Item] | None:
         """The next thing due before a time, with its own time."""

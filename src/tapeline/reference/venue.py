@@ -52,7 +52,7 @@ class Desk:
             for match in matches:
                 self._fill(match, match.order.level, event.ts_event, event.size)
             if matches:
-                displayed = self._book.side(event.side).displayed(event.level) + event.delta
+                displayed = self._book.side(event.side).displayed(event.level)  # `after` will add the ADD's own
                 self._takes.remember(event.side, event.level, sum(match.lots for match in matches), event.priority + 1, displayed)
 
     def after(self, event: TapeEvent) -> None:
