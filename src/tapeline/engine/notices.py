@@ -22,12 +22,15 @@ def notice_at(engine, number):
 
 @kernel
 def ring_is_full(engine):
-    """Whether the slowest group is so far behind that the next event's notices might not fit; if not, for how many there is room."""
+    """Whether a group is so far behind that what the next event tells might not fit; if not, for how many notices there is room."""
     slowest = engine.notices_written
+    short = False
     for g in range(engine.groups_n):
-        slowest = min(slowest, record_at(engine.groups, g, GROUP).cursor)
+        group = record_at(engine.groups, g, GROUP)
+        slowest = min(slowest, group.cursor)
+        short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
-    return engine.notices_fit < NOTICES_PER_EVENT_MAX
+    return engine.notices_fit < NOTICES_PER_EVENT_MAX or short
 
 
 @leaf

@@ -25,7 +25,7 @@ ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = (np
 FREE, SENT, LIVE = range(3)
 AWAY, RESTING, ENDED = range(3)
 # tables that cannot grow in mid-chunk
-FULL_MESSAGES, FULL_TAKES, FULL_SHOWN = range(1, 4)
+FULL_MESSAGES, FULL_TAKES = range(1, 3)
 # self-match prevention
 SMP_CANCEL_RESTING, SMP_CANCEL_AGGRESSOR, SMP_REJECT = range(3)
 
@@ -284,6 +284,7 @@ class Engine(Record):
     event_classes: uint64
     trade_classes: uint64
     shown_capacity: int64
+    shown_room: int64  # what one tape event may take of it
     takes_first: int64  # nodes from here to takes_top were takes at some time
     takes_top: int64
     takes_end: int64

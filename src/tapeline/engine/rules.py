@@ -7,7 +7,7 @@ import numpy as np
 from tapeline.constants import FillRule
 from tapeline.engine.answers import fill_order
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
-from tapeline.engine.records import FULL_SHOWN, FULL_TAKES, GROUP, MESSAGE, RESTING, SHOWN
+from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, RESTING, SHOWN
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import size_at
@@ -86,9 +86,6 @@ def show_ahead(engine, index, event):
         return
     group = record_at(engine.groups, np.int64(row.group), GROUP)
     learn(engine, group, engine.watermark)
-    if group.shown_written - group.shown_read == engine.shown_capacity:
-        engine.full = FULL_SHOWN
-        return
     node.shown_due_last = max(node.shown_due_last, event.ts_recv + group.feed)
     shown = place_in_time(engine, group, node.shown_due_last)
     shown.order_id = node.order_id
@@ -96,6 +93,8 @@ def show_ahead(engine, index, event):
     shown.node = index
     shown.place = node.arrival
     shown.told_by = node.told_by
+    if engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room:
+        engine.notices_fit = 0  # so that the event loop looks at all rings before the next event
 
 
 @kernel

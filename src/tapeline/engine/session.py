@@ -13,6 +13,7 @@ from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
 from tapeline.engine.due import wake
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.records import (
     DONE,
     DUE,
@@ -47,10 +48,10 @@ from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
 _JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS}
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
-_FULL: Final = {1: "messages_in_flight_max", 2: "takes_max", 3: "notices_in_flight_max"}
+_FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
 _NOTICES: Final = 256
-_SHOWN: Final = 1 << 14
+_SHOWN: Final = 1 << 10
 
 
 def _power_of_two(n: int) -> int:
@@ -177,13 +178,12 @@ class Session:
         engine.agenda.free, engine.agenda.capacity = 1, messages
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
-        engine.shown_capacity = _SHOWN
+        engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
         for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
             group.depth, group.features = _declared(self._classes[bit])
             group.feed, group.due_last = feed, -(2**62)
-            group.shown = self._flat(_SHOWN, SHOWN).ctypes.data
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
@@ -195,7 +195,9 @@ class Session:
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
         self._kind_counts = self._flat(8, np.int64)
         engine.kind_counts = self._kind_counts.ctypes.data
+        self._shown = np.zeros((len(self._groups), 0), SHOWN)
         self._ring(_NOTICES)
+        self._shown_ring(_power_of_two(max(_SHOWN, 2 * int(engine.shown_room))))
         self._capacity = 0
         self._journals = {name: np.zeros(0, dtype) for name, dtype in _JOURNALS.items()}
         self._grow_instruments(1)
@@ -221,6 +223,17 @@ class Session:
                 levels[number % capacity] = self._levels[number % old]
         self._notices, self._levels = notices, levels
         engine.notices, engine.levels, engine.notices_capacity = notices.ctypes.data, levels.ctypes.data, capacity
+
+    def _shown_ring(self, capacity: int) -> None:
+        """Rings of this size for changes of queues ahead of our orders, with what is under way moved over."""
+        old, self._shown = self._shown, np.zeros((len(self._groups), capacity), SHOWN)
+        if capacity > max(self._limits.notices_in_flight_max, 4 * int(self.engine.shown_room), _SHOWN):
+            raise LimitError("more changes of queues ahead of orders are on their way to strategies than Limits(notices_in_flight_max=…) allows")
+        for g, group in enumerate(self._groups):
+            for number in range(int(group.shown_read), int(group.shown_written)):
+                self._shown[g, number % capacity] = old[g, number % old.shape[1]]
+            group.shown = self._shown[g].ctypes.data
+        self.engine.shown_capacity = capacity
 
     def _grow_instruments(self, n: int) -> None:
         """Room for accounts, samples and markets of `n` instruments."""
@@ -309,7 +322,10 @@ class Session:
         if status == MAKE_ROOM:
             self.books.make_room(int(engine.room_instrument), int(engine.room_side), int(engine.room_level))
         elif status == GROW_NOTICES:
-            self._ring(2 * int(engine.notices_capacity))
+            if engine.notices_fit < NOTICES_PER_EVENT_MAX:
+                self._ring(2 * int(engine.notices_capacity))
+            else:
+                self._shown_ring(2 * int(engine.shown_capacity))
         elif status == GROW_JOURNAL:
             self._grow_journals()
             self._check_tables()

@@ -89,6 +89,9 @@ class TapeReader:
             position = int(reader.here.position) - start
             span.consumed = position
             if status == kernels.NEW_INSTRUMENT:
+                if reader.n:  # an instrument is there from its own first event on, not from that of its chunk
+                    yield int(reader.n), span
+                    reader.n = 0
                 self._register(position, data)
                 continue
             if status == kernels.TABLE_FULL:

@@ -1,0 +1,405 @@
+"""Strategies that gamble: whatever they see goes into their signals, and what they do depends on a seed and on nothing else but what they see.
+
+Both engines call the same methods, so that two runs agree only if every value that a strategy could read agrees at every callback.
+"""
+
+import tapeline as tl
+
+NAN_STANDS_FOR = 7.25
+PRIME = 1_000_003
+
+
+def mix(digest, value):
+    """A digest with one more integer in it."""
+    return (digest * PRIME + tl.int64(value) % PRIME) % 2147483647
+
+
+class Actor(tl.Strategy):
+    """What all gamblers have in common: a linear congruential generator, a digest of all that was seen, and a hand that acts."""
+
+    signals = ("seen", "floats", "pnl", "did")
+
+    seed: tl.int64 = 1
+    rate: tl.int64 = 40  # percent of callbacks that act
+    far: tl.int64 = 20  # per mille of prices far away
+    wild: tl.int64 = 5  # percent of requests that make no sense
+    size_max: tl.int64 = 5
+    scale: tl.int64 = 1  # all sizes are multiplied by it
+    state: tl.int64
+    last_id: tl.int64
+    last_now: tl.int64
+    burst: tl.int64  # times that it acted without time going on
+    digest: tl.int64
+    total: tl.float64
+
+    def begin(self):
+        """Start from the seed."""
+        self.state = self.seed * 7919 + 17
+
+    def draw(self, n):
+        """A number from 0 to n - 1."""
+        self.state = (self.state * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self.state >> 8) % n
+
+    def see(self, value):
+        """Take an integer into the digest."""
+        self.digest = mix(self.digest, value)
+
+    def feel(self, value):
+        """Take a float into the sum."""
+        self.total = self.total * 0.5 + (value if value == value else NAN_STANDS_FOR)  # noqa: PLR0124 - false for NaN
+
+    def tell(self):
+        """Let the journal have what was seen."""
+        self.signal(0, self.digest)
+        self.signal(1, self.total)
+
+    def look_at_market(self, market):
+        """Everything but levels and features."""
+        digest = self.digest
+        digest = mix(digest, market.bid_price)
+        digest = mix(digest, market.ask_price)
+        digest = mix(digest, market.bid_size)
+        digest = mix(digest, market.ask_size)
+        digest = mix(digest, market.bid_count)
+        digest = mix(digest, market.ask_count)
+        digest = mix(digest, 1 if market.has_bid else 0)
+        digest = mix(digest, 1 if market.has_ask else 0)
+        digest = mix(digest, market.last_price)
+        digest = mix(digest, market.last_size)
+        digest = mix(digest, market.last_side)
+        digest = mix(digest, market.ts_event)
+        digest = mix(digest, market.ts_recv)
+        digest = mix(digest, market.tick)
+        digest = mix(digest, market.instrument)
+        self.digest = digest
+
+    def look_at_levels(self, market, depth):
+        """The declared levels, and every feature, declared or not."""
+        digest = self.digest
+        for i in range(depth):
+            bid, ask = market.bid(i), market.ask(i)
+            digest = mix(digest, bid.price)
+            digest = mix(digest, bid.size)
+            digest = mix(digest, bid.count)
+            digest = mix(digest, ask.price)
+            digest = mix(digest, ask.size)
+            digest = mix(digest, ask.count)
+        for k in range(9):
+            self.feel(market.features[k])
+        self.digest = digest
+
+    def look_at_account(self, account):
+        """Every property."""
+        digest = self.digest
+        digest = mix(digest, account.position)
+        self.feel(account.cash)
+        self.feel(account.average_price)
+        self.feel(account.realised_pnl)
+        self.feel(account.unrealised_pnl)
+        self.feel(account.fees)
+        self.signal(2, account.pnl)
+        self.digest = digest
+
+    def look_at_orders(self, orders):
+        """The clock, and the last orders: one that never was among them."""
+        digest = self.digest
+        digest = mix(digest, orders.now)
+        for i in range(-1, 6):
+            order_id = self.last_id - i
+            digest = mix(digest, 1 if orders.is_live(order_id) else 0)
+            digest = mix(digest, 1 if orders.is_cancelling(order_id) else 0)
+            digest = mix(digest, orders.price(order_id))
+            digest = mix(digest, orders.size_left(order_id))
+            digest = mix(digest, orders.ahead(order_id))
+        self.digest = digest
+
+    def look_at_update(self, update):
+        """The argument of on_order."""
+        digest = self.digest
+        digest = mix(digest, update.order_id)
+        digest = mix(digest, update.what)
+        digest = mix(digest, update.reason)
+        digest = mix(digest, update.ts_event)
+        digest = mix(digest, update.price)
+        digest = mix(digest, update.size)
+        digest = mix(digest, update.size_left)
+        digest = mix(digest, update.ahead)
+        digest = mix(digest, update.instrument)
+        self.digest = digest
+
+    def look_at_fill(self, fill):
+        """The argument of on_fill."""
+        digest = self.digest
+        digest = mix(digest, fill.order_id)
+        digest = mix(digest, fill.side)
+        digest = mix(digest, fill.price)
+        digest = mix(digest, fill.size)
+        digest = mix(digest, fill.size_left)
+        digest = mix(digest, 1 if fill.is_maker else 0)
+        digest = mix(digest, fill.rule)
+        digest = mix(digest, fill.ts_event)
+        digest = mix(digest, fill.instrument)
+        self.digest = digest
+
+    def look_at_trade(self, trade):
+        """The argument of on_trade."""
+        digest = self.digest
+        digest = mix(digest, trade.price)
+        digest = mix(digest, trade.size)
+        digest = mix(digest, trade.side)
+        digest = mix(digest, trade.ts_event)
+        digest = mix(digest, trade.ts_recv)
+        digest = mix(digest, trade.instrument)
+        self.digest = digest
+
+    def look_at_event(self, event):
+        """The argument of on_event."""
+        digest = self.digest
+        digest = mix(digest, event.kind)
+        digest = mix(digest, event.side)
+        digest = mix(digest, event.price)
+        digest = mix(digest, event.size)
+        digest = mix(digest, event.flags)
+        digest = mix(digest, event.sequence)
+        digest = mix(digest, event.ts_event)
+        digest = mix(digest, event.ts_recv)
+        digest = mix(digest, event.instrument)
+        self.digest = digest
+
+    def some_price(self, market):
+        """Near the touch; sometimes far from it; rarely one that is refused."""
+        price = 100 * market.tick
+        if self.draw(2) == 0:
+            if market.has_bid:
+                price = market.bid_price
+            elif market.has_ask:
+                price = market.ask_price
+        elif market.has_ask:
+            price = market.ask_price
+        elif market.has_bid:
+            price = market.bid_price
+        price += (self.draw(7) - 3) * market.tick
+        if self.draw(1000) < self.far:
+            price += (self.draw(20_001) - 10_000) * market.tick
+        if self.draw(100) < self.wild:
+            price += 1 + self.draw(3)
+        return price
+
+    def some_size(self):
+        """From 1 on; rarely none."""
+        if self.draw(100) < self.wild:
+            return self.draw(2) - 1
+        return (1 + self.draw(self.size_max)) * self.scale
+
+    def some_instruction(self):
+        """GTC mostly; rarely one that is refused."""
+        if self.draw(100) < self.wild:
+            return self.draw(40)
+        what = self.draw(10)
+        return tl.GTC if what < 6 else tl.IOC if what < 8 else tl.POST_ONLY
+
+    def some_order(self):
+        """The id of an order, of one long gone, or of one that never was."""
+        if self.draw(100) < self.wild:
+            return self.draw(5) - 2 + self.last_id
+        return max(1, self.last_id - self.draw(5))
+
+    def act(self, market, orders):
+        """Send, move or cancel, or ask to be woken; twice, perhaps."""
+        self.burst = self.burst + 1 if orders.now == self.last_now else 0
+        self.last_now = orders.now
+        if self.burst > 4 or self.draw(100) >= self.rate:  # refusals come at once, and each may lead to the next
+            return
+        for _ in range(1 + self.draw(2)):
+            what = self.draw(100)
+            if what < 25:
+                self.last_id = orders.buy(self.some_price(market), self.some_size(), self.some_instruction())
+            elif what < 50:
+                self.last_id = orders.sell(self.some_price(market), self.some_size(), self.some_instruction())
+            elif what < 54:
+                self.last_id = orders.buy_market(self.some_size())
+            elif what < 58:
+                self.last_id = orders.sell_market(self.some_size())
+            elif what < 75:
+                sent = orders.modify(self.some_order(), self.some_price(market), self.some_size())
+                self.signal(3, 1.0 if sent else 2.0)
+            elif what < 90:
+                sent = orders.cancel(self.some_order())
+                self.signal(3, 3.0 if sent else 4.0)
+            else:
+                orders.wake_at(orders.now + 1 + self.draw(200))
+
+
+class Quoter(Actor):
+    """Sees the best bid and offer only."""
+
+    def look(self, market, orders, account):
+        """See everything, then act."""
+        self.look_at_market(market)
+        self.look_at_levels(market, 1)
+        self.look_at_account(account)
+        self.look_at_orders(orders)
+        self.act(market, orders)
+        self.tell()
+
+    def on_start(self, market, orders, account):
+        """Seed the generator; set a timer and an order on their way."""
+        self.begin()
+        orders.wake_at(orders.now + 1 + self.draw(50))
+        self.look(market, orders, account)
+
+    def on_book(self, market, orders, account):
+        """The touch changed."""
+        self.look(market, orders, account)
+
+    def on_order(self, update, market, orders, account):
+        """An answer."""
+        self.look_at_update(update)
+        self.look(market, orders, account)
+
+    def on_fill(self, fill, market, orders, account):
+        """A fill."""
+        self.look_at_fill(fill)
+        self.look(market, orders, account)
+
+    def on_timer(self, market, orders, account):
+        """A timer."""
+        self.look(market, orders, account)
+
+    def on_end(self, market, orders, account):
+        """The end: what is sent now never arrives."""
+        self.look(market, orders, account)
+
+
+class Watcher(Quoter):
+    """Sees three levels and all features."""
+
+    depth = 3
+    features = tuple(tl.Feature)
+
+    def look(self, market, orders, account):
+        """See everything, then act."""
+        self.look_at_market(market)
+        self.look_at_levels(market, 3)
+        self.look_at_account(account)
+        self.look_at_orders(orders)
+        self.act(market, orders)
+        self.tell()
+
+
+class Follower(Quoter):
+    """Follows every trade and tape event, with two features; has no on_order, so that answers come without a callback."""
+
+    features = (tl.Feature.ORDER_FLOW_IMBALANCE, tl.Feature.IMBALANCE)
+
+    def on_trade(self, trade, market, orders, account):
+        """A print."""
+        self.look_at_trade(trade)
+        self.look(market, orders, account)
+
+    def on_event(self, event, market, orders, account):
+        """A tape event."""
+        self.look_at_event(event)
+        self.look(market, orders, account)
+
+
+class Sleeper(Actor):
+    """Is woken by timers only, and never looks at `ahead`."""
+
+    def on_start(self, market, orders, account):
+        """Wait."""
+        self.begin()
+        orders.wake_at(orders.now + 1 + self.draw(100))
+
+    def on_timer(self, market, orders, account):
+        """Act; wait again."""
+        self.look_at_market(market)
+        self.look_at_account(account)
+        self.act(market, orders)
+        orders.wake_at(orders.now + 1 + self.draw(100))
+        self.tell()
+
+
+class Pair(Actor):
+    """Trades two instruments or more; orders of one are cancelled through another's."""
+
+    depth = 2
+    features = (tl.Feature.MID, tl.Feature.VOLATILITY, tl.Feature.DEPTH_BID)
+    books: tl.int64 = 2
+
+    def look(self, market, orders, account):
+        """See everything of all instruments, then act on one."""
+        self.see(market.instrument)
+        for i in range(self.books):
+            self.look_at_market(market[i])
+            self.look_at_levels(market[i], 2)
+            self.look_at_account(account[i])
+        self.look_at_orders(orders[0])
+        self.see(orders.now)
+        self.see(orders.ahead(self.last_id))
+        first, second = orders[0], orders[1]
+        if self.draw(2) == 0:
+            self.act(market[0], first)
+        else:
+            self.act(market[1], second)
+        if self.draw(20) == 0:
+            orders.cancel(self.some_order())
+        self.tell()
+
+    def on_start(self, market, orders, account):
+        """Seed the generator."""
+        self.begin()
+        orders.wake_at(orders.now + 1 + self.draw(50))
+        self.look(market, orders, account)
+
+    def on_book(self, market, orders, account):
+        """A touch changed."""
+        self.look(market, orders, account)
+
+    def on_order(self, update, market, orders, account):
+        """An answer."""
+        self.look_at_update(update)
+        self.look(market, orders, account)
+
+    def on_fill(self, fill, market, orders, account):
+        """A fill."""
+        self.look_at_fill(fill)
+        self.look(market, orders, account)
+
+    def on_timer(self, market, orders, account):
+        """A timer."""
+        self.look(market, orders, account)
+
+    def on_end(self, market, orders, account):
+        """The end."""
+        self.look(market, orders, account)
+
+
+class PairFollower(Pair):
+    """Follows every trade and tape event of all instruments; declares no levels and no features."""
+
+    depth = 1
+    features = ()
+
+    def look(self, market, orders, account):
+        """See everything of all instruments, then act on one."""
+        self.see(market.instrument)
+        for i in range(self.books):
+            self.look_at_market(market[i])
+            self.look_at_levels(market[i], 1)
+            self.look_at_account(account[i])
+        self.look_at_orders(orders[1])
+        i = self.draw(2)
+        self.act(market[i], orders[i])
+        self.tell()
+
+    def on_trade(self, trade, market, orders, account):
+        """A print."""
+        self.look_at_trade(trade)
+        self.look(market, orders, account)
+
+    def on_event(self, event, market, orders, account):
+        """A tape event."""
+        self.look_at_event(event)
+        self.look(market, orders, account)
