@@ -25,6 +25,8 @@ class Actor(tl.Strategy):
     wild: tl.int64 = 5  # percent of requests that make no sense
     size_max: tl.int64 = 5
     scale: tl.int64 = 1  # all sizes are multiplied by it
+    base: tl.int64 = 100  # ticks: where it believes the market while the book is empty
+    mirror: tl.int64 = 1  # -1: buys where another one sells, at the negative price
     state: tl.int64
     last_id: tl.int64
     last_now: tl.int64
@@ -169,22 +171,18 @@ class Actor(tl.Strategy):
 
     def some_price(self, market):
         """Near the touch; sometimes far from it; rarely one that is refused."""
-        price = 100 * market.tick
-        if self.draw(2) == 0:
-            if market.has_bid:
-                price = market.bid_price
-            elif market.has_ask:
-                price = market.ask_price
+        price = self.mirror * self.base * market.tick
+        bid_first = (self.draw(2) == 0) == (self.mirror == 1)
+        if market.has_bid and (bid_first or not market.has_ask):
+            price = market.bid_price
         elif market.has_ask:
             price = market.ask_price
-        elif market.has_bid:
-            price = market.bid_price
-        price += (self.draw(7) - 3) * market.tick
+        offset = (self.draw(7) - 3) * market.tick
         if self.draw(1000) < self.far:
-            price += (self.draw(20_001) - 10_000) * market.tick
+            offset += (self.draw(20_001) - 10_000) * market.tick
         if self.draw(100) < self.wild:
-            price += 1 + self.draw(3)
-        return price
+            offset += 1 + self.draw(3)
+        return price + self.mirror * offset
 
     def some_size(self):
         """From 1 on; rarely none."""
@@ -213,14 +211,13 @@ class Actor(tl.Strategy):
             return
         for _ in range(1 + self.draw(2)):
             what = self.draw(100)
-            if what < 25:
-                self.last_id = orders.buy(self.some_price(market), self.some_size(), self.some_instruction())
-            elif what < 50:
-                self.last_id = orders.sell(self.some_price(market), self.some_size(), self.some_instruction())
-            elif what < 54:
-                self.last_id = orders.buy_market(self.some_size())
+            is_buy = (what % 2 == 0) == (self.mirror == 1)
+            if what < 50:
+                price, size, instruction = self.some_price(market), self.some_size(), self.some_instruction()
+                self.last_id = orders.buy(price, size, instruction) if is_buy else orders.sell(price, size, instruction)
             elif what < 58:
-                self.last_id = orders.sell_market(self.some_size())
+                size = self.some_size()
+                self.last_id = orders.buy_market(size) if is_buy else orders.sell_market(size)
             elif what < 75:
                 sent = orders.modify(self.some_order(), self.some_price(market), self.some_size())
                 self.signal(3, 1.0 if sent else 2.0)

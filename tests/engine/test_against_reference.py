@@ -5,7 +5,7 @@ import os
 import pytest
 from duels import Case, assert_agree
 
-SEEDS = int(os.environ.get("TAPELINE_SEEDS", "60"))
+SEEDS = int(os.environ.get("TAPELINE_SEEDS", "48"))
 """How many random runs; set it to some thousands to search for differences."""
 BLOCK = 12
 

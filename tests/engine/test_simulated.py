@@ -1,0 +1,80 @@
+"""Simulated sessions, too large for random programs: the two engines on the examples' strategies, and what a replay allocates."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tapeline as tl
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.load import load_strategy
+from tapeline.verify import verify
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def session(path, records):
+    """A simulated session of two instruments."""
+    write_synth(path, SynthConfig(records=records, live_orders=2_000, instruments=2, gap_scale=0.02))
+    return path
+
+
+def assert_examples_agree(path):
+    """A strategy on two instruments, and a maker and a taker on one, record the same in both engines."""
+    pair, maker, taker = (load_strategy(f"{EXAMPLES / name}") for name in ("pair.py:PairMaker", "touch_maker.py:TouchMaker", "ofi_taker.py:OrderFlowTaker"))
+    settings = {"tick_size": "0.25", "multiplier": 50.0, "fees": tl.Fees(maker=-0.2, taker=1.4)}
+    both = verify(lambda: [pair()], path, instruments=[1, 2], **settings)
+    one = verify(lambda: [maker(), taker(threshold=30.0, hold_ns=10_000_000)], path, instruments=[1], **settings)
+    for found in (both, one):
+        assert found.is_equal, found
+        assert found.lines["fills"] > 100
+
+
+def test_100_000_simulated_records(tmp_path):
+    """Books, features, orders, fills and accounts agree over 100,000 records of two instruments."""
+    assert_examples_agree(session(tmp_path / "x.dbn.zst", 100_000))
+
+
+@pytest.mark.slow
+def test_a_million_simulated_records(tmp_path):
+    """Books, features, orders, fills and accounts agree over a million records of two instruments."""
+    assert_examples_agree(session(tmp_path / "x.dbn", 1_000_000))
+
+
+COUNT = """
+import json, sys
+from numba.core.runtime import rtsys
+from tapeline.engine import session
+from tapeline import Backtest, Latency
+from tapeline.load import load_strategy
+
+counts = []
+chunk = session.Session.chunk
+
+def counted(self, address, n):
+    before = rtsys.get_allocation_stats().alloc
+    chunk(self, address, n)
+    counts.append(rtsys.get_allocation_stats().alloc - before)
+
+session.Session.chunk = counted
+classes = [load_strategy(name) for name in sys.argv[2:]]
+latency = Latency(feed="50us", entry="100us", response="100us")
+result = Backtest(sys.argv[1], tick_size="0.25", multiplier=1.0, instruments=[1], latency=latency).run(*[c() for c in classes])
+print(json.dumps({"counts": counts, "fills": result.fills.height, "callbacks": result.counters["callbacks"]}))
+"""
+
+
+def test_nothing_is_allocated_per_event(tmp_path):
+    """Numba's own counters: a replay allocates a few small things per chunk of 4,096 tape events, and nothing per event, callback, order or fill."""
+    path = session(tmp_path / "x.dbn", 100_000)
+    classes = [f"{EXAMPLES / 'touch_maker.py'}:TouchMaker", f"{EXAMPLES / 'ofi_taker.py'}:OrderFlowTaker", f"{Path(__file__).parent / 'programs.py'}:Watcher"]
+    command = [sys.executable, "-c", COUNT, str(path), *classes]
+    done = subprocess.run(command, env={**os.environ, "NUMBA_NRT_STATS": "1"}, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert len(found["counts"]) > 10
+    assert found["callbacks"] > 10_000
+    assert found["fills"] > 10
+    assert sum(found["counts"]) <= 10 * len(found["counts"]), found
