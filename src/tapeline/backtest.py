@@ -263,7 +263,10 @@ class _Run:
                 self._interrupted = True
 
         with interrupts:
-            journals = run(chunks(), self._instruments, self._rows, self._backtest.equity_every_ns)
+            try:
+                journals = run(chunks(), self._instruments, self._rows, self._backtest.equity_every_ns)
+            except DataError as damage:
+                self._damage, journals = damage, damage.result
         journals.counters["records_skipped"] = self._source.records_skipped
         return journals
 

@@ -71,7 +71,7 @@ class Case:
 
 def random_strategy(cls: type, rng: random.Random) -> tl.Strategy:
     """An instance with parameters of its own."""
-    return cls(seed=rng.randrange(1, 10**6), rate=rng.choice((20, 50, 90)), far=rng.choice((0, 20, 200)), wild=rng.choice((0, 5, 20)))
+    return cls(seed=rng.randrange(1, 10**6), rate=rng.choice((20, 50, 90)), far=rng.choice((0, 20, 200, 900)), wild=rng.choice((0, 5, 20)))
 
 
 def assert_agree(case: Case, directory: Path) -> Comparison:

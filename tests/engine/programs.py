@@ -400,3 +400,22 @@ class PairFollower(Pair):
         """A tape event."""
         self.look_at_event(event)
         self.look(market, orders, account)
+
+
+class Crowd(Pair):
+    """Trades whatever instrument something happens in, and sees more of them as they come."""
+
+    books = 1
+
+    def look(self, market, orders, account):
+        """See the callback's instrument, then act on it, or on one seen before."""
+        k = market.instrument
+        self.books = max(self.books, k + 1)
+        self.look_at_market(market[k])
+        self.look_at_levels(market[k], 2)
+        self.look_at_account(account[k])
+        self.look_at_orders(orders[k])
+        other = self.draw(self.books)
+        self.act(market[other], orders[other])
+        self.look_at_account(account[other])
+        self.tell()

@@ -9,7 +9,7 @@ import tapeline as tl
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.feeds.dbn_write import write_dbn
 
-SYMBOLS = {1: "I1", 2: "I2", 3: "I3"}
+SYMBOLS = {i: f"I{i}" for i in range(1, 25)}
 
 
 class RandomMarket:
@@ -27,6 +27,7 @@ class RandomMarket:
         self.damage = rng.choice((0, 0.01, 0.1))
         self.crossing = rng.choice((0.02, 0.1, 0.3))
         self.jump = rng.choice((0, 0.01, 0.05))
+        self.wide = rng.choice((0.03, 0.03, 0.3))
         self.voids = rng.choice((0, 0.005, 0.03))
         self.backwards = rng.choice((0, 0, 0.05))
         self.multi = rng.choice((0.1, 0.4))
@@ -74,7 +75,7 @@ class RandomMarket:
         """On its own side of the centre, mostly; sometimes thousands of ticks away."""
         rng, centre = self.rng, self.centre[self.book]
         offset = rng.randrange(self.spread) + 1
-        if rng.random() < 0.03:
+        if rng.random() < self.wide:
             offset += rng.choice((200, 900, 1100, 3000, 50_000))
         if rng.random() < self.crossing:
             offset = -offset % 4 - 3
@@ -226,4 +227,5 @@ def random_venue(rng: random.Random) -> dict:
     latency = {name: rng.choice(times) for name in ("feed", "entry", "response")} | {name: rng.choice((None, *times)) for name in ("cancel", "modify")}
     fees = {"maker": rng.choice((-0.1, 0.25)), "taker": rng.choice((0.3, 1.1)), "unit": rng.choice(("contract", "bps"))}
     limits = {"position_max": rng.choice((4, 30, 1000, 1000)), "orders_live_max": rng.choice((1, 4, 16, 64)), "order_size_max": rng.choice((3, 100, 100))}
+    limits["ladder_levels_max"] = rng.choice((1024, 4096, 1 << 20))
     return {"latency": tl.Latency(**latency), "fees": tl.Fees(**fees), "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tapeline.config import RowSpec
+from tapeline.errors import DataError
 from tapeline.instruments import Instruments
 from tapeline.reference.book import ExchangeBook
 from tapeline.reference.journal import Journal
@@ -24,11 +25,16 @@ def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equit
     """Replay the input for all rows, and return what was recorded.
 
     Memory grows with the input's books and with what is recorded: there are no tables here, so the limits on tables do not apply.
+    Raises DataError at a price that cannot be; its `result` has what was recorded before.
     """
     counters: dict[str, int] = {}
     engine = Engine(instruments, rows, equity_every_ns, counters)
-    for event in tape(chunks, instruments, counters):
-        engine.apply(event)
+    try:
+        for event in tape(chunks, instruments, counters):
+            engine.apply(event)
+    except DataError as damage:
+        damage.result = engine.end()
+        raise
     return engine.end()
 
 

@@ -1,0 +1,96 @@
+"""Both engines where tables grow, books are wide, instruments come late, and inputs end badly."""
+
+import random
+
+import pytest
+from duels import SINGLE, random_strategy
+from programs import Crowd
+from random_markets import RandomMarket, random_venue, write_stream
+
+import tapeline as tl
+from tapeline.verify import compare
+
+
+def both(path, make, **settings):
+    """The results of both engines, whether the input is damaged or not; and what was said of it."""
+    results, errors = [], []
+    for engine in ("compiled", "reference"):
+        try:
+            results.append(tl.Backtest(path, engine=engine, multiplier=1.0, **settings).run(*make()))
+        except tl.DataError as error:
+            results.append(error.result)
+            errors.append(error)
+    return *results, errors
+
+
+def rows(seed, classes, **more):
+    """Rows of some classes at random venues."""
+    rng = random.Random(seed)
+    return [tl.Row(random_strategy(c, rng), **random_venue(rng) | more) for c in classes]
+
+
+@pytest.mark.parametrize("levels_max", [1024, 1 << 20])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_wide_books_agree(seed, levels_max, tmp_path):
+    """Half of all orders are thousands of ticks away, and so are ours, hundreds at once: windows move, grow if they may, and lists beside them fill up."""
+    market = RandomMarket(seed)
+    market.wide, market.jump, market.voids, market.damage = 0.5, 0.02, 0.001, 0.001
+    path = write_stream(tmp_path / "x.dbn", market.grow(12_000))
+
+    def make():
+        limits = tl.Limits(orders_live_max=300, ladder_levels_max=levels_max)
+        made = rows(seed, SINGLE[:2], limits=limits)
+        for row in made:
+            row.strategy.far, row.strategy.rate = 900, 5
+        return made
+
+    found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])
+    assert found.is_equal, found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_instruments_that_come_late_agree(seed, tmp_path):
+    """Two dozen instruments, taken as they come: tables move while requests are under way, and the engines agree."""
+    market = RandomMarket(seed, 24)
+    market.voids, market.damage = 0.002, 0.01
+    stream = market.grow(1200)
+    path = write_stream(tmp_path / "x.dbn", stream)
+    found = compare(*both(path, lambda: rows(seed, [Crowd, Crowd]), tick_size="1")[:2])
+    assert found.is_equal, found
+    assert found.lines["orders"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_truncated_inputs_agree(seed, tmp_path):
+    """Of a file that ends inside a record both engines give the same result of everything before, with the error."""
+    path = write_stream(tmp_path / "x.dbn", RandomMarket(seed).grow(300))
+    path.write_bytes(path.read_bytes()[: -56 * 100 - 17])
+    *results, errors = both(path, lambda: rows(seed, SINGLE), tick_size="1", instruments=[1])
+    assert len(errors) == 2
+    found = compare(*results)
+    assert found.is_equal, found
+    assert found.lines["signals"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_off_the_grid_agree(seed, tmp_path):
+    """At a price that is no multiple of the grid both engines end with the same result of everything before, with the error."""
+    stream = RandomMarket(seed).grow(300)
+    row = list(stream.rows[200])
+    row[5], row[6], row[7], row[8], row[10], row[11] = 999_999, 100_500_000_000, 1, 128, ord("A"), ord("B")
+    stream.rows[200] = tuple(row)
+    path = write_stream(tmp_path / "x.dbn", stream)
+    *results, errors = both(path, lambda: rows(seed, SINGLE), tick_size="1", instruments=[1])
+    assert len(errors) == 2
+    found = compare(*results)
+    assert found.is_equal, found
+
+
+def test_an_input_without_ordinary_events_agrees(tmp_path):
+    """A file with nothing but a snapshot calls nobody and records nothing, in both engines."""
+    market = RandomMarket(1)
+    market.snapshot()
+    path = write_stream(tmp_path / "x.dbn", market.stream)
+    found = compare(*both(path, lambda: rows(1, SINGLE), tick_size="1", instruments=[1])[:2])
+    assert found.is_equal, found
+    assert set(found.lines.values()) == {0}
