@@ -6,8 +6,10 @@ import pytest
 from duels import SINGLE, random_strategy
 from programs import Crowd
 from random_markets import RandomMarket, random_venue, write_stream
+from streams import GRID
 
 import tapeline as tl
+from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.verify import compare
 
 
@@ -46,6 +48,32 @@ def test_wide_books_agree(seed, levels_max, tmp_path):
 
     found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])
     assert found.is_equal, found
+
+
+@pytest.mark.parametrize("end", [-LEVEL_MAX, LEVEL_MAX])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_ends_of_the_price_range_agree(seed, end, tmp_path):
+    """Prices up to the last level that there is, on either side of zero, ours beyond it refused: the engines agree."""
+    market = RandomMarket(seed)
+    market.centre, market.jump, market.wide = [end], 0, 0
+    stream = market.grow(300)
+    stream.rows = [(*row[:6], inside(row[6]), *row[7:]) for row in stream.rows]
+    path = write_stream(tmp_path / "x.dbn", stream)
+
+    def make():
+        made = rows(seed, SINGLE)
+        for row in made:
+            row.strategy.base, row.strategy.far = end, 500
+        return made
+
+    found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])
+    assert found.is_equal, found
+    assert found.lines["fills"] > 0
+
+
+def inside(price):
+    """The nearest price that a book may have."""
+    return price if price == UNDEFINED_PRICE else max(-LEVEL_MAX * GRID, min(LEVEL_MAX * GRID, price))
 
 
 @pytest.mark.parametrize("seed", range(6))
