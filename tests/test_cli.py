@@ -248,6 +248,22 @@ def test_depth_writes_parquet_and_csv(session: Path, tmp_path: Path) -> None:
     assert frame.height == pl.read_csv(tmp_path / "d.csv").height > 0
 
 
+def test_features_writes_parquet(session: Path, tmp_path: Path) -> None:
+    """`features` writes the columns asked for, one's own among them; a name that is none is told with the nearest."""
+    (tmp_path / "mine.py").write_text(
+        "import tapeline as tl\n\n\nclass Twice(tl.CustomFeature):\n    def update(self, market):\n        return 2.0 * market.bid_size\n", encoding="utf-8"
+    )
+    out = tmp_path / "f.parquet"
+    done = invoke("features", session, "-o", out, "--feature", "spread", "--feature", f"{tmp_path / 'mine.py'}:Twice", "--every", "1s", *TICK[:2])
+    assert done.exit_code == 0, done.stderr
+    frame = pl.read_parquet(out)
+    assert frame.columns[-2:] == ["spread", "Twice"]
+    assert frame.height > 0
+    done = invoke("features", session, "-o", out, "--feature", "sprad", *TICK[:2])
+    assert done.exit_code != 0
+    assert "did you mean 'spread'?" in done.stderr
+
+
 def test_check_says_what_is_there(session: Path) -> None:
     """`check` counts every record and prints tables; `--json` has the same numbers."""
     done = invoke("check", session, "--tick-size", "0.25", "--json")

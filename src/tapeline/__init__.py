@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tapeline.errors import InvariantError as InvariantError
     from tapeline.errors import LimitError as LimitError
     from tapeline.errors import TapelineError as TapelineError
+    from tapeline.extraction import CustomFeature as CustomFeature
+    from tapeline.extraction import features as features
+    from tapeline.extraction import features_chunks as features_chunks
     from tapeline.mbp import depth as depth
     from tapeline.mbp import depth_chunks as depth_chunks
     from tapeline.record import Record as Record
@@ -53,6 +56,7 @@ _HOMES = {
     "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
     "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
+    "extraction": ("CustomFeature", "features", "features_chunks"),
     "mbp": ("depth", "depth_chunks"),
     "record": ("Record", "bool_", "float64", "int32", "int64", "uint8", "uint64"),
     "result": ("Result",),

@@ -130,6 +130,32 @@ def depth(
 
 
 @app.command()
+def features(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", metavar="NAME", help="Such as microprice; file.py:Class is one of your own. Default: all that Tapeline knows."),
+    ] = None,
+    every: Annotated[str, typer.Option(help="'event': a line per event; or a time such as 1s.")] = "event",
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Write features of the book and of what happened in it, one column each. What they are: docs/ARCHITECTURE.md."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        written, damage = commands.write_features(output, data, feature, every=every, **commands.market(tick_size, definitions, instruments))
+        commands.show(written, as_json=as_json)
+        if damage is not None:
+            terminal.fail(damage, with_traceback=traceback)
+
+
+@app.command()
 def check(
     data: Data,
     tick_size: TickSize = None,

@@ -1,5 +1,6 @@
 """What the command line's commands share: settings from options, results to the terminal."""
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,11 @@ import polars as pl
 
 from tapeline import load, tables, terminal
 from tapeline.config import Fees
+from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from tapeline.book_reader import BookReader
     from tapeline.check import Check
     from tapeline.result import Result
 
@@ -107,13 +110,39 @@ def show_check(found: "Check") -> None:
 
 def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[str, Any], DataError | None]:
     """Stream the rows of `tapeline.depth` into a file; what was written, and the damage that ended it, if there was one."""
-    if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"-o {output}: expected a file that ends in .parquet or .csv")
-    from polars.io.plugins import register_io_source  # noqa: PLC0415 - of use here only
-
+    _check_output(output)
     from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba
 
-    reader = DepthReader(data, **settings)
+    return _write(output, DepthReader(data, **settings))
+
+
+def write_features(output: Path, data: list[Path], names: list[str] | None, **settings: Any) -> tuple[dict[str, Any], DataError | None]:
+    """Stream the rows of `tapeline.features` into a file. `names`: of members of Feature, or file.py:Class for one's own; None: all of Feature."""
+    _check_output(output)
+    from tapeline.extraction import FeatureReader  # noqa: PLC0415 - imports Numba
+
+    return _write(output, FeatureReader(data, [_feature(name) for name in names] if names else None, **settings))
+
+
+def _feature(name: str) -> Any:
+    if ":" in name:
+        return load.load_feature(name)()
+    known = Feature.__members__
+    if name.upper() not in known:
+        near = difflib.get_close_matches(name.upper(), known, n=1)
+        hint = f"did you mean {near[0].lower()!r}?" if near else f"there are: {', '.join(known).lower()}"
+        raise ConfigError(f"--feature {name}: there is no such feature; {hint}")
+    return known[name.upper()]
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"-o {output}: expected a file that ends in .parquet or .csv")
+
+
+def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataError | None]:
+    from polars.io.plugins import register_io_source  # noqa: PLC0415 - of use here only
+
     lines, damage = 0, None
 
     def frames(*_: Any) -> Iterator[pl.DataFrame]:

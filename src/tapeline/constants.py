@@ -139,7 +139,7 @@ class FillRule(IntEnum):
 
 
 class Feature(IntEnum):
-    """Index into `market.features`; formulas and units in tapeline.market.features."""
+    """Index into `market.features`; formulas, units and sources in tapeline.market.features and tapeline.market.activity."""
 
     SPREAD = 0
     SPREAD_RELATIVE = 1
@@ -150,3 +150,33 @@ class Feature(IntEnum):
     DEPTH_ASK = 6
     ORDER_FLOW_IMBALANCE = 7
     VOLATILITY = 8
+    IMBALANCE_ORDERS = 9
+    IMBALANCE_5 = 10
+    IMBALANCE_10 = 11
+    DEPTH_BID_10 = 12
+    DEPTH_ASK_10 = 13
+    SLOPE_BID = 14
+    SLOPE_ASK = 15
+    ORDER_FLOW_IMBALANCE_5 = 16
+    # of what happened: see FEATURE_ACTIVITY_FIRST
+    EVENT_RATE = 17
+    ADD_RATE = 18
+    CANCEL_RATE = 19
+    TRADE_RATE = 20
+    VOLUME_RATE = 21
+    TRADE_FLOW = 22
+    TRADE_IMBALANCE = 23
+    VWAP = 24
+    TRADE_AGE = 25
+    TRADE_SIZE = 26
+    TOUCH_AGE_BID = 27
+    TOUCH_AGE_ASK = 28
+    RETURN_100MS = 29
+    RETURN_1S = 30
+    RETURN_10S = 31
+    VOLATILITY_REALISED = 32
+
+
+FEATURE_ACTIVITY_FIRST: Final = Feature.EVENT_RATE
+"""Features before this one describe the book, and wake the strategies that declare them when they change. This one and those after it follow what happened
+and the clock: they change with every event, so they wake nobody, and are up to date in every notice."""

@@ -72,6 +72,17 @@ def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> Compi
     return CompileError(f"the strategies cannot be compiled together: {_first_line(_plain(str(error)))}")
 
 
+def explain_method(classes: Sequence[Any], name: str, error: Exception) -> CompileError:
+    """The same for a method of one argument, the market."""
+    for cls in classes:
+        method = getattr(cls, name)
+        try:
+            numba.njit(method, **USER_OPTIONS).compile((cls.type_, Market.type_))
+        except Exception as fault:  # noqa: BLE001 - Numba also raises AttributeError and others
+            return CompileError(_message(cls, name, method, fault, several=False))
+    return CompileError(f"{', '.join(cls.__name__ for cls in classes)}: {name}() cannot be compiled: {_first_line(_plain(str(error)))}")
+
+
 def _plain(text: str) -> str:
     """Without colours, and with class names in place of structure types."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)

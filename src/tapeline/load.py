@@ -24,12 +24,25 @@ def load_strategy(spec: str) -> type[Any]:
 
     Raises ConfigError if there is no such file, module or class, if it cannot be imported, or if the class is no strategy.
     """
+    from tapeline.strategy import Strategy  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
+
+    return _load(spec, Strategy, "strategy")
+
+
+def load_feature(spec: str) -> type[Any]:
+    """The subclass of CustomFeature that `spec` names; as load_strategy."""
+    from tapeline.extraction import CustomFeature  # noqa: PLC0415 - same
+
+    return _load(spec, CustomFeature, "feature")
+
+
+def _load(spec: str, base: type[Any], kind: str) -> type[Any]:
     place, colon, name = spec.rpartition(":")
     if not colon:
         place, name = spec, ""
     if not place:
         raise ConfigError(f"{spec!r}: expected file.py:Class or module:Class")
-    return _pick(_import_file(Path(place)) if place.endswith(".py") else _import_module(place), name, place)
+    return _pick(_import_file(Path(place)) if place.endswith(".py") else _import_module(place), name, place, (base, kind))
 
 
 def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -129,15 +142,15 @@ def _where(error: BaseException, file: Path) -> str:
     return f"line {line}: " if line is not None else ""
 
 
-def _pick(module: ModuleType, name: str, place: str) -> type[Any]:
-    from tapeline.strategy import Strategy  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
-
+def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], str]) -> type[Any]:
+    base, kind = wanted
     own = [
         key
         for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__ and not key.startswith("_")
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
-    candidates = f"strategies there: {', '.join(own)}" if own else "there is no strategy in it; a strategy is a subclass of tapeline.Strategy"
+    plural = "strategies" if kind == "strategy" else f"{kind}s"
+    candidates = f"{plural} there: {', '.join(own)}" if own else f"there is no {kind} in it; a {kind} is a subclass of tapeline.{base.__name__}"
     if not name:
         if len(own) == 1:
             return vars(module)[own[0]]  # type: ignore[no-any-return]  # a class, see above
@@ -146,8 +159,8 @@ def _pick(module: ModuleType, name: str, place: str) -> type[Any]:
     if found is None:
         near = difflib.get_close_matches(name, own, n=1)
         raise ConfigError(f"{place}: has no class {name!r}; {f'did you mean {near[0]!r}?' if near else candidates}")
-    if not (isinstance(found, type) and issubclass(found, Strategy)):
-        raise ConfigError(f"{place}: {name} is no subclass of tapeline.Strategy; {candidates}")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{place}: {name} is no subclass of tapeline.{base.__name__}; {candidates}")
     return found
 
 

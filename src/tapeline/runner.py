@@ -213,7 +213,11 @@ def build(classes: Sequence[type], *, several: bool) -> Any:
     for cls in classes:
         fingerprint.add(cls)
     fingerprint.add((text, jit.sources_key()))
-    name = f"tapeline_run_{fingerprint.hexdigest()}"
+    return import_generated(f"tapeline_run_{fingerprint.hexdigest()}", text)
+
+
+def import_generated(name: str, text: str) -> Any:
+    """The module of that name and text, kept on disk where that is possible; the name is to be a hash of all that its compiled code depends on."""
     if name in sys.modules:
         return sys.modules[name]
     directory = jit.cache_directory() if jit.JIT else None

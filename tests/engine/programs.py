@@ -7,6 +7,7 @@ import tapeline as tl
 
 NAN_STANDS_FOR = 7.25
 PRIME = 1_000_003
+FEATURES_N = len(tl.Feature)
 
 
 def mix(digest, value):
@@ -87,7 +88,7 @@ class Actor(tl.Strategy):
             digest = mix(digest, ask.price)
             digest = mix(digest, ask.size)
             digest = mix(digest, ask.count)
-        for k in range(9):
+        for k in range(FEATURES_N):
             self.feel(market.features[k])
         self.digest = digest
 

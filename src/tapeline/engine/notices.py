@@ -5,6 +5,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.jit import kernel, leaf
+from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, FEATURES_SIZE, MARKET, NUMBER
 from tapeline.market.ladder import LEVEL, LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
@@ -162,6 +163,10 @@ def show_print(engine, notice):
 @leaf
 def publish_event(engine, book, event):
     """A tape event as such, and a trade, for those who follow them."""
+    if engine.plan.features & ACTIVITY_FEATURES:
+        engine.plan.book = address_of(book)
+        engine.plan.event = address_of(event)
+        note_activity(engine.plan)
     if engine.event_classes != 0:
         publish(engine, book, event, ON_EVENT, engine.event_classes)
     if event.kind == TRADE and engine.trade_classes != 0:

@@ -283,6 +283,7 @@ class Engine(Record):
     levels: int64  # 2 x depth Level records per place of the ring
     event_classes: uint64
     trade_classes: uint64
+    follows_events: int64  # 1: a class follows every tape event, or a feature does
     shown_capacity: int64
     shown_room: int64  # what one tape event may take of it
     takes_first: int64  # nodes from here to takes_top were takes at some time

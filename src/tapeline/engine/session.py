@@ -40,6 +40,7 @@ from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
+from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import MARKET, Markets
 from tapeline.market.books import Books, new_market, set_plan
 from tapeline.market.ladder import LEVEL
@@ -132,6 +133,7 @@ class Session:
                 engine.event_classes |= np.uint64(1 << bit)
             if hasattr(cls, "on_trade"):
                 engine.trade_classes |= np.uint64(1 << bit)
+        engine.follows_events = int(engine.event_classes) != 0 or (int(engine.plan.features) & int(ACTIVITY_FEATURES)) != 0
         classes = self._flat(len(self._classes), STRATEGY_CLASS)
         for bit, cls in enumerate(self._classes):
             classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))

@@ -92,16 +92,9 @@ class Book(Record):
     changed_size: int64  # what the last ADD or REMOVE took away, and where: the first half of a modify when its second comes
     changed_level: int64
     changed_side: int64
-    seen_bid_level: int64  # of the last view, for the order flow
-    seen_ask_level: int64
-    seen_bid_size: int64
-    seen_ask_size: int64
-    flow_seen: int64
-    mid_last: int64  # last defined mid, half ticks, and as a price
-    mid_price_last: float64
-    mid_seen: int64
-    variance: float64
-    variance_seen: int64
+    touch_memory: int64  # addresses of what features remember (market.features, market.activity); 0: nobody declared any
+    shape_memory: int64
+    activity_memory: int64
     in_event: uint8
     crossed: uint8  # as the last event left it
     dirty: uint8  # something that a view shows may have changed
@@ -139,10 +132,16 @@ FEATURES_SIZE: Final = np.int64(8 * FEATURES_N)
 class ViewPlan(Record):
     """Who looks at what: one bit per strategy class."""
 
-    update_deep: int64  # address of the unit of that name (market.view), and the book it is called with
+    # addresses of the units of those names (market.view, features, activity), and the book and tape event that they are called with
+    update_deep: int64
+    update_touch: int64
+    update_shape: int64
+    update_activity: int64
+    note_activity: int64
     book: int64
+    event: int64
+    touch_changed: int64  # whether this event changed the BBO
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
     depth_masks: int64  # address of `depth` Bits: number k has the classes whose view reaches level k
-    feature_masks: int64  # address of a Bits per feature: the classes that declared it
-    scratch: int64  # address of 2 x depth Level records
+    feature_masks: int64  # address of a Bits per feature: the classes that are woken by it

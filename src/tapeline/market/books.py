@@ -5,16 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from tapeline.constants import LEVEL_NONE, Feature
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, LEVEL_NONE, Feature
 from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
+from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, Market, ViewPlan
-from tapeline.market.features import DEPTH_FEATURES, DEPTH_LEVELS
+from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
 
-_STARTS_AT_ZERO = (Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.ORDER_FLOW_IMBALANCE)
+_STARTS_AT_ZERO = {
+    *(Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.DEPTH_BID_10, Feature.DEPTH_ASK_10, Feature.ORDER_FLOW_IMBALANCE, Feature.ORDER_FLOW_IMBALANCE_5),
+    *(Feature.EVENT_RATE, Feature.ADD_RATE, Feature.CANCEL_RATE, Feature.TRADE_RATE, Feature.VOLUME_RATE, Feature.TRADE_FLOW),
+}
+_UNITS_OF_FEATURES = (
+    (TOUCH_FEATURES, "touch_memory", TouchMemory, (update_touch,)),
+    (SHAPE_FEATURES, "shape_memory", ShapeMemory, (update_shape,)),
+    (ACTIVITY_FEATURES, "activity_memory", ActivityMemory, (note_activity, update_activity)),
+)
+"""Per group of features: a bit for each, where a book keeps the address of what they remember, what that is, and the units that do the work."""
 
 
 def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: list[Any]) -> None:
@@ -24,17 +34,17 @@ def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: l
     for bit, (_, features) in enumerate(views):
         for feature in features:
             wanted |= 1 << int(feature)
-            feature_masks[int(feature)] |= np.uint64(1 << bit)
+            if feature < FEATURE_ACTIVITY_FIRST:
+                feature_masks[int(feature)] |= np.uint64(1 << bit)
     depth = max(depth for depth, _ in views)
-    if wanted & DEPTH_FEATURES:
-        depth = max(depth, DEPTH_LEVELS)
+    if wanted & int(SHAPE_FEATURES):
+        depth = max(depth, 2 * LEVELS_OF_SHAPE if wanted & TEN_LEVELS else LEVELS_OF_SHAPE)
     masks = np.zeros(depth, np.uint64)
     for bit, (class_depth, _) in enumerate(views):
         masks[:class_depth] |= np.uint64(1 << bit)
-    scratch = np.zeros(2 * depth, LEVEL)
-    keep += [masks, feature_masks, scratch]
+    keep += [masks, feature_masks]
     plan.depth, plan.features = depth, wanted
-    plan.depth_masks, plan.feature_masks, plan.scratch = masks.ctypes.data, feature_masks.ctypes.data, scratch.ctypes.data
+    plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
 def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:
@@ -54,6 +64,9 @@ class Books:
         self._plan = plan
         if JIT and (int(plan.depth) > 1 or int(plan.features)):
             update_deep.place(plan)
+            for group, _, _, units in _UNITS_OF_FEATURES:
+                for unit in units if int(plan.features) & int(group) else ():
+                    unit.place(plan)
         self._levels_max = levels_max
         self.array = np.zeros(4, BOOK)
         self._keep: dict[tuple[int, int | str], Any] = {}
@@ -69,6 +82,10 @@ class Books:
         book.grid = instrument.grid
         book.index = instrument.index
         book.ts_arrived = -(2**62)
+        for group, field, memory, _ in _UNITS_OF_FEATURES:
+            if int(self._plan.features) & int(group):
+                self._keep[instrument.index, field] = remembered = memory.array(1)
+                setattr(book, field, remembered.ctypes.data)
         for side in range(2):
             self._lay(instrument.index, side, width=1, base=2 * LEVEL_NONE, far_capacity=16)
             ladder = book.sides[side]

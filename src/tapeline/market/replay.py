@@ -1,17 +1,19 @@
-"""Tape events into books, without strategies: the loop behind `tapeline.depth`, and what a tape event does to a book."""
+"""Tape events into books, without strategies: the loop behind `tapeline.depth` and `tapeline.features`, and what a tape event does to a book."""
 
 import numpy as np
 
 from tapeline.jit import entry, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, ViewPlan, side_of
+from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
+from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, ViewPlan, side_of
+from tapeline.market.features import value_of
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
-from tapeline.memory import copy, record_at
+from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 # what replay() answers
-DONE, MAKE_ROOM, ROWS_FULL = range(3)
+DONE, MAKE_ROOM, ROWS_FULL, ROW = range(4)
 
 
 class DepthHead(Record):
@@ -31,10 +33,17 @@ class Replay(Record):
     n: int64
     x: int64
     books: int64
-    rows: int64  # address of the rows: DepthHead, then 2 x depth Level records, bids first
+    rows: int64  # address of the rows: DepthHead, then 2 x depth Level records, bids first; or of the columns: those of DepthHead, then one per feature
     rows_n: int64
     rows_capacity: int64
     row_size: int64  # bytes
+    column_size: int64  # bytes; 0: rows of levels
+    which: int64  # address of `features_n` numbers of features
+    features_n: int64
+    stops: int64  # 1: answer ROW after each row
+    row_book: int64  # address of the book of the last row
+    interval: int64  # ns; of rows in the same interval of ts_recv the last is wanted: a row takes the place of the one before it where that is its own; 0: all
+    interval_end: int64
     applied: int64  # the event at x is in its book, but for its end
     emptied: int64  # 1 + the side whose window ran empty, though something may lie beyond it
     room_instrument: int64
@@ -44,6 +53,7 @@ class Replay(Record):
 
 DEPTH_HEAD = DepthHead.dtype_
 HEAD_SIZE = np.int64(DEPTH_HEAD.itemsize)
+HEAD_COLUMNS = HEAD_SIZE // 8
 
 
 @leaf
@@ -94,11 +104,24 @@ def apply(state, book, event):
             emptied = change(book, ladder, cell_at(ladder, level), event)
         if emptied:
             state.emptied = 1 + side
+    elif event.kind == TRADE:
+        book.market.last_price = event.priority
+        book.market.last_size = event.delta
+        book.market.last_side = event.side
     elif event.kind == CLEAR:
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
         book.dirty = 1
     return DONE
+
+
+@leaf
+def note(state, book, event):
+    """Let the features of what happened know of a tape event, if somebody asked for any."""
+    if state.plan.features & ACTIVITY_FEATURES and event.flags & SNAPSHOT == 0:
+        state.plan.book = address_of(book)
+        state.plan.event = address_of(event)
+        note_activity(state.plan)
 
 
 @leaf
@@ -123,6 +146,67 @@ def write_row(state, book, event):
     state.rows_n += 1
 
 
+@leaf
+def write_columns(state, book, event):
+    """Add a row with the features that somebody asked for."""
+    place = state.rows + state.rows_n * 8
+    step = state.column_size
+    record_at(place, 0, COUNTER).n = event.ts_event
+    record_at(place + step, 0, COUNTER).n = event.ts_recv
+    record_at(place + 2 * step, 0, COUNTER).n = np.int64(event.sequence)
+    record_at(place + 3 * step, 0, COUNTER).n = np.int64(book.index)
+    place += HEAD_COLUMNS * step
+    for i in range(state.features_n):
+        record_at(place, 0, NUMBER).value = value_of(book.market, record_at(state.which, i, COUNTER).n).value
+        place += step
+    market = book.market
+    market.ts_event = event.ts_event
+    market.ts_recv = event.ts_recv
+    state.row_book = address_of(book)
+    state.rows_n += 1
+
+
+@leaf
+def put_column(state, column, value):
+    """Write a value into the last row: column number `column` behind the head."""
+    record_at(state.rows + (HEAD_COLUMNS + column) * state.column_size, state.rows_n - 1, NUMBER).value = value
+
+
+@leaf
+def thin_out(state, book, event):
+    """Make room for a row, if the last one is of the same book and interval, and no later (the driver takes the clock from the rows): it is not wanted then."""
+    if event.ts_recv >= state.interval_end:
+        state.interval_end = (event.ts_recv // state.interval + 1) * state.interval
+    elif state.rows_n > 0:
+        last = state.rows_n - 1
+        if state.column_size:
+            instrument = record_at(state.rows + 3 * state.column_size, last, COUNTER).n
+            ts_recv = record_at(state.rows + state.column_size, last, COUNTER).n
+        else:
+            head = record_at(state.rows + last * state.row_size, 0, DEPTH_HEAD)
+            instrument = head.instrument
+            ts_recv = head.ts_recv
+        if instrument == book.index and ts_recv <= event.ts_recv:
+            state.rows_n = last
+
+
+@leaf
+def end_event(state, book, event):
+    """The end of an ordinary event: a row of what it left, if that is wanted. Whether there is one."""
+    wanted = state.column_size != 0
+    if book.dirty:
+        book.dirty = 0
+        wanted |= update_view(book, state.plan) != 0
+    if wanted:
+        if state.interval:
+            thin_out(state, book, event)
+        if state.column_size:
+            write_columns(state, book, event)
+        else:
+            write_row(state, book, event)
+    return wanted
+
+
 @entry
 def replay(state):
     """Go on until all tape events of the chunk are in their books, or the driver has to act."""
@@ -136,14 +220,13 @@ def replay(state):
             if result != DONE:
                 return result
             state.applied = 1
+            note(state, book, event)
         if state.emptied:
             side = state.emptied - 1
             state.emptied = 0
             return ask_for_room(state, book, side, LEVEL_NONE)
-        if event.flags & LAST and event.flags & SNAPSHOT == 0 and book.dirty:
-            book.dirty = 0
-            if update_view(book, state.plan) != 0:
-                write_row(state, book, event)
         state.applied = 0
         state.x += 1
+        if event.flags & LAST and event.flags & SNAPSHOT == 0 and end_event(state, book, event) and state.stops:
+            return ROW
     return DONE

@@ -4,27 +4,61 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
+from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, side_of
-from tapeline.market.features import update_features
+from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
-from tapeline.memory import address_of, copy, record_at, unit
+from tapeline.memory import address_of, record_at, unit
+
+
+@leaf
+def show(first, i, price, size, count):
+    """Bring Level number `i` up to date; whether it changed."""
+    shown = record_at(first, i, LEVEL)
+    changed = (shown.price != price) | (shown.size != size) | (shown.count != count)
+    shown.price = price
+    shown.size = size
+    shown.count = count
+    return changed
 
 
 @kernel
-def collect_levels(ladder, side, grid, first, n):
-    """Write the `n` best levels of a side to Level records at `first`; absent ones have no price and size 0."""
-    level = ladder.best if has_best(ladder) else LEVEL_NONE
-    for i in range(n):
-        to = record_at(first, i, LEVEL)
+def refresh_levels(ladder, price_step, first, n):
+    """Bring the `n` best levels of a side, Level records at `first`, up to date; the first that changed, or `n`. `price_step`: the grid, for asks its negative.
+
+    Absent levels have no price and size 0. The deepest is the one from which on a change concerns a view.
+    """
+    changed = n
+    cells, base = ladder.cells, ladder.base
+    i, k = ladder.best - base, np.int64(0)
+    while i > 0 and k < n:  # within the window, where nearly all are: one cell after the other
+        cell = record_at(cells, i, CELL)
+        if show(first, k, (base + i) * price_step, cell.size, np.int64(cell.count)):
+            changed = min(changed, k)
+        ladder.watch = base + i
+        k += 1
+        i -= 1
+        while record_at(cells, i, CELL).size == 0:
+            i -= 1
+    return changed if k == n else min(changed, refresh_far(ladder, price_step, first, (k, n)))
+
+
+@kernel
+def refresh_far(ladder, price_step, first, which):
+    """The same for those levels that lie outside the window, or nowhere."""
+    k, n = which
+    changed = n
+    level = next_level(ladder, ladder.base + 1) if has_best(ladder) else LEVEL_NONE
+    for i in range(k, n):
+        ladder.watch = level
         if level == LEVEL_NONE:
-            to.price = UNDEFINED_PRICE
-            to.size = 0
-            to.count = 0
+            news = show(first, i, np.int64(UNDEFINED_PRICE), np.int64(0), np.int64(0))
         else:
-            to.price = (-level if side == ASKS else level) * grid
-            to.size = size_at(ladder, level)
-            to.count = count_at(ladder, level)
+            news = show(first, i, level * price_step, size_at(ladder, level), count_at(ladder, level))
             level = next_level(ladder, level)
+        if news:
+            changed = min(changed, i)
+    return changed
 
 
 @leaf
@@ -55,44 +89,24 @@ def top_of(ladder, side, book):
     return changed
 
 
-@kernel
-def update_levels(book, plan):
-    """Bring the declared depth up to date; the classes for whom a level changed."""
-    depth = plan.depth
-    collect_levels(side_of(book, BIDS), BIDS, book.grid, plan.scratch, depth)
-    collect_levels(side_of(book, ASKS), ASKS, book.grid, plan.scratch + depth * LEVEL_SIZE, depth)
-    for k in range(depth):
-        if level_differs(plan.scratch, book.market.levels, k) or level_differs(plan.scratch, book.market.levels, depth + k):
-            copy(book.market.levels, plan.scratch, 2 * depth * LEVEL_SIZE)
-            return record_at(plan.depth_masks, k, BITS).bits
-    return np.uint64(0)
-
-
-@kernel
-def level_differs(first, second, i):
-    """Whether Level `i` of two lists differs."""
-    a, b = record_at(first, i, LEVEL), record_at(second, i, LEVEL)
-    return a.price != b.price or a.size != b.size or a.count != b.count
-
-
-@kernel
-def watch_levels(book, plan):
-    """Note from which level on a change concerns a view: the deepest one declared."""
-    for i in range(2):
-        last = record_at(book.market.levels, i * plan.depth + plan.depth - 1, LEVEL)
-        side_of(book, i).watch = LEVEL_NONE if last.size == 0 else (1 - 2 * i) * (last.price // book.grid)
-
-
 @unit("update_deep")
 def update_deep(plan):
     """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
     book = record_at(plan.book, 0, BOOK)
+    depth = plan.depth
     changed = np.uint64(0)
-    if plan.depth > 1:
-        changed |= update_levels(book, plan)
-        watch_levels(book, plan)
-    if plan.features != 0:
-        changed |= update_features(book, plan)
+    if depth > 1:
+        levels = book.market.levels
+        first = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
+        first = min(first, refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth))
+        if first < depth:
+            changed |= record_at(plan.depth_masks, first, BITS).bits
+            if plan.features & SHAPE_FEATURES:
+                changed |= np.uint64(update_shape(plan))
+    if plan.touch_changed and plan.features & TOUCH_FEATURES:
+        changed |= np.uint64(update_touch(plan))
+    if plan.features & ACTIVITY_FEATURES:
+        update_activity(plan)
     return np.int64(changed)
 
 
@@ -112,5 +126,6 @@ def update_view(book, plan):
     asks.watch = asks.best
     if plan.depth > 1 or plan.features != 0:
         plan.book = address_of(book)
+        plan.touch_changed = bid_changed or ask_changed
         changed |= np.uint64(update_deep(plan))
     return changed

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tapeline.constants import UNDEFINED_PRICE, Feature, Side
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature, Side
 from tapeline.instruments import Instrument
 from tapeline.reference.book import Quote
 from tapeline.reference.messages import EventNotice, TradePrint
@@ -22,8 +22,9 @@ class View:
     features: tuple[float, ...]
 
     def shows_the_same_as(self, other: "View") -> bool:
-        """Equality under which NaN equals NaN."""
-        same_features = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(self.features, other.features, strict=True))
+        """Equality under which NaN equals NaN; features of what happened change with every event, and are no news by themselves."""
+        of_the_book = zip(self.features[:FEATURE_ACTIVITY_FIRST], other.features[:FEATURE_ACTIVITY_FIRST], strict=True)
+        same_features = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in of_the_book)
         return (self.bids, self.asks) == (other.bids, other.asks) and same_features
 
 

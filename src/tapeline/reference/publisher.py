@@ -101,6 +101,7 @@ class Publisher:
             self._last_trades[event.instrument] = trade
         if event.is_snapshot:
             return
+        self._features[event.instrument].note(event)
         self._publish("on_event", event, event_notice(event, grid))
         if event.kind == Kind.TRADE:
             self._publish("on_trade", event, trade)
@@ -110,11 +111,12 @@ class Publisher:
     def _publish_views(self, event: TapeEvent, book: ExchangeBook) -> None:
         features = self._features[event.instrument]
         if any(audience.features for audience in self.audiences.values()):
-            features.update(book)
+            features.update(book, event)
         for audience in self.audiences.values():
             view = audience.view_of(book, features)
-            if not view.shows_the_same_as(audience.views[event.instrument]):
-                audience.views[event.instrument] = view
+            is_news = not view.shows_the_same_as(audience.views[event.instrument])
+            audience.views[event.instrument] = view
+            if is_news:
                 self._publish_to(audience, "on_book", event, None)
 
     def _publish(self, callback: str, event: TapeEvent, subject: TradePrint | EventNotice) -> None:

@@ -1,0 +1,130 @@
+"""Reads an input through the books and gives out rows of what they show: the common part of `tapeline.depth` and `tapeline.features`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tapeline.backtest import Data, paths_of, registry
+from tapeline.config import Limits, duration_ns
+from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn import DbnInput
+from tapeline.instruments import Instrument
+from tapeline.market.books import Books, set_plan
+from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, replay
+from tapeline.tape.reader import TapeReader
+
+HEAD: Final = int(HEAD_COLUMNS)
+"""Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
+
+Rows = npt.NDArray[np.int64]
+
+
+class BookReader:
+    """Replays an input; memory does not grow with its length. Subclasses say what a row is."""
+
+    row_items: int
+
+    def __init__(self, data: Data, view: tuple[int, Sequence[int]], every: str | int, **instruments: Any) -> None:
+        """Open the input. `view`: the levels and features that are wanted; `instruments`: tick_size, definitions, instruments of Backtest.
+
+        Raises ConfigError and DataError.
+        """
+        self._interval_ns = 0 if every == "event" else duration_ns(every, "every")
+        if every != "event" and self._interval_ns == 0:
+            raise ConfigError(f"every={every!r}: expected 'event' or a duration such as '1s'")
+        self._keep: list[Any] = []
+        self._state = state = Replay.array(1)[0]
+        state.interval, state.interval_end = self._interval_ns, -(2**63)
+        set_plan(state.plan, [view], self._keep)
+        self._books = Books(state.plan, Limits().ladder_levels_max)
+        self._input = DbnInput(paths_of(data))
+        self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
+        self._reader: TapeReader | None = None
+
+    @property
+    def empty(self) -> pl.DataFrame:
+        """A frame without rows."""
+        return self.frame(np.empty((0, self.row_items), np.int64))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the normaliser counted so far."""
+        return self._reader.counters if self._reader is not None else {}
+
+    def chunks(self) -> Iterator[pl.DataFrame]:
+        """Frames of rows, none of them empty. Raises DataError, when all before it was given out, where the input is damaged."""
+        runs = self._runs() if self._interval_ns == 0 else self._last_of_intervals(self._runs())
+        for rows in runs:
+            if len(rows):
+                yield self.frame(rows)
+
+    def frame(self, rows: Rows) -> pl.DataFrame:
+        """Rows as a frame of its own memory."""
+        raise NotImplementedError
+
+    def head(self, rows: Rows) -> dict[str, Any]:
+        """The columns that say when, and of which instrument."""
+        known = self._instruments.known
+        place = rows[:, 3]
+        return {
+            "ts_event": pl.Series(rows[:, 0].copy()).cast(pl.Datetime("ns", "UTC")),
+            "ts_recv": pl.Series(rows[:, 1].copy()).cast(pl.Datetime("ns", "UTC")),
+            "sequence": rows[:, 2].astype(np.uint32),
+            "instrument_id": np.array([i.instrument_id for i in known], np.uint32)[place],
+            "publisher_id": np.array([i.publisher_id for i in known], np.uint16)[place],
+        }
+
+    def _open(self, instrument: Instrument) -> None:
+        self._books.open(instrument)
+        self._state.books = self._books.array.ctypes.data
+
+    def _replay(self) -> int:
+        return int(replay(self._state))
+
+    def _runs(self) -> Iterator[Rows]:
+        """Rows as the kernel writes them, to be copied before the next are asked for."""
+        state = self._state
+        self._reader = reader = TapeReader(self._input, self._instruments, self._open)
+        try:
+            for n, _ in reader.chunks():
+                state.events, state.n, state.x = reader.events_address, n, 0
+                while (status := self._replay()) != DONE:
+                    if status == MAKE_ROOM:
+                        self._books.make_room(int(state.room_instrument), int(state.room_side), int(state.room_level))
+                    else:
+                        yield self._taken()
+        except DataError as damage:
+            yield self._taken()
+            raise damage from None
+        yield self._taken()
+
+    def _taken(self) -> Rows:
+        n = int(self._state.rows_n)
+        self._state.rows_n = 0
+        return self._rows_of(n)
+
+    def _rows_of(self, n: int) -> Rows:
+        """The first `n` rows of the buffer."""
+        raise NotImplementedError
+
+    def _last_of_intervals(self, runs: Iterator[Rows]) -> Iterator[Rows]:
+        """Of each instrument's rows in one interval the last; those of the interval that is still open are held back."""
+        held = np.empty((0, self.row_items), np.int64)
+        newest = np.int64(np.iinfo(np.int64).min)
+        try:
+            for run in runs:
+                rows = np.concatenate((held, run))
+                interval = np.maximum(np.maximum.accumulate(rows[:, 1] // self._interval_ns), newest)
+                newest = interval[-1] if len(interval) else newest
+                _, last_from_end = np.unique(np.stack((interval, rows[:, 3]))[:, ::-1], axis=1, return_index=True)
+                last = np.sort(len(rows) - 1 - last_from_end)
+                is_open = interval[last] == newest
+                held = rows[last[is_open]]
+                yield rows[last[~is_open]]
+        except DataError as damage:
+            yield held
+            raise damage from None
+        yield held

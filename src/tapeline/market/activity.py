@@ -1,0 +1,251 @@
+"""The features of what happened in a book, and when: formula, unit and source of each.
+
+They follow every tape event (`note_activity`) and are brought up to date at the end of every ordinary event (`update_activity`), on the clock of `ts_event`
+(which never runs back here). Since they change with every event, they wake nobody: they are up to date whenever something else does. Both are units, compiled
+and called for runs that declare one of them. What "rate" means: every count n(t) decays by exp(-dt / 1 s) between events, so that it is a number per second.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature
+from tapeline.jit import kernel
+from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, side_of
+from tapeline.market.features import mid, put
+from tapeline.market.ladder import LEVEL_NONE, has_best
+from tapeline.memory import address_of, record_at, unit
+from tapeline.record import Record, float64, int64
+from tapeline.tape.records import ADD, ASK, BID, EVENT, EXCESS, FILL, MODIFIED, REMOVE, TRADE
+
+EVENT_RATE, ADD_RATE, CANCEL_RATE, TRADE_RATE, VOLUME_RATE, TRADE_FLOW, TRADE_IMBALANCE, VWAP = (np.int64(f) for f in tuple(Feature)[17:25])
+TRADE_AGE, TRADE_SIZE, TOUCH_AGE_BID, TOUCH_AGE_ASK, RETURN_100MS, RETURN_1S, RETURN_10S, VOLATILITY_REALISED = (np.int64(f) for f in tuple(Feature)[25:33])
+ACTIVITY_FEATURES: Final = np.int64(sum(1 << f for f in Feature if f >= FEATURE_ACTIVITY_FIRST))
+RETURN_STEPS: Final = 10
+"""A return looks back over so many steps of its own grid of times: its horizon is exact to a tenth."""
+STEP_NS: Final = 10_000_000
+"""The finest grid; those of the other horizons, and of the realised volatility, are multiples of it."""
+STEPS_PER_SECOND: Final = 100
+VOLATILITY_STEPS: Final = 60
+NOT_YET: Final = np.int64(-(2**62))
+MASK_16, MASK_64 = np.int64(15), np.int64(63)
+
+
+class ActivityMemory(Record):
+    """What the features of this module remember of one book."""
+
+    now: int64 = int(NOT_YET)  # ts_event of the last event, never running back
+    step: int64  # now in steps of the finest grid
+    # counted in the event under way
+    adds: int64
+    cancels: int64
+    trades: int64
+    volume: int64
+    signed_volume: int64
+    executed: int64  # lots that FILLs took and no REMOVE has taken away yet
+    # decayed
+    event_rate: float64
+    add_rate: float64
+    cancel_rate: float64
+    trade_rate: float64
+    volume_rate: float64
+    trade_flow: float64
+    # since the start
+    notional: float64
+    volume_priced: int64
+    trade_time: int64 = int(NOT_YET)
+    trade_size: float64 = math.nan
+    bid_level: int64 = int(LEVEL_NONE)
+    ask_level: int64 = int(LEVEL_NONE)
+    bid_since: int64
+    ask_since: int64
+    mid: float64 = math.nan  # as the last event left it; NaN while a side is absent
+    realised: float64 = math.nan
+    mids_100ms: (float64, (16,)) = math.nan  # type: ignore[syntax]  # the mid at multiples of a tenth of the horizon: number k lies at k & 15
+    mids_1s: (float64, (16,)) = math.nan  # type: ignore[syntax]
+    mids_10s: (float64, (16,)) = math.nan  # type: ignore[syntax]
+    mids_volatility: (float64, (64,)) = math.nan  # type: ignore[syntax]  # at whole seconds: number k lies at k & 63
+
+
+ACTIVITY_MEMORY: Final = ActivityMemory.dtype_
+MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_VOLATILITY = (np.int64(ACTIVITY_MEMORY.fields[n][1]) for n in ("mids_100ms", "mids_1s", "mids_10s", "mids_volatility"))
+
+
+@unit("note_activity")
+def note_activity(plan):
+    """Count what a tape event does to plan.book.
+
+    A REMOVE is a cancel unless it is half of a modify, or takes away what FILLs of its event took.
+    """
+    book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
+    book.dirty = 1  # something changes with every event: time
+    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
+    kind = np.int64(event.kind)
+    if kind == ADD:
+        memory.adds += event.flags & MODIFIED == 0
+    elif kind == REMOVE:
+        if event.flags & MODIFIED == 0:
+            memory.cancels += memory.executed == 0
+            memory.executed = max(memory.executed + event.delta, 0)
+    elif kind == FILL:
+        if event.flags & EXCESS == 0:
+            memory.executed -= event.delta
+    elif kind == TRADE:
+        size = event.delta
+        memory.trades += 1
+        memory.volume += size
+        memory.signed_volume += size if event.side == BID else -size if event.side == ASK else 0
+        memory.trade_size = np.float64(size)
+        if event.priority != UNDEFINED_PRICE:
+            memory.notional += np.float64(event.priority) * np.float64(size)
+            memory.volume_priced += size
+    return 0
+
+
+@kernel
+def decay(memory, factor):
+    """The rates: events, new orders, cancels, trades, lots traded, and lots bought less lots sold by aggressors. Per second.
+
+    Intensities with an exponential kernel (Hawkes 1971), here of one second.
+    """
+    memory.event_rate = memory.event_rate * factor + 1.0
+    memory.add_rate = memory.add_rate * factor + np.float64(memory.adds)
+    memory.cancel_rate = memory.cancel_rate * factor + np.float64(memory.cancels)
+    memory.trade_rate = memory.trade_rate * factor + np.float64(memory.trades)
+    memory.volume_rate = memory.volume_rate * factor + np.float64(memory.volume)
+    memory.trade_flow = memory.trade_flow * factor + np.float64(memory.signed_volume)
+    memory.adds = 0
+    memory.cancels = 0
+    memory.trades = 0
+    memory.volume = 0
+    memory.signed_volume = 0
+    memory.executed = 0
+
+
+@kernel
+def trade_imbalance(memory):
+    """Signed trade flow over traded volume, both as decayed: in [-1, 1], 1 where only buyers were aggressors; NaN before the first trade."""
+    return memory.trade_flow / memory.volume_rate if memory.volume_rate > 0.0 else math.nan
+
+
+@kernel
+def vwap(memory):
+    """Volume-weighted average price of all trades since the start: sum(price * size) / sum(size). Price; NaN before the first."""
+    return memory.notional / (np.float64(memory.volume_priced) * 1e9) if memory.volume_priced else math.nan
+
+
+@kernel
+def age(memory, since, exists):
+    """Time since something happened: since the last trade, since the best bid (ask) has its price. Seconds; NaN where there is none."""
+    return np.float64(memory.now - since) / 1e9 if exists else math.nan
+
+
+@kernel
+def mid_at(memory, mids, number, mask):
+    """A mid that was sampled."""
+    return record_at(address_of(memory) + mids, number & mask, NUMBER)
+
+
+@kernel
+def sample(memory, mids, numbers, mask):
+    """The mid that held until now is that of all multiples of a step that were passed: the ones after numbers[0], up to numbers[1]."""
+    before, now = numbers
+    for number in range(max(before + 1, now - mask), now + 1):
+        mid_at(memory, mids, number, mask).value = memory.mid
+
+
+@kernel
+def change(memory, mids, number):
+    """Return of the mid: now / then - 1, then being ten steps before the last multiple of the step. Dimensionless; NaN where one is not known, or then is 0."""
+    then = mid_at(memory, mids, number - RETURN_STEPS, MASK_16).value
+    return memory.mid / then - 1.0 if then != 0.0 else math.nan
+
+
+@kernel
+def volatility_realised(memory, number):
+    """Realised volatility: root of the sum of squared changes of the mid over the last 60 whole seconds, sampled once a second. Price, per minute.
+
+    NaN before the first change is known (Andersen, Bollerslev 1998; of differences and not of logs, so that any price works).
+    """
+    total = 0.0
+    n = 0
+    now = mid_at(memory, MIDS_VOLATILITY, number, MASK_64).value
+    for back in range(1, VOLATILITY_STEPS + 1):
+        then = mid_at(memory, MIDS_VOLATILITY, number - back, MASK_64).value
+        difference = now - then
+        if not math.isnan(difference):
+            total += difference * difference
+            n += 1
+        now = then
+    return math.sqrt(total) if n else math.nan
+
+
+@kernel
+def pass_steps(memory, now):
+    """Multiples of the finest step were passed: sample the mid at those of every grid. Rare, so that events in between pay one compare."""
+    step = now // STEP_NS
+    before = memory.step
+    memory.step = step
+    sample(memory, MIDS_100MS, (before, step), MASK_16)
+    if step // 10 != before // 10:
+        sample(memory, MIDS_1S, (before // 10, step // 10), MASK_16)
+    if step // STEPS_PER_SECOND != before // STEPS_PER_SECOND:
+        seconds = before // STEPS_PER_SECOND, step // STEPS_PER_SECOND
+        sample(memory, MIDS_10S, seconds, MASK_16)
+        sample(memory, MIDS_VOLATILITY, seconds, MASK_64)
+        memory.realised = volatility_realised(memory, seconds[1])
+
+
+@kernel
+def move_touch(memory, book):
+    """Note since when the best prices stand."""
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
+    bid_level = bids.best if has_best(bids) else LEVEL_NONE
+    ask_level = asks.best if has_best(asks) else LEVEL_NONE
+    if bid_level != memory.bid_level:
+        memory.bid_level = bid_level
+        memory.bid_since = memory.now
+    if ask_level != memory.ask_level:
+        memory.ask_level = ask_level
+        memory.ask_since = memory.now
+
+
+@unit("update_activity")
+def update_activity(plan):
+    """Bring the features of this module up to date for plan.book, at the end of the event that plan.event belongs to. Nobody is told: 0."""
+    book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
+    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
+    market = book.market
+    wanted, masks = plan.features, plan.feature_masks
+    factor = 1.0
+    if memory.now == NOT_YET:
+        memory.now = event.ts_event
+        memory.step = event.ts_event // STEP_NS
+    elif event.ts_event > memory.now:
+        factor = math.exp(np.float64(memory.now - event.ts_event) / 1e9)
+        memory.now = event.ts_event
+    if memory.trades:
+        memory.trade_time = memory.now
+    decay(memory, factor)
+    move_touch(memory, book)
+    if memory.now >= (memory.step + 1) * STEP_NS:
+        pass_steps(memory, memory.now)
+    memory.mid = mid(market) if market.has_bid and market.has_ask else math.nan
+    put(market, wanted, masks, EVENT_RATE, memory.event_rate)
+    put(market, wanted, masks, ADD_RATE, memory.add_rate)
+    put(market, wanted, masks, CANCEL_RATE, memory.cancel_rate)
+    put(market, wanted, masks, TRADE_RATE, memory.trade_rate)
+    put(market, wanted, masks, VOLUME_RATE, memory.volume_rate)
+    put(market, wanted, masks, TRADE_FLOW, memory.trade_flow)
+    put(market, wanted, masks, TRADE_IMBALANCE, trade_imbalance(memory))
+    put(market, wanted, masks, VWAP, vwap(memory))
+    put(market, wanted, masks, TRADE_AGE, age(memory, memory.trade_time, memory.trade_time != NOT_YET))
+    put(market, wanted, masks, TRADE_SIZE, memory.trade_size)
+    put(market, wanted, masks, TOUCH_AGE_BID, age(memory, memory.bid_since, market.has_bid))
+    put(market, wanted, masks, TOUCH_AGE_ASK, age(memory, memory.ask_since, market.has_ask))
+    put(market, wanted, masks, RETURN_100MS, change(memory, MIDS_100MS, memory.step))
+    put(market, wanted, masks, RETURN_1S, change(memory, MIDS_1S, memory.step // 10))
+    put(market, wanted, masks, RETURN_10S, change(memory, MIDS_10S, memory.step // STEPS_PER_SECOND))
+    put(market, wanted, masks, VOLATILITY_REALISED, memory.realised)
+    return 0

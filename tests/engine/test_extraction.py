@@ -1,0 +1,209 @@
+"""`tapeline.features` against the plain engine's rows, and features of one's own."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from random_markets import RandomMarket, write_stream
+
+import tapeline as tl
+from tapeline.backtest import registry
+from tapeline.errors import CompileError, ConfigError, DataError
+from tapeline.extraction import FeatureReader
+from tapeline.feeds.dbn import DbnInput, records
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.reference import feature_rows
+
+HEAD = ["ts_event", "ts_recv", "sequence", "instrument_id", "publisher_id"]
+NAMES = [feature.name.lower() for feature in tl.Feature]
+SECOND = 1_000_000_000
+
+
+class Pressure(tl.CustomFeature):
+    """How far the imbalance at the touch is from its own average; counts its updates."""
+
+    features = (tl.Feature.IMBALANCE,)
+    weight: tl.float64 = 0.25
+    average: tl.float64
+    updates: tl.int64
+
+    def update(self, market):
+        """An exponential average."""
+        now = market.features[tl.Feature.IMBALANCE]
+        self.updates += 1
+        if now == now:  # noqa: PLR0124 - false for NaN
+            self.average += self.weight * (now - self.average)
+        return now - self.average
+
+
+class Thickness(tl.CustomFeature):
+    """Has neither parameters nor state: orders at the second best prices."""
+
+    depth = 2
+
+    def update(self, market):
+        """Of both sides."""
+        return float(market.bid(1).count + market.ask(1).count)
+
+
+class PressureMaker(tl.Strategy):
+    """Holds a feature of its own as a field."""
+
+    features = (tl.Feature.IMBALANCE,)
+    signals = ("pressure",)
+    pressure: Pressure
+
+    def on_book(self, market, orders, account):
+        """Updates it when it likes."""
+        self.signal(0, self.pressure.update(market))
+
+
+def market_file(path: Path, seed: int, n: int = 800) -> Path:
+    """A random market of two books in which time passes: by nanoseconds, milliseconds, seconds and minutes."""
+    market = RandomMarket(seed, 2)
+    market.gaps = ((0, 1, 10**6, 3 * 10**7), (0, 10**7, 4 * 10**8, 2 * SECOND), (10**9, 7 * 10**10), (0, 10**8))[seed % 4]
+    return write_stream(path, market.grow(n))
+
+
+def expected_frame(path: Path, tick_size: str = "1") -> pl.DataFrame:
+    """What the plain engine says, in the columns of `features`."""
+    source = DbnInput([path])
+    known = registry(source, tick_size=tick_size, multiplier=1.0)
+    rows = list(feature_rows(records(source), known))
+    ids = [(known.known[row.instrument].instrument_id, known.known[row.instrument].publisher_id) for row in rows]
+    head = [(*row[:3], *key) for row, key in zip(rows, ids, strict=True)]
+    time = pl.Datetime("ns", "UTC")
+    schema = dict(zip(HEAD, (time, time, pl.UInt32, pl.UInt32, pl.UInt16), strict=True))
+    values = pl.DataFrame(np.array([row.values for row in rows]).reshape(len(rows), len(NAMES)), schema=NAMES)
+    return pl.concat([pl.DataFrame(head, schema=schema, orient="row"), values], how="horizontal")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed: int) -> None:
+    """Of any stream, at any pace, with snapshots, clears and clocks that run back, every feature of every event is the plain engine's, to the last bit."""
+    path = market_file(tmp_path / "random.dbn", seed)
+    frame, expected = tl.features(path, tick_size="1"), expected_frame(path)
+    assert frame.height > 200
+    assert frame.schema == expected.schema
+    for name in frame.columns:
+        assert frame[name].equals(expected[name]), f"{name}: row {frame[name].ne_missing(expected[name]).arg_true()[0]}"
+
+
+@pytest.mark.nojit
+def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path) -> None:
+    """The same kernels as plain Python give the same rows."""
+    for seed in range(3):
+        path = market_file(tmp_path / "random.dbn", 100 + seed, 150)
+        assert tl.features(path, tick_size="1").equals(expected_frame(path))
+
+
+def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path) -> None:
+    """Three busy instruments, compressed: every feature is the plain engine's, and none is NaN or constant throughout."""
+    path = tmp_path / "session.dbn.zst"
+    write_synth(path, SynthConfig(records=15_000, live_orders=900, instruments=3, seed=5, gap_scale=0.2))
+    frame = tl.features(path, tick_size="0.25")
+    assert frame.equals(expected_frame(path, "0.25"))
+    assert [name for name in NAMES if frame[name].fill_nan(None).drop_nulls().n_unique() < 2] == []
+
+
+@pytest.mark.parametrize("which", [[tl.Feature.MID], [tl.Feature.IMBALANCE_10, tl.Feature.SPREAD], [tl.Feature.TRADE_FLOW], [tl.Feature.SLOPE_ASK]])
+def test_a_feature_is_the_same_whatever_else_is_asked_for(tmp_path: Path, which: list) -> None:
+    """Columns are those of all features; they come in the order asked for."""
+    path = market_file(tmp_path / "random.dbn", 3)
+    names = HEAD + [feature.name.lower() for feature in which]
+    assert tl.features(path, which, tick_size="1").equals(tl.features(path, tick_size="1").select(names))
+
+
+@pytest.mark.parametrize("every_ns", [1, 10**8, 60 * SECOND])
+@pytest.mark.parametrize("seed", range(4))
+def test_intervals_give_their_last_row(tmp_path: Path, seed: int, every_ns: int) -> None:
+    """`every` gives the last row of each instrument and interval of ts_recv; in one piece or in many."""
+    path = market_file(tmp_path / "random.dbn", seed)
+    interval, kept = 0, {}
+    rows = tl.features(path, tick_size="1")
+    for at, recv in enumerate(rows["ts_recv"].to_physical()):
+        interval = max(interval, recv // every_ns)
+        kept[interval, rows["instrument_id"][at]] = at
+    expected = rows[sorted(kept.values())]
+    assert tl.features(path, every=every_ns, tick_size="1").equals(expected)
+    assert pl.concat(FeatureReader(path, every=every_ns, chunk_bytes=1, tick_size="1").chunks()).equals(expected)
+
+
+def test_chunks_are_the_whole(tmp_path: Path) -> None:
+    """Pieces of a thousand rows are together what `features` gives; memory holds one piece."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=300, seed=6))
+    parts = list(FeatureReader(path, chunk_bytes=1, tick_size="0.25").chunks())
+    assert len(parts) > 10
+    assert pl.concat(parts).equals(tl.features(path, tick_size="0.25"))
+    assert pl.concat(tl.features_chunks(path, tick_size="0.25")).equals(tl.features(path, tick_size="0.25"))
+
+
+@pytest.mark.nojit
+def test_features_of_ones_own(tmp_path: Path) -> None:
+    """Each instrument has a copy of its own, updated at every event; what it needs is computed, though not asked for; the instance given stays."""
+    path = market_file(tmp_path / "random.dbn", 1, 200)
+    mine = Pressure(weight=0.5)
+    frame = tl.features(path, [tl.Feature.MID, mine, Thickness()], tick_size="1")
+    assert frame.columns == [*HEAD, "mid", "Pressure", "Thickness"]
+    assert mine.updates == 0
+    whole = tl.features(path, tick_size="1")
+    for instrument in (1, 2):
+        average, expected = 0.0, []
+        for now in whole.filter(pl.col("instrument_id") == instrument)["imbalance"]:
+            average += 0.0 if np.isnan(now) else 0.5 * (now - average)
+            expected.append(now - average)
+        assert frame.filter(pl.col("instrument_id") == instrument)["Pressure"].equals(pl.Series("Pressure", expected))
+    assert frame["Thickness"].max() > 1
+
+
+def test_a_strategy_holds_a_feature_as_a_field(tmp_path: Path) -> None:
+    """The same class works in callbacks, compiled and in the reference."""
+    path = market_file(tmp_path / "random.dbn", 2)
+    signals = [
+        tl.Backtest(path, tick_size="1", multiplier=1, instruments=[1], engine=engine).run(PressureMaker()).signals for engine in ("compiled", "reference")
+    ]
+    assert signals[0].height > 50
+    assert signals[0].equals(signals[1])
+
+
+def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
+    """DataError carries the frame of everything before; an empty file gives an empty frame of all columns."""
+    path = market_file(tmp_path / "whole.dbn", 1)
+    whole = tl.features(path, tick_size="1")
+    cut = tmp_path / "cut.dbn"
+    cut.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"cut\.dbn") as damage:
+        tl.features(cut, tick_size="1")
+    before = damage.value.result
+    assert before.height >= whole.height - 3
+    assert before.equals(whole.head(before.height))
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [([], "none"), ([tl.Feature.MID, tl.Feature.MID], "each once"), ([2], "neither"), (["mid"], "neither"), ([Pressure], r"Pressure\(…\)")],
+)
+def test_features_that_are_none_are_named(tmp_path: Path, which: list, said: str) -> None:
+    """Each is a ConfigError that says what is expected."""
+    path = market_file(tmp_path / "random.dbn", 1, 10)
+    with pytest.raises(ConfigError, match=said):
+        tl.features(path, which, tick_size="1")
+
+
+def test_a_feature_that_does_not_compile_is_told_so_in_its_own_words(tmp_path: Path) -> None:
+    """The error names the user's file and line, and what was probably meant."""
+
+    class Wrong(tl.CustomFeature):
+        def update(self, market):
+            return market.bid_prise * 1.0
+
+    class Missing(tl.CustomFeature):
+        pass
+
+    path = market_file(tmp_path / "random.dbn", 1, 10)
+    with pytest.raises(CompileError, match=r"test_extraction.py:\d+: in Wrong.update: Market has no attribute 'bid_prise'; did you mean bid_price"):
+        tl.features(path, [Wrong()], tick_size="1")
+    with pytest.raises(CompileError, match="no method update"):
+        tl.features(path, [Missing()], tick_size="1")
