@@ -48,6 +48,17 @@ class Row(NamedTuple):
         return cls(spec.label, kind.__name__, parameters, spec.venue, tuple(getattr(kind, "signals", ())))
 
 
+class Contract(NamedTuple):
+    """What money in an instrument is made of."""
+
+    currency: str
+    """"" where unknown."""
+    multiplier: float
+    """Currency per price unit and lot."""
+    tick: float
+    """Price units."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the numbers in the journals refer to."""
@@ -65,6 +76,11 @@ class Context:
         """A name for each instrument; without a symbol its id, and equal symbols are told apart by their publishers."""
         names = [i.symbol or str(i.instrument_id) for i in self.instruments]
         return _distinct(names, [f"@{i.publisher_id}" for i in self.instruments])
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """By symbol, in order of the index."""
+        return {name: Contract(i.currency, i.multiplier, i.tick / PRICE_SCALE) for name, i in zip(self.symbols, self.instruments, strict=True)}
 
     @property
     def grid(self) -> Ints:

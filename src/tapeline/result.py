@@ -15,14 +15,15 @@ import polars as pl
 
 from tapeline import schema
 from tapeline.errors import ConfigError, InvariantError
-from tapeline.frames import Context, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size
+from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size
 from tapeline.instruments import Instrument
+from tapeline.observed import Observed, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
 
 FRAMES: Final = ("fills", "orders", "equity", "signals")
 _FORMAT: Final = "tapeline-result"
-_FORMAT_VERSION: Final = 1
+_FORMAT_VERSION: Final = 2
 _INDEX: Final = "result.json"
 
 
@@ -40,8 +41,10 @@ class Result:
     """What strategies recorded with `self.signal`."""
     counters: dict[str, int]
     manifest: dict[str, Any]
-    currencies: dict[str, str] = field(default_factory=dict)
-    """Currency of each symbol; "" where unknown. Different currencies are never summed."""
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    """Currency, multiplier and tick of each symbol, in order of their index. Different currencies are never summed."""
+    kept: Observed | None = None
+    """What was read from the data when the result was saved."""
 
     @classmethod
     def from_journals(cls, journals: Journals, instruments: Sequence[Instrument], rows: Iterable[tuple[Any, ...]], manifest: Mapping[str, Any]) -> "Result":
@@ -60,13 +63,32 @@ class Result:
             signals=signals_frame(_sorted(journals.signals, schema.SIGNALS, "ts"), context),
             counters={name: int(n) for name, n in journals.counters.items()},
             manifest=dict(manifest),
-            currencies={name: i.currency for name, i in zip(context.symbols, instruments, strict=True)},
+            contracts=context.contracts,
         )
 
     @cached_property
+    def observed(self) -> Observed:
+        """What the market did around the fills: mids and bars. Reads the run's data again, once; saved with the result from then on."""
+        return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills)
+
+    @cached_property
     def stats(self) -> Stats:
-        """Statistics per strategy and in total; prints as a table, has `.frame` and `.to_dict()`."""
-        return statistics(self.fills, self.orders, self.equity, self.currencies)
+        """Statistics per strategy, instrument, day and in total; prints as a table, has `.frame` and `.to_dict()`.
+
+        Markouts need the market after the fills, so the data is read again (once, without strategies); where it is gone, they are null.
+        """
+        return self.statistics()
+
+    def statistics(self, *, interval: str | int | None = None, capital: float | None = None, trials: int | None = None) -> Stats:
+        """Statistics with settings of your own.
+
+        `interval`: the periods of Sharpe, Sortino and Calmar, such as "1s" or "1h" (default: a minute; a day where there are 20 days or more). `capital`: in
+        currency, what returns are counted on. `trials`: how many strategies were tried, if more than are in this result; the Deflated Sharpe asks.
+        """
+        missing = self.observed.missing
+        notes = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
+        settings = {"interval": interval, "capital": capital, "trials": trials}
+        return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Statistics, counters and manifest as JSON knows them."""
@@ -86,11 +108,14 @@ class Result:
         try:
             for name in FRAMES:
                 getattr(self, name).write_parquet(work / f"{name}.parquet")
+            if "observed" in self.__dict__ and self.observed.mids is not None:
+                self.observed.mids.write_parquet(work / "mids.parquet")
+                self.observed.bars.write_parquet(work / "bars.parquet")
             index = {
                 "format": _FORMAT,
                 "format_version": _FORMAT_VERSION,
                 "counters": self.counters,
-                "currencies": self.currencies,
+                "contracts": self.contracts,
                 "manifest": self.manifest,
             }
             (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
@@ -110,9 +135,11 @@ class Result:
             raise ConfigError(f"{path}: saved in format {index['format_version']}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
         try:
             frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
+            kept = Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet")) if (path / "mids.parquet").is_file() else None
         except (OSError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{path}: the saved result is damaged: {error}") from error
-        return cls(**frames, counters=index["counters"], manifest=index["manifest"], currencies=index["currencies"])
+        contracts = {symbol: Contract(*parts) for symbol, parts in index["contracts"].items()}
+        return cls(**frames, counters=index["counters"], manifest=index["manifest"], contracts=contracts, kept=kept)
 
     def __repr__(self) -> str:
         """One line."""

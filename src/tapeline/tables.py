@@ -1,20 +1,37 @@
 """Numbers and tables as people read them in a terminal."""
 
+import html
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from rich.console import Console
+import polars.selectors as cs
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tapeline.stats.metrics import Metric
 
 ABSENT: Final = "–"
 _UPRIGHT_MAX: Final = 6
 """Up to so many strategies each has a column; above, each has a line with the metrics below."""
 LINES_MAX: Final = 40
-_SHORT: Final = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "lots", "maker_share", "fill_ratio_lots", "position_min", "position_max")
-_SHARES: Final = {"maker_share", "large_share", "fill_ratio_orders", "fill_ratio_lots"}
+_SHORT: Final = (
+    "pnl_net",
+    "pnl_gross",
+    "fees",
+    "drawdown_max",
+    "sharpe",
+    "lots",
+    "pnl_per_lot",
+    "maker_share",
+    "fill_ratio_lots",
+    "position_min",
+    "position_max",
+)
 
 
 def to_text(renderable: object) -> str:
@@ -25,22 +42,55 @@ def to_text(renderable: object) -> str:
     return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
 
 
-def stats_table(frame: pl.DataFrame, metrics: Mapping[str, str]) -> Table:
-    """The table of `Stats.frame`: a column per strategy with every metric; or, for many strategies, a line for each of the best by net PnL, and the totals."""
-    if frame.height <= _UPRIGHT_MAX:
-        return _upright(frame, list(metrics))
-    strategies, totals = frame.filter(pl.col("row").is_not_null()), frame.filter(pl.col("row").is_null())
-    best = strategies.sort("pnl_net", descending=True, nulls_last=True).head(LINES_MAX)
-    shown = strategies.height if best.height == strategies.height else f"the {best.height} best of {strategies.height}"
-    table = Table(title=f"{shown} strategies by net PnL")
-    table.add_column("strategy")
-    for name in _SHORT:
-        table.add_column(name, justify="right")
-    for part in (best, totals):
-        for line in part.iter_rows(named=True):
-            table.add_row(_title(line), *(_format(name, line[name]) for name in _SHORT))
-        table.add_section()
-    return table
+def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> Group:
+    """The tables of `Stats.frame`: a column per strategy with every metric; or, for many strategies, a line for each of the best by net PnL, and the totals."""
+    table = _upright(frame, metrics) if frame.height <= _UPRIGHT_MAX else _best(frame, metrics)
+    return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> str:
+    """The same for a page or a notebook: a table per `stats_table`, whose style follows the page's colours."""
+    if frame.height > _UPRIGHT_MAX:
+        lines, names = _ranked(frame), list(_SHORT)
+        head = _html_row("th", ["strategy", *names])
+        body = [_html_row("td", [_title(line), *(format_metric(metrics[name], line[name]) for name in names)]) for line in lines]
+    else:
+        lines = to_lines(frame)
+        head = _html_row("th", ["", *(_title(line) for line in lines)])
+        body = []
+        for section, names in by_section(metrics).items():
+            body.append(f'<tr class="section"><th colspan="{len(lines) + 1}" style="text-align:left">{html.escape(section)}</th></tr>')
+            body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for line in lines)], metrics[name].meaning) for name in names]
+    below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
+    return f'<table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>{below}'
+
+
+def to_lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Lines of a frame as dicts, durations in seconds: a timedelta knows no nanoseconds."""
+    return frame.with_columns(cs.duration().dt.total_nanoseconds() / 1e9).to_dicts()
+
+
+def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
+    """Names of metrics by their section, in order."""
+    sections: dict[str, list[str]] = {}
+    for name, metric in metrics.items():
+        sections.setdefault(metric.section, []).append(name)
+    return sections
+
+
+def format_metric(metric: "Metric", value: Any) -> str:
+    """A metric's value as people read it: money with two decimals, shares in percent, durations (seconds) in their best unit, a dash for what is undefined."""
+    if value is None:
+        return ABSENT
+    match metric.unit:
+        case "share":
+            return f"{value:.1%}"
+        case "duration":
+            return format_seconds(value)
+        case "money" | "ratio":
+            return f"{value:,.2f}"
+        case _:
+            return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def pairs_table(pairs: Mapping[str, object], title: str | None = None) -> Table:
@@ -49,7 +99,7 @@ def pairs_table(pairs: Mapping[str, object], title: str | None = None) -> Table:
     table.add_column("name")
     table.add_column("value", justify="right")
     for name, value in pairs.items():
-        table.add_row(name, _format(name, value))
+        table.add_row(name, _format(value))
     return table
 
 
@@ -59,7 +109,7 @@ def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     for name, dtype in frame.schema.items():
         table.add_column(name, justify="right" if dtype.is_numeric() else "left")
     for line in frame.iter_rows(named=True):
-        table.add_row(*(_format(name, value) for name, value in line.items()))
+        table.add_row(*(_format(value) for value in line.values()))
     return table
 
 
@@ -73,22 +123,52 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _upright(frame: pl.DataFrame, metrics: list[str]) -> Table:
+def _upright(frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> Table:
     table = Table()
     table.add_column("")
-    lines = frame.to_dicts()
+    lines = to_lines(frame)
     for line in lines:
         table.add_column(_title(line), justify="right")
-    for name in metrics:
-        table.add_row(name, *(_format(name, line[name]) for line in lines))
+    for section, names in by_section(metrics).items():
+        table.add_row(Text(section, style="bold"))
+        for name in names:
+            table.add_row(f"  {name}", *(format_metric(metrics[name], line[name]) for line in lines))
+        table.add_section()
     return table
+
+
+def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> Table:
+    strategies = frame.filter(pl.col("row").is_not_null()).height
+    shown = f"the {LINES_MAX} best of {strategies}" if strategies > LINES_MAX else f"{strategies}"
+    table = Table(title=f"{shown} strategies by net PnL")
+    table.add_column("strategy")
+    for name in _SHORT:
+        table.add_column(name, justify="right")
+    for line in _ranked(frame):
+        if line["row"] is None:
+            table.add_section()
+        table.add_row(_title(line), *(format_metric(metrics[name], line[name]) for name in _SHORT))
+    return table
+
+
+def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The lines of the best strategies by net PnL, then the totals."""
+    is_total = pl.col("row").is_null()
+    best = frame.filter(~is_total).sort("pnl_net", descending=True, nulls_last=True).head(LINES_MAX)
+    return to_lines(best) + to_lines(frame.filter(is_total))
+
+
+def _html_row(tag: str, cells: Sequence[str], title: str = "") -> str:
+    tip = f' title="{html.escape(title)}"' if title else ""
+    rest = "".join(f'<{tag} style="text-align:right">{html.escape(cell)}</{tag}>' for cell in cells[1:])
+    return f'<tr><{tag} style="text-align:left"{tip}>{html.escape(cells[0])}</{tag}>{rest}</tr>'
 
 
 def _title(line: Mapping[str, Any]) -> str:
     return f"{line['strategy']} {line['currency']}".strip()
 
 
-def _format(name: str, value: object) -> str:
+def _format(value: object) -> str:
     match value:
         case None:
             return ABSENT
@@ -97,7 +177,7 @@ def _format(name: str, value: object) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:.1%}" if name in _SHARES else f"{value:,.2f}"
+            return f"{value:,.2f}"
         case timedelta():
             return format_seconds(value.total_seconds())
         case _:

@@ -1,0 +1,71 @@
+"""Positions over time, of fills: exact, and not only where equity was sampled."""
+
+import polars as pl
+
+from tapeline.stats.money import cell
+from tapeline.stats.risk import Sampling
+from tapeline.stats.trips import ONE
+
+
+def spans(fills: pl.DataFrame, end_ns: int) -> pl.DataFrame:
+    """One line per time in which a row's position in an instrument stayed what a fill made it: ts, ts_next, position, exposure (currency).
+
+    `exposure`: the absolute position at the price of that fill. Before the first fill there is no line.
+    """
+    lines = fills.select(*ONE, "ts_local", "position", exposure=pl.col("position").abs() * pl.col("notional") / pl.col("size"))
+    end = pl.lit(end_ns).cast(fills.schema["ts_local"])
+    following = pl.col("ts_local").shift(-1).over(ONE)
+    return lines.with_columns(ts_next=pl.max_horizontal(following.fill_null(end), "ts_local")).rename({"ts_local": "ts"})
+
+
+def spans_per_day(lines: pl.DataFrame) -> pl.DataFrame:
+    """The same cut at midnight (UTC), with a column `day`."""
+    lines = lines.with_columns(day=pl.date_ranges(pl.col("ts").dt.date(), pl.col("ts_next").dt.date())).explode("day")
+    start = pl.col("day").cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    end = start + pl.duration(days=1)
+    return lines.with_columns(ts=pl.max_horizontal("ts", start), ts_next=pl.min_horizontal("ts_next", end))
+
+
+def distribution(lines: pl.DataFrame, sampling: Sampling) -> pl.DataFrame:
+    """Share of the run's time that each row spent at each position in each instrument it traded: columns position, seconds, share."""
+    length = (pl.col("ts_next") - pl.col("ts")).dt.total_nanoseconds()
+    held = lines.group_by([*ONE, "position"]).agg(ns=length.sum())
+    whole = sampling.end_ns - sampling.start_ns
+    flat = held.group_by(ONE).agg(ns=whole - pl.col("ns").sum()).with_columns(position=pl.lit(0, held.schema["position"]))
+    both = pl.concat([held, flat.select(held.columns)]).group_by([*ONE, "position"]).agg(pl.col("ns").sum().clip(lower_bound=0))
+    both = both.filter(pl.col("ns") > 0).sort(*ONE, "position")
+    return both.select(*ONE, "position", seconds=pl.col("ns") / 1e9, share=pl.col("ns") / pl.col("ns").sum().over(ONE))
+
+
+def position_over_time(lines: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
+    """Columns position_abs_mean, exposure_mean (currency) and time_in_market per group, over the time of the run, or of the day."""
+    seconds = (pl.col("ts_next") - pl.col("ts")).dt.total_nanoseconds()
+    sums = lines.group_by(by).agg(
+        position_abs_mean=(pl.col("position").abs() * seconds).sum(),
+        exposure_mean=(pl.col("exposure") * seconds).sum(),
+        held=seconds.filter(pl.col("position") != 0).sum(),
+        cells=pl.struct(cell(by)).n_unique() if cell(by) else pl.lit(1),
+    )
+    whole = time_of(by, sampling)
+    return sums.select(
+        *by,
+        *(pl.when(whole > 0).then(pl.col(name) / whole).alias(name) for name in ("position_abs_mean", "exposure_mean")),
+        time_in_market=pl.when(whole > 0).then(pl.col("held") / whole / pl.col("cells")),
+    )
+
+
+def time_of(by: list[str], sampling: Sampling) -> pl.Expr:
+    """Nanoseconds of a group: of the run, or of that day of it."""
+    if "day" not in by:
+        return pl.lit(sampling.end_ns - sampling.start_ns)
+    first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
+    return pl.min_horizontal(first + 86_400 * 10**9, pl.lit(sampling.end_ns)) - pl.max_horizontal(first, pl.lit(sampling.start_ns))
+
+
+def position_range(fills: pl.DataFrame, equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Columns position_min, position_max (0 belongs to both) and position_end per group; the end is null unless the group is one row and instrument."""
+    ends = equity.group_by([*by, *cell(by)], maintain_order=True).agg(pl.col("position").last().alias("end"))
+    one = ends.group_by(by).agg(pl.when(pl.len() == 1).then(pl.col("end").first()).alias("position_end"))
+    ranges = fills.group_by(by).agg(pl.col("position").min().alias("position_min"), pl.col("position").max().alias("position_max"))
+    both = one.join(ranges, on=by, how="left")
+    return both.with_columns(pl.col("position_min").fill_null(0).clip(upper_bound=0), pl.col("position_max").fill_null(0).clip(lower_bound=0))

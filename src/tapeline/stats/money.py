@@ -1,0 +1,61 @@
+"""PnL and drawdown, of samples of equity."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+
+_ROUNDING: Final = 1e-9
+"""A drawdown below this share of the largest equity is rounding of the sum over instruments, not a loss."""
+AMOUNTS: Final = ("gross", "fees", "net")
+
+
+def cell(by: Iterable[str]) -> list[str]:
+    """What to add to `by` to name one row in one instrument."""
+    return [name for name in ("row", "symbol") if name not in by]
+
+
+def ratio(part: str, whole: str) -> pl.Expr:
+    """The quotient, null unless whole > 0."""
+    return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))
+
+
+def pnl(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Columns pnl_gross, fees and pnl_net per group: the last sample of each row and instrument, summed."""
+    last = equity.group_by([*by, *cell(by)], maintain_order=True).last()
+    return last.group_by(by).agg(pl.col("gross").sum().alias("pnl_gross"), pl.col("fees").sum(), pl.col("net").sum().alias("pnl_net"))
+
+
+def drawdown(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Columns drawdown_max (currency) and drawdown_duration per group, of the sum of the net equities of its rows and instruments.
+
+    The equity before the first sample is 0, and so is the first high.
+    """
+    first = pl.col("ts").first().over(by)
+    curve = net_curve(equity, by).with_columns(fall=pl.col("net").cum_max().clip(lower_bound=0).over(by) - pl.col("net"))
+    under = pl.col("fall") > _ROUNDING * pl.col("net").abs().max().over(by)
+    curve = curve.with_columns(under=under).with_columns(high=pl.when(~pl.col("under")).then("ts").forward_fill().over(by))
+    # A fall ends with the sample that regains the high, so its length is counted there too.
+    since = pl.col("ts") - pl.col("high").shift(1).over(by).fill_null(first)
+    falling = pl.col("under") | pl.col("under").shift(1, fill_value=False).over(by)
+    curve = curve.with_columns(length=pl.when(falling).then(since).otherwise(pl.duration(nanoseconds=0, time_unit="ns")))
+    return curve.group_by(by).agg(pl.when("under").then("fall").otherwise(0.0).max().alias("drawdown_max"), pl.col("length").max().alias("drawdown_duration"))
+
+
+def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Columns ts and net per group and time, in order of time: the sum over the rows and instruments of the group, each as last sampled."""
+    change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over([*by, *cell(by)])
+    steps = equity.with_columns(change=change).sort("ts", maintain_order=True)
+    steps = steps.with_columns(net=pl.col("change").cum_sum().over(by))
+    return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last())
+
+
+def per_day(equity: pl.DataFrame) -> pl.DataFrame:
+    """Samples with a column `day` (UTC), their amounts counted from the last sample of the day before."""
+    one = ["row", "symbol"]
+    days = equity.with_columns(day=pl.col("ts").dt.date())
+    ends = days.group_by([*one, "day"], maintain_order=True).agg(pl.col(AMOUNTS).last())
+    starts = ends.with_columns(pl.col(AMOUNTS).shift(1, fill_value=0.0).over(one, order_by="day").name.suffix("_start")).drop(AMOUNTS)
+    return days.join(starts, on=[*one, "day"], how="left", maintain_order="left").with_columns(
+        *(pl.col(name) - pl.col(f"{name}_start") for name in AMOUNTS),
+    )

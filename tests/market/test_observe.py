@@ -1,0 +1,142 @@
+"""The pass that looks at the market: best prices at asked times, bars and resting size, against the plain engine's book."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tapeline.backtest import registry
+from tapeline.constants import UNDEFINED_PRICE, Kind, Side
+from tapeline.feeds.dbn import DbnInput, records
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.observe import Pass, Watched, Window
+from tapeline.reference import tape
+from tapeline.reference.book import Book
+from tapeline.reference.tape import TapeEvent
+
+TICK = "0.25"
+GRID = 250_000_000
+
+
+@dataclass
+class State:
+    """A book between two of its events: from when on, what rested, and the trades of the event that made it."""
+
+    ts: int
+    bid: int
+    ask: int
+    sizes: dict[tuple[int, int], int]
+    prints: list[TapeEvent] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session of two instruments."""
+    path = tmp_path_factory.mktemp("data") / "session.dbn"
+    write_synth(path, SynthConfig(records=6_000, live_orders=300, instruments=2, tick=TICK, seed=4))
+    return path
+
+
+def states(path: Path) -> dict[int, list[State]]:
+    """What the plain engine's books looked like after each ordinary event, by instrument."""
+    source = DbnInput([path])
+    known = registry(source, tick_size=TICK, multiplier=1.0, instruments=None if "ES" in path.name else ids(path))
+    books, found, prints = defaultdict(Book), defaultdict(list), defaultdict(list)
+    for event in tape(records(source), known, {}):
+        book = books[event.instrument]
+        book.apply(event)
+        if event.kind == Kind.TRADE:
+            prints[event.instrument].append(event)
+        if event.is_last and not event.is_snapshot:
+            bid, ask = book.quotes(Side.BID, 1, GRID)[0].price, book.quotes(Side.ASK, 1, GRID)[0].price
+            sizes = {(side, q.price // GRID): q.size for side in (0, 1) for q in book.quotes((Side.BID, Side.ASK)[side], 60, GRID) if q.size}
+            found[event.instrument].append(State(event.ts_event, bid, ask, sizes, prints.pop(event.instrument, [])))
+    return found
+
+
+def ids(path: Path) -> list[int]:
+    """Instruments of a file, in order."""
+    array = np.concatenate([run for run, _ in records(DbnInput([path]))])
+    return [int(i) for i in dict.fromkeys(array["instrument_id"].tolist())]
+
+
+def mean_size(timeline: list[State], key: tuple[int, int], start: int, end: int) -> float:
+    """Size that rested at a price, averaged over a time, in plain Python."""
+    area = 0
+    for state, following in zip(timeline, [*timeline[1:], None], strict=True):
+        until = following.ts if following else end
+        area += state.sizes.get(key, 0) * max(0, min(until, end) - max(state.ts, start))
+    return area / (end - start)
+
+
+def test_quotes_are_those_of_the_last_event_before_or_at_a_time(session: Path) -> None:
+    """Undefined before the first event and after the last; in between as the last event with ts_event ≤ t left the book."""
+    rng = random.Random(1)
+    timelines = states(session)
+    asked = {}
+    for index, timeline in timelines.items():
+        first, last = timeline[0].ts, timeline[-1].ts
+        times = [s.ts + d for s in rng.sample(timeline, 300) for d in (-1, 0, 1)] + [first - 5, last, last + 1] + rng.sample(range(first, last), 200)
+        asked[index] = Watched(times=np.array(sorted(times)))
+    assert Pass(session, asked, tick_size=TICK, instruments=ids(session)).run() is None
+    for index, watched in asked.items():
+        timeline, at = timelines[index], np.array([s.ts for s in timelines[index]])
+        for time, quote in zip(watched.times, watched.quotes, strict=True):
+            known = at[0] <= time <= at[-1]
+            state = timeline[np.searchsorted(at, time, side="right") - 1]
+            expected = (state.bid, state.ask) if known else (UNDEFINED_PRICE, UNDEFINED_PRICE)
+            assert (int(quote["bid"]), int(quote["ask"])) == expected
+
+
+def test_bars_count_events_trades_and_extremes(session: Path) -> None:
+    """A bar per interval with events: closing, least and greatest best price, number of events, trades and lots; more bars than there was room for at first."""
+    timeline = states(session)[0]
+    bar_ns = max(1, (timeline[-1].ts - timeline[0].ts) // 9_000)
+    watched = Watched(bar_ns=bar_ns)
+    Pass(session, {0: watched}, tick_size=TICK, instruments=ids(session)).run()
+    expected: dict[int, list[State]] = {}
+    for state in timeline:
+        expected.setdefault(state.ts // bar_ns * bar_ns, []).append(state)
+    assert watched.bars["start"].tolist() == list(expected)
+    for bar, inside in zip(watched.bars, expected.values(), strict=True):
+        prices = [p for s in inside for p in (s.bid, s.ask) if p != UNDEFINED_PRICE]
+        prints = [p for s in inside for p in s.prints]
+        assert (bar["bid"], bar["ask"], bar["low"], bar["high"]) == (inside[-1].bid, inside[-1].ask, min(prices), max(prices))
+        assert (bar["events"], bar["trades"], bar["volume"]) == (len(inside), len(prints), sum(p.delta for p in prints))
+
+
+def test_heat_is_the_mean_size_over_time(session: Path) -> None:
+    """Each cell is the size at its price averaged over its interval, both sides apart, in two windows; quotes and trades are those of the window."""
+    timeline = states(session)[1]
+    span = timeline[-1].ts - timeline[0].ts
+    middle = timeline[len(timeline) // 2].bid // GRID
+    windows = [Window(timeline[0].ts + span // k, span // 400, 40, middle - 8, 17) for k in (4, 2)]
+    watched = Watched(windows=windows)
+    Pass(session, {1: watched}, tick_size=TICK, instruments=ids(session)).run(until_ns=windows[-1].end_ns)
+    for window in windows:
+        for column in (0, 1, 17, 39):
+            start = window.start_ns + column * window.bin_ns
+            for side in (0, 1):
+                expected = [mean_size(timeline, (side, window.tick_low + row), start, start + window.bin_ns) for row in range(window.rows)]
+                assert window.sizes[column, side].tolist() == pytest.approx(expected)
+            last = [s for s in timeline if s.ts < start + window.bin_ns][-1]
+            assert tuple(window.quotes[column].tolist()) == (last.bid, last.ask)
+        inside = [(s.ts, p.priority, p.delta, p.side) for s in timeline if window.start_ns < s.ts < window.end_ns for p in s.prints]
+        seen = [tuple(p) for p in window.prints[["ts", "price", "size", "side"]].tolist()]
+        assert seen == inside
+        assert inside
+
+
+def test_columns_after_the_data_are_nan(session: Path) -> None:
+    """What the data does not reach is NaN and undefined, not 0; before the first event there is what the snapshot at the start shows."""
+    timeline = states(session)[0]
+    before = Window(timeline[0].ts - 10_000, 1_000, 5, timeline[0].bid // GRID - 1, 4)
+    after = Window(timeline[-1].ts - 10, 1_000_000_000, 3, 0, 4)
+    Pass(session, {0: Watched(windows=[before, after])}, tick_size=TICK, instruments=ids(session)).run()
+    assert (before.sizes == before.sizes[0]).all()
+    assert before.sizes.sum() > 0
+    assert np.isnan(after.sizes).all()
+    assert (after.quotes["bid"] == UNDEFINED_PRICE).all()

@@ -1,0 +1,80 @@
+"""Positions over time, days, queues and times, against counting in plain Python."""
+
+from datetime import date, timedelta
+
+import pytest
+from journals import SECOND, START, Journal, instrument
+from plain import random_journal
+
+from tapeline.constants import Reason, Status
+from tapeline.stats import inventory
+from tapeline.stats.risk import Sampling
+
+DAY = 86_400
+
+
+def test_position_over_time_by_hand() -> None:
+    """Of 10 s from the first sample on: flat for 2 s, long 2 for 3 s, short 1 for 5 s: mean 1.1 lots, 80 % of the time in the market."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.sample(0, 200)
+    journal.fill(2, 2, 100)
+    journal.fill(5, -3, 110)
+    journal.sample(10, 200)
+    result = journal.result()
+    line = result.stats.frame.row(0, named=True)
+    assert line["position_abs_mean"] == pytest.approx((2 * 3 + 1 * 5) / 10)
+    assert line["exposure_mean"] == pytest.approx((2 * 100 * 3 + 1 * 110 * 5) / 10)
+    assert line["time_in_market"] == pytest.approx(0.8)
+    fills = result.fills.with_columns(currency=result.fills["side"].cast(str))
+    shares = inventory.distribution(inventory.spans(fills.with_columns(currency=fills["strategy"].cast(str)), START + 10 * SECOND), Sampling.of(result.equity))
+    assert dict(shares.select("position", "share").rows()) == pytest.approx({-1: 0.5, 0: 0.2, 2: 0.3})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_add_up(seed: int) -> None:
+    """Over the days of a run, PnL, fees, lots, fills, turnover and round trips add up to those of the whole; positions end where the next day starts."""
+    journal = random_journal(seed, fills=120, seconds=DAY / 40)
+    stats = journal.result().stats
+    for line in stats.frame.to_dicts()[:2]:
+        days = [day for day in stats.by_day.to_dicts() if day["row"] == line["row"]]
+        assert len(days) >= 3
+        for name in ("pnl_net", "pnl_gross", "fees", "lots", "fills", "turnover", "trades"):
+            assert sum(day[name] for day in days) == pytest.approx(line[name])
+        assert all((day["drawdown_max"] or 0.0) <= line["drawdown_max"] + 1e-6 for day in days)
+
+
+def test_a_day_counts_from_the_day_before() -> None:
+    """A position held overnight gains on each day what its mark moved since the last sample of the day before; time in the market is that of the day."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    midnight = DAY - (START // SECOND) % DAY  # seconds after START
+    journal.sample(midnight - 100, 200)
+    journal.fill(midnight - 50, 1, 100)
+    journal.sample(midnight - 10, 2 * 103)
+    journal.sample(midnight + 100, 2 * 101)
+    first, second = journal.result().stats.by_day.to_dicts()
+    assert (first["pnl_net"], second["pnl_net"]) == (3.0, -2.0)
+    assert second["day"] - first["day"] == timedelta(days=1)
+    assert isinstance(first["day"], date)
+    assert (first["time_in_market"], second["time_in_market"]) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
+
+
+def test_queues_times_and_requests_by_hand() -> None:
+    """Queues, times and ratios count what they say: filled at rest, cancelled on request, taken at once, refused by the exchange."""
+    journal = Journal()
+    ms = SECOND // 1000
+    journal.order(1, 2, 2, ts_arrived=START + ms, ahead_at_entry=9, ahead_at_end=1, modifies=2)
+    journal.order(2, 1, 0, Status.CANCELLED, ts_arrived=START + 3 * ms, ahead_at_entry=5, ahead_at_end=4, reason=Reason.REQUESTED)
+    journal.order(3, 1, 1, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1)
+    journal.order(4, 1, 0, Status.CANCELLED, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1, reason=Reason.SELF_MATCH)
+    journal.fill(1, 1, 100, order_id=1)
+    journal.fill(2, 1, 100, order_id=1)
+    journal.fill(3, 1, 100, order_id=3, maker=False)
+    journal.sample(4, 200)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert (line["ahead_at_entry_median"], line["ahead_at_fill_median"]) == (7, 1)
+    assert line["time_to_fill_median"] == timedelta(seconds=1, microseconds=-1 - 1000)  # the journal's fills reach the row 1 µs late
+    assert line["cancel_ratio"] == pytest.approx(2 / 4)
+    assert line["order_to_trade"] == pytest.approx((4 + 2 + 1) / 3)
+    assert (line["entry_latency_median"], line["entry_latency_p99"]) == (timedelta(milliseconds=1), timedelta(milliseconds=3))
+    assert line["response_latency_median"] == timedelta(microseconds=1)

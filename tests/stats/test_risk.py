@@ -1,0 +1,112 @@
+"""Ratios of gain and risk against empyrical, scipy and the figures in the papers."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from journals import Journal, row
+from plain import period_pnl, random_journal
+
+from tapeline.errors import ConfigError
+from tapeline.stats import TOTAL
+from tapeline.stats.risk import DAYS_PER_YEAR, expected_maximum, with_probability
+
+empyrical = pytest.importorskip("empyrical", reason="empyrical-reloaded is a development dependency")
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("period_s", [10, 60])
+def test_sharpe_and_sortino_are_those_of_empyrical(seed: int, period_s: int) -> None:
+    """Sharpe and Sortino of the net PnL per period, for rows and their total, equal empyrical's on the same series; periods without samples count as 0."""
+    journal = random_journal(seed, seconds=2.7)
+    frame = journal.result().statistics(interval=f"{period_s}s").frame
+    for line in frame.to_dicts():
+        pnl = period_pnl(journal, {0, 1} if line["strategy"] == TOTAL else {line["row"]}, period_s)
+        year = DAYS_PER_YEAR * len(pnl)  # one day was seen
+        assert line["sharpe"] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=year))
+        assert line["sortino"] == pytest.approx(empyrical.sortino_ratio(pnl, annualization=year))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_calmar_is_that_of_empyrical_without_compounding(seed: int) -> None:
+    """PnL per year / drawdown; empyrical compounds returns, which vanishes where the capital is large against the PnL, and sees the samples only."""
+    journal = random_journal(seed, rows=1, seconds=2.7)
+    line = journal.result().statistics(interval="1s").frame.row(0, named=True)
+    pnl, capital = period_pnl(journal, {0}, 1), 1e12
+    days = len(pnl) / 252  # empyrical counts years by periods
+    year = line["pnl_net"] / capital * 252 / 1  # one day
+    drawdown = empyrical.max_drawdown(pnl / capital)
+    assert days > 0
+    assert line["calmar"] == pytest.approx(year / -drawdown, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_probabilistic_sharpe_by_the_formula(seed: int) -> None:
+    """Φ((SR − 0)·√(n − 1) / √(1 − γ₃·SR + (γ₄ − 1)/4·SR²)) with scipy's skewness and kurtosis of the same series."""
+    stats = pytest.importorskip("scipy.stats")
+    journal = random_journal(seed, rows=1, seconds=2.7)
+    line = journal.result().statistics(interval="10s").frame.row(0, named=True)
+    pnl = period_pnl(journal, {0}, 10)
+    sharpe = pnl.mean() / pnl.std(ddof=1)
+    spread = 1 - stats.skew(pnl) * sharpe + (stats.kurtosis(pnl, fisher=False) - 1) / 4 * sharpe**2
+    assert line["sharpe_probability"] == pytest.approx(stats.norm.cdf(sharpe * math.sqrt((len(pnl) - 1) / spread)))
+
+
+def test_deflated_sharpe_of_the_paper() -> None:
+    """The paper's example: 2.5 a year over 1,250 days, skewness −3, kurtosis 10, the best of 100 trials of variance 1/2 a year: threshold 0.1132, 0.9004."""
+    threshold = math.sqrt(0.5 / 250) * expected_maximum(100)
+    assert threshold == pytest.approx(0.1132, abs=5e-5)
+    moments = pl.DataFrame({"sharpe_period": [2.5 / math.sqrt(250)], "skew": [-3.0], "kurtosis": [10.0], "periods": [1250]})
+    assert with_probability(moments, "p", np.array([threshold]))["p"][0] == pytest.approx(0.9004, abs=5e-5)
+
+
+def test_deflation_counts_the_trials() -> None:
+    """Deflated is below Probabilistic, more trials deflate more, and one strategy alone is not deflated: null."""
+    result = random_journal(3, rows=4, seconds=2.7).result()
+    few, many = result.statistics().frame, result.statistics(trials=1000).frame
+    for a, b in zip(few.to_dicts()[:4], many.to_dicts()[:4], strict=True):
+        assert b["sharpe_deflated"] < a["sharpe_deflated"] < a["sharpe_probability"]
+    assert few["sharpe_deflated"][-1] is None
+    assert random_journal(3, rows=1).result().stats.frame["sharpe_deflated"].to_list() == [None]
+
+
+def test_what_has_no_risk_has_no_ratio() -> None:
+    """Without change of equity, or with one period, the ratios are null; without a loss Sortino and Calmar are."""
+    flat = Journal()
+    flat.sample(0, 100)
+    flat.sample(600, 100)
+    gaining = Journal()
+    gaining.fill(0, 1, 0)
+    for minute in range(5):
+        gaining.sample(60 * minute, 2 * minute**2)
+    names = ["sharpe", "sortino", "calmar", "sharpe_probability"]
+    assert flat.result().stats.frame.select(names).row(0) == (None, None, None, None)
+    line = gaining.result().stats.frame.row(0, named=True)
+    assert line["sharpe"] > 0
+    assert (line["sortino"], line["calmar"]) == (None, None)
+
+
+def test_days_are_periods_where_there_are_many() -> None:
+    """From 20 days on a period is a day; the notes say so, and how many periods make a year."""
+    journal = Journal(rows=[row()])
+    rng = np.random.default_rng(5)
+    journal.fill(0, 1, 0)
+    for day, mark in enumerate(rng.integers(-50, 50, 30).cumsum()):
+        journal.sample(86_400 * day, int(mark))
+    stats = journal.result().stats
+    pnl = period_pnl(journal, {0}, 86_400)
+    assert len(pnl) == 30
+    assert stats.frame["sharpe"][0] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=252))
+    assert "86,400 s" in stats.notes[0]
+    assert "252 periods" in stats.notes[0]
+
+
+def test_returns_need_capital() -> None:
+    """The return is net PnL / capital, null without; an interval that is no duration is refused."""
+    result = random_journal(1, rows=1).result()
+    line = result.statistics(capital=1e6).frame.row(0, named=True)
+    assert line["return_on_capital"] == line["pnl_net"] / 1e6
+    assert result.stats.frame["return_on_capital"][0] is None
+    with pytest.raises(ConfigError, match="interval"):
+        result.statistics(interval="soon")

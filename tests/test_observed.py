@@ -1,0 +1,79 @@
+"""What is read again from a run's data: mids and bars, when the data is there, and what is said when it is not."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tapeline as tl
+from tapeline.demo import example
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.load import load_strategy
+from tapeline.result import Result
+from tapeline.stats.markouts import MIDS
+from tapeline.stats.metrics import HORIZONS
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """A market maker on a simulated session, and the session's file."""
+    path = tmp_path_factory.mktemp("data") / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=400, tick="0.25", seed=2))
+    maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+    backtest = tl.Backtest(path, tick_size="0.25", multiplier=50, latency=maker.latency, engine="reference")
+    return backtest.run(maker(), maker(size=2)), path
+
+
+def test_mids_are_those_of_the_book(run: tuple[Result, Path]) -> None:
+    """Each fill's mids are those of `tl.depth` as of just before the fill and after each horizon, null after the last event."""
+    result, path = run
+    bbo = tl.depth(path, levels=1, tick_size="0.25").with_columns(
+        mid=(pl.col("bid_px_00") + pl.col("ask_px_00")) / 2e9, ts=pl.col("ts_event").to_physical().cum_max()
+    )
+    last = bbo["ts"].max()
+    mids = result.observed.mids
+    assert mids is not None
+    assert mids.height == result.fills.height > 50
+    times, prices = bbo["ts"].to_numpy(), bbo["mid"].to_list()
+    for fill, line in zip(result.fills.with_columns(ts=pl.col("ts_event").to_physical()).to_dicts(), mids.to_dicts(), strict=True):
+        for name, time in zip(MIDS, [fill["ts"] - fill["is_maker"], *(fill["ts"] + ns for ns in HORIZONS.values())], strict=True):
+            place = times.searchsorted(time, side="right") - 1
+            if time <= last:  # events after the last change of the BBO know it, too
+                assert line[name] == pytest.approx(prices[place])
+
+
+def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:
+    """After save and load the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
+    result, path = run
+    data = tmp_path / "copy.dbn"
+    shutil.copy(path, data)
+    moved = {**result.manifest, "data": [{**result.manifest["data"][0], "path": str(data)}]}
+    frames = {name: getattr(result, name) for name in ("fills", "orders", "equity", "signals")}
+    fresh = Result(**frames, counters=result.counters, manifest=moved, contracts=result.contracts)
+    unseen = Result.load(fresh.save(tmp_path / "unseen"))
+    assert unseen.stats.to_dict() == result.stats.to_dict()
+    seen = Result.load(unseen.save(tmp_path / "seen"))
+    late = Result.load(tmp_path / "unseen")
+    data.unlink()
+    assert seen.stats.to_dict() == result.stats.to_dict()
+    assert seen.observed.bars.equals(result.observed.bars)
+    assert late.stats.frame["markout_1s"].null_count() == late.stats.frame.height
+    assert "not there any more" in late.stats.notes[-1]
+
+
+def test_changed_data_is_not_read(run: tuple[Result, Path], tmp_path: Path) -> None:
+    """Data of another hash than the run's gives no markouts and says so."""
+    result, path = run
+    data = tmp_path / "changed.dbn"
+    data.write_bytes(path.read_bytes()[:-56])
+    moved = {**result.manifest, "data": [{**result.manifest["data"][0], "path": str(data)}]}
+    other = Result(fills=result.fills, orders=result.orders, equity=result.equity, signals=result.signals, counters={}, manifest=moved)
+    assert "has changed since" in other.stats.notes[-1]
+
+
+def test_split_adds_up_on_a_run(run: tuple[Result, Path]) -> None:
+    """Spread + adverse selection + the rest = gross PnL, and a maker's captured spread is positive."""
+    for line in run[0].stats.frame.to_dicts():
+        assert line["spread_capture"] + line["adverse_selection"] + line["inventory_pnl"] == pytest.approx(line["pnl_gross"])
+        assert line["spread_capture"] > 0
