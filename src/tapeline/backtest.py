@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, duration_ns
+from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue
+from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import instruments_of, read_definitions

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import polars as pl
 
 from tapeline.backtest import Data, paths_of, registry
-from tapeline.config import Limits, duration_ns
+from tapeline.config import Limits
+from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.instruments import Instrument

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tapeline.config import duration_ns
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
+from tapeline.delays import duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
 

@@ -2,53 +2,73 @@
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from tapeline.delays import Delay, duration_ns
 from tapeline.errors import ConfigError
 
-_UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zµ]+)\s*")
 UNLIMITED = 2**62
 """Stands for "no limit" in integer settings."""
+LEGS = ("entry", "modify", "cancel", "response")
+"""The legs of a connection, in the order of their numbers in both engines."""
+MESSAGES_MAX = 1 << 20
+"""The gateway remembers so many messages at most."""
 
 
-def duration_ns(value: str | int, setting: str) -> int:
-    """Nanoseconds of `"100us"`, `"1.5ms"`, `"2s"`, or of an integer number of nanoseconds.
-
-    Raises ConfigError, naming `setting`, on anything else and on negative or overlong durations.
-    """
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if match is None or match[2] not in _UNITS_NS:
-            raise ConfigError(f"{setting}={value!r}: expected a duration such as '100us', '2ms' or '1s' (units: {', '.join(_UNITS_NS)})")
-        value = round(float(match[1]) * _UNITS_NS[match[2]])
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < UNLIMITED:
-        raise ConfigError(f"{setting}={value!r}: expected nanoseconds as an integer ≥ 0, or text such as '100us'")
-    return value
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """One-way latencies, each text such as `"100us"` or integer nanoseconds.
+    """One-way latencies: each text such as `"100us"`, integer nanoseconds, or (but for `feed`) a `Delay` that varies. Rule 8 of docs/assumptions.md.
 
-    `feed` is added to the record's own `ts_recv`; `entry` is the way of a new order to the exchange, `modify` and `cancel`
-    (default: as `entry`) those of the other requests; `response` the way back. Rule 8 of docs/assumptions.md.
+    `feed` is added to the record's own `ts_recv`, and may be negative (`"-5us"`) for those nearer to the exchange than who recorded the file; `entry` is the
+    way of a new order to the exchange, `modify` and `cancel` (default: as `entry`) those of the other requests; `response` the way back.
+
+    The exchange's gateway lets `messages_max` requests pass in any time of length `messages_per`; `messages_excess` says whether further ones wait ("queue")
+    or are refused there ("reject": reason MESSAGE_RATE).
     """
 
     feed: str | int = 0
-    entry: str | int = 0
-    response: str | int = 0
-    modify: str | int | None = None
-    cancel: str | int | None = None
+    entry: str | int | Delay = 0
+    response: str | int | Delay = 0
+    modify: str | int | Delay | None = None
+    cancel: str | int | Delay | None = None
+    messages_max: int = UNLIMITED
+    messages_per: str | int = "1s"
+    messages_excess: Literal["queue", "reject"] = "queue"
 
     def __post_init__(self) -> None:
         """Turn every duration into nanoseconds."""
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
+        object.__setattr__(self, "feed", duration_ns(self.feed, "Latency(feed)", signed=True))
+        for name in LEGS:
+            value = getattr(self, name)
             value = self.entry if value is None else value
-            object.__setattr__(self, f.name, duration_ns(value, f"Latency({f.name})"))
+            object.__setattr__(self, name, value if isinstance(value, Delay) else duration_ns(value, f"Latency({name})"))
+        object.__setattr__(self, "messages_per", duration_ns(self.messages_per, "Latency(messages_per)"))
+        if not _is_count(self.messages_max) or UNLIMITED > self.messages_max > MESSAGES_MAX:
+            raise ConfigError(f"Latency(messages_max={self.messages_max!r}): expected an integer from 1 to {MESSAGES_MAX}")
+        if self.messages_excess not in ("queue", "reject"):
+            raise ConfigError(f"Latency(messages_excess={self.messages_excess!r}): expected 'queue' or 'reject'")
+
+    @classmethod
+    def from_table(cls, path: str | Path, *, feed: str | int = 0) -> "Latency":
+        """Measured latencies: a Parquet or CSV file with columns `time`, `entry`, `response`, and `modify`, `cancel` if they differ; see `Delay.table`."""
+        found = Delay.tables(path, LEGS, optional=("modify", "cancel"))
+        return cls(feed=feed, entry=found["entry"], response=found["response"], modify=found.get("modify"), cancel=found.get("cancel"))
+
+    @property
+    def legs(self) -> tuple[int | Delay, ...]:
+        """Entry, modify, cancel and response, as the numbers in LEGS say."""
+        return tuple(getattr(self, name) for name in LEGS)
+
+    @property
+    def varies(self) -> bool:
+        """Whether a leg is no constant, or the gateway limits the rate of messages."""
+        return self.messages_max < UNLIMITED or any(isinstance(leg, Delay) for leg in self.legs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +125,7 @@ class Limits:
         """Every limit is a positive integer."""
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not _is_count(value):
                 raise ConfigError(f"Limits({f.name}={value!r}): expected an integer ≥ 1")
 
 

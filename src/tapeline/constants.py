@@ -127,6 +127,10 @@ class Reason(IntEnum):
     IOC_REMAINDER = 12
     NO_LIQUIDITY = 13
     MODIFY_BELOW_FILLED = 14
+    MESSAGE_RATE = 30
+    NOTIONAL_LIMIT = 31
+    ORDER_RATE_LIMIT = 32
+    LOSS_LIMIT = 33
 
 
 class FillRule(IntEnum):

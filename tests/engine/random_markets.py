@@ -225,7 +225,36 @@ def random_venue(rng: random.Random) -> dict:
     choices = {"impact": rng.choice(("consume", "none")), "self_match": rng.choice(("cancel_resting", "cancel_aggressor", "reject"))}
     times = (0, 0, 1, 3, 10, 70, 400)
     latency = {name: rng.choice(times) for name in ("feed", "entry", "response")} | {name: rng.choice((None, *times)) for name in ("cancel", "modify")}
+    vary(latency, rng)
     fees = {"maker": rng.choice((-0.1, 0.25)), "taker": rng.choice((0.3, 1.1)), "unit": rng.choice(("contract", "bps"))}
     limits = {"position_max": rng.choice((4, 30, 1000, 1000)), "orders_live_max": rng.choice((1, 4, 16, 64)), "order_size_max": rng.choice((3, 100, 100))}
     limits["ladder_levels_max"] = rng.choice((1024, 4096, 1 << 20))
     return {"latency": tl.Latency(**latency), "fees": tl.Fees(**fees), "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}
+
+
+def vary(latency: dict, rng: random.Random) -> None:
+    """Often, legs that are no constants, a feed that is ahead of the recorder's, and a gateway that lets few messages pass."""
+    if rng.random() < 0.5:
+        return
+    for name in ("entry", "response", "cancel", "modify"):
+        if rng.random() < 0.6:
+            latency[name] = random_delay(rng)
+    if rng.random() < 0.2:
+        latency["feed"] = -rng.randrange(1, 20)
+    if rng.random() < 0.5:
+        latency |= {"messages_max": rng.choice((1, 3, 10)), "messages_per": rng.choice((1, 20, 200)), "messages_excess": rng.choice(("queue", "reject"))}
+
+
+def random_delay(rng: random.Random) -> tl.Delay:
+    """Of any model, of some nanoseconds to some hundreds."""
+    seed, scale, shift = rng.choice((0, 1, rng.randrange(2**63))), rng.choice((2, 20, 150)), rng.choice((0, 0, 5))
+    start = rng.choice((1_000, 1_704_236_400_000_000_000))
+    times = sorted({start + rng.randrange(-100, 8_000) for _ in range(rng.randrange(1, 30))})
+    return rng.choice(
+        (
+            tl.Delay.log_normal(median=scale, sigma=rng.choice((0.1, 0.6, 2.0)), shift=shift, seed=seed),
+            tl.Delay.gamma(mean=scale, shape=rng.choice((0.3, 1.0, 4.5)), shift=shift, seed=seed),
+            tl.Delay.from_feed(rng.choice((-10, 0, 15))),
+            tl.Delay.interpolated(times, [rng.randrange(0, 300) for _ in times]),
+        )
+    )

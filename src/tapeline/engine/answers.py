@@ -4,6 +4,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Side, Update
 from tapeline.engine.agenda import new_message, push
+from tapeline.engine.latency import response_time
 from tapeline.engine.lists import node_at, row_at, unlink, unlink_resting
 from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, RESTING
 from tapeline.jit import kernel
@@ -48,7 +49,7 @@ def answer(engine, book, index, ts_event, what):
     message.is_maker = False
     message.instruction = node.instruction
     message.by_exchange = True
-    row.last_response = max(row.last_response, ts_event + row.latency_response)
+    row.last_response = response_time(engine, row, ts_event)
     engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
     return message

@@ -156,6 +156,7 @@ def follow(engine, book, event):
     if event.flags & SNAPSHOT == 0:
         engine.counters.records_after_arrival += event.ts_event < book.ts_arrived
         engine.ts_end = max(engine.ts_end, max(event.ts_event, event.ts_recv))
+        engine.feed_delay = event.ts_recv - event.ts_event
         if event.kind == TRADE or engine.follows_events:
             publish_event(engine, book, event)
     record_at(engine.kind_counts, np.int64(event.kind), COUNTER).n += 1

@@ -7,6 +7,7 @@ import numpy as np
 from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED_PRICE, Reason, Side, Update
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
+from tapeline.engine.latency import set_out
 from tapeline.engine.lists import claim_node, find_node
 from tapeline.engine.records import ALARM, ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER
 from tapeline.jit import kernel, leaf
@@ -15,6 +16,7 @@ from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, int64
 
 BUY, SELL = 0, 1
+MESSAGE_RATE = np.int64(Reason.MESSAGE_RATE)
 NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZE), np.int64(Reason.PRICE), np.int64(Reason.INSTRUCTION)
 ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
 UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
@@ -255,7 +257,11 @@ def send(orders, kind, index, latency):
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     place = new_message(engine.agenda)
     message = record_at(engine.agenda.messages, place, MESSAGE)
-    row.last_arrival = max(row.last_arrival, orders.now + latency)
+    if row.ways == 0:
+        row.last_arrival = max(row.last_arrival, orders.now + latency)
+    else:
+        row.last_arrival = set_out(engine, row, kind - NEW, orders.now)
+        message.reason = MESSAGE_RATE if engine.travel_refused else NO_REASON
     message.order_id = request.order_id
     message.ts_event = row.last_arrival
     message.price = request.price

@@ -130,7 +130,8 @@ class Row(Record):
     latency_entry: int64
     latency_modify: int64
     latency_cancel: int64
-    latency_response: int64
+    latency_response: int64  # of one that varies: the least
+    ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
     last_arrival: int64
     last_response: int64
     last_id: int64
@@ -242,6 +243,11 @@ class Engine(Record):
     let_in_message: int64
     apply_answer: int64
     answer_message: int64
+    travel: int64
+    travel_row: int64
+    travel_leg: int64
+    travel_from: int64
+    travel_refused: int64
     meet_history: int64
     history_event: int64
     history_first: int64
@@ -269,6 +275,7 @@ class Engine(Record):
     parked: int64  # requests that wait for their book's next event
     deliveries_fit: int64  # so many deliveries fit into the journals for sure
     watermark: int64
+    feed_delay: int64  # ts_recv - ts_event of the last ordinary tape event
     now: int64
     ts_end: int64
     started: int64

@@ -6,13 +6,15 @@ from typing import Any, Final
 import numpy as np
 
 from tapeline import precompile, schema
-from tapeline.config import RowSpec
+from tapeline.config import Latency, RowSpec
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status
+from tapeline.delays import least_ns
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
 from tapeline.engine.due import wake
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
+from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.records import (
     DONE,
@@ -104,6 +106,8 @@ class Session:
         try:
             for kernel in (core, let_in, apply_answer):
                 kernel.place(self.engine)
+            if any(row.ways for row in self._rows):
+                travel.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):
                 kernel.place(self._gateway)
             compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
@@ -160,8 +164,7 @@ class Session:
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
         cls, venue = type(spec.strategy), spec.venue
         row.index, row.group, row.strategy_class = index, self._group_of_row[i], self._classes.index(cls)
-        row.latency_entry, row.latency_response = int(venue.latency.entry), int(venue.latency.response)
-        row.latency_modify, row.latency_cancel = int(venue.latency.modify or 0), int(venue.latency.cancel or 0)
+        self._fill_latency(row, i, venue.latency)
         row.last_arrival = row.last_response = -(2**62)
         row.budget_of = -1
         row.order_size_max, row.position_max = venue.limits.order_size_max, venue.limits.position_max
@@ -170,6 +173,14 @@ class Session:
         rules = venue.rules
         row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue, rules.trade_through, rules.crossing, rules.iceberg_excess
         row.consume, row.self_match = rules.impact == "consume", _SELF_MATCH[rules.self_match]
+
+    def _fill_latency(self, row: Any, i: int, latency: Latency) -> None:
+        """A row's latencies: numbers, or, where one varies, ways."""
+        row.latency_entry, row.latency_modify, row.latency_cancel, row.latency_response = (least_ns(leg) for leg in latency.legs)
+        if latency.varies:
+            ways, points = new_ways(i, latency)
+            self._keep += [ways, *points]
+            row.ways = ways.ctypes.data
 
     def _build_rest(self, equity_every_ns: int) -> None:
         engine = self.engine

@@ -5,6 +5,7 @@ import numpy as np
 from tapeline.constants import GTC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Reason, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import FILL, answer, close_order, end_order, leave_queue
+from tapeline.engine.latency import response_time
 from tapeline.engine.lists import link, link_resting, node_at, own_at, row_at
 from tapeline.engine.records import (
     ANSWER,
@@ -43,8 +44,8 @@ def let_in(engine):
     index = np.int64(message.node)
     node = node_at(engine, index)
     if message.kind == NEW:
-        arrive(engine, book, index, message.ts_event)
-    elif node.order_id != message.order_id or node.venue_state == ENDED:
+        arrive(engine, book, index, message)
+    elif message.reason != NO_REASON or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
         close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED)
@@ -55,7 +56,7 @@ def let_in(engine):
 
 @kernel
 def refuse_unknown(engine, request):
-    """A cancel or modify came too late: the order is no longer there."""
+    """A cancel or modify came too late, the order is no longer there; or the gateway refuses it, for the reason it came with."""
     row = row_at(engine, request.row)
     place = new_message(engine.agenda)
     message = record_at(engine.agenda.messages, place, MESSAGE)
@@ -71,10 +72,10 @@ def refuse_unknown(engine, request):
     message.instrument = request.instrument
     message.kind = ANSWER
     message.what = CANCEL_REJECTED if request.kind == CANCEL else MODIFY_REJECTED
-    message.reason = UNKNOWN_ORDER
+    message.reason = request.reason if request.reason != NO_REASON else UNKNOWN_ORDER
     message.side = request.side
     message.by_exchange = True
-    row.last_response = max(row.last_response, request.ts_event + row.latency_response)
+    row.last_response = response_time(engine, row, request.ts_event)
     engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
 
@@ -110,11 +111,12 @@ def ahead_at_arrival(engine, book, node):
 
 
 @kernel
-def arrive(engine, book, index, ts_event):
+def arrive(engine, book, index, request):
     """A new order."""
     node = node_at(engine, index)
+    ts_event = request.ts_event
     node.ts_arrived = ts_event
-    reason = refusal(engine, book, node, node.level_accepted)
+    reason = request.reason if request.reason != NO_REASON else refusal(engine, book, node, node.level_accepted)
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return

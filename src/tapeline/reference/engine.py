@@ -72,6 +72,8 @@ class Engine:
         for row in self._rows:
             row.desks[event.instrument].after(event)
         self._publisher.publish(event, book)
+        if not event.is_snapshot:
+            self._clock.feed_delay = event.ts_recv - event.ts_event
         self._counters["crossed_events"] += event.is_last and not event.is_snapshot and book.was_crossed
 
     def _move_clocks(self, event: TapeEvent, book: ExchangeBook) -> None:
@@ -154,7 +156,7 @@ class Engine:
             self._let_in(arrival)
         else:
             self._parked.append(arrival)
-            self._schedule.put_back(arrival.time + arrival.row.response_ns, Due.ARRIVAL, arrival.order, PatienceEnds(arrival))
+            self._schedule.put_back(arrival.time + arrival.row.connection.response_least_ns, Due.ARRIVAL, arrival.order, PatienceEnds(arrival))
 
     def _let_in_parked(self, book: int, time: int) -> None:
         """A book's next event lets in what was parked before it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from tapeline.constants import Reason
 from tapeline.errors import InvariantError
 
 
@@ -65,6 +66,8 @@ class Request:
     level: int
     size: int
     instruction: int
+    reason: Reason = Reason.NONE
+    """Why the exchange's gateway refuses it on arrival, if it does."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,13 +1,16 @@
 """A row: one strategy instance with its gateway, its accounts and its desks at the exchange."""
 
+from dataclasses import replace
 from typing import Any
 
-from tapeline.config import Latency, RowSpec
+from tapeline.config import RowSpec
+from tapeline.constants import Reason
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import ExchangeBook
+from tapeline.reference.latency import Connection
 from tapeline.reference.market import Market
-from tapeline.reference.messages import Ask, OrderUpdate, Request
+from tapeline.reference.messages import OrderUpdate, Request
 from tapeline.reference.orders import Gateway, Ticket
 from tapeline.reference.schedule import Arrival, Clock, Due, Response, Schedule, Timer
 from tapeline.reference.venue import Answer, Desk
@@ -21,7 +24,8 @@ class Row:
         self.index = index
         self.strategy = spec.strategy
         self.venue = spec.venue
-        self.feed_ns, self.entry_ns, self.response_ns, self.modify_ns, self.cancel_ns = latencies_ns(spec.venue.latency)
+        self.feed_ns = int(spec.venue.latency.feed)
+        self.connection = Connection(index, spec.venue.latency, clock)
         self.instruments: list[Instrument] = []
         self.accounts: list[Account] = []
         self.desks: list[Desk] = []
@@ -29,8 +33,6 @@ class Row:
         self.timer: Timer | None = None
         self._clock = clock
         self._schedule = schedule
-        self._arrival_previous = 0
-        self._response_previous = 0
 
     def has(self, callback: str) -> bool:
         """Whether the strategy has a callback."""
@@ -50,15 +52,13 @@ class Row:
 
     def send(self, request: Request) -> None:
         """Rule 8: a request takes its latency, and never overtakes the one before."""
-        way = {Ask.NEW: self.entry_ns, Ask.MODIFY: self.modify_ns, Ask.CANCEL: self.cancel_ns}[request.ask]
-        self._arrival_previous = max(self._clock.now + way, self._arrival_previous)
-        arrival = Arrival(self._arrival_previous, self, request)
+        time, is_refused = self.connection.arrival(request.ask, self._clock.now)
+        arrival = Arrival(time, self, replace(request, reason=Reason.MESSAGE_RATE) if is_refused else request)
         arrival.order = self._schedule.add(arrival.time, Due.ARRIVAL, arrival)
 
     def answer(self, answer: Answer) -> None:
         """Rule 8: so does a response."""
-        self._response_previous = max(answer.ts_event + self.response_ns, self._response_previous)
-        self._schedule.add(self._response_previous, Due.RESPONSE, Response(self, answer))
+        self._schedule.add(self.connection.response(answer.ts_event), Due.RESPONSE, Response(self, answer))
 
     def refuse(self, update: OrderUpdate) -> None:
         """Rule 10: the gateway answers at once."""
@@ -82,8 +82,3 @@ class Row:
             ticket.order_id, ticket.price, ticket.size, ticket.filled, ticket.ts_sent, arrived, ended, ticket.ts_end_local, ahead_at_entry, ahead_at_end,
             self.index, ticket.instrument, ticket.modifies, ticket.requests_refused, ticket.side, ticket.instruction, ticket.status, ticket.reason,
         )  # fmt: skip
-
-
-def latencies_ns(latency: Latency) -> tuple[int, ...]:
-    """Feed, entry, response, modify and cancel latency; `Latency` has turned them all into nanoseconds."""
-    return tuple(int(ns) for ns in (latency.feed, latency.entry, latency.response, latency.modify, latency.cancel) if ns is not None)

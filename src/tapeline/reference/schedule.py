@@ -106,6 +106,8 @@ class Clock:
     now: int = 0
     watermark: int = 0
     clamps: int = 0
+    feed_delay: int = 0
+    """`ts_recv` - `ts_event` of the last ordinary tape event; for delays that follow the feed's."""
 
     def advance(self, due: int) -> None:
         """Go to the time of a delivery, or as close as possible."""

@@ -69,10 +69,10 @@ class Desk:
             self._new(request, ts)
             return
         order = next((o for o in self._resting if o.order_id == request.order_id), None)
-        if order is None:
+        if order is None or request.reason:
             what = Update.MODIFY_REJECTED if request.ask == Ask.MODIFY else Update.CANCEL_REJECTED
             index = self._book.instrument.index
-            self._answer(OrderUpdate(request.order_id, int(what), int(Reason.UNKNOWN_ORDER), ts, UNDEFINED_PRICE, 0, 0, -1, index))
+            self._answer(OrderUpdate(request.order_id, int(what), int(request.reason or Reason.UNKNOWN_ORDER), ts, UNDEFINED_PRICE, 0, 0, -1, index))
         elif request.ask == Ask.MODIFY:
             self._modify(order, request, ts)
         else:
@@ -82,7 +82,7 @@ class Desk:
         """A new order: refused, or accepted; then it takes, and what is left rests or dies."""
         order = OwnOrder(request.order_id, request.side, request.level, request.size, request.instruction, ts_arrived=ts)
         self.orders[order.order_id] = order
-        reason = self._refusal(order)
+        reason = request.reason or self._refusal(order)
         if reason != Reason.NONE:
             self._end(order, Update.REJECTED, ts, reason)
             return
