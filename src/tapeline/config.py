@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tapeline.delays import Delay
-from tapeline.delays import duration_ns as duration_ns
+from tapeline.delays import Delay, duration_ns
 from tapeline.errors import ConfigError
 
 UNLIMITED = 2**62

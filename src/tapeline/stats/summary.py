@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from tapeline import tables
-from tapeline.config import duration_ns
+from tapeline.delays import duration_ns
 from tapeline.frames import Contract
 from tapeline.stats import inventory, markouts, money, orders, risk, trips
 from tapeline.stats.metrics import DURATIONS, HORIZONS, METRICS, SPLIT_HORIZON
