@@ -11,12 +11,12 @@ import pytest
 from streams import SNAPSHOT, Stream
 
 import tapeline as tl
-from tapeline.backtest import registry
 from tapeline.constants import UNDEFINED_PRICE, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
 from tapeline.mbp import DepthReader, depth_chunks
 from tapeline.reference import depth_rows, tape
 from tapeline.reference.book import Book

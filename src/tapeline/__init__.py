@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tapeline.constants import Side as Side
     from tapeline.constants import Status as Status
     from tapeline.constants import Update as Update
+    from tapeline.conversion import write_tape as write_tape
     from tapeline.delays import Delay as Delay
     from tapeline.errors import CompileError as CompileError
     from tapeline.errors import ConfigError as ConfigError
@@ -57,6 +58,7 @@ _HOMES = {
     "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
     "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
     "delays": ("Delay",),
+    "conversion": ("write_tape",),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
     "extraction": ("CustomFeature", "features", "features_chunks"),
     "mbp": ("depth", "depth_chunks"),

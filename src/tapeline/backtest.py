@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -15,15 +14,14 @@ from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venu
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.definitions import instruments_of, read_definitions
 from tapeline.frames import Row as ResultRow
+from tapeline.inputs import Data, Input, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
 from tapeline.manifest import make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
 from tapeline.strategy import Strategy
 
-Data = str | Path | Sequence[str | Path]
 PROGRESS_EVERY_S: Final = 0.1
 
 
@@ -38,22 +36,6 @@ class Progress:
     """None where it is not known beforehand."""
     seconds: float
     compiling: bool = False
-
-
-def paths_of(data: Data) -> list[Path]:
-    """One or several files as a list. Raises ConfigError if there is none."""
-    paths = [Path(data)] if isinstance(data, str | Path) else [Path(p) for p in data]
-    if not paths:
-        raise ConfigError("data: expected at least one file")
-    return paths
-
-
-def registry(source: DbnInput, *, tick_size: Any = None, definitions: Any = None, instruments: Any = None, multiplier: float | None = None) -> Instruments:
-    """The instruments of an input. `definitions`: a definition file, or several."""
-    known: dict[Any, Any] = {}
-    for path in paths_of(definitions) if definitions is not None else []:
-        known |= read_definitions(path)
-    return instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
 
 
 class Backtest:
@@ -136,9 +118,9 @@ class Backtest:
         """What was given, for the manifest."""
         return {**self._instruments, "engine": self.engine, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
 
-    def open(self) -> tuple[DbnInput, Instruments]:
+    def open(self) -> tuple[Input, Instruments]:
         """The input, and its instruments."""
-        source = DbnInput(self.paths)
+        source = open_input(self.paths)
         return source, registry(source, **self._instruments)
 
 
@@ -180,7 +162,11 @@ class _Run:
         self._interrupted = False
         self._damage: DataError | None = None
         self._source, self._instruments = backtest.open()
-        self._bytes_total = None if any(f.is_compressed for f in self._source.files) else sum(path.stat().st_size for path in backtest.paths)
+        self._bytes_total = (
+            None
+            if isinstance(self._source, DbnInput) and any(f.is_compressed for f in self._source.files)
+            else sum(path.stat().st_size for path in backtest.paths)
+        )
         self._started = time.perf_counter()
         self._reported = 0.0
 
@@ -212,7 +198,6 @@ class _Run:
 
     def _compiled(self) -> Journals:
         from tapeline.engine.session import Session  # noqa: PLC0415 - the compiler is only needed here
-        from tapeline.tape.reader import TapeReader  # noqa: PLC0415
 
         session = Session(self._rows, several=self._instruments.several, equity_every_ns=self._backtest.equity_every_ns)
         if not session.is_compiled:
@@ -220,13 +205,13 @@ class _Run:
             if self._progress is None:
                 sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
         session.compile()
-        reader = TapeReader(self._source, self._instruments, session.open)
+        reader = reader_of(self._source, self._instruments, session.open)
         self._started = time.perf_counter()
         with _Interrupts() as interrupts:
             try:
-                for n, span in reader.chunks():
+                for n, _ in reader.chunks():
                     session.chunk(reader.events_address, n)
-                    self._tell(int(reader.reader.records), int(reader.reader.records) * span.stride)
+                    self._tell(reader.records, reader.bytes_done)
                     interrupts.check()
             except DataError as damage:
                 self._damage = damage
@@ -236,7 +221,7 @@ class _Run:
                 raise
             except Exception as error:
                 error.add_note(
-                    f"A strategy raised it in a callback, after {int(reader.reader.records):,} records. Compiled code does not know its lines: "
+                    f"A strategy raised it in a callback, after {reader.records:,} records. Compiled code does not know its lines: "
                     "engine='reference' (--engine reference) raises the same with a traceback."
                 )
                 raise
@@ -244,32 +229,53 @@ class _Run:
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
     def _reference(self) -> Journals:
-        from tapeline.reference import run  # noqa: PLC0415 - a plain engine for those who ask for it
+        from tapeline.reference import replay, run  # noqa: PLC0415 - a plain engine for those who ask for it
 
-        interrupts = _Interrupts()
-
-        def chunks() -> Iterator[tuple[Any, bool]]:
-            n = 0
+        source, counters = self._source, dict[str, int]()
+        with _Interrupts() as interrupts:
             try:
-                for run_of_records, is_last in records(self._source):
-                    for first in range(0, max(len(run_of_records), 1), 4096):
-                        part = run_of_records[first : first + 4096]
-                        yield part, is_last and first + 4096 >= len(run_of_records)
-                        n += len(part)
-                        self._tell(n, n * 56)
-                        interrupts.check()
-            except DataError as damage:
-                self._damage = damage
-            except KeyboardInterrupt:
-                self._interrupted = True
-
-        with interrupts:
-            try:
-                journals = run(chunks(), self._instruments, self._rows, self._backtest.equity_every_ns)
+                if isinstance(source, DbnInput):
+                    journals = run(self._records(source, interrupts), self._instruments, self._rows, self._backtest.equity_every_ns)
+                else:
+                    journals = replay(self._tape_events(interrupts, counters), self._instruments, self._rows, self._backtest.equity_every_ns)
             except DataError as damage:
                 self._damage, journals = damage, damage.result
-        journals.counters["records_skipped"] = self._source.records_skipped
+        if isinstance(source, DbnInput):
+            counters["records_skipped"] = source.records_skipped
+        journals.counters.update(counters)
         return journals
+
+    def _records(self, source: DbnInput, interrupts: _Interrupts) -> Iterator[tuple[Any, bool]]:
+        """Runs of records, each with whether it is the last of its file; damage and interrupts end them."""
+        n = 0
+        try:
+            for run_of_records, is_last in records(source):
+                for first in range(0, max(len(run_of_records), 1), 4096):
+                    part = run_of_records[first : first + 4096]
+                    yield part, is_last and first + 4096 >= len(run_of_records)
+                    n += len(part)
+                    self._tell(n, n * 56)
+                    interrupts.check()
+        except DataError as damage:
+            self._damage = damage
+        except KeyboardInterrupt:
+            self._interrupted = True
+
+    def _tape_events(self, interrupts: _Interrupts, counters: dict[str, int]) -> Iterator[Any]:
+        """The events of a tape, for the reference; `counters` gets the tape's."""
+        from tapeline.reference import TapeEvent  # noqa: PLC0415 - as in _reference
+
+        reader = reader_of(self._source, self._instruments, lambda _: None)
+        try:
+            for n, _ in reader.chunks():
+                yield from (TapeEvent(*event[:-1]) for event in reader.events[:n].tolist())
+                self._tell(reader.records, reader.bytes_done)
+                interrupts.check()
+        except DataError as damage:
+            self._damage = damage
+        except KeyboardInterrupt:
+            self._interrupted = True
+        counters.update(reader.counters)
 
 
 def count(data: Data, **instruments: Any) -> dict[str, int]:
@@ -277,11 +283,9 @@ def count(data: Data, **instruments: Any) -> dict[str, int]:
 
     Raises DataError where the input is damaged; its `counters` attribute has the counts of everything before.
     """
-    from tapeline.tape.reader import TapeReader  # noqa: PLC0415 - imports Numba
-
-    source = DbnInput(paths_of(data))
+    source = open_input(data)
     instruments.setdefault("multiplier", 1.0)  # no money is counted
-    reader = TapeReader(source, registry(source, **instruments), lambda _: None)
+    reader = reader_of(source, registry(source, **instruments), lambda _: None)
     try:
         for _ in reader.chunks():
             pass

@@ -7,15 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tapeline.backtest import Data, paths_of, registry
 from tapeline.config import Limits
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds.dbn import DbnInput
+from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
 from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, replay
-from tapeline.tape.reader import TapeReader
 
 HEAD: Final = int(HEAD_COLUMNS)
 """Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
@@ -41,9 +39,9 @@ class BookReader:
         state.interval, state.interval_end = self._interval_ns, -(2**63)
         set_plan(state.plan, [view], self._keep)
         self._books = Books(state.plan, Limits().ladder_levels_max)
-        self._input = DbnInput(paths_of(data))
+        self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
-        self._reader: TapeReader | None = None
+        self._reader: Any = None
 
     @property
     def empty(self) -> pl.DataFrame:
@@ -88,7 +86,7 @@ class BookReader:
     def _runs(self) -> Iterator[Rows]:
         """Rows as the kernel writes them, to be copied before the next are asked for."""
         state = self._state
-        self._reader = reader = TapeReader(self._input, self._instruments, self._open)
+        self._reader = reader = reader_of(self._input, self._instruments, self._open)
         try:
             for n, _ in reader.chunks():
                 state.events, state.n, state.x = reader.events_address, n, 0

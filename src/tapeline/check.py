@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,11 @@ from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.delays import duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
+from tapeline.inputs import open_input
+from tapeline.schema import TAPE_EVENT
+
+if TYPE_CHECKING:
+    from tapeline.tape.file import TapeInput
 
 ANOMALIES: Final = (
     "snapshots_without_clear",
@@ -54,6 +59,11 @@ class Times:
     def add(self, run: npt.NDArray[np.void]) -> None:
         """Take in the next run of MBO records."""
         self.actions += np.bincount(run["action"], minlength=256)
+        self.add_times(run)
+        self.records += len(run)
+
+    def add_times(self, run: npt.NDArray[np.void]) -> None:
+        """Take in their times only."""
         event, recv = (run[name][run[name] != UNDEFINED_TIMESTAMP] for name in ("ts_event", "ts_recv"))
         if len(event):
             self.ts_event_first = min(int(event.min()), self.ts_event_first if self.ts_event_first is not None else int(event.min()))
@@ -62,7 +72,6 @@ class Times:
             self._add_gaps(run["ts_recv"])
             self.ts_recv_first = self.ts_recv_first if self.ts_recv_first is not None else int(recv[0])
             self.ts_recv_last = max(int(recv.max()), self.ts_recv_last or int(recv.max()))
-        self.records += len(run)
 
     def _add_gaps(self, recv: npt.NDArray[np.int64]) -> None:
         known = np.flatnonzero(recv != UNDEFINED_TIMESTAMP)
@@ -136,14 +145,29 @@ def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check
 def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
     """Times and actions of all records up to the first damage, and what the damage is."""
     times = Times(gap_ns_min)
+    source = open_input(data)
     try:
-        for run, _ in records(DbnInput(data)):
-            times.add(run)
+        if isinstance(source, DbnInput):
+            for run, _ in records(source):
+                times.add(run)
+        else:
+            _read_tape(times, source)
     except DataError as error:
         if not times.records:
             raise
         return times, str(error)
     return times, None
+
+
+def _read_tape(times: Times, tape: "TapeInput") -> None:
+    """Times and gaps of a tape are those of its events; its records by action were counted when it was made."""
+    events = np.zeros(1 << 16, TAPE_EVENT)
+    for n, _ in tape.chunks(events, np.zeros(max(len(tape.instruments), 1), np.int64)):
+        times.add_times(events[:n])
+        times.records += n
+    times.records = tape.counters["records"]
+    for action in Action:
+        times.actions[action] = tape.counters[f"records_{chr(action)}"]
 
 
 def _is_crossed() -> pl.Expr:

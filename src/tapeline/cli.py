@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[list[Path], typer.Argument(help="DBN files (.dbn, .dbn.zst), in order, as one input.", show_default=False)]
+Data = Annotated[list[Path], typer.Argument(help="DBN files (.dbn, .dbn.zst), in order, as one input; or a tape of them.", show_default=False)]
 StrategyName = Annotated[str, typer.Argument(metavar="STRATEGY", help="file.py:Class or module:Class.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the strategy; may be repeated.")]
 TickSize = Annotated[
@@ -127,6 +127,27 @@ def depth(
         commands.show(written, as_json=as_json)
         if damage is not None:
             terminal.fail(damage, with_traceback=traceback)
+
+
+@app.command()
+def tape(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as day.tape.", show_default=False)],
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    multiplier: Multiplier = None,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Normalise data once and keep it: every command takes a tape where it takes DBN, with the same results, and sooner."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        with terminal.progress_bar(f"tape {output.name}") as progress:
+            written = commands.make_tape(output, data, progress, **commands.market(tick_size, definitions, instruments, multiplier))
+        commands.show(written, as_json=as_json)
 
 
 @app.command()

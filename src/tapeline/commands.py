@@ -160,6 +160,15 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
+def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
+    """Write a tape, and say what is on it."""
+    from tapeline.conversion import write_tape  # noqa: PLC0415 - imports Numba
+
+    made = write_tape(data, output, progress=progress, **settings)
+    shown = {name: made[name] for name in ("output", "bytes", "events", "seconds")}
+    return {**shown, "records": made["counters"]["records"], "instruments": len(made["instruments"])}
+
+
 def synthesise(output: Path, **shape: Any) -> dict[str, Any]:
     """Write a simulated session of this shape (the fields of SynthConfig), and say how fast that was."""
     from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - imports Numba

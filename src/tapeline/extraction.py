@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from tapeline import jit
-from tapeline.backtest import Data
 from tapeline.book_reader import HEAD, BookReader, Rows
 from tapeline.constants import Feature
 from tapeline.errors import CompileError, ConfigError, DataError
+from tapeline.inputs import Data
 from tapeline.instruments import Instrument
 from tapeline.record import Record
 from tapeline.runner import Fingerprint, import_generated

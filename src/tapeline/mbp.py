@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from tapeline.backtest import Data
 from tapeline.book_reader import HEAD, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.errors import ConfigError, DataError
+from tapeline.inputs import Data
 
 LEVELS_MAX: Final = 10_000
 CHUNK_BYTES: Final = 1 << 24

@@ -7,15 +7,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tapeline.backtest import Data, paths_of, registry
 from tapeline.config import Limits
 from tapeline.errors import DataError
-from tapeline.feeds.dbn import DbnInput
+from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
 from tapeline.market.observe import BAR, BARS_FULL, CLOCK_START, HEAT, PRINT, PRINTS_FULL, QUOTE, WATCH, Observer, observe
 from tapeline.market.replay import DONE, MAKE_ROOM
-from tapeline.tape.reader import TapeReader
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
@@ -97,9 +95,9 @@ class Pass:
         set_plan(state.plan, [(1, ())], self._keep)
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._watches = np.zeros(4, WATCH)
-        source = DbnInput(paths_of(data))
+        source = open_input(data)
         self.instruments = registry(source, multiplier=1.0, **instruments)  # no money is counted
-        self._reader = TapeReader(source, self.instruments, self._open)
+        self._reader = reader_of(source, self.instruments, self._open)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -8,11 +8,11 @@ import pytest
 from random_markets import RandomMarket, write_stream
 
 import tapeline as tl
-from tapeline.backtest import registry
 from tapeline.errors import CompileError, ConfigError, DataError
 from tapeline.extraction import FeatureReader
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
 from tapeline.reference import feature_rows
 
 HEAD = ["ts_event", "ts_recv", "sequence", "instrument_id", "publisher_id"]

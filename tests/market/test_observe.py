@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tapeline.backtest import registry
 from tapeline.constants import UNDEFINED_PRICE, Kind, Side
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
 from tapeline.observe import Pass, Watched, Window
 from tapeline.reference import tape
 from tapeline.reference.book import Book

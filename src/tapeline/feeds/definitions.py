@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import databento_dbn
 import numpy as np
@@ -100,8 +100,22 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
     )
 
 
-def survey(source: DbnInput) -> dict[Key, Survey]:
+class Described(Protocol):
+    """An input that knows its instruments, as a tape does."""
+
+    @property
+    def symbols(self) -> dict[int, str]:
+        """instrument_id → symbol."""
+
+    @property
+    def instruments(self) -> Sequence[Any]:
+        """With `key` and `grid`, in order of appearance."""
+
+
+def survey(source: DbnInput | Described) -> dict[Key, Survey]:
     """Read the whole input for the instruments in it, in order of appearance. Where it is damaged, the survey ends: whoever reads it next will say so."""
+    if not isinstance(source, DbnInput):
+        return {instrument.key: Survey(instrument.grid, 0) for instrument in source.instruments}
     seen = np.zeros(64, SEEN)
     slots = np.zeros(len(seen) * SLOTS_PER_SEEN, np.int64)
     known = 0
@@ -136,7 +150,7 @@ def price_units(value: Tick, setting: str) -> int:
 
 
 def instruments_of(
-    source: DbnInput,
+    source: DbnInput | Described,
     *,
     tick_size: Tick | None = None,
     definitions: Mapping[Key, Definition] | None = None,
@@ -164,7 +178,7 @@ def instruments_of(
 class _Describer:
     """Makes the Instrument of a key from all that is known."""
 
-    source: DbnInput
+    source: DbnInput | Described
     tick: int | None
     definitions: Mapping[Key, Definition]
     multiplier: float | None
@@ -247,6 +261,8 @@ class _Describer:
     @cached_property
     def _publishers(self) -> list[int]:
         """Those of the input's first records: one, unless the dataset joins several venues."""
+        if not isinstance(self.source, DbnInput):
+            return sorted({instrument.key[0] for instrument in self.source.instruments})
         for run, _ in records(self.source):
             return [int(publisher) for publisher in np.unique(run["publisher_id"][:65536])]
         return []

@@ -6,9 +6,9 @@ It shares no code with the compiled engine. Read it in this order: `tape`, `norm
 """
 
 from tapeline.reference.book import DepthRow, depth_rows
-from tapeline.reference.engine import run
+from tapeline.reference.engine import replay, run
 from tapeline.reference.features import FeatureRow, feature_rows
 from tapeline.reference.normaliser import Normaliser, tape
 from tapeline.reference.tape import TapeEvent
 
-__all__ = ["DepthRow", "FeatureRow", "Normaliser", "TapeEvent", "depth_rows", "feature_rows", "run", "tape"]
+__all__ = ["DepthRow", "FeatureRow", "Normaliser", "TapeEvent", "depth_rows", "feature_rows", "replay", "run", "tape"]

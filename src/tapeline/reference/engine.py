@@ -1,9 +1,10 @@
 """The engine: walks the tape on the exchange's clock, lets happen what is due on the strategies' clock, and calls them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tapeline.config import RowSpec
+from tapeline.constants import Kind
 from tapeline.errors import DataError
 from tapeline.instruments import Instruments
 from tapeline.reference.book import ExchangeBook
@@ -28,9 +29,25 @@ def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equit
     Raises DataError at a price that cannot be; its `result` has what was recorded before.
     """
     counters: dict[str, int] = {}
-    engine = Engine(instruments, rows, equity_every_ns, counters)
+    return _run(Engine(instruments, rows, equity_every_ns, counters), tape(chunks, instruments, counters))
+
+
+def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int) -> Journals:
+    """The same for tape events; whoever gives them registers instruments before their first event."""
+    counters = {"events": 0} | {f"tape_{kind.name}": 0 for kind in Kind}
+
+    def counted() -> Iterator[TapeEvent]:
+        for event in events:
+            counters[f"tape_{Kind(event.kind).name}"] += 1
+            counters["events"] += event.is_last
+            yield event
+
+    return _run(Engine(instruments, rows, equity_every_ns, counters), counted())
+
+
+def _run(engine: "Engine", events: Iterable[TapeEvent]) -> Journals:
     try:
-        for event in tape(chunks, instruments, counters):
+        for event in events:
             engine.apply(event)
     except DataError as damage:
         damage.result = engine.end()

@@ -58,6 +58,16 @@ class TapeReader:
         return counters_by_name(self._counts, self._actions)
 
     @property
+    def records(self) -> int:
+        """Records so far."""
+        return int(self.reader.records)
+
+    @property
+    def bytes_done(self) -> int:
+        """Of the input, decompressed; about."""
+        return self.records * MBO.itemsize
+
+    @property
     def events_address(self) -> int:
         """Where the tape events of a chunk lie."""
         return int(self.reader.out)

@@ -1,0 +1,71 @@
+"""What can be read: DBN files, or a tape made of them. Everything that takes data takes either."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tapeline.errors import ConfigError
+from tapeline.feeds.dbn import DbnInput
+from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
+from tapeline.instruments import Instrument, Instruments
+from tapeline.tape.file import TapeInput, is_tape
+
+if TYPE_CHECKING:
+    from tapeline.tape.player import TapePlayer
+    from tapeline.tape.reader import TapeReader
+
+Data = str | Path | Sequence[str | Path]
+Input = DbnInput | TapeInput
+
+
+def paths_of(data: Data) -> list[Path]:
+    """One or several files as a list. Raises ConfigError if there is none."""
+    paths = [Path(data)] if isinstance(data, str | Path) else [Path(p) for p in data]
+    if not paths:
+        raise ConfigError("data: expected at least one file")
+    return paths
+
+
+def open_input(data: Data) -> Input:
+    """DBN files in order, or one tape. Raises ConfigError where tapes stand beside other files, and DataError for what cannot be opened."""
+    paths = paths_of(data)
+    tapes = [path for path in paths if is_tape(path)]
+    if not tapes:
+        return DbnInput(paths)
+    if len(paths) > 1:
+        raise ConfigError(f"{tapes[0]}: a tape is an input of its own: make one tape of all the files, in order: tapeline tape IN… -o")
+    return TapeInput(paths[0])
+
+
+def registry(source: Input, *, tick_size: Any = None, definitions: Any = None, instruments: Any = None, multiplier: float | None = None) -> Instruments:
+    """The instruments of an input. `definitions`: a definition file, or several."""
+    known: dict[Any, Definition] = {}
+    if isinstance(source, TapeInput):
+        known = {tape.key: _definition(tape) for tape in source.instruments}
+    for path in paths_of(definitions) if definitions is not None else []:
+        known |= read_definitions(path)
+    return instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
+
+
+def _definition(tape: Any) -> Definition:
+    return Definition(
+        publisher_id=tape.publisher_id,
+        instrument_id=tape.instrument_id,
+        symbol=tape.symbol,
+        min_price_increment=tape.grid,
+        multiplier=tape.multiplier,
+        currency=tape.currency,
+        match_algorithm="F",
+        expiration=None,
+    )
+
+
+def reader_of(source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None]) -> "TapeReader | TapePlayer":
+    """What gives out the tape events of an input."""
+    if isinstance(source, TapeInput):
+        from tapeline.tape.player import TapePlayer  # noqa: PLC0415 - imports Numba
+
+        return TapePlayer(source, instruments, on_instrument)
+    from tapeline.tape.reader import TapeReader  # noqa: PLC0415 - same
+
+    return TapeReader(source, instruments, on_instrument)

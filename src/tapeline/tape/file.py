@@ -1,0 +1,244 @@
+"""Tapes: tape events kept in a file, to be replayed without decompression and order table, as often as one likes.
+
+A tape is an Arrow IPC file (uncompressed, memory-mapped): one column per field of a tape event, in batches, so that polars, pyarrow, DuckDB and others read it.
+Its header, JSON under the key `tapeline` of the schema's metadata, has the version of the format, the instruments with their grids, what the normaliser
+counted, the hashes of the source files, and a checksum of each batch. It is written under another name and then renamed: a killed conversion leaves no tape.
+"""
+
+import contextlib
+import json
+import mmap
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tapeline.errors import ConfigError, DataError
+from tapeline.instruments import Key
+from tapeline.schema import TAPE_EVENT
+from tapeline.tape import arrow
+from tapeline.tape.file_kernels import Columns, checksum, gather, scatter
+
+VERSION: Final = 1
+BATCH_EVENTS: Final = 8192
+"""About 400 kB of columns: checked and read while they are in the L2 cache."""
+_TIMES: Final = ("ts_event", "ts_recv")
+_MARK: Final = b'{"tapeline_tape":'
+_CHECK: Final = "crc32:"
+_END_BYTES: Final = 4 + len(arrow.MAGIC)
+_REMAKE: Final = "make it again from its source: tapeline tape IN… -o"
+
+
+def is_tape(path: Path | str) -> bool:
+    """Whether a file starts as an Arrow file does. A file that cannot be read is none: whoever reads it will say so."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(arrow.MAGIC)) == arrow.MAGIC
+    except OSError:
+        return False
+
+
+class TapeWriter:
+    """Writes a tape, batch by batch."""
+
+    def __init__(self, path: Path) -> None:
+        """Start a file beside `path`; it gets that name when it is complete. Raises ConfigError where it cannot be written."""
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._temporary.open("wb")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+        self._offset = 0
+        self._write(arrow.MAGIC + bytes(2) + arrow.schema_message(arrow.schema(TAPE_EVENT, _TIMES, {})))
+        self._write(bytes(-self._offset % arrow.ALIGNMENT))
+        self._places, size = arrow.batch_layout(TAPE_EVENT, BATCH_EVENTS)
+        self._body = np.zeros(size + arrow.ALIGNMENT, np.uint8)[: size + arrow.ALIGNMENT]
+        self._body = self._body[-self._body.ctypes.data % arrow.ALIGNMENT :][:size]
+        self._columns = _columns(self._body.ctypes.data, self._places)
+        self._held = 0
+        self._blocks: list[tuple[int, int, int]] = []
+        self._batches: list[tuple[int, int, int]] = []
+        self.events = 0
+
+    def add(self, address: int, n: int) -> None:
+        """Take in `n` tape events that lie at an address."""
+        done = 0
+        while done < n:
+            part = min(n - done, BATCH_EVENTS - self._held)
+            scatter(address + done * TAPE_EVENT.itemsize, part, self._columns, self._held)
+            self._held += part
+            done += part
+            if self._held == BATCH_EVENTS:
+                self._flush()
+        self.events += n
+
+    def finish(self, header: Mapping[str, Any]) -> None:
+        """Write what is held back and the header, and give the file its name."""
+        self._flush()
+        text = json.dumps({"tapeline_tape": VERSION, "event": _layout(), "events": self.events, "batches": self._batches, **header}, separators=(",", ":"))
+        check = f"{_CHECK}{zlib.crc32(text.encode()):08x}"
+        self._write(arrow.footer(arrow.schema(TAPE_EVENT, _TIMES, {"tapeline": text, "tapeline_check": check}), self._blocks))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _write(self, data: Any) -> None:
+        self._offset += self._file.write(data)
+
+    def _flush(self) -> None:
+        n, self._held = self._held, 0
+        if n == 0:
+            return
+        places, size = arrow.batch_layout(TAPE_EVENT, n)
+        body = self._body
+        if n < BATCH_EVENTS:  # the last one
+            body = np.zeros(size, np.uint8)
+            for name, before, after in zip(TAPE_EVENT.names or (), self._places, places, strict=True):
+                body[after : after + n * TAPE_EVENT[name].itemsize] = self._body[before : before + n * TAPE_EVENT[name].itemsize]
+        start, message = self._offset, arrow.batch_message(TAPE_EVENT, n)
+        self._write(message)
+        self._batches.append((self._offset, n, int(checksum(body.ctypes.data, size))))
+        self._write(body)
+        self._blocks.append((start, len(message), size))
+
+
+def _columns(address: int, places: Sequence[int]) -> Any:
+    return Columns.array(1, **{name: address + place for name, place in zip(TAPE_EVENT.names or (), places, strict=True)})[0]
+
+
+def _layout() -> list[list[str]]:
+    return [[name, TAPE_EVENT[name].str] for name in TAPE_EVENT.names or ()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TapeInstrument:
+    """One instrument of a tape. Prices are integers in 1e-9."""
+
+    publisher_id: int
+    instrument_id: int
+    symbol: str
+    grid: int
+    multiplier: float | None
+    """None: not known when the tape was made."""
+    currency: str
+    opened_at: int
+    """Number of tape events before it appeared."""
+
+    @property
+    def key(self) -> Key:
+        """(publisher_id, instrument_id)."""
+        return self.publisher_id, self.instrument_id
+
+
+@dataclass
+class TapeInput:
+    """A tape as an input. Raises DataError for what is missing, damaged, or of another version."""
+
+    path: Path
+    header: dict[str, Any] = field(init=False, repr=False)
+    instruments: list[TapeInstrument] = field(init=False)
+    records_skipped: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Map the file, and read its header."""
+        try:
+            with self.path.open("rb") as file:
+                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
+        if hasattr(mmap, "MADV_SEQUENTIAL"):
+            self._bytes.madvise(mmap.MADV_SEQUENTIAL)
+        self.header = self._read_header()
+        self.instruments = [TapeInstrument(**entry) for entry in self.header["instruments"]]
+
+    @property
+    def symbols(self) -> dict[int, str]:
+        """instrument_id → symbol, as the sources' metadata had them."""
+        return {int(instrument_id): symbol for instrument_id, symbol in self.header["symbols"].items()}
+
+    @property
+    def events(self) -> int:
+        """Number of tape events."""
+        return int(self.header["events"])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the normaliser counted when the tape was made."""
+        return dict(self.header["counters"])
+
+    def _damaged(self, what: str) -> DataError:
+        return DataError(f"{self.path}: damaged: {what}; {_REMAKE} {self.path.name}")
+
+    def _read_header(self) -> dict[str, Any]:
+        size = len(self._bytes)
+        if size < 2 * _END_BYTES or self._bytes[-len(arrow.MAGIC) :] != arrow.MAGIC:
+            raise self._damaged(f"its {size:,} bytes do not end as a tape does, so it was cut or overwritten")
+        length = int.from_bytes(self._bytes[-_END_BYTES : -len(arrow.MAGIC)], "little")
+        end = self._bytes[max(size - _END_BYTES - length, 0) : -_END_BYTES]
+        place = end.find(_MARK)
+        if place < 4:
+            raise DataError(f"{self.path}: an Arrow file, but no tape of Tapeline's: it has no header of one. Tapes are made by `tapeline tape`")
+        text = end[place : place + int.from_bytes(end[place - 4 : place], "little")]
+        if f"{_CHECK}{zlib.crc32(text):08x}".encode() not in end:
+            raise self._damaged("its header does not have its checksum")
+        header: dict[str, Any] = json.loads(text)
+        if header["tapeline_tape"] != VERSION or header["event"] != _layout():
+            made = header["tapeline_tape"]
+            raise DataError(f"{self.path}: a tape of format {made}, which this version of Tapeline does not read; {_REMAKE} {self.path.name}")
+        for offset, n, _ in header["batches"]:
+            if offset + n * TAPE_EVENT.itemsize > size:
+                raise self._damaged(f"batches reach beyond its {size:,} bytes")
+        return header
+
+    def batches(self) -> Iterator[tuple[Any, int]]:
+        """Columns and number of events of each batch. Raises DataError, when all before it was given out, where one does not have its checksum."""
+        base = np.frombuffer(self._bytes, np.uint8).ctypes.data
+        for number, (offset, n, expected) in enumerate(self.header["batches"]):
+            places, size = arrow.batch_layout(TAPE_EVENT, n)
+            if int(checksum(base + offset, size)) != expected:
+                raise self._damaged(
+                    f"bytes {offset:,} to {offset + size:,}, events {number * BATCH_EVENTS:,} to {number * BATCH_EVENTS + n:,}, do not have their checksum"
+                )
+            yield _columns(base + offset, places), n
+
+    def chunks(self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
+        """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as in `gather`.
+
+        A chunk ends at each of `stops`, numbers of events of the tape in rising order, even where it has no events.
+        """
+        done, waiting = 0, list(stops)
+        while waiting and waiting[0] == 0:
+            yield 0, waiting.pop(0)
+        for columns, n in self.batches():
+            row = 0
+            while row < n:
+                until = min(n, row + len(out), waiting[0] - done if waiting else n)
+                written = int(gather(columns, (row, until), out.ctypes.data, places))
+                row = until
+                yield written, done + row
+                while waiting and waiting[0] <= done + row:
+                    waiting.pop(0)
+            done += n
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[TapeWriter]:
+    """A TapeWriter that leaves nothing behind unless its `finish` was reached."""
+    writer = TapeWriter(path)
+    try:
+        yield writer
+    except BaseException:
+        writer.discard()
+        raise

@@ -1,0 +1,85 @@
+"""A tape as the source of tape events, in place of the normaliser."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tapeline.errors import ConfigError
+from tapeline.instruments import Instrument, Instruments
+from tapeline.schema import TAPE_EVENT
+from tapeline.tape.file import TapeInput, TapeInstrument
+from tapeline.tape.reader import CHUNK_EVENTS
+
+
+class TapePlayer:
+    """Gives out the tape events of a tape, chunk by chunk, as TapeReader does those of DBN."""
+
+    def __init__(self, source: TapeInput, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, chunk_events: int = CHUNK_EVENTS) -> None:
+        """Prepare to play `source`. `on_instrument` is told of every book before its first tape event.
+
+        Raises ConfigError where an instrument is described with another grid than it has on the tape.
+        """
+        self._input = source
+        self._instruments = instruments
+        self._on_instrument = on_instrument
+        self._events = np.zeros(chunk_events, TAPE_EVENT)
+        self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
+        self._done = 0
+        by_key = {tape.key: tape for tape in source.instruments}
+        for instrument in instruments.known:
+            self._open(instrument, by_key.get(instrument.key))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the normaliser counted when the tape was made.
+
+        Nothing before all was given out, and nothing where some of the tape's instruments are left out: what was counted of each of them is not known.
+        """
+        whole = self._done == self._input.events and (self._places[: len(self._input.instruments)] >= 0).all()
+        return self._input.counters if whole else {"records": self.records}
+
+    @property
+    def records(self) -> int:
+        """Records of the source so far, in proportion to the tape events."""
+        return self._input.counters["records"] * self._done // max(self._input.events, 1)
+
+    @property
+    def bytes_done(self) -> int:
+        """Of the tape."""
+        return self._done * TAPE_EVENT.itemsize
+
+    @property
+    def events_address(self) -> int:
+        """Where the tape events of a chunk lie."""
+        return int(self._events.ctypes.data)
+
+    @property
+    def events(self) -> np.ndarray[Any, Any]:
+        """The buffer of tape events."""
+        return self._events
+
+    def chunks(self) -> Iterator[tuple[int, None]]:
+        """Number of tape events in the buffer, chunk by chunk. Raises DataError, after all before it was given out, where the tape is damaged."""
+        waiting = [] if self._instruments.only is not None else list(enumerate(self._input.instruments))
+        for n, done in self._input.chunks(self._events, self._places, [tape.opened_at for _, tape in waiting]):
+            self._done = done
+            if n:
+                yield n, None
+            while waiting and waiting[0][1].opened_at <= done:
+                self._register(waiting.pop(0)[1])
+
+    def _register(self, tape: TapeInstrument) -> None:
+        instrument = self._instruments.register(tape.key)
+        if instrument is not None:
+            self._open(instrument, tape)
+
+    def _open(self, instrument: Instrument, tape: TapeInstrument | None) -> None:
+        if tape is not None:
+            if tape.grid != instrument.grid:
+                raise ConfigError(
+                    f"{self._input.path}: on this tape {tape.symbol or tape.instrument_id} has a grid of {tape.grid / 1e9}, not of {instrument.grid / 1e9}: "
+                    "leave tick_size and definitions out, or make a tape with them"
+                )
+            self._places[self._input.instruments.index(tape)] = instrument.index
+        self._on_instrument(instrument)

@@ -1,0 +1,232 @@
+"""Tapes: the same results as the DBN that they were made of, and clear words where something is wrong with them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from duels import Case
+from random_markets import RandomMarket, write_stream
+from streams import Stream
+
+import tapeline as tl
+from tapeline.check import check
+from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn import DbnInput
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
+from tapeline.schema import TAPE_EVENT
+from tapeline.tape import file as tape_file
+from tapeline.tape.file import BATCH_EVENTS, TapeInput
+from tapeline.tape.reader import TapeReader
+from tapeline.verify import compare, verify
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A simulated session of three instruments and several batches, and its tape."""
+    folder = tmp_path_factory.mktemp("tapes")
+    dbn, tape = folder / "session.dbn.zst", folder / "day.tape"
+    write_synth(dbn, SynthConfig(records=2 * BATCH_EVENTS, live_orders=600, instruments=3, seed=8))
+    tl.write_tape(dbn, tape, tick_size="0.25", multiplier=50)
+    return dbn, tape
+
+
+def damaged(tape: Path, folder: Path, change: int | None = None, length: int | None = None) -> Path:
+    """A copy with one byte changed, or cut to a length."""
+    content = bytearray(tape.read_bytes())[:length]
+    if change is not None:
+        content[change] ^= 0x10
+    path = folder / "damaged.tape"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("seed", range(6000, 6004))
+def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> None:
+    """Random markets and venues, one instrument or several, made with the run's instruments: fills, orders, equity, signals and counters are equal."""
+    case = Case(seed)
+    path = write_stream(tmp_path / "case.dbn", case.stream())
+    tape = tmp_path / "case.tape"
+    tl.write_tape(path, tape, tick_size="1", instruments=case.settings["instruments"])
+    found = compare(case.run(path, engine), case.run(tape, engine))
+    assert found.is_equal, str(found)
+
+
+@pytest.mark.nojit
+def test_runs_are_those_of_the_dbn_without_the_jit(tmp_path: Path) -> None:
+    """The same kernels as plain Python write and read the same tape."""
+    case = Case(6100, records=80)
+    path = write_stream(tmp_path / "case.dbn", case.stream())
+    tl.write_tape(path, tmp_path / "case.tape", tick_size="1", instruments=case.settings["instruments"])
+    assert compare(case.run(path, "compiled"), case.run(tmp_path / "case.tape", "compiled")).is_equal
+
+
+def test_instruments_appear_when_they_did(tmp_path: Path) -> None:
+    """Without a list of instruments each is opened at its own first record, as from DBN: strategies count them."""
+
+    class Counter(tl.Strategy):
+        signals = ("n",)
+        n: tl.int64
+
+        def on_book(self, market, orders, account):
+            self.n = market.n
+            self.signal(0, float(self.n))
+
+    stream = Stream()
+    for k in range(60):
+        stream.add(k + 1, "B", 100 + k, 1, ts=10 * k, instrument=1 + min(k // 20, 2))
+    path = write_stream(tmp_path / "several.dbn", stream)
+    tl.write_tape(path, tmp_path / "several.tape", tick_size="1")
+    runs = [tl.Backtest(data, tick_size="1", multiplier=1).run(Counter()) for data in (path, tmp_path / "several.tape")]
+    assert runs[0].signals["value"].n_unique() == 3
+    assert compare(*runs).is_equal
+
+
+def test_every_reader_takes_a_tape(session: tuple[Path, Path]) -> None:
+    """depth, features, check and verify give the same of either."""
+    dbn, tape = session
+    assert tl.depth(tape, 3).equals(tl.depth(dbn, 3, tick_size="0.25"))
+    assert tl.features(tape, every="1s").equals(tl.features(dbn, every="1s", tick_size="0.25"))
+    of_dbn, of_tape = check([dbn], tick_size="0.25"), check([tape])
+    assert of_tape.counters == of_dbn.counters
+    assert of_tape.actions == of_dbn.actions
+    assert of_tape.crossed.equals(of_dbn.crossed)
+    assert (of_tape.times.ts_event_first, of_tape.times.ts_recv_last) == (of_dbn.times.ts_event_first, of_dbn.times.ts_recv_last)
+
+
+def test_verify_takes_a_tape(session: tuple[Path, Path]) -> None:
+    """Both engines agree on it; the reference plays the tape's events, too."""
+
+    class Maker(tl.Strategy):
+        bid: tl.int64
+
+        def on_book(self, market, orders, account):
+            if not orders.is_live(self.bid) and market.has_bid:
+                self.bid = orders.buy(market.bid_price, 1)
+
+    found = verify(lambda: [Maker()], session[1], instruments=[session_instrument(session[1])])
+    assert found.is_equal
+    assert found.lines["orders"] > 10
+
+
+def session_instrument(tape: Path) -> int:
+    """The id of the first."""
+    return TapeInput(tape).instruments[0].instrument_id
+
+
+def test_instruments_are_chosen_from_a_tape(session: tuple[Path, Path]) -> None:
+    """One of three, or two in another order, as from DBN; only what the normaliser counted of each is not known."""
+    dbn, tape = session
+    ids = [instrument.instrument_id for instrument in TapeInput(tape).instruments]
+    for chosen in ([ids[1]], [ids[2], ids[0]]):
+        assert tl.depth(tape, 2, instruments=chosen).equals(tl.depth(dbn, 2, instruments=chosen, tick_size="0.25"))
+
+
+def test_other_tools_read_it(session: tuple[Path, Path]) -> None:
+    """To polars it is an Arrow file with a column per field; its rows are the normaliser's events."""
+    dbn, tape = session
+    frame = pl.read_ipc(tape)
+    assert frame.columns == list(TAPE_EVENT.names)
+    assert frame.schema["ts_event"] == pl.Datetime("ns", "UTC")
+    source = DbnInput([dbn])
+    reader = TapeReader(source, registry(source, tick_size="0.25", multiplier=1.0), lambda _: None)
+    events = np.concatenate([reader.events[:n].copy() for n, _ in reader.chunks()])
+    assert len(events) > 2 * BATCH_EVENTS
+    assert len(events) % BATCH_EVENTS > 0
+    for name in TAPE_EVENT.names:
+        assert (frame[name].to_physical().to_numpy() == events[name]).all()
+
+
+def test_header_says_where_it_comes_from(session: tuple[Path, Path]) -> None:
+    """Instruments with grids and multipliers, the source's hash, the counters."""
+    header = TapeInput(session[1]).header
+    assert [(i["grid"], i["multiplier"]) for i in header["instruments"]] == [(250_000_000, 50)] * 3
+    assert header["sources"][0]["hash"] == "sha256"
+    assert header["counters"]["records"] > 2 * BATCH_EVENTS
+
+
+def test_damage_is_named_and_what_came_before_is_kept(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """One bit in the second batch: DataError with its bytes; the frame has everything of the first."""
+    second = TapeInput(session[1]).header["batches"][1][0]
+    path = damaged(session[1], tmp_path, change=second + 12_345)
+    with pytest.raises(DataError, match=r"damaged\.tape: damaged: bytes .* do not have their checksum; make it again") as error:
+        tl.depth(path, 1)
+    whole = tl.depth(session[1], 1)
+    assert 0 < error.value.result.height < whole.height
+    assert error.value.result.equals(whole.head(error.value.result.height))
+
+
+@pytest.mark.parametrize("length", [6, 100, 5000, -1, -200])
+def test_a_tape_that_was_cut_is_told(session: tuple[Path, Path], tmp_path: Path, length: int) -> None:
+    """Wherever it ends."""
+    with pytest.raises(DataError, match=r"damaged: its .* bytes do not end as a tape does"):
+        tl.depth(damaged(session[1], tmp_path, length=length), 1)
+
+
+def test_a_damaged_header_is_told(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """A changed digit in it."""
+    content = session[1].read_bytes()
+    with pytest.raises(DataError, match="its header does not have its checksum"):
+        tl.depth(damaged(session[1], tmp_path, change=content.index(b'"counters"') + 30), 1)
+
+
+def test_older_tapes_and_other_arrow_files_are_told(session: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tape of another format, or of other events, says how to make it again; an Arrow file of somebody else's says what it is not."""
+    other = tmp_path / "other.arrow"
+    pl.DataFrame({"a": [1, 2]}).write_ipc(other)
+    with pytest.raises(DataError, match="no tape of Tapeline's"):
+        tl.depth(other, 1)
+    monkeypatch.setattr(tape_file, "VERSION", 2)
+    with pytest.raises(DataError, match="a tape of format 1, which this version of Tapeline does not read; make it again"):
+        tl.depth(session[1], 1)
+
+
+def test_settings_that_do_not_fit_are_told(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """Another tick, two tapes, a tape of a tape, a place that cannot be written."""
+    dbn, tape = session
+    with pytest.raises(ConfigError, match=r"has a grid of 0\.25, not of 0\.5"):
+        tl.depth(tape, 1, tick_size="0.5")
+    with pytest.raises(ConfigError, match="a tape is an input of its own"):
+        tl.depth([tape, dbn], 1)
+    with pytest.raises(ConfigError, match="is a tape already"):
+        tl.write_tape(tape, tmp_path / "again.tape")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        tl.write_tape(dbn, tmp_path / "file" / "day.tape", tick_size="0.25")
+
+
+def test_no_half_tape_is_left(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """Damaged input, or a kill in the middle: nothing has the tape's name; an older tape of that name stays whole."""
+    cut = tmp_path / "cut.dbn.zst"
+    cut.write_bytes(session[0].read_bytes()[:-2000])
+    out = tmp_path / "out" / "day.tape"
+    with pytest.raises(DataError, match=r"cut\.dbn"):
+        tl.write_tape(cut, out, tick_size="0.25")
+    assert list(out.parent.iterdir()) == []
+    out.write_text("older")
+    program = f"""
+import sys, time
+import tapeline as tl
+def stop(progress):
+    print("writing", flush=True)
+    time.sleep(60)
+tl.write_tape({str(session[0])!r}, {str(out)!r}, tick_size="0.25", progress=stop)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.kill()
+    assert out.read_text() == "older"
+
+
+def test_an_empty_input_makes_an_empty_tape(tmp_path: Path) -> None:
+    """No events, no instruments: every reader gives nothing."""
+    path = write_stream(tmp_path / "empty.dbn", RandomMarket(1).stream)
+    made = tl.write_tape(path, tmp_path / "empty.tape", tick_size="1")
+    assert (made["events"], json.loads(json.dumps(made))["instruments"]) == (0, [])
+    assert tl.depth(tmp_path / "empty.tape", 1, instruments=[1]).height == 0
