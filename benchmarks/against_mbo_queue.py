@@ -5,20 +5,26 @@ orders are sent through Tapeline's simulated venue, each a strategy row of its o
 
     python benchmarks/against_mbo_queue.py esh4-20231225.mbo.dbn.zst --from 2023-12-25T23:00:01
     python benchmarks/against_mbo_queue.py --simulated 20
+    python benchmarks/against_mbo_queue.py esh4-20231225.mbo.dbn.zst --from 2023-12-25T23:00:01 --estimators
+
+The last compares the six estimators of queue positions that level-2 backtesters use, Tapeline's with mbo-queue's, and shows by how much they mislead.
 """
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 import tapeline as tl
-from tapeline.constants import Action, RecordFlag
+from tapeline.config import QUEUE_MODELS
+from tapeline.constants import Action, QueueModel, RecordFlag
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.load import load_strategy
 
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
@@ -152,6 +158,57 @@ def compare(path: Path, tick: str, start: int = 0) -> Comparison:
     return Comparison(truth, at, overtime, again)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """Fill times of the same orders by one estimator, mbo-queue's and Tapeline's, and those of the exact queue (-1: not filled)."""
+
+    model: str
+    theirs: Array
+    ours: Array
+    exact: Array
+    overtime: Array
+    """(shadows,) whether mbo-queue fills the order after its 60 s: see Comparison."""
+
+    @property
+    def differ(self) -> int:
+        """How many orders differ that mbo-queue fills in time, or not at all."""
+        return int(((self.ours != self.theirs) & ~self.overtime).sum())
+
+    def __str__(self) -> str:
+        """A line of a table."""
+        both = (self.ours >= 0) & (self.exact >= 0)
+        early = (self.exact - self.ours)[both] / SECOND
+        numbers = (self.ours >= 0).sum(), ((self.ours >= 0) & (self.exact < 0)).sum(), ((self.ours < 0) & (self.exact >= 0)).sum(), (early != 0).sum()
+        return f"| {self.model} | {' | '.join(f'{n:,}' for n in numbers)} | {early.mean():+.2f} s | {self.differ} |"
+
+
+def estimators(path: Path, tick: str, start: int = 0) -> list[Estimate]:
+    """The orders of `compare` by each estimator. mbo-queue's see the unfiltered records: no estimator looks at fills."""
+    stream = read(path)
+    shadows = mbo_queue(stream, round(float(tick) * 1e9), every_second(stream, start), filtered=False).shadows
+    exact = tapeline(path, shadows, tick)
+    found = []
+    for k, model in enumerate(QUEUE_MODELS[QueueModel.RISK_AVERSE :]):
+        theirs = np.where(shadows["est_filled"][:, k] == 1, shadows["est_t_fill"][:, k], -1)
+        ours = tapeline(path, shadows, tick, replace(RULES, queue=model))
+        found.append(Estimate(model, theirs, ours, exact, theirs > shadows["t_place"] + LIFE))
+    return found
+
+
+def print_estimators(path: Path, tick: str, start: int) -> None:
+    """Two tables: one-lot orders, and the example market maker, by queue model."""
+    found = estimators(path, tick, start)
+    print("| queue | filled | wrongly | missed | filled at another time | too early, on average | differ from mbo-queue's |\n|---|---|---|---|---|---|---|")
+    print(f"| exact | {(found[0].exact >= 0).sum():,} | | | | | |")
+    print(*found, sep="\n")
+    maker = load_strategy(f"{Path(__file__).parents[1] / 'examples' / 'touch_maker.py'}:TouchMaker")
+    rows = [tl.Row(maker(), rules=tl.FillRules(queue=model), label=model) for model in QUEUE_MODELS[QueueModel.EXACT :]]
+    result = tl.Backtest(path, tick_size=tick, multiplier=50.0).run(*rows)
+    print("\n| queue | fills of TouchMaker | PnL, gross |\n|---|---|---|")
+    for label, gross in result.equity.group_by("strategy", maintain_order=True).agg(pl.col("gross").last()).iter_rows():
+        print(f"| {label} | {result.fills.filter(pl.col('strategy') == label).height:,} | {gross:,.2f} |")
+
+
 def simulated(directory: Path, seed: int) -> Path:
     """A simulated session with icebergs and partial cancels."""
     path = directory / f"{seed}.dbn"
@@ -166,9 +223,13 @@ def main() -> None:
     parser.add_argument("--tick", default="0.25", help="tick size of the instrument")
     parser.add_argument("--from", dest="start", default="1970-01-01", help="UTC time from which orders are placed")
     parser.add_argument("--simulated", type=int, default=0, metavar="N", help="compare on N simulated sessions, too")
+    parser.add_argument("--estimators", action="store_true", help="compare estimators of queue positions instead")
     given = parser.parse_args()
-    if given.file is not None:
-        print(compare(given.file, given.tick, int(np.datetime64(given.start, "ns").astype(np.int64))))
+    start = int(np.datetime64(given.start, "ns").astype(np.int64))
+    if given.estimators:
+        print_estimators(given.file, given.tick, start)
+    elif given.file is not None:
+        print(compare(given.file, given.tick, start))
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(given.simulated):
             print(f"seed {seed}: {compare(simulated(Path(directory), seed), '0.25')}")

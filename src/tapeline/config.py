@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tapeline.constants import QueueModel
 from tapeline.delays import Delay, duration_ns
 from tapeline.errors import ConfigError
 
+QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
 UNLIMITED = 2**62
 """Stands for "no limit" in integer settings."""
 LEGS = ("entry", "modify", "cancel", "response")
@@ -92,15 +94,22 @@ class Fees:
 class FillRules:
     """Which assumptions are in force; docs/assumptions.md has a paragraph for each."""
 
-    queue: bool = True
+    queue: Literal["exact", "none", "risk_averse", "power1", "power2", "power3", "log", "front_optimistic"] = "exact"
     trade_through: bool = True
     crossing: bool = True
     iceberg_excess: bool = True
     impact: Literal["consume", "none"] = "consume"
     self_match: Literal["cancel_resting", "cancel_aggressor", "reject"] = "cancel_resting"
 
+    @property
+    def queue_model(self) -> QueueModel:
+        """`queue` as a number."""
+        return QueueModel[self.queue.upper()]
+
     def __post_init__(self) -> None:
         """Refuse unknown choices."""
+        if self.queue not in QUEUE_MODELS:
+            raise ConfigError(f"FillRules(queue={self.queue!r}): expected one of {', '.join(map(repr, QUEUE_MODELS))}")
         if self.impact not in ("consume", "none"):
             raise ConfigError(f"FillRules(impact={self.impact!r}): expected 'consume' or 'none'")
         if self.self_match not in ("cancel_resting", "cancel_aggressor", "reject"):

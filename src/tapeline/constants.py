@@ -140,6 +140,20 @@ class FillRule(IntEnum):
     TRADE_THROUGH = 2
     CROSSING = 3
     TAKING = 5
+    ESTIMATED = 11
+
+
+class QueueModel(IntEnum):
+    """How a resting order's place in its queue is known (`FillRules(queue=…)`); from RISK_AVERSE on it is estimated from displayed sizes and prints."""
+
+    NONE = 0
+    EXACT = 1
+    RISK_AVERSE = 2
+    POWER1 = 3
+    POWER2 = 4
+    POWER3 = 5
+    LOG = 6
+    FRONT_OPTIMISTIC = 7
 
 
 class Feature(IntEnum):

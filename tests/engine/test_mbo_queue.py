@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("mboq", reason="mbo-queue is not installed (pip install -e .[dev])")
 
-from against_mbo_queue import compare, simulated
+from against_mbo_queue import compare, estimators, simulated
 
 ES = Path(__file__).resolve().parents[3] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 START = int(np.datetime64("2023-12-25T23:00:01", "ns").astype(np.int64))
@@ -35,3 +35,12 @@ def test_every_fill_in_simulated_sessions_is_mbo_queues(block, tmp_path):
         assert int(found.truth.shadows["true_filled"].sum()) > 500
         assert len(found.unexplained) == 0, found
         assert np.array_equal(found.differ, np.flatnonzero(found.overtime)), found
+
+
+def test_every_estimated_fill_is_mbo_queues(tmp_path):
+    """Each of the six estimators fills the same orders at the same nanosecond as mbo-queue's does, but for those that mbo-queue fills after their 60 s."""
+    found = estimators(ES, "0.25", START) if ES.is_file() else estimators(simulated(tmp_path, 4), "0.25")
+    assert len({int((estimate.ours >= 0).sum()) for estimate in found}) == 6, "the estimators do not differ: the test tests little"
+    for estimate in found:
+        assert (estimate.ours >= 0).sum() > 500
+        assert estimate.differ == 0, estimate

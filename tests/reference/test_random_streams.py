@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from streams import GRID, SNAPSHOT, TOP_OF_BOOK, Stream, instruments
 
-from tapeline.config import Fees, FillRules, Latency, Limits, RowSpec, Venue
+from tapeline.config import QUEUE_MODELS, Fees, FillRules, Latency, Limits, RowSpec, Venue
 from tapeline.constants import IOC, POST_ONLY, Feature
 from tapeline.reference import run
 
@@ -96,7 +96,8 @@ class Listener(Gambler):
 def random_venue(seed: int) -> Venue:
     """Any rules, any latencies."""
     rng = random.Random(seed)
-    flags = {name: rng.random() < 0.8 for name in ("queue", "trade_through", "crossing", "iceberg_excess")}
+    flags = {name: rng.random() < 0.8 for name in ("trade_through", "crossing", "iceberg_excess")}
+    flags["queue"] = rng.choice(("exact", "exact", *QUEUE_MODELS))
     impact, self_match = rng.choice(("consume", "none")), rng.choice(("cancel_resting", "cancel_aggressor", "reject"))
     latency = Latency(**{name: rng.choice((0, 1, 10, 70)) for name in ("feed", "entry", "response", "cancel")})
     limits = Limits(position_max=rng.choice((6, 1000)), orders_live_max=rng.choice((3, 64)))

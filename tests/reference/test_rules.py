@@ -89,7 +89,7 @@ def test_queue_modify_sizes_are_totals():
 
 def test_queue_off_puts_us_in_front():
     """Bids 100: *1 5 3. The first FILL at 100 fills us."""
-    _, journals = told(book().execute(1, 5, ts=300).quiet(400), (200, buy(100)), rules=FillRules(queue=False))
+    _, journals = told(book().execute(1, 5, ts=300).quiet(400), (200, buy(100)), rules=FillRules(queue="none"))
     assert fills(journals) == [(1, 100, 1, "FILL_BEHIND", 5)]
 
 

@@ -7,11 +7,12 @@ classes) makes the callback and calls `core` again, which goes on where it was. 
 import numpy as np
 
 from tapeline.engine.due import NO_BOOK, ask_for_room, wake
+from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
 from tapeline.engine.records import DONE, GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
@@ -36,6 +37,8 @@ def tell_orders(engine, event, first):
     """An event concerns our orders, or may: let them know."""
     engine.history_event = address_of(event)
     engine.history_first = first
+    if engine.guesses != 0:
+        note_event(engine)
     meet_history(engine)
 
 
@@ -107,11 +110,14 @@ def change_rarely(engine, book, event):
         book.market.last_price = event.priority
         book.market.last_size = event.delta
         book.market.last_side = event.side
+        if engine.guesses != 0:
+            engine.history_event = address_of(event)
+            note_event(engine)
     elif event.kind == CLEAR:
         tell_orders(engine, event, 0)
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
-        book.dirty = 1
+        book.dirty |= DIRTY
 
 
 @leaf
@@ -138,6 +144,9 @@ def end_event(engine, book, event):
     """After the last tape event of an event: whether the book is crossed, and whose view changed."""
     engine.counters.events += 1
     if book.dirty:
+        if book.dirty & GUESSED:
+            engine.history_event = address_of(event)
+            settle_event(engine)
         bids, asks = side_of(book, BIDS), side_of(book, ASKS)
         book.crossed = has_best(bids) and has_best(asks) and bids.best + asks.best >= 0
     if event.flags & SNAPSHOT:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tapeline.constants import Feature
 from tapeline.market.book import Market, ViewPlan
-from tapeline.record import Record, bool_, int32, int64, uint8, uint64
+from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
 from tapeline.tape.normalise import TapeEvent
 
 NEVER, NOT_YET = np.int64(2**62), np.int64(-(2**62))
@@ -148,7 +148,7 @@ class Row(Record):
     budget: int64
     budget_of: int64
     asks_ahead: uint8  # the class looks at orders.ahead()
-    queue: uint8
+    queue: uint8  # QueueModel
     trade_through: uint8
     crossing: uint8
     iceberg_excess: uint8
@@ -214,6 +214,20 @@ class Shown(Record):
     told_by: int64
 
 
+class Guess(Record):
+    """What an estimator believes of an order's place, and what the current event has shown so far."""
+
+    ahead: float64  # lots in front
+    credit: float64  # part of a lot that was traded behind those, but not yet booked
+    arrival: int64  # number of the place
+    before: int64  # displayed size of the level before the event
+    traded: int64  # printed at our price by opposite aggressors
+    printed: int64  # the same, and at worse prices
+    next: int32  # the next order that the event concerns
+    noted: uint8
+    through: uint8
+
+
 class Journal(Record):
     """Rows recorded: address, number, capacity."""
 
@@ -251,6 +265,10 @@ class Engine(Record):
     meet_history: int64
     history_event: int64
     history_first: int64
+    note_event: int64
+    settle_event: int64
+    guesses: int64  # a Guess per node, if any row's queue is an estimator; else 0
+    guesses_noted: int64  # the first of the orders that the current events concern
     due_before: int64
     due_for: int64  # the book whose event is next; NO_BOOK at the end
     # the tape events of this chunk, and how far they are done
@@ -331,4 +349,4 @@ class Engine(Record):
 
 
 MESSAGE, DUE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
-NOTICE, GROUP, SHOWN, ENGINE = Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_
+GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import FillRule
+from tapeline.constants import FillRule, QueueModel
 from tapeline.engine.answers import fill_order
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, RESTING, SHOWN
@@ -15,6 +15,7 @@ from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
 
 FILL_BEHIND, TRADE_THROUGH, CROSSING = np.int64(FillRule.FILL_BEHIND), np.int64(FillRule.TRADE_THROUGH), np.int64(FillRule.CROSSING)
+EXACT = np.int64(QueueModel.EXACT)
 
 
 SHOWN_SIZE: Final = SHOWN.itemsize
@@ -226,7 +227,7 @@ def fill_behind(engine, book, event, first):
         following = np.int64(node.next)
         if node.order_id != 0 and node.priority <= event.priority:
             row = row_at(engine, node.row)
-            if (row.iceberg_excess or event.flags & EXCESS == 0) and budget_left(engine, row, size) > 0:
+            if row.queue <= EXACT and (row.iceberg_excess or event.flags & EXCESS == 0) and budget_left(engine, row, size) > 0:
                 spend(engine, book, index, event, FILL_BEHIND)
         index = following
 
@@ -234,7 +235,7 @@ def fill_behind(engine, book, event, first):
 @kernel
 def trade_through(engine, book, event, row):
     """Rule 2, for a row's orders at better levels than the one that was executed."""
-    if not row.trade_through or (event.flags & EXCESS and not row.iceberg_excess):
+    if not row.trade_through or row.queue > EXACT or (event.flags & EXCESS and not row.iceberg_excess):
         return
     side = 1 if event.side == ASK else 0
     while budget_left(engine, row, -event.delta) > 0:

@@ -7,12 +7,13 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import Latency, RowSpec
-from tapeline.constants import UNDEFINED_PRICE, Reason, Status
+from tapeline.constants import UNDEFINED_PRICE, QueueModel, Reason, Status
 from tapeline.delays import least_ns
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
 from tapeline.engine.due import wake
+from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
@@ -23,6 +24,7 @@ from tapeline.engine.records import (
     GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
+    GUESS,
     LIMIT,
     MAKE_ROOM,
     MESSAGE,
@@ -113,7 +115,7 @@ class Session:
             compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
         finally:
             precompile.finish(helper)
-        for kernel in (wake, meet_history):
+        for kernel in (wake, meet_history, *((note_event, settle_event) if self.engine.guesses else ())):
             kernel.place(self.engine)
 
     # ------------------------------------------------------------------ building
@@ -158,6 +160,8 @@ class Session:
             self._rows[index].capacity = capacity[i]
             first += capacity[i]
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
+        if any(r.venue.rules.queue_model > QueueModel.EXACT for r in self._rows_spec):
+            engine.guesses = self._flat(first + 1, GUESS).ctypes.data
         engine.takes_first = engine.takes_top = first + 1
         engine.takes_end = len(self._nodes)
 
@@ -171,7 +175,7 @@ class Session:
         row.orders_live_max = venue.limits.orders_live_max
         row.asks_ahead = uses(cls, "ahead")
         rules = venue.rules
-        row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue, rules.trade_through, rules.crossing, rules.iceberg_excess
+        row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue_model, rules.trade_through, rules.crossing, rules.iceberg_excess
         row.consume, row.self_match = rules.impact == "consume", _SELF_MATCH[rules.self_match]
 
     def _fill_latency(self, row: Any, i: int, latency: Latency) -> None:

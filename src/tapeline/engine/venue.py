@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.constants import GTC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Reason, Update
+from tapeline.constants import GTC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import FILL, answer, close_order, end_order, leave_queue
 from tapeline.engine.latency import response_time
@@ -32,6 +32,9 @@ POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int
 IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = np.int64(Reason.IOC_REMAINDER), np.int64(Reason.NO_LIQUIDITY), np.int64(Reason.NONE)
 TAKING = np.int64(FillRule.TAKING)
 TIME_IN_FORCE_BITS = 15
+NO_QUEUE, EXACT = np.int64(QueueModel.NONE), np.int64(QueueModel.EXACT)
+UNQUEUED, UNKNOWN_PLACE = np.int64(0), np.int64(-1)
+"""Stamps of places in front of everything, and of those that an estimator guesses: no order of history has an earlier one, so none moves them."""
 
 
 @unit("let_in")
@@ -180,7 +183,7 @@ def execute(engine, book, index, ts_event):
     node.ahead = ahead_at_arrival(engine, book, node)
     if node.ahead_at_entry < 0:
         node.ahead_at_entry = node.ahead
-    node.priority = book.stamp if row.queue else 0
+    node.priority = book.stamp if row.queue == EXACT else UNQUEUED if row.queue == NO_QUEUE else UNKNOWN_PLACE
     node.venue_state = RESTING
     link(engine, book, index)
     link_resting(engine, row, index)

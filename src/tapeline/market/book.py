@@ -97,11 +97,13 @@ class Book(Record):
     activity_memory: int64
     in_event: uint8
     crossed: uint8  # as the last event left it
-    dirty: uint8  # something that a view shows may have changed
+    dirty: uint8  # DIRTY, GUESSED
     index: int32
 
 
 BOOK: Final = Book.dtype_
+DIRTY, GUESSED = np.uint8(1), np.uint8(2)
+"""Bits of `dirty`: something that a view shows may have changed; an event concerned orders of ours whose place is guessed."""
 BIDS, ASKS = np.int64(0), np.int64(1)
 
 

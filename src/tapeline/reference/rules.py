@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tapeline.config import FillRules
 from tapeline.constants import FillRule, Kind, TapeFlag
 from tapeline.reference.book import Book, ExchangeBook, opposite
+from tapeline.reference.estimators import BEFORE_ALL, Guess, is_estimated
 from tapeline.reference.messages import NOWHERE, Place
 from tapeline.reference.tape import TapeEvent
 
@@ -26,6 +27,8 @@ class OwnOrder:
     """The last place in a queue."""
     ahead_at_entry: int = -1
     ts_end: int = -1
+    guess: Guess | None = None
+    """What an estimator believes of the last place, if one is in charge."""
 
     @property
     def size_left(self) -> int:
@@ -58,8 +61,10 @@ def spend(budget: int, orders: Iterable[OwnOrder], rule: FillRule) -> Iterator[M
 
 def queue(book: Book, order: OwnOrder, stamp_next: int, arrival: int, rules: FillRules) -> Place:
     """Rule 1: an order joins behind all displayed size at its level, with the next stamp. Off: in front of everything."""
-    if not rules.queue:
+    if rules.queue == "none":
         return Place(order.level, stamp=0, ahead=0, arrival=arrival)
+    if rules.queue != "exact":
+        stamp_next = BEFORE_ALL
     return Place(order.level, stamp=stamp_next, ahead=book.side(order.side).displayed(order.level), arrival=arrival)
 
 
@@ -73,8 +78,8 @@ def queue_moves(order: OwnOrder, event: TapeEvent) -> int:
 
 
 def trade_through(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
-    """Rule 2: a FILL would have filled those of our orders first that stand before the filled order. Off: only those at its level."""
-    if event.is_snapshot or book.was_crossed or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess):
+    """Rule 2, where places are known: a FILL would have filled those of our orders first that stand before the filled order. Off: only those at its level."""
+    if event.is_snapshot or book.was_crossed or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
         return
     same_side = [order for order in resting if order.side == event.side]
     through = [order for order in same_side if order.level > event.level and rules.trade_through]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tapeline.config import FillRules
 from tapeline.constants import IOC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, Kind, Reason, Update
 from tapeline.reference.book import MARKET_LEVEL, ExchangeBook, opposite, price_of
+from tapeline.reference.estimators import Guess, is_estimated, note, settle
 from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
 from tapeline.reference.rules import (
     CancelResting,
@@ -43,7 +44,10 @@ class Desk:
     # ------------------------------------------------------------------ history
 
     def before(self, event: TapeEvent) -> None:
-        """Rules 2 and 3: a tape event fills resting orders, before it is applied to the book."""
+        """Rules 2 and 3: a tape event fills resting orders, before it is applied to the book. Estimators take note of it."""
+        if is_estimated(self._rules):
+            for order in self._resting:
+                note(order, event, self._book, self._rules)
         if event.kind == Kind.FILL:
             for match in list(trade_through(self._resting, event, self._book, self._rules)):
                 self._fill(match, match.order.level, event.ts_event, event.size)
@@ -60,6 +64,17 @@ class Desk:
         for order in self._resting:
             order.place.change(queue_moves(order, event), event.ts_recv + self._feed_ns)
         self._takes.update(event)
+        if event.is_last and is_estimated(self._rules):
+            self._settle_estimates(event)
+
+    def _settle_estimates(self, event: TapeEvent) -> None:
+        """An event has ended: what estimators make of it, in the order in which the orders came."""
+        for order in sorted(self._resting, key=lambda o: o.place.arrival):
+            printed = order.guess.printed if order.guess else 0
+            ahead, lots, rule = settle(order, self._book, self._rules)
+            order.place.change(ahead, event.ts_recv + self._feed_ns)
+            if lots > 0:
+                self._fill(Match(order, lots, rule), order.level, event.ts_event, printed)
 
     # ------------------------------------------------------------------ requests
 
@@ -141,6 +156,7 @@ class Desk:
             if order.place is NOWHERE:
                 order.ahead_at_entry = place.ahead
             order.place = place
+            order.guess = Guess(float(place.ahead)) if is_estimated(self._rules) else None
             self._resting.append(order)
         else:
             self._end(order, Update.EXPIRED, ts, Reason.NO_LIQUIDITY if order.instruction & MARKET else Reason.IOC_REMAINDER)
