@@ -23,7 +23,7 @@ def left(stream: Stream, model: str, size: int = 1):
 
 @pytest.mark.parametrize(("model", "ahead"), [("risk_averse", 8), ("power1", 6), ("power2", 6), ("log", 6), ("front_optimistic", 4), ("exact", 8)])
 def test_a_cancel_is_in_front_or_behind_as_the_model_says(model, ahead):
-    """8 in front, then 8 behind, of which 4 are cancelled: all behind; half of them in front (front 8, back 8: a share of ½); all in front. In whole lots, up."""
+    """8 in front, then 8 behind, of which 4 are cancelled: all of them behind us; half in front (8 and 8: a share of ½); all in front."""
     stream = book().add(6, "B", 100, 8, ts=300).cancel(6, 4, ts=400)
     assert left(stream, model) == ([], ahead)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature
 from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, NUMBER, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
 from tapeline.memory import address_of, record_at, unit
@@ -79,7 +79,7 @@ def note_activity(plan):
     A REMOVE is a cancel unless it is half of a modify, or takes away what FILLs of its event took.
     """
     book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
-    book.dirty = 1  # something changes with every event: time
+    book.dirty |= DIRTY  # something changes with every event: time
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     kind = np.int64(event.kind)
     if kind == ADD:

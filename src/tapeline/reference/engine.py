@@ -86,11 +86,11 @@ class Engine:
         for row in self._rows:
             row.desks[event.instrument].before(event)
         book.apply(event)
+        if not event.is_snapshot:
+            self._clock.feed_delay = event.ts_recv - event.ts_event
         for row in self._rows:
             row.desks[event.instrument].after(event)
         self._publisher.publish(event, book)
-        if not event.is_snapshot:
-            self._clock.feed_delay = event.ts_recv - event.ts_event
         self._counters["crossed_events"] += event.is_last and not event.is_snapshot and book.was_crossed
 
     def _move_clocks(self, event: TapeEvent, book: ExchangeBook) -> None:
