@@ -282,13 +282,15 @@ def test_check_of_damaged_data_ends_with_3(session: Path, tmp_path: Path) -> Non
     assert "cut.dbn.zst" in done.stderr
 
 
-def test_demo_ends_with_a_readable_summary() -> None:
-    """`demo` runs a maker and a taker on a simulated session, both of which trade."""
-    done = invoke("demo", "-n", "50000", "--json")
+def test_demo_ends_with_a_readable_summary(tmp_path: Path) -> None:
+    """`demo` runs a maker and a taker on a simulated session, both of which trade, with markouts, and writes the report."""
+    done = invoke("demo", "-n", "50000", "-o", tmp_path / "demo.html", "--json")
     assert done.exit_code == 0, done.stderr
     strategies = json.loads(done.stdout)["stats"]["strategies"]
     assert [line["strategy"].split("(")[0] for line in strategies] == ["TouchMaker", "OrderFlowTaker"]
     assert all(line["fills"] > 0 for line in strategies)
+    assert all(line["markout_1s"] is not None for line in strategies)
+    assert "Tapeline demo" in (tmp_path / "demo.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_ends_with_130_and_a_result(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tapeline.extraction import CustomFeature as CustomFeature
     from tapeline.extraction import features as features
     from tapeline.extraction import features_chunks as features_chunks
+    from tapeline.heat import Heatmap as Heatmap
+    from tapeline.heat import heatmap as heatmap
     from tapeline.mbp import depth as depth
     from tapeline.mbp import depth_chunks as depth_chunks
     from tapeline.record import Record as Record
@@ -61,6 +63,7 @@ _HOMES = {
     "conversion": ("write_tape",),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
     "extraction": ("CustomFeature", "features", "features_chunks"),
+    "heat": ("Heatmap", "heatmap"),
     "mbp": ("depth", "depth_chunks"),
     "record": ("Record", "bool_", "float64", "int32", "int64", "uint8", "uint64"),
     "result": ("Result",),

@@ -77,6 +77,7 @@ def run(
         with terminal.progress_bar(chosen.__name__) as progress:
             result, error = commands.backtest(instance, data, {**market, **venue, "engine": engine}, progress)
         if result is not None:
+            _ = result.observed  # so that it is saved, too
             place = result.save(output or commands.default_directory(chosen.__name__)) if save else None
             commands.show_result(result, place, as_json=as_json)
         if error is not None:
@@ -89,21 +90,38 @@ def run(
 @app.command()
 def demo(
     records: Annotated[int, typer.Option("-n", "--records", help="Size of the simulated session.", min=1)] = 1_000_000,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the report.")] = Path("tapeline-runs/demo.html"),
     *,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Simulate a session, run a market maker and a taker on it, and print what came out."""
+    """Simulate a session, run a market maker and a taker on it, print what came out, and write the report."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands
         from tapeline.demo import NEXT_STEPS, run_demo
 
         terminal.err.print(f"simulating a session of {records:,} records …")
         with terminal.progress_bar("demo") as progress:
-            result = run_demo(records, progress)
+            result = run_demo(records, progress, report=output)
         commands.show_result(result, None, as_json=as_json)
         if not as_json:
             terminal.out.print(NEXT_STEPS, markup=False)
+            terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Directories of saved results; several are compared on one page.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("report.html"),
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Write one HTML page about saved runs: whether they work, why, and whether to believe it."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        commands.show(commands.write_report(output, runs), as_json=as_json)
 
 
 @app.command()

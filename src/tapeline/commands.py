@@ -68,7 +68,7 @@ def show_result(result: "Result", place: Path | None, *, as_json: bool) -> None:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
     terminal.out.print(_summary(result), markup=False, soft_wrap=True)
     if place is not None:
-        terminal.out.print(f"saved in {place}", markup=False, soft_wrap=True)
+        terminal.out.print(f"saved in {place}; tapeline report {place} makes a page of it", markup=False, soft_wrap=True)
 
 
 def _summary(result: "Result") -> str:
@@ -81,6 +81,20 @@ def _summary(result: "Result") -> str:
     if manifest.get("records_per_second"):
         parts.append(f"({manifest['records_per_second'] / 1e6:.2f} M records/s)")
     return " ".join(parts)
+
+
+def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
+    """Write the page of saved results, named as their directories; say where it is, and how large."""
+    from tapeline.report import write_report as write  # noqa: PLC0415 - Plotly takes a second to import
+    from tapeline.result import Result  # noqa: PLC0415 - reads with polars
+
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    if len(set(names)) < len(names):
+        raise ConfigError("report: the same run is named twice")
+    path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
+    return {"report": str(path.absolute()), "runs": len(runs), "bytes": path.stat().st_size}
 
 
 def show(pairs: Mapping[str, object], *, as_json: bool) -> None:

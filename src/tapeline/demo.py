@@ -20,8 +20,11 @@ The market was simulated, so the numbers mean nothing; on data of your own:
   tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25"""
 
 
-def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: int = 1) -> Result:
-    """Simulate a session of `records` records and run TouchMaker and OrderFlowTaker on it, with latencies of 100 µs each way."""
+def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: int = 1, report: Path | None = None) -> Result:
+    """Simulate a session of `records` records and run TouchMaker and OrderFlowTaker on it, with latencies of 100 µs each way; write a report if asked to.
+
+    The session is gone afterwards, so what statistics need of it is read here.
+    """
     from tapeline.backtest import Backtest  # noqa: PLC0415 - imports Numba
     from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - same
 
@@ -31,6 +34,10 @@ def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: 
         write_synth(data, SynthConfig(records=records, seed=seed, tick=TICK))
         backtest = Backtest(data, tick_size=TICK, multiplier=MULTIPLIER, latency=maker.latency, fees=FEES)
         result: Result = backtest.run(maker(), taker(), progress=progress)
+        if report is None:
+            _ = result.observed
+        else:
+            result.report(report, "Tapeline demo: a simulated session")
     return result
 
 

@@ -90,6 +90,12 @@ class Result:
         settings = {"interval": interval, "capital": capital, "trials": trials}
         return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 
+    def report(self, path: str | Path, name: str | None = None) -> Path:
+        """Write one self-contained HTML page about the run and return its path. `name`: its title; by default the strategies' names. Raises ConfigError."""
+        from tapeline.report import write_report  # noqa: PLC0415 - Plotly takes a second to import
+
+        return write_report(path, {name or self._strategies(): self})
+
     def to_dict(self) -> dict[str, Any]:
         """Statistics, counters and manifest as JSON knows them."""
         sizes = {name: getattr(self, name).height for name in FRAMES}

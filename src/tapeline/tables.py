@@ -49,7 +49,7 @@ def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Seq
 
 
 def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> str:
-    """The same for a page or a notebook: a table per `stats_table`, whose style follows the page's colours."""
+    """The same for a page or a notebook, with what each metric means; its style follows the page's colours."""
     if frame.height > _UPRIGHT_MAX:
         lines, names = _ranked(frame), list(_SHORT)
         head = _html_row("th", ["strategy", *names])
@@ -59,8 +59,8 @@ def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequ
         head = _html_row("th", ["", *(_title(line) for line in lines)])
         body = []
         for section, names in by_section(metrics).items():
-            body.append(f'<tr class="section"><th colspan="{len(lines) + 1}" style="text-align:left">{html.escape(section)}</th></tr>')
-            body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for line in lines)], metrics[name].meaning) for name in names]
+            body.append(f'<tr class="section"><th colspan="{len(lines) + 2}" style="text-align:left">{html.escape(section)}</th></tr>')
+            body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for line in lines)], metrics[name]) for name in names]
     below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     return f'<table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>{below}'
 
@@ -158,10 +158,11 @@ def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return to_lines(best) + to_lines(frame.filter(is_total))
 
 
-def _html_row(tag: str, cells: Sequence[str], title: str = "") -> str:
-    tip = f' title="{html.escape(title)}"' if title else ""
-    rest = "".join(f'<{tag} style="text-align:right">{html.escape(cell)}</{tag}>' for cell in cells[1:])
-    return f'<tr><{tag} style="text-align:left"{tip}>{html.escape(cells[0])}</{tag}>{rest}</tr>'
+def _html_row(tag: str, cells: Sequence[str], metric: "Metric | None" = None) -> str:
+    name, *values = (html.escape(cell) for cell in cells)
+    rest = "".join(f'<{tag} style="text-align:right">{value}</{tag}>' for value in values)
+    meaning = "" if metric is None else f'<td class="meaning" style="text-align:left">{html.escape(metric.meaning)}</td>'
+    return f'<tr><{tag} style="text-align:left">{name}</{tag}>{rest}{meaning}</tr>'
 
 
 def _title(line: Mapping[str, Any]) -> str:

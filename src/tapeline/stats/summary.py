@@ -119,7 +119,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
     settings = Settings(Sampling.of(equity, duration_ns(interval, "interval") if interval is not None else None), capital, trials)
-    frames = _frames(fills, orders_frame, equity, dict(contracts or {}), mids, settings.sampling)
+    frames = prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling)
     by_strategy = summarise(frames, ["row", "strategy", "currency"], settings)
     parts = [by_strategy]
     if by_strategy["row"].n_unique() > 1:
@@ -164,8 +164,8 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
     return groups.select(*by, *METRICS)
 
 
-def _frames(  # noqa: PLR0913, PLR0917 - the parts of a Result
-    fills: pl.DataFrame, placed: pl.DataFrame, equity: pl.DataFrame, contracts: dict[str, Contract], mids: pl.DataFrame | None, sampling: Sampling
+def prepare(  # noqa: PLR0913, PLR0917 - the parts of a Result
+    fills: pl.DataFrame, placed: pl.DataFrame, equity: pl.DataFrame, contracts: Mapping[str, Contract], mids: pl.DataFrame | None, sampling: Sampling
 ) -> Frames:
     """The frames with currency, multiplier, markouts, round trips, positions over time."""
     fills, placed, equity = (_with_contract(frame, contracts) for frame in (fills, placed, equity))
@@ -187,7 +187,7 @@ def _dated(frame: pl.DataFrame, time: str) -> pl.DataFrame:
     return frame.with_columns(day=pl.col(time).dt.date())
 
 
-def _with_contract(frame: pl.DataFrame, contracts: dict[str, Contract]) -> pl.DataFrame:
+def _with_contract(frame: pl.DataFrame, contracts: Mapping[str, Contract]) -> pl.DataFrame:
     symbol = pl.col("symbol").cast(pl.String)
     currencies = {name: contract.currency for name, contract in contracts.items()}
     multipliers = {name: contract.multiplier for name, contract in contracts.items()}

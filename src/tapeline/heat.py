@@ -1,0 +1,210 @@
+"""The book itself: a heat map of the size that rests over time and price, with best prices and trades."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Side
+from tapeline.errors import ConfigError
+from tapeline.frames import TIME
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from tapeline.instruments import Instrument
+    from tapeline.observe import Window
+    from tapeline.result import Result
+
+Data = str | Path | Sequence[str | Path]
+Time = str | int | datetime
+Floats = npt.NDArray[np.float64]
+
+COLUMNS: Final = 400
+_SIDES: Final[dict[int, str]] = {int(Side.BID): "buy", int(Side.ASK): "sell"}
+LEVELS: Final = 12
+ROWS_MAX: Final = 400
+"""More price levels are cut to those around the middle: a stub quote must not stretch the picture."""
+COLUMNS_MAX: Final = 10_000
+_BARS: Final = 256
+"""So often the best prices are looked at for the range."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Heatmap:
+    """Resting size over time and price in one instrument. In a notebook it shows itself; `figure()` gives the Plotly figure."""
+
+    symbol: str
+    times: pl.Series
+    """(columns,) Datetime: where each column starts."""
+    prices: Floats
+    """(rows,) price units, growing, one per tick of the grid."""
+    bid_size: Floats
+    """(columns, rows) lots that rested on average over a column's time; NaN where the data has ended."""
+    ask_size: Floats
+    quotes: pl.DataFrame
+    """Columns ts (the end of each column), bid, ask (price units)."""
+    trades: pl.DataFrame
+    """Columns ts, price, size, side (buy, sell or null: the aggressor's)."""
+
+    @property
+    def start(self) -> datetime:
+        """Where the first column starts."""
+        start: datetime = self.times[0]
+        return start
+
+    @property
+    def end(self) -> datetime:
+        """Where the last column ends."""
+        end: datetime = self.quotes["ts"][-1]
+        return end
+
+    def to_frame(self) -> pl.DataFrame:
+        """A line per cell with something in it: ts, price, bid_size, ask_size."""
+        columns, rows = self.bid_size.shape
+        cells = {"bid_size": self.bid_size.ravel(), "ask_size": self.ask_size.ravel()}
+        lines = {"ts": self.times.gather(np.repeat(np.arange(columns), rows)), "price": np.tile(self.prices, columns), **cells}
+        return pl.DataFrame(lines).fill_nan(None).filter((pl.col("bid_size") > 0) | (pl.col("ask_size") > 0))
+
+    def figure(self, result: "Result | None" = None) -> "go.Figure":
+        """The Plotly figure; with a result, its quotes and fills in the instrument are drawn on it."""
+        from tapeline.report.book import heat_figure  # noqa: PLC0415 - Plotly takes a second to import
+
+        return heat_figure(self, result)
+
+    def __repr__(self) -> str:
+        """One line."""
+        form = "%Y-%m-%d %H:%M:%S"
+        columns, rows = self.bid_size.shape
+        return f"Heatmap({self.symbol}, {self.start:{form}} to {self.end:{form}} UTC: {columns} times × {rows} prices)"
+
+    def _repr_mimebundle_(self, *arguments: Any, **options: Any) -> Any:
+        return self.figure()._repr_mimebundle_(*arguments, **options)
+
+
+class Span(NamedTuple):
+    """A time of one instrument to look at; ns."""
+
+    instrument: int
+    """Its index."""
+    start_ns: int
+    end_ns: int
+
+
+def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
+    data: Data,
+    start: Time,
+    end: Time,
+    *,
+    columns: int = COLUMNS,
+    levels: int = LEVELS,
+    tick_size: str | float | None = None,
+    definitions: Data | None = None,
+    instruments: Sequence[str | int] | None = None,
+) -> Heatmap:
+    """The book of an instrument from `start` to `end` (UTC text such as "2023-12-25T23:00:00", datetimes, or ns), in `columns` intervals.
+
+    Prices reach `levels` ticks beyond the best prices of that time (where the book is not crossed), and are at most 400: those around the middle. Sizes are
+    averages over the time of each interval on the exchange's clock (`ts_event`), exact to the event. With several instruments in the data, the first of
+    `instruments` is shown. Reads the data twice, up to `end`: first for the range of prices. Raises ConfigError and DataError.
+    """
+    span = Span(0, to_ns(start, "start"), to_ns(end, "end"))
+    settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments}
+    return heatmaps(data, [span], columns=columns, levels=levels, settings=settings)[0]
+
+
+def heatmaps(data: Data, spans: Sequence[Span], *, columns: int = COLUMNS, levels: int = LEVELS, settings: Mapping[str, Any] | None = None) -> list[Heatmap]:
+    """One per span, of one pair of passes; spans of one instrument must not overlap. Raises ConfigError and DataError."""
+    from tapeline.observe import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
+
+    for name, value, most in (("columns", columns, COLUMNS_MAX), ("levels", levels, ROWS_MAX)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ConfigError(f"{name}={value!r}: expected an integer from 1 to {most:,}")
+    for span in spans:
+        if span.end_ns - span.start_ns < columns:
+            raise ConfigError(f"start, end: expected a time of at least {columns} ns, one per column; end comes after start")
+    known, ranges = _ranges(data, spans, levels, settings or {})
+    windows: dict[Span, Window] = {}
+    for span, (low, rows) in zip(spans, ranges, strict=True):
+        windows[span] = Window(span.start_ns, (span.end_ns - span.start_ns) // columns, columns, low, rows)
+    asked = {}
+    for index in {span.instrument for span in spans}:
+        asked[index] = Watched(windows=sorted((w for s, w in windows.items() if s.instrument == index), key=lambda w: w.start_ns))
+    damage = Pass(data, asked, **(settings or {})).run(max(span.end_ns for span in spans))
+    if damage is not None:
+        raise damage
+    return [_heatmap(known[span.instrument], windows[span]) for span in spans]
+
+
+def to_ns(time: Time, setting: str) -> int:
+    """Nanoseconds since the epoch; text and datetimes without a zone are UTC. Raises ConfigError, naming the setting."""
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            raise ConfigError(f"{setting}={time!r}: expected a time such as '2023-12-25T23:00:00' (UTC), a datetime, or nanoseconds") from None
+    if isinstance(time, datetime):
+        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+        since = time - datetime(1970, 1, 1, tzinfo=UTC)
+        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    return int(time)
+
+
+def _ranges(data: Data, spans: Sequence[Span], levels: int, settings: Mapping[str, Any]) -> tuple[list["Instrument"], list[tuple[int, int]]]:
+    """The data's instruments; and for each span its lowest tick and number of ticks. Raises ConfigError if a book has no price then."""
+    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - imports Numba
+
+    bar_ns = max(1, min(s.end_ns - s.start_ns for s in spans) // _BARS)
+    asked = {i: Watched(times=np.unique([s.start_ns for s in spans if s.instrument == i]), bar_ns=bar_ns) for i in {s.instrument for s in spans}}
+    look = Pass(data, asked, **settings)
+    damage = look.run(max(span.end_ns for span in spans))
+    if damage is not None:
+        raise damage
+    ranges = []
+    for span in spans:
+        watched, known = asked[span.instrument], look.instruments.known
+        inside = watched.bars[(watched.bars["start"] >= span.start_ns - bar_ns) & (watched.bars["start"] < span.end_ns)]
+        at_start = watched.quotes[np.searchsorted(watched.times, span.start_ns)]
+        bids, asks = (np.append(inside[name], at_start[name]) for name in ("bid", "ask"))
+        known_sides = (bids != UNDEFINED_PRICE) & (asks != UNDEFINED_PRICE)
+        ordinary = known_sides & (bids < asks)  # where a book is crossed, its best prices are anywhere
+        chosen = ordinary if ordinary.any() else known_sides
+        prices = np.concatenate([bids[chosen], asks[chosen]])
+        if not len(prices):
+            raise ConfigError(f"no price from {_text(span.start_ns)} to {_text(span.end_ns)}: choose a time that the data has events of the instrument in")
+        grid = known[span.instrument].grid
+        low, high, middle = int(prices.min()) // grid - levels, int(prices.max()) // grid + levels, int(np.median(prices)) // grid
+        ranges.append((low, high - low + 1) if high - low < ROWS_MAX else (max(low, middle - ROWS_MAX // 2), ROWS_MAX))
+    return list(look.instruments.known), ranges
+
+
+def _heatmap(instrument: "Instrument", window: "Window") -> Heatmap:
+    starts = window.start_ns + np.arange(window.columns, dtype=np.int64) * window.bin_ns
+    prices = {
+        name: pl.Series(np.where(window.quotes[name] == UNDEFINED_PRICE, np.nan, window.quotes[name] / PRICE_SCALE)).fill_nan(None) for name in ("bid", "ask")
+    }
+    prints = window.prints
+    side = [_SIDES.get(int(code)) for code in prints["side"]]
+    trades = {"ts": _times(prints["ts"]), "price": prints["price"] / PRICE_SCALE, "size": prints["size"].copy(), "side": pl.Series(side, dtype=pl.String)}
+    return Heatmap(
+        symbol=instrument.symbol or str(instrument.instrument_id),
+        times=_times(starts),
+        prices=np.arange(window.tick_low, window.tick_low + window.rows).astype(np.float64) * instrument.grid / PRICE_SCALE,
+        bid_size=window.sizes[:, 0],
+        ask_size=window.sizes[:, 1],
+        quotes=pl.DataFrame({"ts": _times(starts + window.bin_ns), **prices}),
+        trades=pl.DataFrame(trades),
+    )
+
+
+def _times(values: npt.NDArray[np.int64]) -> pl.Series:
+    return pl.Series(values.copy()).cast(TIME)
+
+
+def _text(ns: int) -> str:
+    return str(pl.Series([ns]).cast(TIME)[0])

@@ -1,0 +1,32 @@
+"""One HTML page that says whether a strategy works, why, and whether to believe it."""
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+
+from tapeline.errors import ConfigError
+from tapeline.report import words
+from tapeline.report.base import Run
+from tapeline.report.page import page
+from tapeline.report.sections import compared, sections
+from tapeline.result import Result
+
+
+def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
+    """Write the page of one result, or of several by name with a comparison in front, and return its path. Raises ConfigError if it is a directory."""
+    path = Path(output)
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a directory; name a file such as report.html")
+    runs = [Run(name, result) for name, result in results.items()]
+    tabs = [(run.name, _header(run), sections(run)) for run in runs]
+    if len(runs) > 1:
+        title = f"<h1>{len(runs)} runs compared</h1>"
+        tabs = [("Comparison", title, compared(runs)), *tabs]
+    text = page(", ".join(results) or "report", tabs, {run.name: run.stats.to_dict() for run in runs})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _header(run: Run) -> str:
+    return f'<h1>{html.escape(run.name)}</h1><div class="sub">{words.subtitle(run)}</div>{words.headline(run)}{words.cautions_html(run)}'

@@ -1,0 +1,112 @@
+"""What all figures share: the run that is drawn, colours, axes, times as numbers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+import polars as pl
+
+from tapeline.result import Result
+from tapeline.stats import Stats, prepare
+from tapeline.stats.risk import Sampling
+from tapeline.stats.summary import Frames
+
+BUY, SELL, GAIN, LOSS, NEUTRAL = "#2f81f7", "#e8710a", "#2da44e", "#e5534b", "#8b949e"
+SERIES: Final = ("#2f81f7", "#e8710a", "#2da44e", "#a371f7", "#d29922", "#db61a2", "#8b949e")
+"""Told apart by most colour-blind people, and on dark and light grounds."""
+GRID: Final = "rgba(128,128,128,0.18)"
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+LINES_MAX: Final = 6
+"""Strategies that figures show: the best by net PnL."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A result as the report needs it."""
+
+    name: str
+    result: Result
+
+    @cached_property
+    def stats(self) -> Stats:
+        """The result's statistics."""
+        return self.result.stats
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """The periods of its ratios, and when it starts and ends."""
+        return Sampling.of(self.result.equity)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Its frames with currencies, markouts, round trips and positions."""
+        r = self.result
+        return prepare(r.fills, r.orders, r.equity, r.contracts, r.observed.mids, self.sampling)
+
+    @cached_property
+    def shown(self) -> pl.DataFrame:
+        """The lines of its statistics that figures show, best first: row, strategy, currency."""
+        lines = self.stats.frame.filter(pl.col("row").is_not_null()).sort("pnl_net", descending=True, nulls_last=True)
+        return lines.select("row", "strategy", "currency").head(LINES_MAX)
+
+    @cached_property
+    def is_several(self) -> bool:
+        """Whether there is more than one strategy."""
+        return self.stats.frame["row"].drop_nulls().n_unique() > 1
+
+    def of(self, frame: pl.DataFrame, line: dict[str, Any]) -> pl.DataFrame:
+        """The part of a frame that belongs to a line of `shown`."""
+        return frame.filter((pl.col("row") == line["row"]) & (pl.col("currency") == line["currency"]))
+
+    def name_of(self, line: dict[str, Any]) -> str:
+        """A line of `shown` in a legend."""
+        several = self.stats.frame.select("row", "currency").unique()["row"].is_duplicated().any()
+        return f"{line['strategy']} {line['currency']}".strip() if several else str(line["strategy"])
+
+
+def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figure:
+    """An empty figure whose ground is the page's."""
+    base = {
+        "height": height,
+        "template": None,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 12, "color": "#7d8590"},
+        "margin": {"l": 64, "r": 20, "t": 12, "b": 40},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+        "hoverlabel": {"font": {"family": FONT}},
+        "bargap": 0.15,
+        "colorway": list(SERIES),
+    }
+    made = go.Figure(layout={**base, **layout})
+    axis = {"gridcolor": GRID, "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GRID, "automargin": True, "ticks": ""}
+    made.update_xaxes(**axis)
+    made.update_yaxes(**axis)
+    return made
+
+
+def axes(made: go.Figure, **both: Any) -> go.Figure:
+    """Give axes that were added the look of the others."""
+    look = {"gridcolor": GRID, "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GRID, "automargin": True}
+    made.update_xaxes(**look, **both)
+    made.update_yaxes(**look, **both)
+    return made
+
+
+def ms(times: pl.Series) -> npt.NDArray[np.float64]:
+    """Times as Plotly's date axes take numbers: milliseconds since the epoch; 8 bytes each where text would be 30."""
+    return times.to_physical().to_numpy() / 1e6
+
+
+def short(values: Any) -> npt.NDArray[np.float32]:
+    """Values to the precision of a screen."""
+    return np.asarray(values, np.float32)
+
+
+def currency_axis(currency: str) -> str:
+    """The unit of money, as an axis says it."""
+    return currency or "currency"

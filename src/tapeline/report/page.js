@@ -1,0 +1,52 @@
+// Draws each figure as it comes near the view, so that the page opens at once; recolours them when the theme changes.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const config = { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+  const stored = () => { try { return localStorage.getItem("tapeline-theme"); } catch { return null; } };
+  const isDark = () => root.dataset.theme === "dark";
+  const colors = () => (isDark()
+    ? { text: "#adb5bd", panel: "#151b23", line: "#3a424c" }
+    : { text: "#4b5560", panel: "#ffffff", line: "#c8ced6" });
+  const themed = () => {
+    const c = colors();
+    return { "font.color": c.text, "hoverlabel.bgcolor": c.panel, "hoverlabel.bordercolor": c.line, "hoverlabel.font.color": c.text, "modebar.color": c.text };
+  };
+
+  function draw(figure) {
+    if (figure.dataset.drawn) return Promise.resolve();
+    figure.dataset.drawn = "1";
+    const source = figure.querySelector("script");
+    const made = JSON.parse(source.textContent);
+    source.remove();
+    return Plotly.newPlot(figure, made.data, made.layout, config).then(() => Plotly.relayout(figure, themed()));
+  }
+
+  function setTheme(theme, keep) {
+    root.dataset.theme = theme;
+    if (keep) { try { localStorage.setItem("tapeline-theme", theme); } catch { /* a page from a file may not be allowed to */ } }
+    document.querySelectorAll(".figure[data-drawn]").forEach((figure) => figure.data && Plotly.relayout(figure, themed()));
+  }
+
+  function select(tab) {
+    document.querySelectorAll("main").forEach((main) => { main.hidden = main.dataset.tab !== tab; });
+    document.querySelectorAll("[role=tab]").forEach((button) => button.setAttribute("aria-selected", String(button.dataset.tab === tab)));
+    document.querySelectorAll(`main[data-tab="${tab}"] .figure[data-drawn]`).forEach((figure) => figure.data && Plotly.Plots.resize(figure));
+  }
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  setTheme(stored() || (system.matches ? "dark" : "light"), false);
+  system.addEventListener("change", (event) => { if (!stored()) setTheme(event.matches ? "dark" : "light", false); });
+  document.getElementById("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark", true));
+  document.querySelectorAll("[role=tab]").forEach((button) => button.addEventListener("click", () => select(button.dataset.tab)));
+  select("0");
+
+  const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    if (entry.isIntersecting) { seen.unobserve(entry.target); draw(entry.target); }
+  }), { rootMargin: "600px" });
+  document.querySelectorAll(".figure").forEach((figure) => seen.observe(figure));
+  // All at once: for printing, and for whoever wants to look at everything.
+  window.drawAll = () => Promise.all([...document.querySelectorAll("main:not([hidden]) .figure")].map(draw));
+  addEventListener("beforeprint", () => window.drawAll());
+})();

@@ -1,0 +1,240 @@
+"""The report's words and tables: headline figures, what to be careful about, the data's health, assumptions in force."""
+
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from tapeline.config import UNLIMITED
+from tapeline.observed import is_missing
+from tapeline.report.base import Run
+from tapeline.stats.metrics import METRICS
+from tapeline.stats.orders import outcomes
+from tapeline.tables import format_metric, format_seconds, to_lines
+
+HEADLINES: Final = (
+    ("pnl_net", "net PnL"),
+    ("pnl_gross", "gross PnL"),
+    ("fees", "fees"),
+    ("drawdown_max", "largest drawdown"),
+    ("sharpe", "Sharpe, annualised"),
+    ("sharpe_probability", "probability of Sharpe > 0"),
+    ("lots", "lots"),
+    ("pnl_per_lot", "net PnL per lot"),
+    ("maker_share", "maker share"),
+    ("markout_1s", "markout at 1 s, per lot"),
+    ("fill_ratio_orders", "orders filled"),
+    ("order_to_trade", "order-to-trade"),
+)
+FEW_FILLS: Final = 200
+LARGE_SHARE_MAX: Final = 0.2
+LARGEST: Final = 15
+GAP_S: Final = 60
+_RULES: Final = {
+    "queue": "an order joins behind all displayed size at its price, and moves up only as that leaves",
+    "trade_through": "an execution at a worse price than ours fills us first",
+    "crossing": "an opposite order that comes to rest at or through our price fills us",
+    "iceberg_excess": "what an execution takes beyond the displayed size had passed us",
+    "impact": "consume: what we took is gone for us while it would have rested",
+    "self_match": "when own orders meet",
+}
+_GROUPS: Final = {
+    "latency": "one way; feed is added to each record's ts_recv",
+    "fees": "paid per lot, or in basis points of the notional (bps); negative: a rebate",
+    "limits": "orders beyond are refused",
+}
+_TABLES: Final = {"messages_in_flight_max", "notices_in_flight_max", "takes_max", "journal_rows_max", "ladder_levels_max", "instruments_max"}
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
+    """An HTML table; the columns at `text` are words, the others numbers."""
+    kinds = [' class="text"' if i in text else "" for i in range(len(head))]
+    top = "".join(f"<th{kind}>{html.escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=True))
+    body = "".join("<tr>" + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, line, strict=True)) + "</tr>" for line in lines)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def headline(run: Run) -> str:
+    """A card per headline figure: the totals, or the only strategy; a row of cards per currency."""
+    totals = run.stats.frame.filter(pl.col("row").is_null())
+    parts = []
+    for line in to_lines(totals if totals.height else run.stats.frame):
+        cards = []
+        for name, label in HEADLINES:
+            value, unit = line[name], METRICS[name].unit
+            tone = "" if name not in ("pnl_net", "pnl_gross", "pnl_per_lot", "markout_1s", "sharpe") or not value else " gain" if value > 0 else " loss"
+            money = f" <small>{html.escape(line['currency'])}</small>" if unit == "money" and line["currency"] else ""
+            text = html.escape(format_metric(METRICS[name], value))
+            tip = html.escape(METRICS[name].meaning)
+            cards.append(
+                f'<div class="card" title="{tip}"><b class="{tone.strip()}" data-metric="{name}">{text}</b>{money}<span>{html.escape(label)}</span></div>'
+            )
+        parts.append(f'<div class="cards" data-currency="{html.escape(line["currency"])}">{"".join(cards)}</div>')
+    return "".join(parts)
+
+
+def subtitle(run: Run) -> str:
+    """What was run, on what, over what time."""
+    manifest, sampling = run.result.manifest, run.sampling
+    names = [f"{s['label']}({', '.join(f'{k}={v}' for k, v in (s.get('parameters') or {}).items())})" for s in manifest.get("strategies", [])]
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    files = ", ".join(file["path"].rsplit("/", 1)[-1] for file in manifest.get("data", []))
+    times = pl.Series([sampling.start_ns, sampling.end_ns]).cast(pl.Datetime("ns")).dt.strftime("%Y-%m-%d %H:%M:%S").to_list() if sampling.days else []
+    span = f"{times[0]} – {times[1]} UTC ({format_seconds((sampling.end_ns - sampling.start_ns) / 1e9)})" if times else ""
+    counts = f"{manifest['records']:,} records, {manifest['events']:,} events" if manifest.get("records") else ""
+    return "".join(f"<p>{html.escape(part)}</p>" for part in (shown, " · ".join(p for p in (files, span, counts) if p)) if part)
+
+
+def cautions(run: Run) -> list[str]:
+    """What a reader should know before believing the numbers."""
+    result, found = run.result, []
+    if result.manifest.get("interrupted"):
+        found.append("The run was interrupted: the result is of all before.")
+    if result.manifest.get("error"):
+        found.append(f"The run was stopped by an error; the result is of all before: {result.manifest['error']}")
+    totals = run.stats.totals()
+    fills = result.fills.height
+    if 0 < fills < FEW_FILLS:
+        found.append(f"{fills} fills are few: most averages on this page have wide errors.")
+    large = max((line["large_share"] or 0.0 for line in totals), default=0.0)
+    if large > LARGE_SHARE_MAX:
+        bold = "that history would not have reacted is a bold assumption there"
+        found.append(f"{large:.0%} of the lots were filled with more than half of what they traded against: {bold}.")
+    if any((line["sharpe_probability"] or 1.0) < 0.95 and line["pnl_net"] > 0 for line in totals):
+        found.append("The net PnL is positive, but the probability that the true Sharpe ratio exceeds 0 is below 95 %.")
+    deflated = run.stats.frame["sharpe_deflated"].drop_nulls()
+    if len(deflated) and float(deflated.max()) < 0.95:  # type: ignore[arg-type]  # a float column
+        found.append(f"No strategy's Deflated Sharpe reaches 95 %: with {len(deflated)} tried, the best may be luck (it has {float(deflated.max()):.0%}).")  # type: ignore[arg-type]
+    unmarked = [s for s, contract in result.contracts.items() if contract.multiplier == 1.0 and not contract.currency]
+    if unmarked:
+        found.append(f"No multiplier is known for {', '.join(unmarked[:5])}: money is in price units × lots.")
+    if run.result.observed.missing:
+        found.append(f"{'Markouts are incomplete' if run.result.observed.mids is not None else 'No markouts'}: {run.result.observed.missing}.")
+    return found
+
+
+def cautions_html(run: Run) -> str:
+    """The same as a list."""
+    found = cautions(run)
+    return '<ul class="care">' + "".join(f"<li>{html.escape(text)}</li>" for text in found) + "</ul>" if found else ""
+
+
+def large_fills(run: Run) -> str:
+    """The fills that were largest against what they traded with."""
+    fills = run.frames.fills.filter("is_large")
+    if not fills.height:
+        return "<p>No fill was more than half of what it traded against.</p>"
+    share = fills.with_columns(share=pl.col("size") / pl.col("market_size")).sort("size", "share", descending=True, maintain_order=True).head(LARGEST)
+    columns = {
+        "time (UTC)": share["ts_event"].dt.strftime("%H:%M:%S%.6f"),
+        "strategy": share["strategy"],
+        "symbol": share["symbol"],
+        "side": share["side"].cast(pl.String),
+        "price": [f"{price:,.10g}" for price in share["price"]],
+        "lots": [f"{size:,}" for size in share["size"]],
+        "traded against": [f"{size:,}" for size in share["market_size"]],
+        "rule": share["rule"].cast(pl.String).str.replace_all("_", " "),
+    }
+    for name in ("strategy", "symbol"):
+        if run.frames.fills[name].n_unique() == 1:
+            del columns[name]
+    intro = f"<p>{fills.height:,} fills, {int(fills['size'].sum()) / int(run.frames.fills['size'].sum()):.1%} of the lots; the largest:</p>"
+    words = [i for i, values in enumerate(columns.values()) if isinstance(values, pl.Series)]
+    return intro + table(list(columns), zip(*columns.values(), strict=True), text=words)
+
+
+def outcomes_table(run: Run) -> str:
+    """How orders ended and why, over all strategies."""
+    counts = outcomes(run.frames.orders, ["currency"]).group_by("status", "reason").agg(pl.col("orders").sum()).sort("orders", descending=True)
+    whole = max(int(counts["orders"].sum()), 1)
+    lines = [[str(s).replace("_", " "), (r or "").replace("_", " "), f"{n:,}", f"{n / whole:.1%}"] for s, r, n in counts.iter_rows()]
+    return table(["outcome", "reason", "orders", "share"], lines, text=(0, 1))
+
+
+def health(run: Run) -> str:
+    """What was odd about the data, where nothing came for long, and when the book was crossed."""
+    from tapeline.check import odd_counters  # noqa: PLC0415 - reads with Numba
+
+    counters = run.result.counters
+    odd = odd_counters(counters)
+    parts = []
+    if counters.get("events"):
+        crossed = counters.get("crossed_events", 0)
+        passive, unknown = counters.get("tape_FILL", 0), counters.get("fills_unknown", 0)
+        text = f"{counters.get('records', 0):,} records in {counters['events']:,} events"
+        left = f"{crossed:,} events ({crossed / counters['events']:.2%}) left a book locked or crossed"
+        parts.append(f"<p>{text}; {left}. {passive:,} executions of resting orders, {unknown:,} of orders that are not in the book.</p>")
+    parts.append(table(["anomaly", "records"], [[name.replace("_", " "), f"{n:,}"] for name, n in odd.items()]) if odd else "<p>No anomaly was counted.</p>")
+    gaps = long_gaps(run.result.observed.bars)
+    if gaps.height:
+        lines = [[line["symbol"], line["from"], line["to"], format_seconds(line["seconds"])] for line in gaps.head(10).to_dicts()]
+        parts.append(f"<p>{gaps.height:,} times of {GAP_S} s and more without an event in a traded instrument; the longest:</p>")
+        parts.append(table(["symbol", "from (UTC)", "to", "length"], lines, text=(0, 1, 2)))
+    elif run.result.observed.bars.height:
+        parts.append(f"<p>No time of {GAP_S} s or more without an event in a traded instrument.</p>")
+    problem = is_missing(run.result.manifest)
+    if problem:
+        parts.append(f"<p>{html.escape(problem[0].upper() + problem[1:])}.</p>")
+    return "".join(parts)
+
+
+def long_gaps(bars: pl.DataFrame) -> pl.DataFrame:
+    """Times between bars of at least GAP_S: symbol, from, to (text), seconds; longest first."""
+    following = pl.col("ts").shift(-1).over("symbol")
+    gaps = bars.with_columns(to=following, seconds=(following - pl.col("ts")).dt.total_nanoseconds() / 1e9).filter(pl.col("seconds") >= GAP_S)
+    text = "%Y-%m-%d %H:%M:%S"
+    return gaps.sort("seconds", descending=True).select("symbol", pl.col("ts").dt.strftime(text).alias("from"), pl.col("to").dt.strftime(text), "seconds")
+
+
+def assumptions(run: Run) -> str:
+    """Fill rules, latencies, fees and limits of each distinct set of strategies."""
+    groups: dict[str, list[str]] = {}
+    for strategy in run.result.manifest.get("strategies", []):
+        if "venue" in strategy:
+            groups.setdefault(json.dumps(strategy["venue"]), []).append(strategy["label"])
+    parts = ["<p>History did not know our orders, and does not react to them; docs/assumptions.md has a paragraph for each rule.</p>"]
+    for text, labels in groups.items():
+        who = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+        parts.append(f"<h4>{html.escape(who)}</h4>" if len(groups) > 1 else "")
+        parts.append(table(["setting", "value", "what it means"], _settings(json.loads(text)), text=(0, 1, 2)))
+    return "".join(parts)
+
+
+def _settings(venue: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """Each fill rule; latencies, fees and the limits that refuse orders in a line each. Table sizes are no assumptions."""
+    for name, value in (venue.get("rules") or {}).items():
+        yield name.replace("_", " "), "on" if value is True else "off" if value is False else str(value).replace("_", " "), _RULES.get(name, "")
+    for group, values in venue.items():
+        if group != "rules" and isinstance(values, dict):
+            said = {name: value for name, value in values.items() if name not in _TABLES and value is not None and value != UNLIMITED}
+            text = ", ".join(f"{name.replace('_', ' ')} {_setting(group, value)}" for name, value in said.items())
+            yield group, text or "none", _GROUPS.get(group, "")
+
+
+def _setting(group: str, value: Any) -> str:
+    """A setting as people read it."""
+    if group == "latency" and isinstance(value, int) and not isinstance(value, bool):
+        return format_seconds(value / 1e9)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def days_table(run: Run) -> str:
+    """A line per day and strategy."""
+    names = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "fills", "lots", "turnover", "maker_share", "trades", "win_rate", "position_end")
+    lines = [[str(line["day"]), line["strategy"], *(format_metric(METRICS[name], line[name]) for name in names)] for line in to_lines(run.stats.by_day)]
+    return table(["day (UTC)", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
+
+
+def comparison(runs: Sequence[Run]) -> str:
+    """A column per run with every metric of its total."""
+    lines = [(run.name, line) for run in runs for line in to_lines(pl.DataFrame(run.stats.totals(), infer_schema_length=None, schema=run.stats.frame.schema))]
+    head = ["", *(f"{name} {line['currency']}".strip() for name, line in lines)]
+    return table(head, [[metric.replace("_", " "), *(format_metric(METRICS[metric], line[metric]) for _, line in lines)] for metric in METRICS])
+
+
+def manifest(run: Run) -> str:
+    """Everything that is needed to run it again."""
+    text = json.dumps(run.result.manifest, indent=2, ensure_ascii=False)
+    return f"<details><summary>Versions, inputs with their hashes, settings</summary><pre>{html.escape(text)}</pre></details>"

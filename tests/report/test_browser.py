@@ -1,0 +1,140 @@
+"""The page in a real browser: no errors, every plot drawn, numbers as in `result.stats`, light and dark. Screenshots are kept in build/screenshots."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tapeline.report import write_report
+from tapeline.result import Result
+from tapeline.stats import METRICS
+from tapeline.tables import format_metric, to_lines
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is a development dependency")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of that result."""
+    return result.report(tmp_path_factory.mktemp("page") / "report.html")
+
+
+def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
+    """A page, offline, and what its console complains about."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, offline=True, **options)
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector("main:not([hidden]) .figure .main-svg", timeout=60_000)
+    return page, said
+
+
+def draw_all(page: Any) -> None:
+    """Draw what is below the view, too."""
+    page.evaluate("window.drawAll()")
+    page.wait_for_function("[...document.querySelectorAll('main:not([hidden]) .figure')].every(f => f.querySelector('.main-svg'))", timeout=60_000)
+
+
+def shoot(page: Any, name: str) -> None:
+    """Keep a picture of the whole page."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_everything_is_drawn_without_a_word(browser: Any, page_file: Path, theme: str) -> None:
+    """Offline, every figure has marks in it (points, bars, fills or an image), nothing is wider than the window, and the console is silent."""
+    page, said = opened(browser, page_file, color_scheme=theme)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    draw_all(page)
+    marks = page.evaluate("""[...document.querySelectorAll('.figure')].map(f =>
+        [f.id, f.querySelectorAll('.trace, .points path, .bars path, .hm image').length])""")
+    assert len(marks) >= 10
+    assert [name for name, n in marks if n == 0] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert said == []
+    shoot(page, f"report-{theme}")
+
+
+def test_numbers_are_those_of_the_statistics(browser: Any, page_file: Path, result: Result) -> None:
+    """Headline figures and the table of all statistics say what `result.stats` says, to the last digit shown."""
+    page, _ = opened(browser, page_file)
+    total = to_lines(result.stats.frame.filter(pl.col("row").is_null()))[0]
+    cards = page.eval_on_selector_all(".card b", "all => all.map(b => [b.dataset.metric, b.textContent])")
+    assert len(cards) == 12
+    assert all(text == format_metric(METRICS[name], total[name]) for name, text in cards)
+    rows = page.eval_on_selector_all("table.stats tbody tr:not(.section)", "all => all.map(r => [...r.children].map(c => c.textContent))")
+    assert [r[0] for r in rows] == list(METRICS)
+    for name, *values, meaning in rows:
+        assert values == [format_metric(METRICS[name], line[name]) for line in to_lines(result.stats.frame)]
+        assert meaning == METRICS[name].meaning
+
+
+def test_equity_is_drawn_as_it_is(browser: Any, page_file: Path, result: Result) -> None:
+    """The last points of the equity curves are the net PnL of the strategies and of all."""
+    page, _ = opened(browser, page_file)
+    ends = page.evaluate("""(gd => gd._fullData.map((t, i) => [t, gd.calcdata[i]]).filter(([t]) => t.showlegend)
+        .map(([t, points]) => [t.name, points[points.length - 1].y]))(document.querySelector('.figure'))""")
+    expected = {line["strategy"]: line["pnl_net"] for line in result.stats.frame.to_dicts()}
+    assert dict(ends) == pytest.approx(expected)
+
+
+def test_theme_zoom_and_legend_work(browser: Any, page_file: Path) -> None:
+    """The button changes the theme and the figures' colours; dragging zooms; a click in the legend hides a line."""
+    page, said = opened(browser, page_file, color_scheme="light")
+    color = "document.querySelector('.figure').layout.font.color"
+    before = page.evaluate(color)
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.wait_for_function(f"{color} !== '{before}'")
+    width = "(([a, b]) => new Date(b) - new Date(a))(document.querySelector('.figure').layout.xaxis.range)"
+    whole = page.evaluate(width)
+    box = page.query_selector(".figure .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"{width} < {whole} * 0.5")
+    page.click(".figure .legendtoggle >> nth=0")
+    page.wait_for_function("document.querySelector('.figure').data[0].visible === 'legendonly'")
+    assert said == []
+
+
+def test_several_runs_have_tabs(browser: Any, result: Result, tmp_path: Path) -> None:
+    """A page of two runs opens with their comparison; each tab shows its run, with its figures drawn."""
+    path = write_report(tmp_path / "both.html", {"first": result, "second": result})
+    page, said = opened(browser, path)
+    draw_all(page)
+    shoot(page, "comparison")
+    page.click("text=second")
+    page.wait_for_selector("main:not([hidden]) .figure .main-svg", timeout=60_000)
+    assert page.inner_text("main:not([hidden]) h1") == "second"
+    assert said == []
+
+
+def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
+    """On a telephone the page is one column and does not scroll sideways."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    page.wait_for_selector(".figure .main-svg", timeout=60_000)
+    draw_all(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
+    shoot(page, "report-narrow")

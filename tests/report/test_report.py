@@ -1,0 +1,136 @@
+"""The page as a file: self-contained, small, complete, and no place for what strangers write."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from journals import Journal, instrument, row
+from typer.testing import CliRunner
+
+from tapeline.cli import app
+from tapeline.constants import Side, Status
+from tapeline.errors import ConfigError
+from tapeline.report import write_report
+from tapeline.report.market import grouped_fills, mean_over_time, own_quotes
+from tapeline.result import Result
+
+SECTIONS = (
+    *("Equity and drawdown", "Where the PnL came from", "Markouts", "Price, own quotes and fills, position", "Inventory", "Queue", "Latency", "Lifetime"),
+    *(
+        "What became of orders",
+        "Fills that were large against the market",
+        "The book",
+        "The data's health",
+        "Assumptions in force",
+        "All statistics",
+        "Manifest",
+    ),
+)
+
+
+def test_the_page_is_whole_and_alone(result: Result, tmp_path: Path) -> None:
+    """One file below 8 MB with every section; it fetches nothing; its statistics are those of the result."""
+    text = result.report(tmp_path / "deep" / "report.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 8_000_000
+    for title in SECTIONS:
+        assert f"<h2>{title.replace(chr(39), '&#x27;')}</h2>" in text
+    ours = re.sub(r"<script>/\*\*.*?</script>", "", text.split("<script>")[0], flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!data:)', ours)
+    stats = re.search(r'<script type="application/json" id="stats">(.*?)</script>', text, re.DOTALL)
+    assert stats is not None
+    assert json.loads(stats[1]) == {"2 strategies": json.loads(json.dumps(result.stats.to_dict()))}
+
+
+def test_several_runs_are_compared(result: Result, tmp_path: Path) -> None:
+    """`tapeline report RUN RUN` makes a page with a comparison and a part for each run, and says where it is; one run is not named twice."""
+    places = [result.save(tmp_path / "runs" / name) for name in ("one", "two")]
+    done = CliRunner().invoke(app, ["report", *map(str, places), "-o", str(tmp_path / "both.html"), "--json"])
+    assert done.exit_code == 0, done.stderr
+    written = json.loads(done.stdout)
+    text = Path(written["report"]).read_text(encoding="utf-8")
+    assert written["bytes"] == len(text.encode())
+    assert [re.search(rf'data-tab="{i}">(.*?)</button>', text)[1] for i in range(3)] == ["Comparison", "one", "two"]
+    assert "2 runs compared" in text
+    assert CliRunner().invoke(app, ["report", str(places[0]), str(places[0]), "-o", str(tmp_path / "x.html")]).exit_code == 2
+
+
+def test_names_are_text(tmp_path: Path) -> None:
+    """Labels, symbols and titles with markup in them are shown as they are, and end no element."""
+    evil = "</script><script>alert(1)</script>"
+    journal = Journal([instrument(symbol=evil)], [row(evil)])
+    journal.fill(1, 1, 100)
+    journal.order(1, 1, 1)
+    journal.sample(2, 202)
+    journal.sample(200, 204)
+    text = write_report(tmp_path / "r.html", {evil: journal.result(note=evil)}).read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in text
+
+
+def test_poor_results_have_a_page(tmp_path: Path) -> None:
+    """Runs without orders, fills, samples or data make a page that says what is missing, and never NaN."""
+    nothing = Journal(instruments=[], rows=[]).result()
+    quiet = Journal()
+    quiet.sample(1, 100)
+    open_order = Journal()
+    open_order.order(1, 1, 0, Status.OPEN)
+    open_order.sample(0, 100)
+    open_order.sample(100, 100)
+    for i, journal in enumerate((nothing, quiet.result(), open_order.result())):
+        text = journal.report(tmp_path / f"{i}.html").read_text(encoding="utf-8")
+        assert "The book cannot be shown" in text
+        assert not re.search(r">\s*(nan|None)\s*<", text)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    """A report is not written over a directory."""
+    with pytest.raises(ConfigError, match="directory"):
+        Journal().result().report(tmp_path)
+
+
+def test_own_quotes_are_the_best_live_ones() -> None:
+    """At each time the best price of own resting orders of the side, whichever came last; nothing where none rests."""
+    journal = Journal()
+    second = 10**9
+    base = 1_700_000_000 * second
+    for n, (tick, start, end) in enumerate(((100, 1, 5), (101, 2, 3), (99, 7, -1))):
+        ends = base + end * second if end > 0 else -1
+        journal.order(n + 1, price=tick * 250_000_000, ts_arrived=base + start * second, ts_end=ends, side=Side.BID, status=Status.OPEN)
+    journal.sample(10, 100)
+    times, prices = own_quotes(journal.result().orders, "buy", (base, base + 10 * second), points=10)
+    expected = [np.nan, 25.0, 25.25, 25.0, 25.0, np.nan, np.nan, 24.75, 24.75, 24.75, 24.75]
+    assert ((times * 1e6 - base) / second).round().tolist() == list(range(11))
+    assert np.array_equal(prices, expected, equal_nan=True)
+
+
+def test_groups_keep_lots_and_value(result: Result) -> None:
+    """Grouped fills are about as many as asked for, and keep the sums of lots and of lots × price."""
+    fills = result.fills
+    groups = grouped_fills(fills, 50)
+    assert groups.height <= 51 < fills.height
+    assert (groups["lots"].sum(), groups["fills"].sum()) == (fills["size"].sum(), fills.height)
+    assert (groups["lots"] * groups["price"]).sum() == pytest.approx((fills["size"] * fills["price"]).sum())
+    assert grouped_fills(fills, fills.height)["price"].to_list() == fills["price"].to_list()
+
+
+def test_mean_over_time_is_the_area() -> None:
+    """Means of a step function times their length add up to its area, each stretch by itself."""
+    times = np.array([0, 10, 30, 100])
+    edges, means = mean_over_time(times, np.array([1.0, 4.0, 0.0, 9.0]), 10)
+    assert edges.tolist() == list(range(0, 100, 10))
+    assert means.tolist() == pytest.approx([1, 4, 4, *[0] * 7])
+
+
+def test_frames_and_results_show_in_notebooks(result: Result) -> None:
+    """A result and its statistics have HTML of their own, with every metric's value as in the terminal and what it means."""
+    html = result.stats._repr_html_()
+    assert "<table" in html
+    assert "Probabilistic Sharpe" in html
+    assert html in result._repr_html_()
+    many = Journal(rows=[row(f"r{i}") for i in range(9)])
+    for i in range(9):
+        many.sample(1, 100, row=i)
+    assert "r8" in many.result().stats._repr_html_()
+    assert isinstance(result.stats.frame, pl.DataFrame)

@@ -1,0 +1,87 @@
+"""`tapeline.heatmap`: what it shows, in which units, and what it refuses."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tapeline as tl
+from tapeline.errors import ConfigError
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.heat import to_ns
+
+NS = 10**9
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session."""
+    path = tmp_path_factory.mktemp("data") / "session.dbn"
+    write_synth(path, SynthConfig(records=8_000, live_orders=400, tick="0.25", seed=9))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bbo(session: Path) -> pl.DataFrame:
+    """Best prices after every event, in price units."""
+    prices = [(pl.col(f"{side}_px_00") / 1e9).alias(side) for side in ("bid", "ask")]
+    return tl.depth(session, levels=1, tick_size="0.25").select("ts_event", *prices, "bid_sz_00", "ask_sz_00")
+
+
+def test_a_heat_map_is_the_book(session: Path, bbo: pl.DataFrame) -> None:
+    """Best prices at the ends of columns are those of `tl.depth`; no bid rests above the lowest, no ask below; the price axis holds ticks around them."""
+    start, end = bbo["ts_event"][1_000], bbo["ts_event"][-1_000]
+    heat = tl.heatmap(session, start, end, columns=50, levels=5, tick_size="0.25")
+    assert (heat.bid_size.shape, heat.quotes.height) == ((50, len(heat.prices)), 50)
+    assert np.diff(heat.prices).tolist() == [0.25] * (len(heat.prices) - 1)
+    at_ends = heat.quotes.join_asof(bbo.with_columns(pl.col("ts_event") + pl.duration(nanoseconds=1)), left_on="ts", right_on="ts_event", suffix="_book")
+    assert at_ends["bid"].equals(at_ends["bid_book"])
+    assert at_ends["ask"].equals(at_ends["ask_book"])
+    inside = bbo.filter(pl.col("ts_event").is_between(start, end))
+    assert heat.prices[0] <= inside["bid"].min() < inside["ask"].max() <= heat.prices[-1]
+    assert heat.bid_size[:, heat.prices > inside["bid"].max()].sum() == 0
+    assert heat.ask_size[:, heat.prices < inside["ask"].min()].sum() == 0
+    assert heat.bid_size.sum() > 0
+    assert heat.trades["price"].is_between(heat.prices[0], heat.prices[-1]).all()
+    assert set(heat.trades["side"].unique()) <= {"buy", "sell", None}
+
+
+def test_frames_and_figures_hold_the_same(session: Path, bbo: pl.DataFrame) -> None:
+    """`to_frame` has a line per cell with something in it; the figure's matrix is the sum of both sides."""
+    heat = tl.heatmap(session, bbo["ts_event"][500], bbo["ts_event"][-500], columns=20, levels=3, tick_size="0.25")
+    frame = heat.to_frame()
+    assert frame["bid_size"].sum() == pytest.approx(heat.bid_size.sum())
+    assert frame["ts"].is_between(heat.start, heat.end).all()
+    figure = heat.figure()
+    assert figure.data[0].z.sum() == pytest.approx((heat.bid_size + heat.ask_size).sum(), rel=1e-5)
+    assert repr(heat) == f"Heatmap(SYN1, {heat.start:%Y-%m-%d %H:%M:%S} to {heat.end:%Y-%m-%d %H:%M:%S} UTC: 20 times × {len(heat.prices)} prices)"
+
+
+def test_times_are_utc_in_any_form() -> None:
+    """Text, datetimes with and without a zone, and nanoseconds mean the same time; other text is refused by the setting's name."""
+    expected = 1_703_545_200 * NS
+    assert to_ns("2023-12-25T23:00:00", "start") == expected
+    assert to_ns("2023-12-26T00:00:00+01:00", "start") == expected
+    assert to_ns(datetime(2023, 12, 25, 23, tzinfo=UTC), "start") == expected
+    assert to_ns(datetime(2023, 12, 25, 23), "start") == expected  # noqa: DTZ001 - without a zone on purpose
+    assert to_ns(expected + 1, "start") == expected + 1
+    with pytest.raises(ConfigError, match="start="):
+        to_ns("yesterday", "start")
+
+
+@pytest.mark.parametrize(("settings", "words"), [({"columns": 0}, "columns=0"), ({"levels": 10**6}, "levels=1000000"), ({"columns": True}, "columns=True")])
+def test_settings_that_make_no_sense_are_refused(session: Path, settings: dict, words: str) -> None:
+    """Numbers of columns and levels have limits, and the error names them."""
+    with pytest.raises(ConfigError, match=words):
+        tl.heatmap(session, 0, NS, **settings)
+
+
+def test_times_without_a_book_are_refused(session: Path, bbo: pl.DataFrame) -> None:
+    """An end before the start, or a time that the data does not cover, is an error that says so."""
+    first = bbo["ts_event"][0]
+    with pytest.raises(ConfigError, match="end comes after start"):
+        tl.heatmap(session, first, first - timedelta(seconds=1), tick_size="0.25")
+    with pytest.raises(ConfigError, match="choose a time"):
+        tl.heatmap(session, first + timedelta(days=3), first + timedelta(days=4), tick_size="0.25")
