@@ -55,7 +55,7 @@ class BookReader:
 
     def chunks(self) -> Iterator[pl.DataFrame]:
         """Frames of rows, none of them empty. Raises DataError, when all before it was given out, where the input is damaged."""
-        runs = self._runs() if self._interval_ns == 0 else self._last_of_intervals(self._runs())
+        runs = self.runs() if self._interval_ns == 0 else self._last_of_intervals(self.runs())
         for rows in runs:
             if len(rows):
                 yield self.frame(rows)
@@ -83,7 +83,7 @@ class BookReader:
     def _replay(self) -> int:
         return int(replay(self._state))
 
-    def _runs(self) -> Iterator[Rows]:
+    def runs(self) -> Iterator[Rows]:
         """Rows as the kernel writes them, to be copied before the next are asked for."""
         state = self._state
         self._reader = reader = reader_of(self._input, self._instruments, self._open)

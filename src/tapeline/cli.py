@@ -278,6 +278,29 @@ def verify(
 
 
 @app.command()
+def bench(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds instead of minutes: a self-check; its times mean little.")] = False,
+    records: Annotated[int | None, typer.Option("-n", "--records", help="Size of each stream.", min=10_000)] = None,
+    real: Annotated[Path | None, typer.Option(metavar="DBN", help="A real session that is tiled to that size and timed, too.")] = None,
+    compare: Annotated[Path | None, typer.Option(metavar="JSON", help="What an earlier --json printed: tell what changed by more than the spread.")] = None,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Time Tapeline on this machine against the floor: streaming the same records and reading four fields. Exit code 1 if what was timed is wrong."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        report, changes = commands.run_bench(quick=quick, n_records=records, real=real, baseline=compare)
+        if as_json:
+            terminal.print_json({**vars(report), "changes": changes})
+        else:
+            commands.show_bench(report, changes)
+        if not report.is_right:
+            raise typer.Exit(Exit.DIFFERENCE)
+
+
+@app.command()
 def version(*, as_json: AsJson = False) -> None:
     """Print the version of Tapeline and of what it runs on."""
     from tapeline import commands, manifest

@@ -1,6 +1,7 @@
 """What the command line's commands share: settings from options, results to the terminal."""
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from tapeline.bench.suite import Report
     from tapeline.book_reader import BookReader
     from tapeline.check import Check
     from tapeline.result import Result
@@ -181,6 +183,42 @@ def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], *
     made = write_tape(data, output, progress=progress, **settings)
     shown = {name: made[name] for name in ("output", "bytes", "events", "seconds")}
     return {**shown, "records": made["counters"]["records"], "instruments": len(made["instruments"])}
+
+
+def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list[dict[str, Any]] | None]:
+    """Run the suite; what has changed against a baseline, if there is one."""
+    from tapeline.bench.compare import changes  # noqa: PLC0415 - of use here only
+    from tapeline.bench.suite import run_suite  # noqa: PLC0415 - imports Numba
+
+    before = None
+    if baseline is not None:
+        try:
+            before = json.loads(baseline.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {error}") from error
+        if "results" not in before:
+            raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints")
+    report = run_suite(**settings, tell=lambda what: terminal.err.print(what, markup=False, style="dim"))
+    return report, None if before is None else changes(before, vars(report))
+
+
+def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
+    """The tables of a measurement."""
+    out = terminal.out
+    for stream in report.streams:
+        mix = " ".join(f"{name} {share:.1%}" for name, share in stream["mix"].items())
+        warm = "not known" if stream["page_cache"] is None else f"{stream['page_cache']:.0%}"
+        text = f"{stream['name']}: {stream['records']:,} records ({mix}), {stream['gap_ms_mean']:.3g} ms apart, {warm} of them in the page cache"
+        out.print(text, markup=False, soft_wrap=True)
+        shown = ("name", "ns", "per_second", "floor_multiple", "spread", "orders_per_second", "fills_per_second", "callbacks_per_second")
+        lines = [{name: line.get(name) for name in shown} for line in report.results if line["stream"] == stream["name"]]
+        out.print(tables.records_table(lines, "per record"))
+    pairs = [{name: line[name] for name in ("name", "before_ns", "after_ns", "times_faster", "expected", "equal")} for line in report.before_after]
+    out.print(tables.records_table(pairs, "faults of the old kind, before and after"))
+    out.print(tables.records_table(report.criteria, f"targets, on this machine, now (load average {report.machine['load_average']:.1f})"))
+    out.print(tables.records_table(report.checks, "checks"))
+    if changes is not None:
+        out.print(tables.records_table(changes, "against the baseline"))
 
 
 def synthesise(output: Path, **shape: Any) -> dict[str, Any]:

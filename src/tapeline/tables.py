@@ -93,6 +93,31 @@ def format_metric(metric: "Metric", value: Any) -> str:
             return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
+def records_table(records: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """A line per record, a column per name; what a record lacks is absent."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        numeric = all(isinstance(record.get(name), int | float | None) for record in records)
+        table.add_column(name.replace("_per_second", "/s"), justify="right" if numeric else "left")
+    for record in records:
+        table.add_row(*(_plain(record.get(name)) for name in names))
+    return table
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case None:
+            return ABSENT
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return str(value)
+
+
 def pairs_table(pairs: Mapping[str, object], title: str | None = None) -> Table:
     """Two columns, names and values."""
     table = Table(title=title, show_header=False)

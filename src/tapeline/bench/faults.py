@@ -1,0 +1,348 @@
+"""Five faults of an engine of the old kind, each beside what Tapeline does instead: the same work, the same results, one difference.
+
+They share one small engine: records go into sizes per level, the touch into a snapshot, that into eight features, those into four strategies that write orders.
+`before` clones a message object per record, keeps snapshots behind a read-write lock, features in a map with string keys, and allocates lists of outputs;
+`after` takes views, a sequence lock, an indexed row, and preallocated batches.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.typed import Dict
+
+from tapeline.jit import JIT, entry, leaf
+from tapeline.memory import _compiled_as, load_u64, record_at, view
+from tapeline.record import Record, float64, int64
+from tapeline.tape.records import ASK, MBO_RECORD, A
+
+LEVELS = np.int64(4096)
+WORDS = np.int64(16)
+"""Of a snapshot."""
+FEATURES = np.int64(8)
+STRATEGIES = np.int64(4)
+
+if JIT:
+    lock_to_write = types.ExternalFunction("pthread_rwlock_wrlock", types.int32(types.int64))
+    lock_to_read = types.ExternalFunction("pthread_rwlock_rdlock", types.int32(types.int64))
+    unlock = types.ExternalFunction("pthread_rwlock_unlock", types.int32(types.int64))
+    _I64 = ir.IntType(64)
+
+
+def _fence(_context: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        builder.fence("acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _load(_context: Any, _address: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(args[0], _I64.as_pointer()), "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
+def _store(_context: Any, _address: Any, _value: Any) -> Any:
+    def codegen(context: Any, builder: Any, _s: Any, args: Any) -> Any:
+        builder.store_atomic(args[1], builder.inttoptr(args[0], _I64.as_pointer()), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@_compiled_as(_fence)
+def fence() -> None:
+    """What stands before it happens before what stands after it."""
+
+
+@_compiled_as(_load)
+def load(address: int) -> int:
+    """An atomic load."""
+    return int(np.int64(load_u64(address)))
+
+
+@_compiled_as(_store)
+def store(address: int, value: int) -> None:
+    """An atomic store."""
+    view(address, 1, np.int64)[0] = value
+
+
+class Shared(Record):
+    """A snapshot that several threads look at: sequence number or lock, then words that belong together."""
+
+    stop: int64
+    sequence: int64
+    lock: (int64, (8,))  # type: ignore[syntax]  # pthread_rwlock_t has 56 bytes, 0 at the start
+    words: (int64, (16,))  # type: ignore[syntax]
+
+
+class Out(Record):
+    """One order that a strategy wants."""
+
+    price: int64
+    size: int64
+    signal: float64
+
+
+SHARED, OUT = Shared.dtype_, Out.dtype_
+SEQUENCE = np.int64(SHARED.fields["sequence"][1])
+LOCK = np.int64(SHARED.fields["lock"][1])
+SNAPSHOT = np.int64(SHARED.fields["words"][1])
+
+
+@leaf
+def update(record, sizes):
+    """A record into the size of its level; what that is now."""
+    place = (record.price // 250_000_000) & (LEVELS - 1)
+    place += LEVELS if record.side == ASK else 0
+    sizes[place] += np.int64(record.size) if record.action == A else -(np.int64(record.size) >> 1)
+    return sizes[place]
+
+
+@leaf
+def write_words(shared, number):
+    """Write a snapshot: words that all follow from its number, so that a torn one can be told."""
+    words = view(shared + SNAPSHOT, WORDS, np.int64)
+    for i in range(WORDS):
+        words[i] = number + i
+
+
+@leaf
+def copy_words(shared, into):
+    """Copy a snapshot; whether its words do not belong together."""
+    words = view(shared + SNAPSHOT, WORDS, np.int64)
+    for i in range(WORDS):
+        into[i] = words[i]
+    torn = False
+    for i in range(WORDS):
+        torn |= into[i] != into[0] + i
+    return torn
+
+
+@entry
+def updates_before(address, n, stride, sizes):
+    """Each record is cloned into a message object of its own."""
+    total = np.int64(0)
+    for i in range(n):
+        message = np.empty(1, MBO_RECORD)
+        message[0] = record_at(address + i * stride, 0, MBO_RECORD)
+        total += update(message[0], sizes)
+    return total
+
+
+@entry
+def updates_after(address, n, stride, sizes):
+    """Each record is looked at where it lies."""
+    total = np.int64(0)
+    for i in range(n):
+        total += update(record_at(address + i * stride, 0, MBO_RECORD), sizes)
+    return total
+
+
+@entry
+def publish_before(address, n, stride, sizes, shared):
+    """Every eighth record is followed by a snapshot, behind a read-write lock."""
+    total = np.int64(0)
+    for i in range(n):
+        total += update(record_at(address + i * stride, 0, MBO_RECORD), sizes)
+        if i & 7 == 0:
+            lock_to_write(shared + LOCK)
+            write_words(shared, i)
+            unlock(shared + LOCK)
+    return total
+
+
+@entry
+def publish_after(address, n, stride, sizes, shared):
+    """By one with a sequence number: odd while it is written."""
+    total = np.int64(0)
+    for i in range(n):
+        total += update(record_at(address + i * stride, 0, MBO_RECORD), sizes)
+        if i & 7 == 0:
+            sequence = load(shared + SEQUENCE)
+            store(shared + SEQUENCE, sequence + 1)
+            fence()
+            write_words(shared, i)
+            store(shared + SEQUENCE, sequence + 2)
+    return total
+
+
+@entry
+def read_before(shared, into):
+    """Read until told to stop; snapshots read, and torn ones."""
+    n, torn = np.int64(0), np.int64(0)
+    while load(shared) == 0:
+        lock_to_read(shared + LOCK)
+        torn += copy_words(shared, into)
+        unlock(shared + LOCK)
+        n += 1
+    return n, torn
+
+
+@entry
+def read_after(shared, into):
+    """The same; what was overwritten meanwhile does not count as read."""
+    n, torn = np.int64(0), np.int64(0)
+    while load(shared) == 0:
+        sequence = load(shared + SEQUENCE)
+        broken = copy_words(shared, into)
+        fence()
+        if sequence & 1 == 0 and load(shared + SEQUENCE) == sequence:
+            torn += broken
+            n += 1
+    return n, torn
+
+
+@leaf
+def feature(k, level, size):
+    """Some number of the kind that features are."""
+    return (np.float64(size) + 1.0) / (np.float64(level) + np.float64(k) + 2.0)
+
+
+@entry
+def new_map():
+    """A map from names to values."""
+    return Dict.empty(types.unicode_type, types.float64)
+
+
+@entry
+def features_before(address, n, stride, features):
+    """Eight features by name."""
+    total = 0.0
+    for i in range(n):
+        record = record_at(address + i * stride, 0, MBO_RECORD)
+        level, size = np.int64(record.sequence & 1023), np.int64(record.size)
+        features["spread"] = feature(0, level, size)
+        features["relative_spread"] = feature(1, level, size)
+        features["mid"] = feature(2, level, size)
+        features["microprice"] = feature(3, level, size)
+        features["imbalance"] = feature(4, level, size)
+        features["depth_bid"] = feature(5, level, size)
+        features["depth_ask"] = feature(6, level, size)
+        features["volatility"] = feature(7, level, size)
+        total += features["microprice"] - features["mid"]
+    return total
+
+
+@entry
+def features_after(address, n, stride, features):
+    """Eight features by index."""
+    total = 0.0
+    for i in range(n):
+        record = record_at(address + i * stride, 0, MBO_RECORD)
+        level, size = np.int64(record.sequence & 1023), np.int64(record.size)
+        for k in range(FEATURES):
+            features[k] = feature(k, level, size)
+        total += features[3] - features[2]
+    return total
+
+
+@leaf
+def decide(k, price, size):
+    """Whether strategy `k` wants something."""
+    return ((price >> 20) + size * (k + 3)) & 7 == 0
+
+
+@entry
+def strategies_before(address, n, stride):
+    """Each of four strategies answers each event with lists made for it."""
+    total = np.int64(0)
+    for i in range(n):
+        record = record_at(address + i * stride, 0, MBO_RECORD)
+        outputs = [(np.int64(0), np.int64(0)) for _ in range(0)]
+        for k in range(STRATEGIES):
+            signals = [np.float64(record.size)]
+            if decide(k, record.price, np.int64(record.size)):
+                outputs.append((record.price + k, np.int64(signals[0])))
+        for price, size in outputs:
+            total += price ^ size
+    return total
+
+
+@entry
+def strategies_after(address, n, stride, batch, capacity):
+    """They write into a batch that is there, and is worked off when it is full."""
+    total, held = np.int64(0), np.int64(0)
+    for i in range(n):
+        record = record_at(address + i * stride, 0, MBO_RECORD)
+        for k in range(STRATEGIES):
+            if decide(k, record.price, np.int64(record.size)):
+                out = record_at(batch, held, OUT)
+                out.price = record.price + k
+                out.size = np.int64(record.size)
+                held += 1
+        if held + STRATEGIES > capacity:
+            total += work_off(batch, held)
+            held = 0
+    return total + work_off(batch, held)
+
+
+@leaf
+def work_off(batch, n):
+    """What becomes of a batch."""
+    total = np.int64(0)
+    for i in range(n):
+        out = record_at(batch, i, OUT)
+        total += out.price ^ out.size
+    return total
+
+
+@entry
+def pipeline_before(address, n, stride, sizes, shared, features):  # noqa: PLR0913, PLR0917 - everything at once is the point
+    """All four faults in one loop."""
+    total = np.int64(0)
+    for i in range(n):
+        message = np.empty(1, MBO_RECORD)
+        message[0] = record_at(address + i * stride, 0, MBO_RECORD)
+        record = message[0]
+        size = update(record, sizes)
+        lock_to_write(shared + LOCK)
+        write_words(shared, size)
+        unlock(shared + LOCK)
+        level = np.int64(record.sequence & 1023)
+        features["spread"] = feature(0, level, size)
+        features["relative_spread"] = feature(1, level, size)
+        features["mid"] = feature(2, level, size)
+        features["microprice"] = feature(3, level, size)
+        features["imbalance"] = feature(4, level, size)
+        features["depth_bid"] = feature(5, level, size)
+        features["depth_ask"] = feature(6, level, size)
+        features["volatility"] = feature(7, level, size)
+        outputs = [(np.int64(0), np.int64(0)) for _ in range(0)]
+        for k in range(STRATEGIES):
+            signals = [features["microprice"]]
+            if decide(k, record.price, size) and signals[0] > -1e300:
+                outputs.append((record.price + k, size))
+        for price, wanted in outputs:
+            total += price ^ wanted
+    return total
+
+
+@entry
+def pipeline_after(address, n, stride, sizes, shared, features, batch, capacity):  # noqa: PLR0913, PLR0917 - same
+    """None of them."""
+    total, held = np.int64(0), np.int64(0)
+    for i in range(n):
+        record = record_at(address + i * stride, 0, MBO_RECORD)
+        size = update(record, sizes)
+        sequence = load(shared + SEQUENCE)
+        store(shared + SEQUENCE, sequence + 1)
+        fence()
+        write_words(shared, size)
+        store(shared + SEQUENCE, sequence + 2)
+        level = np.int64(record.sequence & 1023)
+        for k in range(FEATURES):
+            features[k] = feature(k, level, size)
+        for k in range(STRATEGIES):
+            if decide(k, record.price, size) and features[3] > -1e300:
+                out = record_at(batch, held, OUT)
+                out.price = record.price + k
+                out.size = size
+                held += 1
+        if held + STRATEGIES > capacity:
+            total += work_off(batch, held)
+            held = 0
+    return total + work_off(batch, held)
