@@ -144,6 +144,11 @@ def load_u64(place: int) -> Any:
     return np.uint64(ctypes.c_uint64.from_address(int(place)).value)
 
 
+def field(record: Any, name: str) -> Any:
+    """An int64 field of a record for code that looks at it once per chunk: its `value` takes 0.1 µs, a record's attribute 1.5 µs."""
+    return ctypes.c_int64.from_address(address_of(record) + record.dtype.fields[name][1])
+
+
 class Unit(_Both):  # type: ignore[misc]  # same
     """A kernel of one record that is compiled by itself and called by the address that stands in a field of the record; see `unit`."""
 

@@ -255,11 +255,11 @@ def _from_text(name: str, text: str) -> Any:
     return module
 
 
-def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> None:
-    """Compile a runner for these arrays of rows. Raises CompileError, with the user's own file and line, if that fails."""
+def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> Any:
+    """A runner compiled for these arrays of rows. Raises CompileError, with the user's own file and line, if that fails."""
     from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
 
     try:
-        module.run.compile((type(engine).type_, *(numba.typeof(array) for array in rows)))
+        return jit.bound(module.run, type(engine).type_, *(numba.typeof(array) for array in rows))
     except Exception as error:  # Numba also raises AttributeError and others
         raise diagnose.explain(classes, several=several, error=error) from error

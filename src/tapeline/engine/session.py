@@ -48,6 +48,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import MARKET, Markets
 from tapeline.market.books import Books, new_market, set_plan
 from tapeline.market.ladder import LEVEL
+from tapeline.memory import field
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
@@ -94,6 +95,9 @@ class Session:
         self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
         self._several = several
         self._module = build(self._classes, several=several)
+        self._run = self._module.run
+        self._chunk = [field(self.engine, name) for name in ("events", "n", "x")]
+        self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
     @property
     def is_compiled(self) -> bool:
@@ -112,7 +116,7 @@ class Session:
                 travel.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):
                 kernel.place(self._gateway)
-            compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
+            self._run = compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
         finally:
             precompile.finish(helper)
         for kernel in (wake, meet_history, *((note_event, settle_event) if self.engine.guesses else ())):
@@ -301,7 +305,7 @@ class Session:
         self._grow_journals()
 
     def _grow_journals(self) -> None:
-        """Room for what one delivery may record, at least, and twice what was recorded so far."""
+        """Room for what one delivery may record, at least, and four times what was recorded so far."""
         engine = self.engine
         spare = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
         for name, dtype in _JOURNALS.items():
@@ -311,7 +315,7 @@ class Session:
                 continue
             if used > self._limits.journal_rows_max:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            grown = np.zeros(2 * used + spare, dtype)
+            grown = np.empty(4 * used + spare, dtype)  # what is never written takes no memory
             grown[:used] = self._journals[name][:used]
             self._journals[name] = grown
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
@@ -323,14 +327,11 @@ class Session:
         """The runner's module."""
         return self._module
 
-    def _run(self) -> int:
-        return int(self._module.run(self.engine, *self._strategies))
-
     def chunk(self, address: int, n: int) -> None:
         """Let `n` tape events at an address happen."""
-        engine = self.engine
-        engine.events, engine.n, engine.x = address, n, 0
-        while (status := self._run()) != DONE:
+        for where, value in zip(self._chunk, (address, n, 0), strict=True):
+            where.value = value
+        while (status := self._run(self.engine, *self._strategies)) != DONE:
             self._serve(status)
         self._check_tables()
 
@@ -351,11 +352,10 @@ class Session:
             raise InvariantError("the engine stopped without a reason")
 
     def _check_tables(self) -> None:
-        engine = self.engine
-        if engine.broken:
-            node = self._nodes[int(engine.broken) - 1]
+        if self._broken.value:
+            node = self._nodes[self._broken.value - 1]
             raise InvariantError(f"the queue ahead of order {int(node.order_id)} of row {int(node.row)} fell below zero")
-        full = 1 if engine.agenda.full else int(engine.full)
+        full = 1 if self._no_message.value else self._full.value
         if full:
             name = _FULL[full]
             raise LimitError(f"a table is full: raise Limits({name}=…), now {getattr(self._limits, name)}")
@@ -369,18 +369,19 @@ class Session:
         self.chunk(0, 0)
         self._grow_journals()
         sample(engine, int(engine.ts_end), True)
-        for index in range(1, int(engine.takes_first)):
-            node = self._nodes[index]
-            if node.order_id != 0 and node.local_state != FREE:
-                self._grow_journals()
-                record_order(engine, index, Status.IN_FLIGHT if node.ts_arrived < 0 else Status.OPEN, Reason.NONE, -1)
+        orders = self._nodes[: int(engine.takes_first)]
+        for index in np.flatnonzero((orders["order_id"] != 0) & (orders["local_state"] != FREE)):
+            self._grow_journals()
+            record_order(engine, index, Status.IN_FLIGHT if orders[index].ts_arrived < 0 else Status.OPEN, Reason.NONE, -1)
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
-        out = {}
-        for name, rows in self._journals.items():
-            out[name] = rows[: int(getattr(self.engine, name).n)].copy()
-            out[name]["row"] = np.array(self._order, np.int32)[out[name]["row"]]
+        out = {name: rows[: int(getattr(self.engine, name).n)] for name, rows in self._journals.items()}
+        if self._order != sorted(self._order):
+            order = np.array(self._order, np.int32)
+            out = {name: rows.copy() for name, rows in out.items()}
+            for rows in out.values():
+                rows["row"] = order[rows["row"]]
         return out
 
     @property

@@ -9,6 +9,8 @@ from tapeline.constants import LEVEL_MAX
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, truncated
 from tapeline.instruments import Instrument, Instruments
+from tapeline.jit import bound
+from tapeline.memory import field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
@@ -43,6 +45,8 @@ class TapeReader:
         reader.out = self._events.ctypes.data
         reader.out_capacity = len(self._events)
         reader.here.stamp = 1
+        self._position, self._n = field(reader.here, "position"), field(reader, "n")
+        self._normalise = bound(kernels.normalise, Reader.type_)
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
@@ -86,30 +90,30 @@ class TapeReader:
             yield from self._chunks_of(span)
 
     def _chunks_of(self, span: Span) -> Iterator[tuple[int, Span]]:
-        reader = self.reader
+        reader, here, n = self.reader, self._position, self._n
         data = span.data
         start = data.ctypes.data if len(data) else 0
-        reader.here.position = start
+        here.value = start
         reader.end = start + len(data)
         reader.final = span.final
         reader.stride = span.stride
         reader.here.source = 0
         while True:
-            status = kernels.normalise(reader)
-            position = int(reader.here.position) - start
+            status = self._normalise(reader)
+            position = here.value - start
             span.consumed = position
             if status == kernels.NEW_INSTRUMENT:
-                if reader.n:  # an instrument is there from its own first event on, not from that of its chunk
-                    yield int(reader.n), span
-                    reader.n = 0
+                if n.value:  # an instrument is there from its own first event on, not from that of its chunk
+                    yield n.value, span
+                    n.value = 0
                 self._register(position, data)
                 continue
             if status == kernels.TABLE_FULL:
                 self._grow_table(int(reader.here.index))
                 continue
-            if reader.n:
-                yield int(reader.n), span
-                reader.n = 0
+            if n.value:
+                yield n.value, span
+                n.value = 0
             if status == kernels.BUFFER_FULL:
                 continue
             if status == kernels.NEED_DATA:
