@@ -47,6 +47,7 @@ def set_due(agenda, place, time, order, message):
 @kernel
 def push(agenda, time, due_class, message):
     """Let something happen at a time."""
+    agenda.next_due = min(agenda.next_due, time)
     order = due_class << CLASS_SHIFT | agenda.created
     agenda.created += 1
     push_as(agenda, time, order, message)

@@ -50,7 +50,6 @@ def answer(engine, book, index, ts_event, what):
     message.instruction = node.instruction
     message.by_exchange = True
     row.last_response = response_time(engine, row, ts_event)
-    engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
     return message
 

@@ -9,7 +9,7 @@ import numpy as np
 from tapeline.engine.due import NO_BOOK, ask_for_room, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
-from tapeline.engine.records import DONE, GROW_NOTICES, ON_BOOK, ON_START
+from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, side_of
@@ -63,12 +63,10 @@ def change_book(engine, book, event, side, cell):
     ladder = side_of(book, side)
     level = np.int64(event.level)
     is_add = event.kind == ADD
-    if cell.own != 0 or (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
+    joins = is_add & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
+    if ((cell.own != 0) & (not joins)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
         tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1 if is_add else 0)
-    book.changed_size = -event.delta
-    book.changed_level = level
-    book.changed_side = event.side
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
     cell.size = size
@@ -148,32 +146,38 @@ def end_event(engine, book, event):
             engine.history_event = address_of(event)
             settle_event(engine)
         bids, asks = side_of(book, BIDS), side_of(book, ASKS)
-        book.crossed = has_best(bids) and has_best(asks) and bids.best + asks.best >= 0
-    if event.flags & SNAPSHOT:
-        return
-    engine.counters.crossed_events += book.crossed
-    if book.dirty:
-        book.dirty = 0
-        classes = update_view(book, engine.plan)
-        if classes != 0:
-            publish(engine, book, event, ON_BOOK, classes)
+        book.crossed = has_best(bids) & has_best(asks) & (bids.best + asks.best >= 0)
+        if event.flags & SNAPSHOT == 0:
+            book.dirty = 0
+            classes = update_view(book, engine.plan)
+            if classes != 0:
+                publish(engine, book, event, ON_BOOK, classes)
+    if book.crossed:
+        engine.counters.crossed_events += event.flags & SNAPSHOT == 0
+
+
+@leaf
+def move_clocks(engine, event):
+    """The exchange's clock goes on to an event's time, but not to a snapshot's."""
+    ordinary = event.flags & SNAPSHOT == 0
+    ts_event = event.ts_event if ordinary else NOT_YET
+    engine.watermark = max(engine.watermark, ts_event)
+    engine.ts_end = max(engine.ts_end, max(ts_event, event.ts_recv if ordinary else NOT_YET))
 
 
 @leaf
 def follow(engine, book, event):
-    """What an applied tape event leads to: news of it, the clock of the end, the end of its event."""
-    if event.flags & SNAPSHOT == 0:
-        engine.counters.records_after_arrival += event.ts_event < book.ts_arrived
-        engine.ts_end = max(engine.ts_end, max(event.ts_event, event.ts_recv))
-        engine.feed_delay = event.ts_recv - event.ts_event
-        if event.kind == TRADE or engine.follows_events:
-            publish_event(engine, book, event)
+    """What an applied tape event leads to: news of it, the end of its event."""
+    engine.feed_delay = event.ts_recv - event.ts_event if event.flags & SNAPSHOT == 0 else engine.feed_delay
     record_at(engine.kind_counts, np.int64(event.kind), COUNTER).n += 1
-    if event.flags & LAST:
-        book.in_event = 0
+    if event.ts_event < book.ts_arrived:
+        engine.counters.records_after_arrival += event.flags & SNAPSHOT == 0
+    if ((event.kind == TRADE) | (engine.follows_events != 0)) and event.flags & SNAPSHOT == 0:
+        publish_event(engine, book, event)
+    last = event.flags & LAST != 0
+    book.in_event = not last
+    if last:
         end_event(engine, book, event)
-    else:
-        book.in_event = 1
 
 
 @kernel
@@ -196,13 +200,12 @@ def core(engine):
         event = record_at(engine.events, x, EVENT)
         book = record_at(engine.books, np.int64(event.instrument), BOOK)
         result = 0
-        if event.flags & SNAPSHOT == 0 and not book.in_event:
-            if event.ts_event > engine.next_due:
-                result = begin_event(engine, book, event)
-            engine.watermark = max(engine.watermark, event.ts_event) if result == 0 else engine.watermark
+        if event.ts_event > engine.agenda.next_due and not book.in_event and event.flags & SNAPSHOT == 0:
+            result = begin_event(engine, book, event)
         if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
             result = GROW_NOTICES
         if result == 0:
+            move_clocks(engine, event)
             result = apply(engine, book, event)
         if result != 0:
             engine.x = x

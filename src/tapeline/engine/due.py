@@ -257,13 +257,14 @@ def side_lacking_far_cells(engine, instrument):
 def happen_until(engine):
     """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
     ts_event = engine.due_before
+    callback = np.int64(0)
     while True:
         group = first_group(engine)
         market_due = head_due(engine, record_at(engine.groups, group, GROUP))
         agenda_due = next_time(engine.agenda)
-        if min(market_due, agenda_due) >= ts_event:
-            engine.next_due = NOT_YET if engine.parked > 0 else min(market_due, agenda_due)
-            return 0
+        if callback or min(market_due, agenda_due) >= ts_event:
+            engine.agenda.next_due = NOT_YET if engine.parked > 0 else min(market_due, agenda_due)
+            return callback
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
         engine.deliveries_fit -= 1
@@ -274,12 +275,9 @@ def happen_until(engine):
                 if side >= 0:
                     return ask_for_room(engine, record_at(engine.books, np.int64(message.instrument), BOOK), side, LEVEL_NONE)
         if agenda_due < market_due or (agenda_due == market_due and record_at(engine.agenda.heap, 0, DUE).order >> CLASS_SHIFT < MARKET_DUE):
-            callback = happen(engine)
+            callback = np.int64(happen(engine))
         else:
-            callback = deliver_notice(engine, group, market_due)
-        if callback:
-            engine.next_due = NOT_YET  # there may be more
-            return callback
+            callback = np.int64(deliver_notice(engine, group, market_due))
 
 
 @kernel

@@ -6,8 +6,8 @@ from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, FEATURES_SIZE, MARKET, NUMBER
-from tapeline.market.ladder import LEVEL, LEVEL_SIZE
+from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, FEATURES_SIZE, MARKET, NUMBER, SHOWN_SIZE
+from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
 from tapeline.tape.normalise import ASK, CLEAR, STATUS, TRADE
 
@@ -35,11 +35,24 @@ def ring_is_full(engine):
 
 
 @leaf
-def copy_market(engine, to, source):
-    """Copy a Market; its features, a third of it, only if somebody declared any. Constant sizes, so that each copy is a few moves and no call."""
-    copy(to, source, FEATURES_OFFSET)
-    if engine.plan.features != 0:
-        copy(to + FEATURES_OFFSET, source + FEATURES_OFFSET, FEATURES_SIZE)
+def show(to, market, event):
+    """Copy what is told of a market, field by field: its fields were just written, and a load of several at once would have to wait for all of them (5 ns)."""
+    to.bid_price = market.bid_price
+    to.ask_price = market.ask_price
+    to.bid_size = market.bid_size
+    to.ask_size = market.ask_size
+    to.bid_count = market.bid_count
+    to.ask_count = market.ask_count
+    to.last_price = market.last_price
+    to.last_size = market.last_size
+    to.ts_event = event.ts_event
+    to.ts_recv = event.ts_recv
+    to.mark = market.mark
+    to.last_side = market.last_side
+    to.has_bid = market.has_bid
+    to.has_ask = market.has_ask
+    to.has_mark = market.has_mark
+    to.instrument = market.instrument
 
 
 @leaf
@@ -54,10 +67,10 @@ def publish(engine, book, event, what, classes):
     notice.classes = classes
     notice.what = what
     notice.instrument = book.index
-    copy_market(engine, address_of(notice.market), address_of(market))
-    notice.market.ts_event = event.ts_event
-    notice.market.ts_recv = event.ts_recv
-    depth = np.int64(market.depth)
+    show(notice.market, market, event)
+    if engine.plan.features != 0:
+        copy(address_of(notice.market) + FEATURES_OFFSET, address_of(market) + FEATURES_OFFSET, FEATURES_SIZE)
+    depth = engine.plan.depth
     if depth > 1 and what == ON_BOOK:
         copy(engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, market.levels, 2 * depth * LEVEL_SIZE)
     if what != ON_BOOK:
@@ -66,7 +79,7 @@ def publish(engine, book, event, what, classes):
         group = record_at(engine.groups, g, GROUP)
         if group.cursor == number:
             if classes & group.classes:
-                engine.next_due = min(engine.next_due, max(event.ts_recv + group.feed, group.due_last))
+                engine.agenda.next_due = min(engine.agenda.next_due, max(event.ts_recv + group.feed, group.due_last))
             else:
                 group.cursor = number + 1
     while classes != 0:  # one notice per class
@@ -102,20 +115,16 @@ def receive(engine, group, number):
     """A group reads a notice: its copy of the market is brought up to date."""
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
-    levels, depth, published = market.levels, group.depth, np.int64(notice.market.depth)
-    copy(address_of(market), address_of(notice.market), FEATURES_OFFSET)
+    copy(address_of(market), address_of(notice.market), SHOWN_SIZE)
     if group.features != 0:
         copy(address_of(market) + FEATURES_OFFSET, address_of(notice.market) + FEATURES_OFFSET, FEATURES_SIZE)
         if group.features != engine.plan.features:
             hide_features(market, group.features)
-    market.levels = levels
-    market.depth = depth
-    if depth == 1:
-        show_touch(market)
-    elif notice.what == ON_BOOK:
+    depth, published = group.depth, engine.plan.depth
+    if depth > 1 and notice.what == ON_BOOK:
         source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE
-        copy(levels, source, depth * LEVEL_SIZE)
-        copy(levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
+        copy(market.levels, source, depth * LEVEL_SIZE)
+        copy(market.levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
     group.cursor = number + 1
 
 
@@ -125,18 +134,6 @@ def hide_features(market, declared):
     for feature in range(FEATURES_N):
         if (declared >> feature) & 1 == 0:
             record_at(address_of(market) + FEATURES_OFFSET, feature, NUMBER).value = np.nan
-
-
-@leaf
-def show_touch(market):
-    """bid(0) and ask(0) of a class that declares no more."""
-    bid, ask = record_at(market.levels, 0, LEVEL), record_at(market.levels, 1, LEVEL)
-    bid.price = market.bid_price
-    bid.size = market.bid_size
-    bid.count = market.bid_count
-    ask.price = market.ask_price
-    ask.size = market.ask_size
-    ask.count = market.ask_count
 
 
 @kernel

@@ -75,6 +75,7 @@ class Agenda(Record):
     free: int64  # first free message; 0: none
     capacity: int64
     created: int64
+    next_due: int64  # nothing happens before it, neither of this queue nor of the market's news
     full: int64  # 1: a message could not be created
 
 
@@ -169,8 +170,8 @@ class Notice(Record):
     classes: uint64  # bit per class that it concerns
     what: int32  # ON_BOOK, ON_TRADE, ON_EVENT
     instrument: int32
-    event: TapeEvent
     market: Market
+    event: TapeEvent
 
 
 class Print(Record):
@@ -289,7 +290,6 @@ class Engine(Record):
     takes_free: int64
     accounts_stride: int64
     # clocks
-    next_due: int64  # nothing happens before it
     parked: int64  # requests that wait for their book's next event
     deliveries_fit: int64  # so many deliveries fit into the journals for sure
     watermark: int64

@@ -255,8 +255,10 @@ def crossing(engine, book, event):
     if ours.own_best < at_or_through:
         return
     size = event.delta
-    if event.flags & MODIFIED and book.changed_level == event.level and book.changed_side == event.side:
-        size = max(size - book.changed_size, 0)
+    if event.flags & MODIFIED:
+        left = record_at(engine.history_event, -1, EVENT)  # the other half of the modify, which is always the tape event before
+        if left.level == event.level and left.side == event.side:
+            size = max(size + left.delta, 0)
     engine.fills_seen += 1
     for r in range(engine.rows_n):
         row = row_at(engine, r)

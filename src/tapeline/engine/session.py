@@ -56,7 +56,7 @@ _JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": sc
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
-_NOTICES: Final = 256
+_NOTICES: Final = 64
 _SHOWN: Final = 1 << 10
 
 
@@ -212,7 +212,7 @@ class Session:
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.watermark = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
-        engine.next_due = NOT_YET
+        engine.agenda.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
         self._kind_counts = self._flat(8, np.int64)
         engine.kind_counts = self._kind_counts.ctypes.data

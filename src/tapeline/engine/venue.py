@@ -79,7 +79,6 @@ def refuse_unknown(engine, request):
     message.side = request.side
     message.by_exchange = True
     row.last_response = response_time(engine, row, request.ts_event)
-    engine.next_due = min(engine.next_due, row.last_response)
     push(engine.agenda, row.last_response, RESPONSE, place)
 
 

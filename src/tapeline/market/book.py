@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Feature, Side
-from tapeline.jit import leaf
+from tapeline.jit import kernel, leaf
 from tapeline.market.ladder import LADDER, LEVEL, Ladder
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
@@ -29,27 +29,32 @@ class Market(Record):
     last_size: int64
     ts_event: int64
     ts_recv: int64
-    tick: int64
     mark: int64  # bid + ask in ticks, that is the mid in half ticks; while a side is absent, the last one
-    levels: int64  # address of 2 x depth Level records, bids first
-    depth: int32
-    instrument: int32
     last_side: uint8 = int(Side.NONE)
     has_bid: bool_
     has_ask: bool_
     has_mark: bool_
+    instrument: int32
+    # --- so far the market, three times 32 bytes; from here on what does not change, and what only some ask for
+    tick: int64
+    levels: int64  # address of 2 x depth Level records, bids first
+    depth: int32
     features: (float64, (FEATURES_N,)) = np.nan  # type: ignore[syntax]  # an array of them
 
     def bid(self, i):
         """Bid level `i` (0 is the best) of the declared depth: price, size, count. Raises IndexError outside it."""
         if not 0 <= i < self.depth:
             raise IndexError("market.bid(i): i is outside the strategy's declared depth")
+        if self.depth == 1:
+            show_touch(self)
         return record_at(self.levels, i, LEVEL)
 
     def ask(self, i):
         """Ask level `i` (0 is the best) of the declared depth. Raises IndexError outside it."""
         if not 0 <= i < self.depth:
             raise IndexError("market.ask(i): i is outside the strategy's declared depth")
+        if self.depth == 1:
+            show_touch(self)
         return record_at(self.levels, self.depth + i, LEVEL)
 
     def __getitem__(self, index):
@@ -60,6 +65,20 @@ class Market(Record):
 
 
 MARKET: Final = Market.dtype_
+SHOWN_SIZE: Final = np.int64(MARKET.fields["tick"][1])
+"""Bytes of a Market that are told to strategies whenever it changes."""
+
+
+@kernel
+def show_touch(market):
+    """The two levels of a class that declares no depth: as the market's own fields say."""
+    bid, ask = record_at(market.levels, 0, LEVEL), record_at(market.levels, 1, LEVEL)
+    bid.price = market.bid_price
+    bid.size = market.bid_size
+    bid.count = market.bid_count
+    ask.price = market.ask_price
+    ask.size = market.ask_size
+    ask.count = market.ask_count
 
 
 class Markets(Record):
@@ -89,9 +108,6 @@ class Book(Record):
     ts_event: int64  # of the last ordinary event
     ts_arrived: int64  # of the last of our requests that was let in
     parked: int64  # requests of ours that wait for this book's next event
-    changed_size: int64  # what the last ADD or REMOVE took away, and where: the first half of a modify when its second comes
-    changed_level: int64
-    changed_side: int64
     touch_memory: int64  # addresses of what features remember (market.features, market.activity); 0: nobody declared any
     shape_memory: int64
     activity_memory: int64

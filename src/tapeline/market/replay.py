@@ -3,10 +3,15 @@
 import numpy as np
 
 from tapeline.jit import entry, leaf
+<<<<<<< HEAD
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, ViewPlan, side_of
 from tapeline.market.features import value_of
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+=======
+from tapeline.market.book import ASKS, BIDS, BOOK, ViewPlan, show_touch, side_of
+from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+>>>>>>> ac184cc (Strategies' news written field by field, looked at once; what is due next is known after every callback)
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
@@ -133,16 +138,9 @@ def write_row(state, book, event):
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
-    if state.plan.depth > 1:
-        copy(place + HEAD_SIZE, book.market.levels, 2 * state.plan.depth * LEVEL_SIZE)
-    else:  # a view of the BBO alone is in the market's own fields
-        bid, ask = record_at(place + HEAD_SIZE, 0, LEVEL), record_at(place + HEAD_SIZE, 1, LEVEL)
-        bid.price = book.market.bid_price
-        bid.size = book.market.bid_size
-        bid.count = book.market.bid_count
-        ask.price = book.market.ask_price
-        ask.size = book.market.ask_size
-        ask.count = book.market.ask_count
+    if state.plan.depth == 1:
+        show_touch(book.market)
+    copy(place + HEAD_SIZE, book.market.levels, 2 * state.plan.depth * LEVEL_SIZE)
     state.rows_n += 1
 
 

@@ -66,22 +66,18 @@ def top_of(ladder, side, book):
     """Bring one side of the BBO up to date; whether it changed."""
     market = book.market
     here = has_best(ladder)
-    price = np.int64(UNDEFINED_PRICE)
-    size = np.int64(0)
-    count = np.int64(0)
-    if here:
-        cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)
-        price = (-ladder.best if side == ASKS else ladder.best) * book.grid
-        size = cell.size
-        count = np.int64(cell.count)
+    cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)  # the guard, if there is none
+    price = (-ladder.best if side == ASKS else ladder.best) * book.grid if here else np.int64(UNDEFINED_PRICE)
+    size = cell.size if here else np.int64(0)
+    count = np.int64(cell.count) if here else np.int64(0)
     if side == ASKS:
-        changed = price != market.ask_price or size != market.ask_size or count != market.ask_count
+        changed = (price != market.ask_price) | (size != market.ask_size) | (count != market.ask_count)
         market.ask_price = price
         market.ask_size = size
         market.ask_count = count
         market.has_ask = here
     else:
-        changed = price != market.bid_price or size != market.bid_size or count != market.bid_count
+        changed = (price != market.bid_price) | (size != market.bid_size) | (count != market.bid_count)
         market.bid_price = price
         market.bid_size = size
         market.bid_count = count
@@ -117,7 +113,7 @@ def update_view(book, plan):
     bid_changed = top_of(bids, BIDS, book)
     ask_changed = top_of(asks, ASKS, book)
     changed = np.uint64(0)
-    if bid_changed or ask_changed:
+    if bid_changed | ask_changed:
         changed = record_at(plan.depth_masks, 0, BITS).bits
         if has_best(bids) and has_best(asks):
             book.market.mark = bids.best - asks.best

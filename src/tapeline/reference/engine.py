@@ -101,7 +101,7 @@ class Engine:
         if not book.is_inside_event:
             self._let_in_parked(event.instrument, event.ts_event)
             self._run_until(event.ts_event, event.instrument)
-            self._clock.watermark = max(self._clock.watermark, event.ts_event)
+        self._clock.watermark = max(self._clock.watermark, event.ts_event)
         arrival_last = self._arrival_last[event.instrument]
         self._counters["records_after_arrival"] += arrival_last is not None and event.ts_event < arrival_last
         self._time_last = max(self._time_last, event.ts_event, event.ts_recv)
