@@ -8,6 +8,7 @@ import numpy as np
 
 from tapeline.engine.due import NO_BOOK, ask_for_room, wake
 from tapeline.engine.estimators import note_event, settle_event
+from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
 from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
@@ -19,7 +20,7 @@ from tapeline.memory import address_of, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 
-@kernel
+@leaf
 def begin_event(engine, book, event):
     """Something may be due before an ordinary event: let it happen. The callback to be made, or 0."""
     if not engine.started:
@@ -65,7 +66,9 @@ def change_book(engine, book, event, side, cell):
     is_add = event.kind == ADD
     joins = is_add & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
     if ((cell.own != 0) & (not joins)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
-        tell_orders(engine, event, cell.own)
+        head = node_at(engine, cell.own)
+        if is_add | (head.next != 0) | (event.priority < head.priority):
+            tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1 if is_add else 0)
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
     size = cell.size + event.delta

@@ -202,8 +202,7 @@ def learn_modified(engine, message, index):
     node.modifies_pending -= 1
     node.size_known = message.size
     learn_place(message, node)
-    book = record_at(engine.books, np.int64(node.instrument), BOOK)
-    node.level_known = message.price // book.grid if node.side == 0 else -(message.price // book.grid)
+    node.price_known = message.price
     settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
 
 
@@ -220,7 +219,7 @@ def learn_place(message, node):
 def settle_modifies(account, node):
     """When no modify is under way, an order is what is known of it: its price, and what is open of it."""
     if node.modifies_pending == 0:
-        node.level_requested = node.level_known
+        node.price_requested = node.price_known
         left = node.size_known - node.filled_known
         add_exposure(account, node.side, left - node.exposure)
         node.exposure = left

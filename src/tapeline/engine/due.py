@@ -6,7 +6,7 @@ from tapeline.constants import Update
 from tapeline.engine.agenda import free_message, next_time, pop, push_as
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import first_group, head_due, notice_at, receive, show_print
+from tapeline.engine.notices import first_group, notice_at, receive, show_print
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
@@ -260,7 +260,7 @@ def happen_until(engine):
     callback = np.int64(0)
     while True:
         group = first_group(engine)
-        market_due = head_due(engine, record_at(engine.groups, group, GROUP))
+        market_due = record_at(engine.groups, group, GROUP).due
         agenda_due = next_time(engine.agenda)
         if callback or min(market_due, agenda_due) >= ts_event:
             engine.agenda.next_due = NOT_YET if engine.parked > 0 else min(market_due, agenda_due)

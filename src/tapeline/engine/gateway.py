@@ -77,7 +77,7 @@ class Gateway(Record):
         node = own_order(self, order_id)
         if node.order_id == 0:
             return np.int64(0)
-        return price_of_level(self, node, node.level_requested)
+        return node.price_requested
 
     def size_left(self, order_id):
         """Lots not known to be filled; 0 if the order is not live."""
@@ -179,15 +179,6 @@ def displaced_order(orders, order_id):
 
 
 @kernel
-def price_of_level(orders, node, level):
-    """A level of an order in 1e-9."""
-    if level == UNDEFINED_PRICE:
-        return np.int64(UNDEFINED_PRICE)
-    grid = record_at(record_at(orders.engine, 0, ENGINE).books, np.int64(node.instrument), BOOK).grid
-    return (level if node.side == 0 else -level) * grid
-
-
-@kernel
 def set_timer(orders, time):
     """One pending timer per row; the agenda is only told of an earlier time than it knows."""
     engine, row = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW)
@@ -235,7 +226,7 @@ def refuse(orders, instrument, what, reason):
     message.ts_event = orders.now
     index = find_node(engine, row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
-    message.price = price_of_level(orders, node, node.level_known) if index != 0 else request.price if what == REJECTED else np.int64(UNDEFINED_PRICE)
+    message.price = node.price_known if index != 0 else request.price if what == REJECTED else np.int64(UNDEFINED_PRICE)
     message.size = node.size_known if index != 0 else request.size if what == REJECTED else np.int64(0)
     message.size_left = node.size_known - node.filled_known if index != 0 else np.int64(0)
     message.ahead = -1
@@ -300,7 +291,8 @@ def send_new(orders):
     node.local_state = SENT
     node.left = node.size = node.size_known = node.exposure = request.size
     node.filled = node.filled_known = 0
-    node.level_accepted = node.level_requested = node.level_known = request.level
+    node.level_accepted = request.level
+    node.price_requested = node.price_known = request.price
     node.ts_sent = orders.now
     node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
     node.modifies = node.modifies_pending = node.refused = 0
@@ -358,7 +350,7 @@ def send_modify(orders):
         return 0
     add_exposure(account, node.side, exposure - node.exposure)
     node.exposure = exposure
-    node.level_requested = request.level
+    node.price_requested = request.price
     node.modifies_pending += 1
     send(orders, MODIFY, index, row.latency_modify)
     return 1

@@ -28,7 +28,7 @@ def ring_is_full(engine):
     short = False
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
-        slowest = min(slowest, group.cursor)
+        slowest = min(slowest, group.cursor if group.due != NEVER else slowest)
         short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
     return engine.notices_fit < NOTICES_PER_EVENT_MAX or short
@@ -77,33 +77,32 @@ def publish(engine, book, event, what, classes):
         copy(address_of(notice.event), address_of(event), EVENT_SIZE)
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
-        if group.cursor == number:
-            if classes & group.classes:
-                engine.agenda.next_due = min(engine.agenda.next_due, max(event.ts_recv + group.feed, group.due_last))
-            else:
-                group.cursor = number + 1
+        if (group.due == NEVER) & (classes & group.classes != 0):
+            group.cursor = number
+            group.due = max(event.ts_recv + group.feed, group.due_last)
+            engine.agenda.next_due = min(engine.agenda.next_due, group.due)
     while classes != 0:  # one notice per class
         classes &= classes - np.uint64(1)
         engine.counters.notices += 1
 
 
 @leaf
-def head_due(engine, group):
-    """When the next notice that concerns a group is due; NEVER if none is under way."""
-    while group.cursor < engine.notices_written and notice_at(engine, group.cursor).classes & group.classes == 0:
-        group.cursor += 1
-    if group.cursor == engine.notices_written:
-        return NEVER
-    return max(notice_at(engine, group.cursor).ts_recv + group.feed, group.due_last)
+def turn_page(engine, group):
+    """A group has read its notice: find the next that concerns it, and when it is due."""
+    number = group.cursor + 1
+    while number < engine.notices_written and notice_at(engine, number).classes & group.classes == 0:
+        number += 1
+    group.cursor = number
+    group.due = NEVER if number == engine.notices_written else max(notice_at(engine, number).ts_recv + group.feed, group.due_last)
 
 
 @leaf
 def first_group(engine):
     """The group whose next notice is due first."""
     best = np.int64(0)
-    due = head_due(engine, record_at(engine.groups, 0, GROUP))
+    due = record_at(engine.groups, 0, GROUP).due
     for g in range(1, engine.groups_n):
-        other = head_due(engine, record_at(engine.groups, g, GROUP))
+        other = record_at(engine.groups, g, GROUP).due
         if other < due:
             due = other
             best = g
@@ -125,7 +124,7 @@ def receive(engine, group, number):
         source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE
         copy(market.levels, source, depth * LEVEL_SIZE)
         copy(market.levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
-    group.cursor = number + 1
+    turn_page(engine, group)
 
 
 @kernel

@@ -110,8 +110,8 @@ class Node(Record):
     ahead_at_entry: int64
     ahead_shown: int64
     level_accepted: int64  # at the exchange; UNDEFINED_PRICE: a market order
-    level_requested: int64
-    level_known: int64  # last accepted, as the row knows it
+    price_requested: int64  # 1e-9
+    price_known: int64  # last accepted, as the row knows it
     size_known: int64  # as the row knows it
     filled_known: int64
     exposure: int64  # what counts as open in the position limit
@@ -192,7 +192,8 @@ class Group(Record):
     """The rows of one class with one feed latency: how far they have read, and the market as they see it."""
 
     feed: int64
-    cursor: int64
+    cursor: int64  # number of the next notice that concerns it, if there is one
+    due: int64  # when that is due; NEVER: there is none
     due_last: int64
     markets: int64  # address of a Market per instrument
     classes: uint64  # the bit of their class

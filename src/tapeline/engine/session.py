@@ -28,6 +28,7 @@ from tapeline.engine.records import (
     LIMIT,
     MAKE_ROOM,
     MESSAGE,
+    NEVER,
     NODE,
     NOT_YET,
     NOTICE,
@@ -204,7 +205,7 @@ class Session:
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
             group.depth, group.features = _declared(self._classes[bit])
-            group.feed, group.due_last = feed, -(2**62)
+            group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
@@ -238,7 +239,7 @@ class Session:
         notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
         old = int(engine.notices_capacity)
         if old:
-            oldest = min(int(g.cursor) for g in self._groups)
+            oldest = min((int(g.cursor) for g in self._groups if g.due != NEVER), default=int(engine.notices_written))
             for number in range(oldest, int(engine.notices_written)):
                 notices[number % capacity] = self._notices[number % old]
                 levels[number % capacity] = self._levels[number % old]

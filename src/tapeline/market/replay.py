@@ -3,15 +3,10 @@
 import numpy as np
 
 from tapeline.jit import entry, leaf
-<<<<<<< HEAD
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, ViewPlan, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, ViewPlan, show_touch, side_of
 from tapeline.market.features import value_of
-from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
-=======
-from tapeline.market.book import ASKS, BIDS, BOOK, ViewPlan, show_touch, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
->>>>>>> ac184cc (Strategies' news written field by field, looked at once; what is due next is known after every callback)
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
