@@ -180,6 +180,8 @@ def test_the_runner_is_as_large_as_its_classes(tmp_path: Path) -> None:
     assert "ON_FILL" not in text
     assert uses(cls, "help")
     assert not uses(cls, "ahead")
+    fingerprint(tmp_path, BASE.replace("def near(x):", "def near(x):\n    x.ahead"))  # in a function beside the class
+    assert uses(load_strategy(f"{tmp_path / 'strategy.py'}:S"), "ahead")
 
 
 def test_the_cache_is_named_after_all_sources() -> None:

@@ -57,8 +57,10 @@ def run(engine, {arguments}):
 
 
 def uses(cls: type, name: str) -> bool:
-    """Whether any method of a class (helpers included) mentions an attribute of that name."""
-    return any(name in code.co_names for code in codes(cls))
+    """Whether the code of a class, or anything that it may call, mentions that name."""
+    reached = Fingerprint()
+    reached.add(cls)
+    return name in reached.names
 
 
 def codes(cls: type) -> Iterator[types.CodeType]:
@@ -83,6 +85,8 @@ class Fingerprint:
         """Start with nothing."""
         self._digest = hashlib.sha256()
         self._seen: dict[int, Any] = {}
+        self.names: set[str] = set()
+        """All names and attributes that the code mentions."""
 
     def hexdigest(self) -> str:
         """The hash so far."""
@@ -119,6 +123,7 @@ class Fingerprint:
         for code in _nested(function.__code__):
             self._say(code.co_code, code.co_varnames, code.co_names, [c for c in code.co_consts if not isinstance(c, types.CodeType)])
             names.update(code.co_names)
+        self.names |= names
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
         reached = {name: cell.cell_contents for name, cell in cells} | {n: function.__globals__[n] for n in names if n in function.__globals__}
         for name in sorted(reached):
