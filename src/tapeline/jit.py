@@ -75,9 +75,9 @@ def entry(function: Callable[..., Any]) -> Any:
 def bound(function: Any, *types: Any) -> Callable[..., Any]:
     """An entry compiled for these types of arguments, to be called often: it does not look at their types again, which takes 10 µs a call for records."""
     if not JIT:
-        return function  # type: ignore[no-any-return]
+        return function
     function.compile(types)
-    return function.overloads[types].entry_point  # type: ignore[no-any-return]
+    return function.overloads[types].entry_point
 
 
 def kernel(function: Callable[..., Any]) -> Any:
