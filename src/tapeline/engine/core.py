@@ -64,10 +64,11 @@ def change_book(engine, book, event, side, cell):
     ladder = side_of(book, side)
     level = np.int64(event.level)
     is_add = event.kind == ADD
-    joins = is_add & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
+    exact = engine.guesses == 0
+    joins = is_add & exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
     if ((cell.own != 0) & (not joins)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
         head = node_at(engine, cell.own)
-        if is_add | (head.next != 0) | (event.priority < head.priority):
+        if is_add | (head.next != 0) | (event.priority < head.priority) | (not exact):
             tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1 if is_add else 0)
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
