@@ -1,0 +1,99 @@
+"""What the hot loops are compiled to: no reference counting, no allocation, no bounds check or other raise, no division. Times vary; this does not."""
+
+import re
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from tapeline.engine.core import core
+from tapeline.engine.records import Engine
+from tapeline.engine.rules import meet_history
+from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
+from tapeline.market.activity import note_activity, update_activity
+from tapeline.market.book import ViewPlan
+from tapeline.market.features import update_shape, update_touch
+from tapeline.market.replay import Replay, replay
+from tapeline.market.view import update_deep
+from tapeline.tape.file_kernels import Columns, checksum, gather
+from tapeline.tape.normalise import normalise
+from tapeline.tape.records import Reader
+
+pytestmark = pytest.mark.skipif(not JIT, reason="there is no machine code without the JIT")
+
+ALLOWED_CALLS = ("_ZN8tapeline", "llvm.", "exp", "sqrt", "memcpy", "memmove", "memset")
+"""Of our own functions, of LLVM's intrinsics, and of what copies memory or makes an exponential: nothing of Python's or of Numba's runtime."""
+HOT = {
+    "core": (core, Engine, 1, "the first event of a run finds the first sample's time"),
+    "meet_history": (meet_history, Engine, 0, ""),
+    "normalise": (normalise, Reader, 1, "a print's price to the tick below it, where it may lie between two: prints are one record in thirty"),
+    "replay": (replay, Replay, 1, "the end of an interval, once in each"),
+    "update_deep": (update_deep, ViewPlan, 0, ""),
+    "update_touch": (update_touch, ViewPlan, 0, ""),
+    "update_shape": (update_shape, ViewPlan, 0, ""),
+    "note_activity": (note_activity, ViewPlan, 0, ""),
+    "update_activity": (update_activity, ViewPlan, 0, ""),
+}
+"""Per event or record: the function, what it is called with, how many divisions by what is no constant it has, and why that many."""
+
+
+def functions(function: Any, signature: tuple, options: dict[str, Any] = KERNEL_OPTIONS) -> dict[str, str]:
+    """Optimised LLVM of a function, compiled anew (cached code cannot be looked at), and of what it calls; without its wrappers for Python and C."""
+    dispatcher = numba.njit(function, **options)
+    dispatcher.compile(signature)
+    (text,) = dispatcher.inspect_llvm().values()
+    bodies = re.findall(r'^define [^\n]*?@"?([^"(]+)"?\([^\n]*\{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    return {name: body for name, body in bodies if not name.startswith(("_ZN7cpython", "cfunc.", "NRT_"))}
+
+
+def foreign_calls(bodies: dict[str, str]) -> set[str]:
+    """Names of functions that are called and are not allowed."""
+    called = {name for body in bodies.values() for name in re.findall(r'\bcall [^\n@]*@"?([\w.$]+)', body)}
+    return {name for name in called if not name.startswith(ALLOWED_CALLS)}
+
+
+def raises(bodies: dict[str, str]) -> int:
+    """Places that make an exception, such as bounds checks do."""
+    return sum(body.count("picklebuf") for body in bodies.values())
+
+
+def divisions(bodies: dict[str, str]) -> set[tuple[str, str]]:
+    """Integer divisions of 64 bits by what is no constant (those become multiplications): their operands."""
+    return {(f"{name} {a}", b) for name, body in bodies.items() for a, b in re.findall(r"\b[su](?:div|rem) i64 (%\S+), (%\S+)", body)}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_hot_loops_are_bare(name: str) -> None:
+    """A call of Python's or Numba's runtime (reference counting, allocation), a raise, or a division more than are known and explained, fails."""
+    unit, record, divisions_known, _ = HOT[name]
+    bodies = functions(getattr(unit, "twin", None) or unit.py_func, (record.type_,))
+    assert any(name in body for body in bodies)
+    assert foreign_calls(bodies) == set()
+    assert raises(bodies) == 0
+    assert len(divisions(bodies)) == divisions_known
+
+
+def test_tapes_are_read_barely() -> None:
+    """The same holds for what reads and checks tapes."""
+    for kernel, signature in (
+        (gather, (Columns.type_, numba.types.UniTuple(numba.int64, 2), numba.int64, numba.int64[::1])),
+        (checksum, (numba.int64, numba.int64)),
+    ):
+        bodies = functions(kernel.py_func, signature)
+        assert (foreign_calls(bodies), raises(bodies), divisions(bodies)) == (set(), 0, set())
+
+
+def test_the_guard_sees_what_it_guards_against() -> None:
+    """A function that does all of it is caught at all of it."""
+
+    def guilty(numbers: Any, n: int) -> Any:
+        made = np.zeros(n)
+        for i in range(n):
+            made[i] = numbers[i] // n
+        return made.sum() + len([numbers[0] for _ in range(n)])
+
+    bodies = functions(guilty, (numba.int64[::1], numba.int64), USER_OPTIONS)
+    assert any("NRT" in name for name in foreign_calls(bodies))
+    assert raises(bodies) > 0
+    assert len(divisions(bodies)) > 0
