@@ -17,7 +17,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from tapeline import jit
@@ -265,6 +264,6 @@ def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Seque
     from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
 
     try:
-        return jit.bound(module.run, type(engine).type_, *(numba.typeof(array) for array in rows))
+        return jit.bound(module.run, engine, *rows)
     except Exception as error:  # Numba also raises AttributeError and others
         raise diagnose.explain(classes, several=several, error=error) from error

@@ -6,8 +6,8 @@ import numpy as np
 
 from tapeline.jit import entry
 from tapeline.memory import record_at
-from tapeline.record import Record, int32, int64, uint8, uint64
-from tapeline.tape.records import EVENT_SIZE, MARKED_EVENT
+from tapeline.record import Record, int32, int64, uint8, uint32, uint64
+from tapeline.tape.records import EVENT, EVENT_SIZE, MARKED_EVENT
 
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 LANES: Final = 8
@@ -54,13 +54,19 @@ class Half(Record):
     value: int32
 
 
+class UnsignedHalf(Record):
+    """The same, without a sign."""
+
+    value: uint32
+
+
 class Byte(Record):
     """One byte."""
 
     value: uint8
 
 
-WORDS, WORD, HALF, BYTE = Words.dtype_, Word.dtype_, Half.dtype_, Byte.dtype_
+WORDS, WORD, HALF, UNSIGNED_HALF, BYTE = Words.dtype_, Word.dtype_, Half.dtype_, UnsignedHalf.dtype_, Byte.dtype_
 
 
 @entry
@@ -90,19 +96,19 @@ def checksum(address, n_bytes):
 def scatter(events, n, columns, first):
     """Write `n` tape events at an address to the columns, from row `first` on."""
     for i in range(n):
-        event = record_at(events, i, MARKED_EVENT)
+        event = record_at(events, i, EVENT)
         row = first + i
         record_at(columns.ts_event, row, WORD).value = event.ts_event
         record_at(columns.ts_recv, row, WORD).value = event.ts_recv
         record_at(columns.delta, row, WORD).value = event.delta
         record_at(columns.priority, row, WORD).value = event.priority
-        record_at(columns.level, row, HALF).value = event.place
-        record_at(columns.sequence, row, HALF).value = event.place >> 32
-        record_at(columns.instrument, row, HALF).value = event.marks
-        record_at(columns.kind, row, BYTE).value = event.marks >> 32
-        record_at(columns.flags, row, BYTE).value = event.marks >> 40
-        record_at(columns.side, row, BYTE).value = event.marks >> 48
-        record_at(columns.spare, row, BYTE).value = event.marks >> 56
+        record_at(columns.level, row, HALF).value = event.level
+        record_at(columns.sequence, row, UNSIGNED_HALF).value = event.sequence
+        record_at(columns.instrument, row, UNSIGNED_HALF).value = event.instrument
+        record_at(columns.kind, row, BYTE).value = event.kind
+        record_at(columns.flags, row, BYTE).value = event.flags
+        record_at(columns.side, row, BYTE).value = event.side
+        record_at(columns.spare, row, BYTE).value = event.spare
 
 
 @entry

@@ -23,7 +23,8 @@ class TapePlayer:
         self._input = source
         self._instruments = instruments
         self._on_instrument = on_instrument
-        self._events = np.zeros(chunk_events, TAPE_EVENT)
+        self._buffer = np.zeros(1 + chunk_events, TAPE_EVENT)  # in front the event before: the first half of a modify may be the last of a chunk
+        self._events = self._buffer[1:]
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0
         by_key = {tape.key: tape for tape in source.instruments}
@@ -66,6 +67,7 @@ class TapePlayer:
             self._done = done
             if n:
                 yield n, None
+                self._buffer[0] = self._buffer[n]
             while waiting and waiting[0][1].opened_at <= done:
                 self._register(waiting.pop(0)[1])
 

@@ -45,8 +45,8 @@ class TapeReader:
         reader.out = self._events.ctypes.data
         reader.out_capacity = len(self._events)
         reader.here.stamp = 1
-        self._position, self._n = field(reader.here, "position"), field(reader, "n")
-        self._normalise = bound(kernels.normalise, Reader.type_)
+        self._position, self._records, self._n = field(reader.here, "position"), field(reader.here, "records"), field(reader, "n")
+        self._normalise = bound(kernels.normalise, reader)
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
@@ -64,7 +64,7 @@ class TapeReader:
     @property
     def records(self) -> int:
         """Records so far."""
-        return int(self.reader.records)
+        return int(self._records.value)
 
     @property
     def bytes_done(self) -> int:
