@@ -76,7 +76,7 @@ def bound(function: Any, *like: Any) -> Any:
     """An entry compiled for arguments like these, to be called often: it does not look at their types again, which takes 10 µs a call for records."""
     if not JIT:
         return function
-    types = tuple(type(a).type_ if isinstance(a, np.void) else numba.typeof(a) for a in like)
+    types = tuple(type(a).type_ if isinstance(a, np.void) else numba.typeof(a) for a in like)  # type: ignore[attr-defined]  # a Record has it
     function.compile(types)
     return function.overloads[types].entry_point
 
