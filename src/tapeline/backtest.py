@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
+from tapeline import notebook
 from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
@@ -158,7 +159,7 @@ class _Run:
         self._backtest = backtest
         self._rows = rows
         self._result_rows = [ResultRow.of(row) for row in rows]
-        self._progress = progress
+        self._progress = progress or notebook.progress()
         self._interrupted = False
         self._damage: DataError | None = None
         self._source, self._instruments = backtest.open()
@@ -190,9 +191,9 @@ class _Run:
             raise self._damage
         return result
 
-    def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False) -> None:
+    def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False, at_end: bool = False) -> None:
         now = time.perf_counter()
-        if self._progress is not None and (compiling or now - self._reported >= PROGRESS_EVERY_S):
+        if self._progress is not None and (compiling or at_end or now - self._reported >= PROGRESS_EVERY_S):
             self._reported = now
             self._progress(Progress(n_records, n_bytes, self._bytes_total, now - self._started, compiling))
 
@@ -213,6 +214,7 @@ class _Run:
                     session.chunk(reader.events_address, n)
                     self._tell(reader.records, reader.bytes_done)
                     interrupts.check()
+                self._tell(reader.records, reader.bytes_done, at_end=True)
             except DataError as damage:
                 self._damage = damage
             except KeyboardInterrupt:

@@ -62,7 +62,7 @@ def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequ
             body.append(f'<tr class="section"><th colspan="{len(lines) + 2}" style="text-align:left">{html.escape(section)}</th></tr>')
             body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for line in lines)], metrics[name]) for name in names]
     below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
-    return f'<table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>{below}'
+    return f'<div class="wide"><table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>{below}'
 
 
 def to_lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
