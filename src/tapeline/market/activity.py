@@ -82,16 +82,14 @@ def note_activity(plan):
     book.dirty |= DIRTY  # something changes with every event: time
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     kind = np.int64(event.kind)
-    if kind == ADD:
-        memory.adds += event.flags & MODIFIED == 0
-    elif kind == REMOVE:
-        if event.flags & MODIFIED == 0:
-            memory.cancels += memory.executed == 0
-            memory.executed = max(memory.executed + event.delta, 0)
-    elif kind == FILL:
-        if event.flags & EXCESS == 0:
-            memory.executed -= event.delta
-    elif kind == TRADE:
+    is_whole = event.flags & MODIFIED == 0  # selects in place of branches: which kind comes next, nobody can predict
+    is_removal = (kind == REMOVE) & is_whole
+    memory.adds += (kind == ADD) & is_whole
+    memory.cancels += is_removal & (memory.executed == 0)
+    taken = event.delta if is_removal else 0
+    executed = event.delta if (kind == FILL) & (event.flags & EXCESS == 0) else 0
+    memory.executed = max(memory.executed + taken, 0) - executed
+    if kind == TRADE:
         size = event.delta
         memory.trades += 1
         memory.volume += size

@@ -74,14 +74,17 @@ def value_of(market, which):
 
 @kernel
 def put(market, wanted, masks, which, value):
-    """Set a feature if somebody declared it; the classes that have to be told. `wanted`, `masks`: the plan's, in registers."""
+    """Set a feature if somebody declared it; the classes that have to be told. `wanted`, `masks`: the plan's, in registers.
+
+    No branch on whether the value changed: nobody can predict that, feature by feature.
+    """
     if (wanted >> which) & 1 == 0:
         return np.uint64(0)
     kept = value_of(market, which)
     before = kept.value
     kept.value = value
-    same = value == before or (math.isnan(value) and math.isnan(before))
-    return np.uint64(0) if same else record_at(masks, which, BITS).bits
+    differs = (value != before) & ((value == value) | (before == before))  # noqa: PLR0124 - false for NaN
+    return record_at(masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
 
 
 # ---------------------------------------------------------------------- the touch

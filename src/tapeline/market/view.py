@@ -33,8 +33,8 @@ def refresh_levels(ladder, price_step, first, n):
     i, k = ladder.best - base, np.int64(0)
     while i > 0 and k < n:  # within the window, where nearly all are: one cell after the other
         cell = record_at(cells, i, CELL)
-        if show(first, k, (base + i) * price_step, cell.size, np.int64(cell.count)):
-            changed = min(changed, k)
+        news = show(first, k, (base + i) * price_step, cell.size, np.int64(cell.count))
+        changed = min(changed, k if news else n)
         ladder.watch = base + i
         k += 1
         i -= 1
