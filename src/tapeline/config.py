@@ -118,11 +118,20 @@ class FillRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the gateway refuses (order size and position per instrument, live orders per row), and what tables hold at most (the rest)."""
+    """What the gateway refuses, when a row is stopped, and what tables hold at most (the rest).
+
+    Refused, with a reason: sizes above `order_size_max`; requests that could bring the position in an instrument above `position_max` (lots), or its notional
+    at the request's price above `notional_max` (currency); more than `orders_live_max` live orders per row; more than `orders_per_second_max` new orders and
+    modifies in a second. A row that has lost more than `loss_max` (net, marked at the mid; per currency) is stopped: its orders are cancelled, and its strategy
+    is not called any more. See docs/assumptions.md, "Limits".
+    """
 
     order_size_max: int = UNLIMITED
     position_max: int = UNLIMITED
+    notional_max: float = math.inf
     orders_live_max: int = 64
+    orders_per_second_max: int = UNLIMITED
+    loss_max: float = math.inf
     messages_in_flight_max: int = 1 << 16
     notices_in_flight_max: int = 1 << 20
     takes_max: int = 1 << 16
@@ -131,11 +140,16 @@ class Limits:
     instruments_max: int = 1 << 16
 
     def __post_init__(self) -> None:
-        """Every limit is a positive integer."""
+        """Every limit is a positive integer, but for money."""
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if not _is_count(value):
+            if f.name in {"notional_max", "loss_max"}:
+                if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                    raise ConfigError(f"Limits({f.name}={value!r}): expected an amount of currency ≥ 0")
+            elif not _is_count(value):
                 raise ConfigError(f"Limits({f.name}={value!r}): expected an integer ≥ 1")
+        if UNLIMITED > self.orders_per_second_max > MESSAGES_MAX:
+            raise ConfigError(f"Limits(orders_per_second_max={self.orders_per_second_max}): expected at most {MESSAGES_MAX}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,22 @@ def signals_frame(signals: Records, context: Context) -> pl.DataFrame:
     )
 
 
+def stops_frame(stops: Records, context: Context) -> pl.DataFrame:
+    """One line per row that was stopped: when, why, and its net PnL by then beside the limit, both in `currency`."""
+    currencies = list(dict.fromkeys(i.currency for i in context.instruments))
+    place = np.array([currencies.index(i.currency) for i in context.instruments], np.int64)
+    return pl.DataFrame(
+        [
+            _time("ts", stops["ts"]),
+            *_who(stops, context, instrument=False),
+            _enum("reason", stops["reason"], Reason, none=Reason.NONE),
+            pl.Series("net", stops["net"]),
+            pl.Series("limit", stops["limit"]),
+            _coded("currency", place[stops["instrument"]], currencies),
+        ]
+    )
+
+
 def signed_size(fills: Records) -> Ints:
     """(fills,) of lots, buys positive."""
     return np.where(fills["side"] == Side.BID, fills["size"], -fills["size"])

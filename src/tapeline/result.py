@@ -15,13 +15,13 @@ import polars as pl
 
 from tapeline import schema
 from tapeline.errors import ConfigError, InvariantError
-from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size
+from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.observed import Observed, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
 
-FRAMES: Final = ("fills", "orders", "equity", "signals")
+FRAMES: Final = ("fills", "orders", "equity", "signals", "stops")
 _FORMAT: Final = "tapeline-result"
 _FORMAT_VERSION: Final = 2
 _INDEX: Final = "result.json"
@@ -39,6 +39,8 @@ class Result:
     """Samples of position, cash, fees, mark and equity, per row and instrument, whenever they changed."""
     signals: pl.DataFrame
     """What strategies recorded with `self.signal`."""
+    stops: pl.DataFrame
+    """Rows that were stopped at a loss (`Limits(loss_max=…)`)."""
     counters: dict[str, int]
     manifest: dict[str, Any]
     contracts: dict[str, Contract] = field(default_factory=dict)
@@ -61,6 +63,7 @@ class Result:
             orders=orders_frame(_sorted(journals.orders, schema.ORDERS, "order_id"), context),
             equity=equity_frame(equity, context),
             signals=signals_frame(_sorted(journals.signals, schema.SIGNALS, "ts"), context),
+            stops=stops_frame(_sorted(journals.stops, schema.STOPS, "ts"), context),
             counters={name: int(n) for name, n in journals.counters.items()},
             manifest=dict(manifest),
             contracts=context.contracts,

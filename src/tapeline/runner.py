@@ -199,10 +199,11 @@ def _calls_of_class(cls: type, index: int, name: str, market: str, *, several: b
         body = f"row = record_at(engine.rows, engine.call_row, ROW)\ni = engine.call_row - first\n{call}"
         return f"if first <= engine.call_row < first + rows{index}.shape[0]:\n{_indent(body, 4)}"
     if name in _TO_ALL:
-        body = f"row = record_at(engine.rows, first + i, ROW)\nturn_to(engine, row)\nmarket = {market}\n{call}"
-        return f"for i in range(rows{index}.shape[0]):\n{_indent(body, 4)}"
+        body = f"turn_to(engine, row)\nmarket = {market}\n{call}"
+        row = "    row = record_at(engine.rows, first + i, ROW)\n"
+        return f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == row.group:\n{_indent(body, 8)}"
     row = "    row = record_at(engine.rows, first + i, ROW)\n"
-    loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.group == engine.call_group:\n{_indent(call, 8)}"
+    loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == engine.call_group:\n{_indent(call, 8)}"
     return f"if (engine.call_classes >> {index}) & 1:\n{_indent(loop, 4)}"
 
 

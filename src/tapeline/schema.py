@@ -99,6 +99,17 @@ EQUITY: Final = np.dtype(
     ],
     align=True,
 )
+STOPS: Final = np.dtype(
+    [
+        ("ts", "<i8"),  # local
+        ("net", "<f8"),  # what the row had won by then, less fees, in the currency
+        ("limit", "<f8"),
+        ("row", "<i4"),
+        ("instrument", "<i4"),  # the first of the currency
+        ("reason", "u1"),  # Reason
+    ],
+    align=True,
+)
 SIGNALS: Final = np.dtype([("ts", "<i8"), ("value", "<f8"), ("row", "<i4"), ("signal", "<i4")], align=True)
 
 
@@ -114,3 +125,4 @@ class Journals:
     equity: Rows
     signals: Rows
     counters: dict[str, int]
+    stops: Rows = ()

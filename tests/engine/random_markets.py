@@ -231,6 +231,8 @@ def random_venue(rng: random.Random) -> dict:
     fees = {"maker": rng.choice((-0.1, 0.25)), "taker": rng.choice((0.3, 1.1)), "unit": rng.choice(("contract", "bps"))}
     limits = {"position_max": rng.choice((4, 30, 1000, 1000)), "orders_live_max": rng.choice((1, 4, 16, 64)), "order_size_max": rng.choice((3, 100, 100))}
     limits["ladder_levels_max"] = rng.choice((1024, 4096, 1 << 20))
+    limits |= rng.choice(({}, {"notional_max": rng.choice((100.0, 5_000.0))}, {"orders_per_second_max": rng.choice((5, 40))}))
+    limits |= rng.choice(({}, {}, {"loss_max": rng.choice((0.0, 3.0, 20.0, 500.0))}))
     return {"latency": tl.Latency(**latency), "fees": tl.Fees(**fees), "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}
 
 

@@ -28,6 +28,7 @@ class Account(Record):
     taker_fee: float64
     fee_in_bps: uint8
     market: int64  # address of the market that marks it
+    currency: int64  # number of the first instrument of its currency
 
     @property
     def cash(self):

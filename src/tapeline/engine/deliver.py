@@ -86,9 +86,20 @@ class SignalRow(Record):
     signal: int32
 
 
-FILL_ROW, ORDER_ROW, EQUITY_ROW, SIGNAL_ROW = FillRow.dtype_, OrderRow.dtype_, EquityRow.dtype_, SignalRow.dtype_
+class StopRow(Record):
+    """`schema.STOPS` with attributes."""
+
+    ts: int64
+    net: float64
+    limit: float64
+    row: int32
+    instrument: int32
+    reason: uint8
+
+
+FILL_ROW, ORDER_ROW, EQUITY_ROW, SIGNAL_ROW, STOP_ROW = FillRow.dtype_, OrderRow.dtype_, EquityRow.dtype_, SignalRow.dtype_, StopRow.dtype_
 EQUITY_ROW_SIZE = EQUITY_ROW.itemsize
-_SAME: Any = ((FILL_ROW, schema.FILLS), (ORDER_ROW, schema.ORDERS), (EQUITY_ROW, schema.EQUITY), (SIGNAL_ROW, schema.SIGNALS))
+_SAME: Any = ((FILL_ROW, schema.FILLS), (ORDER_ROW, schema.ORDERS), (EQUITY_ROW, schema.EQUITY), (SIGNAL_ROW, schema.SIGNALS), (STOP_ROW, schema.STOPS))
 for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
         raise TypeError(f"{_ours} is not laid out as {_theirs}")

@@ -5,6 +5,7 @@ import numpy as np
 from tapeline.constants import Update
 from tapeline.engine.agenda import free_message, next_time, pop, push_as
 from tapeline.engine.deliver import apply_answer, sample_before
+from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
 from tapeline.engine.notices import first_group, notice_at, receive, show_print
 from tapeline.engine.records import (
@@ -91,6 +92,9 @@ def deliver_notice(engine, group_index, due):
     set_clock(engine, due)
     group.due_last = due
     receive(engine, group, number)
+    if engine.guarded:
+        engine.guard_row, engine.guard_group = NOBODY, group_index
+        guard(engine)
     notice = notice_at(engine, number)
     if (record_at(engine.classes, group.strategy_class, STRATEGY_CLASS).callbacks >> (np.int64(notice.what) - FIRST_CALLBACK)) & 1 == 0:
         return 0
@@ -110,7 +114,10 @@ def deliver_answer(engine, place, due):
     apply_answer(engine)
     row = row_at(engine, message.row)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
-    if engine.ending or not wants(engine, row, callback):
+    if engine.guarded and callback == ON_FILL and not engine.ending:
+        engine.guard_row = message.row
+        guard(engine)
+    if engine.ending or row.listens == NOBODY or not wants(engine, row, callback):
         free_message(engine.agenda, place)
         return 0
     call(engine, row.group, message.instrument)

@@ -1,5 +1,6 @@
 """The gateway: what a strategy's `orders` is. It checks requests, sends them on their way, and knows what has been answered."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,14 @@ from tapeline.engine.lists import claim_node, find_node
 from tapeline.engine.records import ALARM, ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
+from tapeline.market.book import MARKET as MARKET_RECORD
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, int64
+from tapeline.tape.normalise import COUNTER
 
 BUY, SELL = 0, 1
-MESSAGE_RATE = np.int64(Reason.MESSAGE_RATE)
+MESSAGE_RATE, NOTIONAL_LIMIT, ORDER_RATE_LIMIT = np.int64(Reason.MESSAGE_RATE), np.int64(Reason.NOTIONAL_LIMIT), np.int64(Reason.ORDER_RATE_LIMIT)
+SECOND_NS = np.int64(1_000_000_000)
 NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZE), np.int64(Reason.PRICE), np.int64(Reason.INSTRUCTION)
 ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
 UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
@@ -210,10 +214,44 @@ def check(orders, instrument, account, extra):
         return INSTRUCTION
     if request.size > row.order_size_max:
         return ORDER_SIZE_LIMIT
+    return check_position(row, account, request, extra)
+
+
+@kernel
+def check_position(row, account, request, extra):
+    """The checks of the position that may come about: a Reason."""
     reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
     if reach > row.position_max - extra:  # the sum might not fit into 64 bits
         return POSITION_LIMIT
+    if row.notional_max < math.inf and exceeds_notional(row, account, request.level, reach + extra):
+        return NOTIONAL_LIMIT
     return NO_REASON
+
+
+@kernel
+def exceeds_notional(row, account, level, lots):
+    """Whether a position of so many lots would be worth too much, at a level or (a market order) at the mark. What cannot be valued is too much."""
+    half_ticks = 2 * level
+    if level == UNDEFINED_PRICE:
+        market = record_at(account.market, 0, MARKET_RECORD)
+        if not market.has_mark:
+            return True
+        half_ticks = market.mark
+    return np.float64(lots) * np.float64(abs(half_ticks)) * 0.5 * account.tick_value > row.notional_max
+
+
+@kernel
+def rate_is_reached(row, now):
+    """Whether one more new order or modify would be too many in a second."""
+    return row.rate_max != 0 and row.rate_n >= row.rate_max and now < record_at(row.rate_times, row.rate_n % row.rate_max, COUNTER).n + SECOND_NS
+
+
+@kernel
+def count_order(row, now):
+    """A new order or modify sets out."""
+    if row.rate_max != 0:
+        record_at(row.rate_times, row.rate_n % row.rate_max, COUNTER).n = now
+        row.rate_n += 1
 
 
 @kernel
@@ -243,16 +281,18 @@ def refuse(orders, instrument, what, reason):
 
 
 @kernel
-def send(orders, kind, index, latency):
-    """A request sets out; requests of a row never overtake each other."""
+def send(orders, kind, index, latency, reason):
+    """A request sets out, for a reason or none; requests of a row never overtake each other."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     place = new_message(engine.agenda)
     message = record_at(engine.agenda.messages, place, MESSAGE)
     if row.ways == 0:
         row.last_arrival = max(row.last_arrival, orders.now + latency)
     else:
+        engine.travel_exempt = reason != NO_REASON
         row.last_arrival = set_out(engine, row, kind - NEW, orders.now)
-        message.reason = MESSAGE_RATE if engine.travel_refused else NO_REASON
+        reason = MESSAGE_RATE if engine.travel_refused else reason
+    message.reason = reason
     message.order_id = request.order_id
     message.ts_event = row.last_arrival
     message.price = request.price
@@ -277,6 +317,8 @@ def send_new(orders):
     reason = check(orders, orders.instrument, account, request.size)
     if reason == NO_REASON and row.live >= row.orders_live_max:
         reason = ORDERS_LIVE_LIMIT
+    if reason == NO_REASON and rate_is_reached(row, orders.now):
+        reason = ORDER_RATE_LIMIT
     if reason != NO_REASON:
         refuse(orders, orders.instrument, REJECTED, reason)
         return request.order_id
@@ -300,7 +342,8 @@ def send_new(orders):
     node.cancelling = 0
     row.live += 1
     add_exposure(account, side, request.size)
-    send(orders, NEW, index, row.latency_entry)
+    count_order(row, orders.now)
+    send(orders, NEW, index, row.latency_entry, NO_REASON)
     return request.order_id
 
 
@@ -326,7 +369,7 @@ def send_cancel(orders):
         refuse(orders, instrument, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
         return 0
     node.cancelling = 1
-    send(orders, CANCEL, index, row.latency_cancel)
+    send(orders, CANCEL, index, row.latency_cancel, NO_REASON)
     return 1
 
 
@@ -345,6 +388,8 @@ def send_modify(orders):
     if index != 0:
         exposure = max(node.exposure, request.size - node.filled_known)
         reason = CANCEL_PENDING if node.cancelling else check(orders, instrument, account, exposure - node.exposure)
+        if reason == NO_REASON and rate_is_reached(row, orders.now):
+            reason = ORDER_RATE_LIMIT
     if reason != NO_REASON:
         refuse(orders, instrument, MODIFY_REJECTED, reason)
         return 0
@@ -352,5 +397,6 @@ def send_modify(orders):
     node.exposure = exposure
     node.price_requested = request.price
     node.modifies_pending += 1
-    send(orders, MODIFY, index, row.latency_modify)
+    count_order(row, orders.now)
+    send(orders, MODIFY, index, row.latency_modify, NO_REASON)
     return 1

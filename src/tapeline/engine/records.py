@@ -126,6 +126,7 @@ class Row(Record):
 
     index: int32
     group: int32
+    listens: int32  # the group whose news its strategy is told; -1: it was stopped
     strategy_class: int32
     resting: int32  # first of its resting orders; 0: none
     latency_entry: int64
@@ -145,6 +146,11 @@ class Row(Record):
     order_size_max: int64
     position_max: int64
     orders_live_max: int64
+    notional_max: float64  # currency
+    loss_max: float64
+    rate_max: int64  # new orders and modifies in a second; 0: no limit
+    rate_times: int64  # address of a ring of the times of the latest
+    rate_n: int64
     accounts: int64  # address of its accounts, one per instrument
     budget: int64
     budget_of: int64
@@ -264,6 +270,11 @@ class Engine(Record):
     travel_leg: int64
     travel_from: int64
     travel_refused: int64
+    travel_exempt: int64  # 1: the gateway's limit on messages is not for it
+    guard: int64
+    guarded: int64  # 1: some row has a limit on its loss
+    guard_row: int64
+    guard_group: int64
     meet_history: int64
     history_event: int64
     history_first: int64
@@ -345,6 +356,7 @@ class Engine(Record):
     orders: Journal
     equity: Journal
     signals: Journal
+    stops: Journal
     counters: Counters
     kind_counts: int64  # address of a Counter per kind of tape event
 

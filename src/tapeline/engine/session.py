@@ -1,12 +1,13 @@
 """The Python side of the engine: owns its tables, lets the compiled loop run over chunks of tape events, and does what it asks for."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from tapeline import precompile, schema
-from tapeline.config import Latency, RowSpec
+from tapeline.config import UNLIMITED, Latency, RowSpec
 from tapeline.constants import UNDEFINED_PRICE, QueueModel, Reason, Status
 from tapeline.delays import least_ns
 from tapeline.engine.account import Account, Accounts
@@ -16,6 +17,7 @@ from tapeline.engine.due import wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
 from tapeline.engine.latency import new_ways, travel
+from tapeline.engine.limits import guard
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.records import (
     DONE,
@@ -53,7 +55,7 @@ from tapeline.memory import field
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
-_JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS}
+_JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS, "stops": schema.STOPS}
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
@@ -115,6 +117,8 @@ class Session:
                 kernel.place(self.engine)
             if any(row.ways for row in self._rows):
                 travel.place(self.engine)
+            if self.engine.guarded:
+                guard.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):
                 kernel.place(self._gateway)
             self._run = compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
@@ -164,6 +168,7 @@ class Session:
             self._rows[index].first_node = first
             self._rows[index].capacity = capacity[i]
             first += capacity[i]
+        engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
         if any(r.venue.rules.queue_model > QueueModel.EXACT for r in self._rows_spec):
             engine.guesses = self._flat(first + 1, GUESS).ctypes.data
@@ -172,12 +177,17 @@ class Session:
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
         cls, venue = type(spec.strategy), spec.venue
+        row.listens = self._group_of_row[i]
         row.index, row.group, row.strategy_class = index, self._group_of_row[i], self._classes.index(cls)
         self._fill_latency(row, i, venue.latency)
         row.last_arrival = row.last_response = -(2**62)
         row.budget_of = -1
         row.order_size_max, row.position_max = venue.limits.order_size_max, venue.limits.position_max
         row.orders_live_max = venue.limits.orders_live_max
+        row.notional_max, row.loss_max = venue.limits.notional_max, venue.limits.loss_max
+        if venue.limits.orders_per_second_max < UNLIMITED:
+            row.rate_max = venue.limits.orders_per_second_max
+            row.rate_times = self._flat(row.rate_max, np.int64).ctypes.data
         row.asks_ahead = uses(cls, "ahead")
         rules = venue.rules
         row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue_model, rules.trade_through, rules.crossing, rules.iceberg_excess
@@ -303,6 +313,7 @@ class Session:
             account.tick_price = instrument.grid / 1e9
             account.maker_fee, account.taker_fee, account.fee_in_bps = fees.maker, fees.taker, fees.unit == "bps"
             account.market = self._markets[int(row.group), i : i + 1].ctypes.data
+            account.currency = next(known.index for known in self._instruments if known.currency == instrument.currency)
         self._grow_journals()
 
     def _grow_journals(self) -> None:

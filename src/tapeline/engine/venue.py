@@ -31,6 +31,7 @@ REQUESTED, UNKNOWN_ORDER, MODIFY_BELOW_FILLED = np.int64(Reason.REQUESTED), np.i
 POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int64(Reason.SELF_MATCH)
 IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = np.int64(Reason.IOC_REMAINDER), np.int64(Reason.NO_LIQUIDITY), np.int64(Reason.NONE)
 TAKING = np.int64(FillRule.TAKING)
+MESSAGE_RATE = np.int64(Reason.MESSAGE_RATE)
 TIME_IN_FORCE_BITS = 15
 NO_QUEUE, EXACT = np.int64(QueueModel.NONE), np.int64(QueueModel.EXACT)
 UNQUEUED, UNKNOWN_PLACE = np.int64(0), np.int64(-1)
@@ -48,10 +49,10 @@ def let_in(engine):
     node = node_at(engine, index)
     if message.kind == NEW:
         arrive(engine, book, index, message)
-    elif message.reason != NO_REASON or node.order_id != message.order_id or node.venue_state == ENDED:
+    elif message.reason == MESSAGE_RATE or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
-        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED)
+        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
     else:
         modify(engine, book, index, message)
     return 0
@@ -75,7 +76,7 @@ def refuse_unknown(engine, request):
     message.instrument = request.instrument
     message.kind = ANSWER
     message.what = CANCEL_REJECTED if request.kind == CANCEL else MODIFY_REJECTED
-    message.reason = request.reason if request.reason != NO_REASON else UNKNOWN_ORDER
+    message.reason = MESSAGE_RATE if request.reason == MESSAGE_RATE else UNKNOWN_ORDER
     message.side = request.side
     message.by_exchange = True
     row.last_response = response_time(engine, row, request.ts_event)

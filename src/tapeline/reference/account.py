@@ -21,7 +21,8 @@ class Account:
         self._fees = fees
         self._market = market
         self._tick_price = instrument.grid / PRICE_SCALE
-        self._tick_value = self._tick_price * instrument.multiplier
+        self.tick_value = self._tick_price * instrument.multiplier
+        """Currency per tick of the grid and lot."""
 
     def book_fill(self, lots: int, tick: int, *, is_maker: bool) -> None:
         """Account for a fill of signed lots (a buy is positive) at a tick of the grid."""
@@ -50,9 +51,14 @@ class Account:
         return self._market.mark
 
     @property
+    def has_mark(self) -> bool:
+        """Whether a mid was ever seen."""
+        return self._market.has_mark
+
+    @property
     def cash(self) -> float:
         """What was received less what was paid for the position, without fees."""
-        return self.cash_ticks * self._tick_value
+        return self.cash_ticks * self.tick_value
 
     @property
     def average_price(self) -> float:
@@ -62,19 +68,19 @@ class Account:
     @property
     def realised_pnl(self) -> float:
         """Of what was closed, without fees."""
-        return (self.cash_ticks + self.cost_ticks) * self._tick_value
+        return (self.cash_ticks + self.cost_ticks) * self.tick_value
 
     @property
     def unrealised_pnl(self) -> float:
         """Of what is open, at the mark; 0 while there is no mark."""
-        return (self.position * self.mark / 2 - self.cost_ticks) * self._tick_value if self._market.has_mark else 0.0
+        return (self.position * self.mark / 2 - self.cost_ticks) * self.tick_value if self._market.has_mark else 0.0
 
     @property
     def fees(self) -> float:
         """Paid so far; negative is a rebate."""
         if self._fees.unit == "contract":
             return self.maker_lots * self._fees.maker + self.taker_lots * self._fees.taker
-        return (self.maker_notional * self._fees.maker + self.taker_notional * self._fees.taker) * self._tick_value / 10_000
+        return (self.maker_notional * self._fees.maker + self.taker_notional * self._fees.taker) * self.tick_value / 10_000
 
     @property
     def pnl(self) -> float:

@@ -206,6 +206,8 @@ class Engine:
         """Accounts and orders are brought up to date first, then the strategy is told."""
         self._advance(due)
         self._learn(response)
+        if isinstance(response.answer, FillReport):
+            self._watch_loss(response.row)
         callback = "on_fill" if isinstance(response.answer, FillReport) else "on_order"
         self._call(response.row, callback, response.answer.instrument, response.answer)
 
@@ -220,11 +222,19 @@ class Engine:
         notice = delivery.notice
         delivery.group.markets[notice.instrument].show(notice)
         for row in delivery.group.rows:
+            self._watch_loss(row)
+        for row in delivery.group.rows:
             self._call(row, notice.callback, notice.instrument, *(() if notice.subject is None else (notice.subject,)))
 
+    def _watch_loss(self, row: Row) -> None:
+        """Stop a row that has lost too much."""
+        beyond = row.stop_at_loss()
+        if beyond is not None:
+            self._journal.stop(row, self._clock.now, *beyond)
+
     def _call(self, row: Row, callback: str, instrument: int, *subject: Any) -> None:
-        """Call a strategy, if it has the callback, and keep what it signals."""
-        if not row.has(callback):
+        """Call a strategy, if it has the callback and was not stopped, and keep what it signals."""
+        if row.is_stopped or not row.has(callback):
             return
         markets, count = self._publisher.group_of[row.index].markets, len(self._books)
         arguments: tuple[Any, ...] = (markets[0], Orders(row.gateway, 0, count), row.accounts[0])

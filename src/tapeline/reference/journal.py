@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tapeline.constants import Reason
 from tapeline.reference.messages import FillReport
 from tapeline.reference.row import Row
 from tapeline.schema import Journals
@@ -25,6 +26,7 @@ class Journal:
         self._fills: list[tuple[Any, ...]] = []
         self._equity: list[tuple[Any, ...]] = []
         self._signals: list[tuple[Any, ...]] = []
+        self._stops: list[tuple[Any, ...]] = []
 
     def start(self, now: int) -> None:
         """The first sample is due at the first multiple of the interval."""
@@ -51,6 +53,10 @@ class Journal:
         what = (fill.order_id, fill.price, fill.size, fill.size_left, fill.market_size)
         self._fills.append((fill.ts_event, now, *what, row.index, fill.instrument, fill.side, fill.is_maker, fill.rule))
 
+    def stop(self, row: Row, now: int, net: float, instrument: int) -> None:
+        """Record that a row was stopped at a loss."""
+        self._stops.append((now, net, float(row.venue.limits.loss_max), row.index, instrument, int(Reason.LOSS_LIMIT)))
+
     def signals(self, row: Row, now: int) -> None:
         """Record, and clear, what a callback has signalled."""
         mask = int(getattr(row.strategy, SIGNAL_MASK, 0))
@@ -67,6 +73,7 @@ class Journal:
             equity=sorted(self._equity, key=lambda sample: (sample[8], sample[0])),
             signals=sorted(self._signals, key=lambda signal: (signal[2], signal[0])),
             counters=counters,
+            stops=sorted(self._stops, key=lambda stop: stop[3]),
         )
 
     def _multiple_from(self, ts: int) -> int:

@@ -75,16 +75,19 @@ class Connection:
         self._arrival_previous = 0
         self._response_previous = 0
 
-    def arrival(self, ask: Ask, now: int) -> tuple[int, bool]:
-        """When a request sent now reaches the exchange, never before the one sent before; and whether its gateway refuses it there."""
+    def arrival(self, ask: Ask, now: int, *, is_exempt: bool = False) -> tuple[int, bool]:
+        """When a request sent now reaches the exchange, never before the one sent before; and whether its gateway refuses it there.
+
+        `is_exempt`: the gateway's limit is not for it.
+        """
         self._requests += 1
         arrival = max(now + self._delay_ns(self._ways[ask], OUT, self._requests, now), self._arrival_previous)
         refused = False
-        if len(self._passed) == self._latency.messages_max:
+        if not is_exempt and len(self._passed) == self._latency.messages_max:
             free = self._passed[0] + int(self._latency.messages_per)
             refused = self._latency.messages_excess == "reject" and arrival < free
             arrival = arrival if refused else max(arrival, free)
-        if not refused:
+        if not refused and not is_exempt:
             self._passed.append(arrival)
         self._arrival_previous = arrival
         return arrival, refused

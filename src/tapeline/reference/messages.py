@@ -67,7 +67,7 @@ class Request:
     size: int
     instruction: int
     reason: Reason = Reason.NONE
-    """Why the exchange's gateway refuses it on arrival, if it does."""
+    """MESSAGE_RATE: the exchange's gateway refuses it on arrival; of a cancel, anything else is what CANCELLED will say in place of REQUESTED."""
 
 
 @dataclass(slots=True, frozen=True)

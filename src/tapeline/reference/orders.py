@@ -10,6 +10,7 @@ from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import MARKET_LEVEL
+from tapeline.reference.limits import Rate, exceeds_notional
 from tapeline.reference.market import checked_index
 from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
 from tapeline.reference.venue import Answer
@@ -105,6 +106,7 @@ class Gateway:
         self._instruments = instruments
         self._accounts = accounts
         self._limits: Limits = venue.limits
+        self._rate = Rate(venue.limits)
         self._line = line
 
     # ------------------------------------------------------------------ requests
@@ -117,6 +119,7 @@ class Gateway:
         self.tickets[order_id] = ticket
         if reason == Reason.NONE:
             self._live[order_id] = ticket
+            self._rate.count(self.now())
             self._line.send(Request(Ask.NEW, order_id, index, int(side), self._level(ticket, price), size, instruction))
         else:
             ticket.is_live = False
@@ -133,6 +136,7 @@ class Gateway:
         ticket.modifies_pending += 1
         ticket.price_requested = price
         ticket.size_counted = max(ticket.size_counted, size)
+        self._rate.count(self.now())
         self._line.send(Request(Ask.MODIFY, order_id, ticket.instrument, ticket.side, self._level(ticket, price), size, ticket.instruction))
         return True
 
@@ -145,6 +149,13 @@ class Gateway:
         ticket.is_cancelling = True
         self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument, ticket.side, 0, 0, ticket.instruction))
         return True
+
+    def stop(self, reason: Reason) -> None:
+        """Cancel everything, from the first order on, for a reason that the orders will show."""
+        for ticket in self._live.values():
+            if not ticket.is_cancelling:
+                ticket.is_cancelling = True
+                self._line.send(Request(Ask.CANCEL, ticket.order_id, ticket.instrument, ticket.side, 0, 0, ticket.instruction, reason=reason))
 
     def wake_at(self, time: int) -> None:
         """Set the row's only timer."""
@@ -171,7 +182,9 @@ class Gateway:
             (is_limit and instruction not in INSTRUCTIONS, Reason.INSTRUCTION),
             (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
             (self._position_at_worst(index, side) + size > self._limits.position_max, Reason.POSITION_LIMIT),
+            (self._exceeds_notional(index, price, self._position_at_worst(index, side) + size), Reason.NOTIONAL_LIMIT),
             (len(self._live) >= self._limits.orders_live_max, Reason.ORDERS_LIVE_LIMIT),
+            (self._rate.is_reached(self.now()), Reason.ORDER_RATE_LIMIT),
         )
         return first_refusal(checks)
 
@@ -186,6 +199,8 @@ class Gateway:
             (not self._is_order_price(ticket.instrument, price), Reason.PRICE),
             (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
             (at_worst > self._limits.position_max, Reason.POSITION_LIMIT),
+            (self._exceeds_notional(ticket.instrument, price, at_worst), Reason.NOTIONAL_LIMIT),
+            (self._rate.is_reached(self.now()), Reason.ORDER_RATE_LIMIT),
         )
         return first_refusal(checks)
 
@@ -198,6 +213,9 @@ class Gateway:
         position = self._accounts[index].position
         open_size = sum(t.size_counted - t.filled for t in self._live.values() if (t.instrument, t.side) == (index, side))
         return (position if side == Side.BID else -position) + open_size
+
+    def _exceeds_notional(self, index: int, price: int, lots: int) -> bool:
+        return exceeds_notional(self._accounts[index], self._instruments[index], price, lots, self._limits)
 
     def _level(self, ticket: Ticket, price: int) -> int:
         if price == UNDEFINED_PRICE:

@@ -9,6 +9,7 @@ from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import ExchangeBook
 from tapeline.reference.latency import Connection
+from tapeline.reference.limits import loss_beyond
 from tapeline.reference.market import Market
 from tapeline.reference.messages import OrderUpdate, Request
 from tapeline.reference.orders import Gateway, Ticket
@@ -31,6 +32,7 @@ class Row:
         self.desks: list[Desk] = []
         self.gateway = Gateway(self.instruments, self.accounts, spec.venue, self)
         self.timer: Timer | None = None
+        self.is_stopped = False
         self._clock = clock
         self._schedule = schedule
 
@@ -52,7 +54,7 @@ class Row:
 
     def send(self, request: Request) -> None:
         """Rule 8: a request takes its latency, and never overtakes the one before."""
-        time, is_refused = self.connection.arrival(request.ask, self._clock.now)
+        time, is_refused = self.connection.arrival(request.ask, self._clock.now, is_exempt=request.reason == Reason.LOSS_LIMIT)
         arrival = Arrival(time, self, replace(request, reason=Reason.MESSAGE_RATE) if is_refused else request)
         arrival.order = self._schedule.add(arrival.time, Due.ARRIVAL, arrival)
 
@@ -68,6 +70,14 @@ class Row:
         """One timer is pending at most: the last one set."""
         self.timer = Timer(self)
         self._schedule.add(time, Due.TIMER, self.timer)
+
+    def stop_at_loss(self) -> tuple[float, int] | None:
+        """The kill switch: if the row has lost too much, everything is cancelled and it is stopped; what it had, and in which instrument's currency."""
+        beyond = None if self.is_stopped else loss_beyond(self.accounts, self.instruments, self.venue.limits)
+        if beyond is not None:
+            self.is_stopped, self.timer = True, None
+            self.gateway.stop(Reason.LOSS_LIMIT)
+        return beyond
 
     # ------------------------------------------------------------------ records
 

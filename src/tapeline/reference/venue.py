@@ -84,14 +84,16 @@ class Desk:
             self._new(request, ts)
             return
         order = next((o for o in self._resting if o.order_id == request.order_id), None)
-        if order is None or request.reason:
+        is_refused = request.reason == Reason.MESSAGE_RATE
+        if order is None or is_refused:
             what = Update.MODIFY_REJECTED if request.ask == Ask.MODIFY else Update.CANCEL_REJECTED
+            reason = Reason.MESSAGE_RATE if is_refused else Reason.UNKNOWN_ORDER
             index = self._book.instrument.index
-            self._answer(OrderUpdate(request.order_id, int(what), int(request.reason or Reason.UNKNOWN_ORDER), ts, UNDEFINED_PRICE, 0, 0, -1, index))
+            self._answer(OrderUpdate(request.order_id, int(what), int(reason), ts, UNDEFINED_PRICE, 0, 0, -1, index))
         elif request.ask == Ask.MODIFY:
             self._modify(order, request, ts)
         else:
-            self._end(order, Update.CANCELLED, ts, Reason.REQUESTED)
+            self._end(order, Update.CANCELLED, ts, request.reason or Reason.REQUESTED)
 
     def _new(self, request: Request, ts: int) -> None:
         """A new order: refused, or accepted; then it takes, and what is left rests or dies."""

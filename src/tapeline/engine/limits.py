@@ -1,0 +1,101 @@
+"""Limits that need memory or money: orders per second, notional, loss.
+
+`guard` is a unit of its own: runs without `Limits(loss_max=…)` neither call nor compile it.
+"""
+
+import math
+
+import numpy as np
+
+from tapeline.constants import Reason
+from tapeline.engine.account import ACCOUNT
+from tapeline.engine.deliver import STOP_ROW
+from tapeline.engine.gateway import ORDERS, send
+from tapeline.engine.lists import node_at, row_at
+from tapeline.engine.records import CANCEL, FREE, NODE
+from tapeline.jit import kernel
+from tapeline.memory import address_of, record_at, unit
+
+LOSS_LIMIT = np.int64(Reason.LOSS_LIMIT)
+NOBODY = np.int32(-1)
+
+
+@kernel
+def net_of_currency(engine, row, first):
+    """The net PnL of a row in all instruments of the currency of instrument `first`."""
+    net = 0.0
+    currency = record_at(row.accounts, first, ACCOUNT).currency
+    for i in range(first, engine.instruments):
+        account = record_at(row.accounts, i, ACCOUNT)
+        if account.currency == currency:
+            net += account.pnl
+    return net
+
+
+@kernel
+def watch_loss(engine, row):
+    """Stop a row that has lost too much in a currency."""
+    if row.listens == NOBODY or row.loss_max == math.inf:
+        return
+    for i in range(engine.instruments):
+        if record_at(row.accounts, i, ACCOUNT).currency == i:  # the first of its currency
+            net = net_of_currency(engine, row, i)
+            if net < -row.loss_max:
+                journal_stop(engine, row, i, net)
+                stop(engine, row)
+                return
+
+
+@kernel
+def journal_stop(engine, row, instrument, net):
+    """Record that a row is stopped; every row is once at most, so there is room."""
+    journal = engine.stops
+    to = record_at(journal.rows, journal.n, STOP_ROW)
+    journal.n += 1
+    to.ts = engine.now
+    to.net = net
+    to.limit = row.loss_max
+    to.row = row.index
+    to.instrument = instrument
+    to.reason = LOSS_LIMIT
+
+
+@kernel
+def stop(engine, row):
+    """The kill switch: nobody listens any more, and all orders are cancelled, from the first on."""
+    row.listens = NOBODY
+    row.timer = row.timer_pending = 0
+    orders = record_at(engine.gateway, 0, ORDERS)
+    orders.row = address_of(row)
+    orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
+    orders.mask = row.capacity - 1
+    orders.now = engine.now
+    last = np.int64(0)
+    while True:  # the live order with the lowest id above the last one: slow, and once in a run
+        index = np.int64(0)
+        for i in range(row.first_node, row.first_node + row.capacity):
+            node = node_at(engine, i)
+            if node.local_state != FREE and node.order_id > last and (index == 0 or node.order_id < node_at(engine, index).order_id):
+                index = i
+        if index == 0:
+            return
+        node = node_at(engine, index)
+        last = node.order_id
+        if not node.cancelling:
+            node.cancelling = 1
+            orders.request.order_id = last
+            orders.request.side = node.side
+            send(orders, CANCEL, index, row.latency_cancel, LOSS_LIMIT)
+
+
+@unit("guard")
+def guard(engine):
+    """Watch the losses of row engine.guard_row, or (NOBODY) of all rows of group engine.guard_group."""
+    if engine.guard_row != NOBODY:
+        watch_loss(engine, row_at(engine, engine.guard_row))
+        return 0
+    for r in range(engine.rows_n):
+        row = row_at(engine, r)
+        if row.group == engine.guard_group:
+            watch_loss(engine, row)
+    return 0
