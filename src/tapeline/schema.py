@@ -1,7 +1,7 @@
 """Shapes of what goes in and out of an engine: the DBN record, and the rows of the journal. Plain NumPy, shared by both engines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -125,4 +125,4 @@ class Journals:
     equity: Rows
     signals: Rows
     counters: dict[str, int]
-    stops: Rows = ()
+    stops: Rows = field(default_factory=list)
