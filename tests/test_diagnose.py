@@ -9,7 +9,6 @@ import tapeline as tl
 from tapeline import diagnose, jit, terminal
 from tapeline.errors import CompileError
 
-pytestmark = pytest.mark.filterwarnings("ignore:no contract multiplier")
 BOOK = "def on_book(self, market, orders, account):\n    "
 compiled_only = pytest.mark.skipif(not jit.JIT, reason="what Numba says is said only with the JIT on")
 
@@ -24,7 +23,7 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
     """What compiling a strategy of this body says."""
     cls = strategy(folder, body, before)
     with pytest.raises(CompileError) as error:
-        tl.Backtest(session, tick_size="0.25").run(cls())
+        tl.Backtest(session, tick_size="0.25", multiplier=50).run(cls())
     return str(error.value)
 
 
@@ -131,7 +130,7 @@ def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: s
     """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says how to find the line."""
     cls = strategy(tmp_path, body)
     with pytest.raises(kind) as error:
-        tl.Backtest(session, tick_size="0.25", engine=engine).run(cls())
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     if engine == "compiled":
         assert said in str(error.value)
         assert "engine='reference'" in error.value.__notes__[0]

@@ -40,7 +40,7 @@ import sys, warnings
 warnings.simplefilter("ignore")
 import tapeline as tl
 from tapeline.load import load_strategy
-result = tl.Backtest("tiny.dbn", tick_size="0.25").run(load_strategy("maker.py:Maker")())
+result = tl.Backtest("tiny.dbn", tick_size="0.25", multiplier=50).run(load_strategy("maker.py:Maker")())
 print(result.orders["price"][0])
 """
 

@@ -163,7 +163,9 @@ def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
 
 
 def equity_frame(equity: Records, context: Context) -> pl.DataFrame:
-    """One line per sample. `cash` is without fees; gross = cash + position × mark, net = gross − fees, all in currency.
+    """One line per sample. `cash` is without fees; gross = cash + position × mark = realised + unrealised, net = gross − fees, all in currency.
+
+    `average_price` is that of the open position, null when flat.
 
     `mark` is a price (the mid); 0 until a mid was seen, and 0 is a price like any other.
     """
@@ -179,6 +181,9 @@ def equity_frame(equity: Records, context: Context) -> pl.DataFrame:
             pl.Series("cash", equity["cash"] * value),
             pl.Series("fees", fees),
             pl.Series("mark", equity["mark"] * context.grid[equity["instrument"]] / (2 * PRICE_SCALE)),
+            _masked("average_price", _quotient(equity["cost"], equity["position"]) * context.grid[equity["instrument"]] / PRICE_SCALE, equity["position"] == 0),
+            pl.Series("realised", (equity["cash"] + equity["cost"]) * value),
+            pl.Series("unrealised", (equity["position"] * equity["mark"] * 0.5 - equity["cost"]) * value),
             pl.Series("gross", gross),
             pl.Series("net", gross - fees),
             pl.Series("maker_lots", equity["maker_lots"]),
@@ -187,6 +192,11 @@ def equity_frame(equity: Records, context: Context) -> pl.DataFrame:
             pl.Series("taker_notional", equity["taker_notional"] * value),
         ]
     )
+
+
+def _quotient(whole: Floats, parts: Ints) -> Floats:
+    """Whole / parts; 0 where there are none."""
+    return np.divide(whole, parts, out=np.zeros(len(whole)), where=parts != 0)
 
 
 def signals_frame(signals: Records, context: Context) -> pl.DataFrame:

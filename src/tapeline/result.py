@@ -14,9 +14,11 @@ import numpy as np
 import polars as pl
 
 from tapeline import schema
-from tapeline.errors import ConfigError, InvariantError
-from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, signed_size, stops_frame
+from tapeline.accounts import accounts_frame
+from tapeline.errors import ConfigError
+from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, stops_frame
 from tapeline.instruments import Instrument
+from tapeline.invariants import check_accounts
 from tapeline.observed import Observed, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
@@ -68,6 +70,11 @@ class Result:
             manifest=dict(manifest),
             contracts=context.contracts,
         )
+
+    @cached_property
+    def accounts(self) -> pl.DataFrame:
+        """What each row holds and has won at the end, per instrument, and (symbol null) per currency; columns: `tapeline.accounts`."""
+        return accounts_frame(self.equity, self.fills, self.contracts)
 
     @cached_property
     def observed(self) -> Observed:
@@ -163,44 +170,6 @@ class Result:
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.stats._repr_html_()}"
-
-
-def check_accounts(fills: Records, equity: Records, instruments: Sequence[Instrument]) -> None:
-    """Check that each row's last equity sample in each instrument follows from its fills, in exact integers.
-
-    Position = Σ s and cash = −Σ s·p in ticks for signed lots s at ticks p; lots and notionals by liquidity likewise.
-    `equity` in order of time. Raises InvariantError.
-    """
-    places = max(len(instruments), 1)
-    cells = fills["row"].astype(np.int64) * places + fills["instrument"]
-    samples = equity["row"].astype(np.int64) * places + equity["instrument"]
-    count = int(max(cells.max(initial=-1), samples.max(initial=-1))) + 1
-    last = np.full(count, -1, np.int64)
-    last[samples] = np.arange(len(samples))  # the last assignment stays: samples of a cell are in order of time
-    grid = np.array([i.grid for i in instruments], np.int64)
-    ticks, off_grid = np.divmod(fills["price"], grid[fills["instrument"]])
-    if off_grid.any():
-        raise InvariantError(f"fill of order {fills['order_id'][off_grid != 0][0]} at a price off the grid of its instrument")
-    lots, size, maker = signed_size(fills), fills["size"], fills["is_maker"]
-    expected = {
-        "position": lots,
-        "cash": -lots * ticks,
-        "maker_lots": size * maker,
-        "taker_lots": size * ~maker,
-        "maker_notional": size * np.abs(ticks) * maker,
-        "taker_notional": size * np.abs(ticks) * ~maker,
-    }
-    for name, parts in expected.items():
-        total = np.zeros(count, np.int64)
-        np.add.at(total, cells, parts)
-        recorded = np.where(last >= 0, equity[name][last] if len(equity) else 0, 0)
-        wrong = np.flatnonzero(total != recorded)
-        if len(wrong):
-            row, place = divmod(int(wrong[0]), places)
-            raise InvariantError(
-                f"row {row}, {instruments[place].symbol or instruments[place].instrument_id}: the fills make {name} {total[wrong[0]]}, "
-                f"the last equity sample says {recorded[wrong[0]]}; please report this as a bug"
-            )
 
 
 def _sorted(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key: str) -> Records:

@@ -94,6 +94,7 @@ EQUITY: Final = np.dtype(
         ("taker_lots", "<i8"),
         ("maker_notional", "<i8"),  # ticks x lots, absolute
         ("taker_notional", "<i8"),
+        ("cost", "<f8"),  # of the open position, at its average price: ticks x lots
         ("row", "<i4"),
         ("instrument", "<i4"),
     ],

@@ -1,6 +1,6 @@
 """What becomes known of instruments: definitions, ticks given and inferred, symbols, multipliers."""
 
-import warnings
+import math
 
 import numpy as np
 import pytest
@@ -101,17 +101,21 @@ def test_a_given_tick_needs_no_survey(source, monkeypatch):
 
 
 def test_multiplier(source):
-    """The user's multiplier beats the definition's; where neither is known, 1 is assumed with a warning, once."""
+    """The user's multiplier beats the definition's; an instrument for which neither is known is refused by its name."""
     known = {SEVEN: definition()}
     assert instruments_of(source, definitions=known).register(SEVEN).multiplier == 50.0
     assert instruments_of(source, definitions=known, multiplier=5.0).register(SEVEN).multiplier == 5.0
-    registry = instruments_of(source, tick_size=1)
-    registry.several = True
-    with pytest.warns(UserWarning, match="multiplier"):
-        assert registry.register(SEVEN).multiplier == 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        registry.register((1, 8))
+    with pytest.raises(ConfigError, match=r"SEVEN.*multiplier="):
+        instruments_of(source, tick_size=1).register(SEVEN)
+    with pytest.raises(ConfigError, match="multiplier"):
+        instruments_of(source, definitions={SEVEN: definition(multiplier=None)}).register(SEVEN)
+
+
+@pytest.mark.parametrize("multiplier", [0, -50.0, math.nan, math.inf])
+def test_a_multiplier_that_is_none_is_refused(source, multiplier):
+    """Money needs a positive number."""
+    with pytest.raises(ConfigError, match="multiplier"):
+        instruments_of(source, tick_size=1, multiplier=multiplier)
 
 
 def test_other_matching_is_refused_when_used(source):

@@ -73,6 +73,7 @@ class EquityRow(Record):
     taker_lots: int64
     maker_notional: int64
     taker_notional: int64
+    cost: float64
     row: int32
     instrument: int32
 
@@ -296,6 +297,7 @@ def sample(engine, ts, forced):
                 last.taker_lots = account.taker_lots
                 last.maker_notional = account.maker_notional
                 last.taker_notional = account.taker_notional
+                last.cost = account.cost
                 last.row = r
                 last.instrument = i
                 journal = engine.equity

@@ -1,7 +1,7 @@
 """What is known about instruments: from definition files, from the user, or from a look through the data itself."""
 
 import difflib
-import warnings
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -184,7 +184,8 @@ class _Describer:
     multiplier: float | None
 
     def __post_init__(self) -> None:
-        self._has_warned = False
+        if self.multiplier is not None and not (math.isfinite(self.multiplier) and self.multiplier > 0):
+            raise ConfigError(f"multiplier={self.multiplier!r}: expected currency per price unit and lot, above 0")
         defined = {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
         self.must_survey = self.tick is None and not (self.source.symbols and defined.issuperset(self.source.symbols))
 
@@ -227,13 +228,10 @@ class _Describer:
             return self.multiplier
         if definition is not None and definition.multiplier is not None:
             return definition.multiplier
-        if not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
-                f"no contract multiplier is known for {name}: 1 is assumed, so money is in price units x lots. Give multiplier= or definitions=",
-                stacklevel=2,
-            )
-        return 1.0
+        raise ConfigError(
+            f"no contract multiplier is known for {name}: without it money means nothing. Give multiplier= (50 for ES; 1 for shares and coins) "
+            "or definitions= with a file that has it"
+        )
 
     def keys_of(self, name: str | int | Key) -> list[Key]:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""

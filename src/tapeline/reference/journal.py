@@ -43,7 +43,7 @@ class Journal:
         for row in self._rows:
             for index, account in enumerate(row.accounts):
                 lots, notional = (account.maker_lots, account.taker_lots), (account.maker_notional, account.taker_notional)
-                sample = (account.position, account.cash_ticks, account.mark, *lots, *notional)
+                sample = (account.position, account.cash_ticks, account.mark, *lots, *notional, account.cost_ticks)
                 if everything or sample != self._last_samples.get((row.index, index), (0,) * len(sample)):
                     self._last_samples[row.index, index] = sample
                     self._equity.append((ts, *sample, row.index, index))
@@ -70,7 +70,7 @@ class Journal:
         return Journals(
             fills=sorted(self._fills, key=lambda fill: (fill[7], fill[1])),
             orders=[row.order_record(ticket) for row in self._rows for ticket in row.gateway.tickets.values()],
-            equity=sorted(self._equity, key=lambda sample: (sample[8], sample[0])),
+            equity=sorted(self._equity, key=lambda sample: (sample[9], sample[0])),
             signals=sorted(self._signals, key=lambda signal: (signal[2], signal[0])),
             counters=counters,
             stops=sorted(self._stops, key=lambda stop: stop[3]),
