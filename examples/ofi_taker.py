@@ -1,6 +1,6 @@
 """A taker that follows order flow imbalance (Cont, Kukanov, Stoikov 2014), with signals that end up in the result.
 
-tapeline run examples/ofi_taker.py:OrderFlowTaker DATA.dbn.zst --tick-size 0.25 --set threshold=80
+tapeline run examples/ofi_taker.py:OrderFlowTaker DATA.dbn.zst --tick-size 0.25 --multiplier 50 --set threshold=80
 """
 
 import tapeline as tl

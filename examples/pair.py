@@ -1,6 +1,6 @@
 """A strategy on two instruments: make a market in the first, hedge in the second.
 
-tapeline run examples/pair.py:PairMaker DATA.dbn.zst --instruments FIRST,SECOND --tick-size 0.25
+tapeline run examples/pair.py:PairMaker DATA.dbn.zst --instruments FIRST,SECOND --tick-size 0.25 --multiplier 50
 """
 
 import tapeline as tl

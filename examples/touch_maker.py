@@ -1,6 +1,6 @@
 """A market maker at the touch.
 
-tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25 --set size=2
+tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25 --multiplier 50 --set size=2
 """
 
 import tapeline as tl
