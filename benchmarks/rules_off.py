@@ -1,6 +1,6 @@
 """What each fill rule is worth: two example strategies with each rule switched off in turn, over one file, as the table of docs/assumptions.md.
 
-    python benchmarks/rules_off.py esh4-20231225.mbo.dbn.zst
+python benchmarks/rules_off.py esh4-20231225.mbo.dbn.zst
 """
 
 import argparse
