@@ -13,9 +13,8 @@ import polars as pl
 import tapeline as tl
 from tapeline.load import load_strategy
 
-STRATEGIES = ("examples/touch_maker.py:TouchMaker", "examples/ofi_taker.py:OrderFlowTaker")
+STRATEGIES = {"examples/touch_maker.py:TouchMaker": {"size": 2}, "examples/ofi_taker.py:OrderFlowTaker": {"size": 20}}
 FEES = tl.Fees(maker=0.85, taker=0.85)
-COLUMNS = ("lots", "maker_share", "fees", "pnl_gross", "pnl_net")
 
 
 def variants() -> Iterator[tuple[str, tl.FillRules]]:
@@ -24,7 +23,7 @@ def variants() -> Iterator[tuple[str, tl.FillRules]]:
     for field, kind in typing.get_type_hints(tl.FillRules).items():
         default = getattr(tl.FillRules(), field)
         for choice in (False, True) if kind is bool else typing.get_args(kind):
-            if choice != default:
+            if choice != default and (field != "queue" or choice == "none"):  # estimators have a table of their own
                 yield f"`{field}={choice!r}`", dataclasses.replace(tl.FillRules(), **{field: choice})
 
 
@@ -35,17 +34,18 @@ def main() -> None:
     parser.add_argument("--tick-size", default="0.25")
     parser.add_argument("--multiplier", type=float, default=50.0)
     given = parser.parse_args()
-    classes = [load_strategy(name) for name in STRATEGIES]
+    classes = {load_strategy(name): parameters for name, parameters in STRATEGIES.items()}
     rules = dict(variants())
-    rows = [tl.Row(cls(), rules=chosen, label=f"{cls.__name__}|{name}") for cls in classes for name, chosen in rules.items()]
+    rows = [tl.Row(cls(**parameters), rules=chosen) for chosen in rules.values() for cls, parameters in classes.items()]
     result = tl.Backtest(given.data, tick_size=given.tick_size, multiplier=given.multiplier, fees=FEES).run(*rows)
-    stats = result.stats.frame.filter(pl.col("row").is_not_null())
-    fills = dict(result.fills.group_by("row").len().iter_rows())
-    print("| strategy | rules | fills | lots | maker | fees | gross PnL | net PnL |\n|---|---|---|---|---|---|---|---|")
-    for line in stats.sort("row").iter_rows(named=True):
-        strategy, name = line["strategy"].split("|")
-        lots, share, fees, gross, net = (line[column] or 0 for column in COLUMNS)
-        print(f"| {strategy} | {name} | {fills.get(line['row'], 0):,} | {lots:,} | {share:.1%} | {fees:,.2f} | {gross:,.2f} | {net:,.2f} |")
+    fills = result.fills.group_by("row").agg(pl.len().alias("fills"), pl.col("size").sum().alias("lots"))
+    table = result.accounts.filter(pl.col("symbol").is_not_null()).select("row", "gross", "net").join(fills, on="row", how="left").fill_null(0).sort("row")
+    lines = list(table.iter_rows(named=True))
+    print("| rules |" + "".join(f" {cls.__name__}: fills | lots | gross PnL | net PnL |" for cls in classes))
+    print("|---|" + "---|" * 4 * len(classes))
+    for i, name in enumerate(rules):
+        ours = lines[i * len(classes) : (i + 1) * len(classes)]
+        print(f"| {name} |" + "".join(f" {line['fills']:,} | {line['lots']:,} | {line['gross']:,.2f} | {line['net']:,.2f} |" for line in ours))
 
 
 if __name__ == "__main__":
