@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
@@ -51,6 +51,7 @@ class Backtest:
         definitions: Data | None = None,
         instruments: Sequence[str | int] | None = None,
         multiplier: float | None = None,
+        exclude_orders: Iterable[int] | None = None,
         latency: Latency | None = None,
         fees: Fees | None = None,
         rules: FillRules | None = None,
@@ -62,8 +63,8 @@ class Backtest:
 
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
         from all prices, which reads the input twice. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit
-        and lot. `equity_every`: how often accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal
-        results.
+        and lot. `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `equity_every`: how often
+        accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal results.
 
         Raises ConfigError and DataError on settings and files that make no sense.
         """
@@ -76,6 +77,8 @@ class Backtest:
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
+        if exclude_orders is not None:
+            self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
         self._latency_given = latency is not None
 
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:

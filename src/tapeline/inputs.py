@@ -37,14 +37,34 @@ def open_input(data: Data) -> Input:
     return TapeInput(paths[0])
 
 
-def registry(source: Input, *, tick_size: Any = None, definitions: Any = None, instruments: Any = None, multiplier: float | None = None) -> Instruments:
+def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
+    source: Input,
+    *,
+    tick_size: Any = None,
+    definitions: Any = None,
+    instruments: Any = None,
+    multiplier: float | None = None,
+    exclude_orders: Any = None,
+) -> Instruments:
     """The instruments of an input. `definitions`: a definition file, or several."""
     known: dict[Any, Definition] = {}
     if isinstance(source, TapeInput):
         known = {tape.key: _definition(tape) for tape in source.instruments}
     for path in paths_of(definitions) if definitions is not None else []:
         known |= read_definitions(path)
-    return instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
+    found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
+    found.excluded_orders = _order_ids(source, exclude_orders)
+    return found
+
+
+def _order_ids(source: Input, ids: Any) -> frozenset[int]:
+    """Ids of orders as a set. Raises ConfigError for what is no id, and for tapes, which have none."""
+    found = frozenset(int(i) for i in (ids if ids is not None else ()))
+    if found and isinstance(source, TapeInput):
+        raise ConfigError(f"{source.path}: exclude_orders: a tape does not know order ids; run on the DBN files")
+    if found and (min(found) < 0 or max(found) >= 2**64):
+        raise ConfigError(f"exclude_orders: {min(found) if min(found) < 0 else max(found)} is no order id: expected integers from 0 to 2^64 - 1")
+    return found
 
 
 def _definition(tape: Any) -> Definition:

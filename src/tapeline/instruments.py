@@ -42,6 +42,8 @@ class Instruments:
     describe: Callable[[Key, int], Instrument]
     only: Sequence[Key] | None = None
     several: bool = False
+    excluded_orders: frozenset[int] = frozenset()
+    """Ids of orders that are taken out of the tape: rule 12 of the normaliser."""
     known: list[Instrument] = field(default_factory=list)
     _by_key: dict[Key, Instrument] = field(default_factory=dict)
 

@@ -190,3 +190,21 @@ def test_rule_9_prices_off_the_grid_or_out_of_range_stop_the_run(price):
     stream = Stream(grid=1).add(1, "B", 10**9, 1).add(2, "A", price, 1)
     with pytest.raises(DataError, match=rf"record 1 .*{price}"):
         events(stream)
+
+
+def test_an_excluded_order_leaves_no_trace_but_its_fills():
+    """Rule 12: no ADD or REMOVE of it, the stamps and events of all others as they were, and its FILL where it stood."""
+    stream = Stream().add(1, "B", 100, 5).add(2, "B", 100, 3).trade("A", 100, 6, last=False).fill(1, 5, last=False).fill(2, 1, last=False)
+    stream.cancel(1, 5, last=False).cancel(2, 1)
+    known, counters = instruments(), {}
+    known.excluded_orders = frozenset({1})
+    found = [(Kind(e.kind).name, e.delta, e.priority if e.kind != Kind.TRADE else 0, e.is_last) for e in tape(stream.chunks(), known, counters)]
+    assert found == [
+        ("STATUS", 0, 0, True),
+        ("ADD", 3, 2, True),
+        ("TRADE", 6, 0, False),
+        ("FILL", -5, 1, False),
+        ("FILL", -1, 2, False),
+        ("REMOVE", -1, 2, True),
+    ]
+    assert counters["records_excluded"] == 2

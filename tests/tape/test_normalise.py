@@ -26,11 +26,12 @@ SOME = [(1, 2), (1, 1)]
 INT64_MAX, INT64_MIN, UINT32_MAX = 2**63 - 1, -(2**63), 2**32 - 1
 
 
-def plain(source, only, grid):
+def plain(source, only, grid, exclude=()):
     """Tape events as tuples, counters, and the error that ended it, of the reference."""
     counters, events, error = {}, [], None
     try:
         known = instruments(grid=grid, several=True, only=only)
+        known.excluded_orders = frozenset(exclude)
         events.extend(tuple(int(getattr(event, name)) for name in FIELDS) for event in tape(dbn_records(source), known, counters))
     except DataError as caught:
         error = caught
@@ -38,9 +39,11 @@ def plain(source, only, grid):
     return events, counters, error
 
 
-def compiled(source, only, grid, chunk_events):
+def compiled(source, only, grid, chunk_events, exclude=()):
     """The same, of the compiled normaliser."""
-    reader = TapeReader(source, instruments(grid=grid, several=True, only=only), lambda _: None, chunk_events=chunk_events)
+    known = instruments(grid=grid, several=True, only=only)
+    known.excluded_orders = frozenset(exclude)
+    reader = TapeReader(source, known, lambda _: None, chunk_events=chunk_events)
     parts, error = [np.zeros(0, TAPE_EVENT)], None
     try:
         for n, _ in reader.chunks():
@@ -53,11 +56,11 @@ def compiled(source, only, grid, chunk_events):
     return found[FIELDS].tolist(), counters | {"events": int((found["flags"] >> 7).sum())}, error
 
 
-def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 << 22):
+def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 << 22, exclude=()):
     """Both read a file alike: every field of every tape event, every counter, and whether it ends in an error."""
     source = DbnInput([path], chunk_bytes=chunk_bytes)
-    events, counters, error = plain(source, only, grid)
-    found, counted, raised = compiled(source, only, grid, chunk_events)
+    events, counters, error = plain(source, only, grid, exclude)
+    found, counted, raised = compiled(source, only, grid, chunk_events, exclude)
     for i, (one, other) in enumerate(zip(events, found, strict=False)):
         assert dict(zip(FIELDS, other, strict=True)) == dict(zip(FIELDS, one, strict=True)), f"tape event {i}"
     assert len(found) == len(events)
@@ -108,6 +111,14 @@ def test_damaged_streams_are_read_alike(seed, tmp_path):
     """Event for event, counter for counter: unknown ids, missing sides and prices, snapshots that break off, clocks that run back, top-of-book records."""
     path = written(tmp_path / "damaged.dbn", damaged_rows(seed, ids=(4, 25, 300)[seed % 3]))
     assert_same(path, only=None if seed % 2 else SOME, chunk_events=(12, 13, 100, 4096)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_orders_are_taken_out_alike(seed, tmp_path):
+    """Some ids are excluded, and whatever happens to them: event for event, counter for counter."""
+    rng = random.Random(seed)
+    path = written(tmp_path / "damaged.dbn", damaged_rows(seed, ids=25))
+    assert_same(path, chunk_events=(12, 4096)[seed % 2], exclude=[rng.randrange(25) for _ in range(8)] + [2**63])
 
 
 @pytest.mark.parametrize("chunk_bytes", [57, 64, 112, 113, 560, 4096])

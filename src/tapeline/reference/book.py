@@ -126,7 +126,7 @@ class ExchangeBook(Book):
     def apply(self, event: TapeEvent) -> None:
         """Also watch stamps, modifies and boundaries."""
         super().apply(event)
-        if event.kind in (Kind.ADD, Kind.FILL):
+        if event.kind == Kind.ADD:
             self.stamp_next = max(self.stamp_next, event.priority + 1)
         if event.kind == Kind.REMOVE and event.flags & TapeFlag.MODIFIED:
             self.replaced = (event.side, event.level, event.size)

@@ -11,12 +11,13 @@ from tapeline.errors import DataError
 from tapeline.instruments import Instrument, Instruments, Key
 from tapeline.reference.tape import TapeEvent
 
+CHANGES: Final = (Action.ADD, Action.CANCEL, Action.MODIFY)
 SIDES: Final = (Side.BID, Side.ASK)
 ANOMALIES: Final = (
     "records_other_instruments", "records_skipped", "actions_unknown", "adds_of_live_id", "sides_missing", "prices_undefined", "sizes_zero",
     "cancels_unknown", "cancels_oversized", "cancels_partial", "modifies_unknown", "iceberg_refills",
     "fills_of_aggressor", "fills_unknown", "fills_beyond_displayed", "snapshots_without_clear", "snapshots_without_last",
-    "timestamps_undefined", "ts_recv_before_ts_event", "bad_ts_recv", "maybe_bad_book", "ts_event_backwards",
+    "records_excluded", "timestamps_undefined", "ts_recv_before_ts_event", "bad_ts_recv", "maybe_bad_book", "ts_event_backwards",
 )  # fmt: skip
 COUNTERS: Final = ("records", *(f"records_{chr(a)}" for a in Action), "events", *(f"tape_{k.name}" for k in Kind), *ANOMALIES)
 """Every counter of the normaliser; all exist in a result, even at 0."""
@@ -123,6 +124,7 @@ class Normaliser:
         events_before = len(self._out)
         self._begin_snapshot(source, record)
         self._act(source, record)
+        self._take_out(record)
         if event_ends:
             if len(self._out) == events_before:
                 self._emit(Kind.STATUS)
@@ -132,6 +134,12 @@ class Normaliser:
             self._count(f"tape_{Kind(event.kind).name}")
             self.counters["events"] += event.is_last
         return self._out
+
+    def _take_out(self, record: Record) -> None:
+        """Rule 12: an order that is taken out neither joins nor leaves a queue. Its FILLs stay: they say how far the aggressor came."""
+        if record.order_id in self.instruments.excluded_orders and record.action in CHANGES and not record.flags & RecordFlag.TOP_OF_BOOK:
+            self._count("records_excluded")
+            self._out = [event for event in self._out if event.kind not in (Kind.ADD, Kind.REMOVE)]
 
     # ------------------------------------------------------------------ rules 1, 2: events and snapshots
 

@@ -306,6 +306,7 @@ def normalise(reader):  # noqa: C901, PLR0912, PLR0915 - one loop whose position
         if unusual:
             move(reader.here, here)
             after_unusual(reader, record, last)
+            move(here, reader.here)
         here.records += 1
         here.position = position + stride
         if status == TABLE_FULL:

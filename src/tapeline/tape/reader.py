@@ -14,7 +14,7 @@ from tapeline.memory import field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
-from tapeline.tape.records import COUNTERS, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
+from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
@@ -45,6 +45,8 @@ class TapeReader:
         reader.out = self._events.ctypes.data
         reader.out_capacity = len(self._events)
         reader.here.stamp = 1
+        self._excluded = np.array(sorted(instruments.excluded_orders), np.uint64)
+        reader.excluded, reader.excluded_n = self._excluded.ctypes.data, len(self._excluded)
         self._position, self._records, self._n = field(reader.here, "position"), field(reader.here, "records"), field(reader, "n")
         self._normalise = bound(kernels.normalise, reader)
         self._place_tables()
@@ -175,6 +177,7 @@ class TapeReader:
         source.grid_inverse = np.uint64(pow(instrument.grid >> shift, -1, 1 << 64))
         source.ticks_max = min(LEVEL_MAX, (2**63 - 1) // instrument.grid)
         source.ts_event = -(2**63)
+        source.in_snapshot = EXCLUDES if len(self._excluded) else 0
         for name in ("table", "voided"):
             self._give_slots(getattr(source, name), TABLE_BITS_MIN)
         self._on_instrument(instrument)

@@ -16,6 +16,7 @@ BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordF
 GONE, MODIFIED, EXCESS = np.int64(TapeFlag.GONE), np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
 RTYPE_MBO: Final = 160
 HEADER_SIZE: Final = 16
+IN_SNAPSHOT, EXCLUDES = np.uint8(1), np.uint8(2)
 
 # what normalise() answers; PROCEED, SKIPPED and DONE stay inside
 PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, BAD_RECORD = range(9)
@@ -27,14 +28,14 @@ COUNTERS: Final = (
     "records_skipped", "records_other_instruments",
     "adds_of_live_id", "modifies_unknown", "cancels_unknown", "cancels_partial", "cancels_oversized", "fills_unknown", "fills_of_aggressor",
     "fills_beyond_displayed", "iceberg_refills", "sides_missing", "prices_undefined", "sizes_zero", "snapshots_without_clear", "snapshots_without_last",
-    "timestamps_undefined", "ts_recv_before_ts_event", "ts_event_backwards", "bad_ts_recv", "maybe_bad_book",
+    "records_excluded", "timestamps_undefined", "ts_recv_before_ts_event", "ts_event_backwards", "bad_ts_recv", "maybe_bad_book",
 )  # fmt: skip
 """Names of the normaliser's counters, in order."""
 (
     N_SKIPPED, N_OTHER_INSTRUMENT,
     N_LIVE_ADD, N_UNKNOWN_M, N_UNKNOWN_C, N_PARTIAL_C, N_OVERSIZED_C, N_UNKNOWN_F, N_AGGRESSOR_F,
     N_BEYOND, N_REFILL, N_NO_SIDE, N_NO_PRICE, N_ZERO, N_NO_CLEAR, N_NO_LAST,
-    N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
+    N_EXCLUDED, N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
 ) = (np.int64(n) for n in range(len(COUNTERS)))  # fmt: skip
 
 
@@ -116,7 +117,7 @@ class Source(Record):
     snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
     snapshot_ts_recv: int64
     snapshot_sequence: uint32
-    in_snapshot: uint8
+    in_snapshot: uint8  # bit 0; bit 1 (EXCLUDES): every record is unusual, since it may be of an order that is taken out
     snapshot_ended: uint8
     top_bid: Top
     top_ask: Top
@@ -149,12 +150,20 @@ class Reader(Record):
     n: int64  # tape events written
     counters: int64  # address
     actions: int64  # address of the numbers of records by action: 256 counters
+    excluded: int64  # address of the sorted ids of orders to take out of the tape
+    excluded_n: int64
     first: int64  # address of the first tape event of the record at hand
 
     @property
     def records(self):
         """MBO records read, of all instruments."""
         return self.here.records
+
+
+class OrderId(Record):
+    """One id."""
+
+    order_id: uint64
 
 
 class Counter(Record):
@@ -171,6 +180,7 @@ class Key(Record):
 
 
 MBO_RECORD, EVENT, MARKED_EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dtype_, MarkedEvent.dtype_, Source.dtype_, Key.dtype_, Counter.dtype_
+ORDER_ID: Final = OrderId.dtype_
 CURSOR: Final = Cursor.dtype_
 EVENT_SIZE: Final = EVENT.itemsize
 SOURCE_SIZE: Final = SOURCE.itemsize

@@ -7,7 +7,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel
-from tapeline.memory import load_u64, record_at
+from tapeline.memory import address_of, copy, load_u64, record_at
 from tapeline.tape.emit import OFF_GRID_TICKS, count, emit, emit_nothing, marks, next_stamp, ticks_of
 from tapeline.tape.order_table import find, is_taken, wipe
 from tapeline.tape.records import (
@@ -20,8 +20,10 @@ from tapeline.tape.records import (
     DONE,
     EVENT,
     EVENT_SIZE,
+    EXCLUDES,
     GONE,
     HEADER_SIZE,
+    IN_SNAPSHOT,
     KEY,
     LAST,
     MAYBE_BAD_BOOK,
@@ -29,6 +31,7 @@ from tapeline.tape.records import (
     N_BACKWARDS,
     N_BAD_BOOK,
     N_BAD_RECV,
+    N_EXCLUDED,
     N_NO_CLEAR,
     N_NO_LAST,
     N_NO_SIDE,
@@ -40,6 +43,7 @@ from tapeline.tape.records import (
     NEED_DATA,
     NEW_INSTRUMENT,
     OFF_GRID,
+    ORDER_ID,
     PROCEED,
     REMOVE,
     RTYPE_MBO,
@@ -77,16 +81,16 @@ def before_unusual(reader, source, record):
     here = reader.here
     if record.flags & SNAPSHOT:
         reader.first = here.out
-        if source.in_snapshot == 0 and record.action != R:
+        if source.in_snapshot & IN_SNAPSHOT == 0 and record.action != R:
             count(reader, N_NO_CLEAR)
             clear_book(reader, source, record)
-        source.in_snapshot = 1
+        source.in_snapshot |= IN_SNAPSHOT
         source.snapshot_ended = (record.flags & LAST) != 0
         source.snapshot_ts_event = _ts_event(record)
         source.snapshot_ts_recv = _ts_recv(record)
         source.snapshot_sequence = record.sequence
     else:
-        if source.in_snapshot:
+        if source.in_snapshot & IN_SNAPSHOT:
             _end_snapshot(reader, source, record)
         reader.first = here.out
         _count_times(reader, source, record)
@@ -108,7 +112,7 @@ def _ts_recv(record):
 @kernel
 def _end_snapshot(reader, source, record):
     """The first record without SNAPSHOT: if the book's last one left its event open, STATUS ends it."""
-    source.in_snapshot = 0
+    source.in_snapshot &= EXCLUDES
     if source.snapshot_ended == 0:
         count(reader, N_NO_LAST)
         emit_nothing(reader.here, record, STATUS, LAST | SNAPSHOT)
@@ -136,8 +140,42 @@ def _count_times(reader, source, record):
 
 
 @kernel
+def is_excluded(reader, order_id):
+    """Whether an order is to be taken out of the tape."""
+    low, high = np.int64(0), reader.excluded_n
+    while low < high:
+        middle = (low + high) >> 1
+        if record_at(reader.excluded, middle, ORDER_ID).order_id < order_id:
+            low = middle + 1
+        else:
+            high = middle
+    return low < reader.excluded_n and record_at(reader.excluded, low, ORDER_ID).order_id == order_id
+
+
+@kernel
+def take_out(reader, record):
+    """Rule 12: an excluded order's ADDs and REMOVEs are not for the tape; its FILLs are."""
+    if record.action != A and record.action != C and record.action != M:
+        return
+    count(reader, N_EXCLUDED)
+    kept = np.int64(0)
+    for i in range((reader.here.out - reader.first) // EVENT_SIZE):
+        event = record_at(reader.first, i, EVENT)
+        if event.kind == ADD or event.kind == REMOVE:
+            continue
+        if kept < i:
+            copy(reader.first + kept * EVENT_SIZE, address_of(event), EVENT_SIZE)
+        kept += 1
+    reader.here.out = reader.first + kept * EVENT_SIZE
+
+
+@kernel
 def after_unusual(reader, record, last):
     """Mends the times of the record's tape events, marks those of a SNAPSHOT, and the last of them with `last`: a CLEAR may be all there is."""
+    if reader.excluded_n > 0 and record.flags & TOP_OF_BOOK == 0 and is_excluded(reader, record.order_id):
+        take_out(reader, record)
+        if last and reader.here.out == reader.first:
+            emit_nothing(reader.here, record, STATUS, LAST)
     end = reader.here.out
     for i in range((end - reader.first) // EVENT_SIZE):
         event = record_at(reader.first, i, EVENT)
