@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tapeline.constants import Update as Update
     from tapeline.conversion import write_tape as write_tape
     from tapeline.delays import Delay as Delay
+    from tapeline.desk import replay_orders as replay_orders
     from tapeline.errors import CompileError as CompileError
     from tapeline.errors import ConfigError as ConfigError
     from tapeline.errors import DataError as DataError
@@ -61,6 +62,7 @@ _HOMES = {
     "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
     "delays": ("Delay",),
     "conversion": ("write_tape",),
+    "desk": ("replay_orders",),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
     "extraction": ("CustomFeature", "features", "features_chunks"),
     "heat": ("Heatmap", "heatmap"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,9 @@ from tapeline.invariants import check_accounts
 from tapeline.observed import Observed, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
+
+if TYPE_CHECKING:
+    from tapeline.desk import OrderComparison
 
 FRAMES: Final = ("fills", "orders", "equity", "signals", "stops")
 _FORMAT: Final = "tapeline-result"
@@ -105,6 +108,15 @@ class Result:
         from tapeline.report import write_report  # noqa: PLC0415 - Plotly takes a second to import
 
         return write_report(path, {name or self._strategies(): self})
+
+    def compare(self, log: Any, strategy: str | None = None) -> "OrderComparison":
+        """Simulated against real fills of an order log that `tl.replay_orders` sent again; prints as one line, has `.orders` and `.agreement`.
+
+        `strategy`: the label of the replay, if the run had several. Raises ConfigError for a log that makes no sense.
+        """
+        from tapeline.desk import compare_orders  # noqa: PLC0415 - needs the compiler, which no other result does
+
+        return compare_orders(self, log, strategy)
 
     def to_dict(self) -> dict[str, Any]:
         """Statistics, counters and manifest as JSON knows them."""
