@@ -10,6 +10,7 @@ import pytest
 from journals import Journal, instrument, row
 from typer.testing import CliRunner
 
+import tapeline as tl
 from tapeline.cli import app
 from tapeline.constants import Side, Status
 from tapeline.errors import ConfigError
@@ -134,3 +135,21 @@ def test_frames_and_results_show_in_notebooks(result: Result) -> None:
         many.sample(1, 100, row=i)
     assert "r8" in many.result().stats._repr_html_()
     assert isinstance(result.stats.frame, pl.DataFrame)
+
+
+def test_own_orders_and_fills_are_on_the_heat_map(result: Result) -> None:
+    """Own resting orders lie on the map from arrival to end at their price, cut to its time, and own fills where they were."""
+    path = result.manifest["data"][0]["path"]
+    start, end = (result.fills["ts_event"][i].replace(microsecond=0) for i in (5, -5))
+    figure = tl.heatmap(path, start, end, tick_size="0.25").figure(result)
+    traces = {trace.name: trace for trace in figure.data}
+    for side in ("buy", "sell"):
+        own = traces[f"own {side} orders"]
+        x, y = own.x.reshape(-1, 3), own.y.reshape(-1, 3)
+        assert (x[:, 0] <= x[:, 1]).all()
+        assert x[:, :2].min() >= start.timestamp() * 1e3
+        assert x[:, :2].max() <= end.timestamp() * 1e3
+        prices = result.orders.filter((pl.col("side") == side) & pl.col("ahead_at_entry").is_not_null())["price"]
+        assert set(y[:, 0].tolist()) <= set(prices.to_list())
+        assert len(x) > 100
+        assert len(traces[f"own {side}s"].x) > 100

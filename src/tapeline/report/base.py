@@ -99,7 +99,7 @@ def axes(made: go.Figure, **both: Any) -> go.Figure:
 
 def ms(times: pl.Series) -> npt.NDArray[np.float64]:
     """Times as Plotly's date axes take numbers: milliseconds since the epoch; 8 bytes each where text would be 30."""
-    return times.to_physical().to_numpy() / 1e6
+    return times.dt.cast_time_unit("ns").to_physical().to_numpy() / 1e6
 
 
 def short(values: Any) -> npt.NDArray[np.float32]:

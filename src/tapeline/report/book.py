@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from tapeline.errors import TapelineError
+from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
 from tapeline.observed import is_missing
 from tapeline.report.base import BUY, SELL, Run, axes, figure, ms, short
@@ -78,7 +79,7 @@ def _add_trades(made: go.Figure, trades: pl.DataFrame) -> None:
 
 def _add_orders(made: go.Figure, heat: Heatmap, result: Result) -> None:
     """Own resting orders as lines from arrival to end, at their last price."""
-    start, end = pl.lit(heat.times[0]), pl.lit(heat.quotes["ts"][-1])
+    start, end = (pl.lit(ns).cast(TIME) for ns in (heat.times.to_physical()[0], heat.quotes["ts"].to_physical()[-1]))
     lived = (pl.col("ts_arrived") < end) & (pl.col("ts_end").is_null() | (pl.col("ts_end") > start)) & pl.col("ahead_at_entry").is_not_null()
     orders = result.orders.filter((pl.col("symbol").cast(pl.String) == heat.symbol) & lived)
     orders = orders.with_columns(a=pl.max_horizontal("ts_arrived", start), b=pl.min_horizontal(pl.col("ts_end").fill_null(end), end))

@@ -60,9 +60,9 @@ def add_fills(made: go.Figure, fills: pl.DataFrame, name: str, marker: dict[str,
         return
     groups = grouped_fills(fills, MARKERS_MAX)
     size = size_min + np.minimum(2 * np.log2(groups["lots"].to_numpy()), 12)
-    edge: dict[str, Any] = {"line": {"width": 0.4, "color": "rgba(255,255,255,0.6)"}}
+    edge: dict[str, Any] = {"opacity": 0.85, "line": {"width": 0}}
     if groups.height < fills.height:
-        size, edge = np.full(groups.height, 4.0), {"opacity": 0.55}
+        size, edge = np.full(groups.height, 4.0), {"opacity": 0.55, "line": {"width": 0}}
     text = [f"{lots:,} lots in {n:,} fill(s): {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
     hover = f"{name}: %{{text}}<br>%{{x|%H:%M:%S.%L}} at %{{y}}<extra></extra>"
     x, y = ms(groups["ts"]), groups["price"].to_numpy()

@@ -105,7 +105,7 @@ def cautions(run: Run) -> list[str]:
     if any((line["sharpe_probability"] or 1.0) < 0.95 and line["pnl_net"] > 0 for line in totals):
         found.append("The net PnL is positive, but the probability that the true Sharpe ratio exceeds 0 is below 95 %.")
     deflated = run.stats.frame["sharpe_deflated"].drop_nulls()
-    if len(deflated) and float(deflated.max()) < 0.95:  # type: ignore[arg-type]  # a float column
+    if len(deflated) and any(line["pnl_net"] > 0 for line in run.stats.frame.to_dicts()) and float(deflated.max()) < 0.95:  # type: ignore[arg-type]  # a float column
         found.append(f"No strategy's Deflated Sharpe reaches 95 %: with {len(deflated)} tried, the best may be luck (it has {float(deflated.max()):.0%}).")  # type: ignore[arg-type]
     unmarked = [s for s, contract in result.contracts.items() if contract.multiplier == 1.0 and not contract.currency]
     if unmarked:
