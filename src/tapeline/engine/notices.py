@@ -6,10 +6,10 @@ from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, FEATURES_SIZE, MARKET, NUMBER, SHOWN_SIZE
+from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER, SHOWN_SIZE
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
-from tapeline.tape.normalise import ASK, CLEAR, STATUS, TRADE
+from tapeline.tape.normalise import ASK, CLEAR, COUNTER, STATUS, TRADE
 
 EVENT_SIZE = 48
 NOTICES_PER_EVENT_MAX = 3
@@ -56,6 +56,14 @@ def show(to, market, event):
 
 
 @leaf
+def copy_features(to, source, declared, n):
+    """Copy those of the `n` features that are declared, one by one, as `show` does; what only other classes declared is not there for a group."""
+    for i in range(n):
+        which = record_at(declared, i, COUNTER).n
+        record_at(to + FEATURES_OFFSET, which, NUMBER).value = record_at(source + FEATURES_OFFSET, which, NUMBER).value
+
+
+@leaf
 def publish(engine, book, event, what, classes):
     """A notice sets out to the classes that asked for it."""
     number = engine.notices_written
@@ -68,8 +76,7 @@ def publish(engine, book, event, what, classes):
     notice.what = what
     notice.instrument = book.index
     show(notice.market, market, event)
-    if engine.plan.features != 0:
-        copy(address_of(notice.market) + FEATURES_OFFSET, address_of(market) + FEATURES_OFFSET, FEATURES_SIZE)
+    copy_features(address_of(notice.market), address_of(market), engine.plan.declared, engine.plan.declared_n)
     depth = engine.plan.depth
     if depth > 1 and what == ON_BOOK:
         copy(engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, market.levels, 2 * depth * LEVEL_SIZE)
@@ -115,24 +122,13 @@ def receive(engine, group, number):
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
     copy(address_of(market), address_of(notice.market), SHOWN_SIZE)
-    if group.features != 0:
-        copy(address_of(market) + FEATURES_OFFSET, address_of(notice.market) + FEATURES_OFFSET, FEATURES_SIZE)
-        if group.features != engine.plan.features:
-            hide_features(market, group.features)
+    copy_features(address_of(market), address_of(notice.market), group.declared, group.declared_n)
     depth, published = group.depth, engine.plan.depth
     if depth > 1 and notice.what == ON_BOOK:
         source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE
         copy(market.levels, source, depth * LEVEL_SIZE)
         copy(market.levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
     turn_page(engine, group)
-
-
-@kernel
-def hide_features(market, declared):
-    """What other classes declared is not there for this one."""
-    for feature in range(FEATURES_N):
-        if (declared >> feature) & 1 == 0:
-            record_at(address_of(market) + FEATURES_OFFSET, feature, NUMBER).value = np.nan
 
 
 @kernel

@@ -206,6 +206,8 @@ class Group(Record):
     strategy_class: int64
     depth: int64  # what the class declares: levels, and a bit per feature
     features: int64
+    declared: int64  # address of the numbers of those features
+    declared_n: int64
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64

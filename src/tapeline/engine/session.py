@@ -49,7 +49,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import MARKET, Markets
-from tapeline.market.books import Books, new_market, set_plan
+from tapeline.market.books import Books, new_market, numbers_of, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import field
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
@@ -215,6 +215,7 @@ class Session:
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
             group.depth, group.features = _declared(self._classes[bit])
+            group.declared, group.declared_n = numbers_of(int(group.features), self._keep)
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]

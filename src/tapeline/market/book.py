@@ -143,7 +143,6 @@ class Number(Record):
 
 BITS, NUMBER = Bits.dtype_, Number.dtype_
 FEATURES_OFFSET: Final = np.int64(MARKET.fields["features"][1])
-FEATURES_SIZE: Final = np.int64(8 * FEATURES_N)
 """The features are the last field of a Market."""
 
 
@@ -161,5 +160,7 @@ class ViewPlan(Record):
     touch_changed: int64  # whether this event changed the BBO
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
+    declared: int64  # address of their `declared_n` numbers
+    declared_n: int64
     depth_masks: int64  # address of `depth` Bits: number k has the classes whose view reaches level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it

@@ -44,7 +44,15 @@ def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: l
         masks[:class_depth] |= np.uint64(1 << bit)
     keep += [masks, feature_masks]
     plan.depth, plan.features = depth, wanted
+    plan.declared, plan.declared_n = numbers_of(wanted, keep)
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
+
+
+def numbers_of(features: int, keep: list[Any]) -> tuple[int, int]:
+    """The address of an array, added to `keep`, of the numbers of features given as a bit each; and how many they are."""
+    numbers = np.array([feature for feature in range(FEATURES_N) if (features >> feature) & 1], np.int64)
+    keep.append(numbers)
+    return numbers.ctypes.data, len(numbers)
 
 
 def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:
