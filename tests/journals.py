@@ -86,7 +86,17 @@ class Journal:
 
     def order(self, order_id: int, size: int = 1, filled: int = 0, status: Status = Status.FILLED, **other: Any) -> None:
         """An order; by default a limit order to buy that arrived and rested."""
-        base = {"price": 20_000 * TICK, "ts_sent": START, "ts_arrived": START + 1, "ts_end": -1, "ts_end_local": -1, "side": Side.BID, "reason": Reason.NONE}
+        base = {
+            "price": 20_000 * TICK,
+            "ts_sent": START,
+            "ts_arrived": START + 1,
+            "ts_end": -1,
+            "ts_end_local": -1,
+            "ts_triggered": -1,
+            "stop": UNDEFINED_PRICE,
+            "side": Side.BID,
+            "reason": Reason.NONE,
+        }
         self.orders.append({**base, "order_id": order_id, "size": size, "filled": filled, "status": status, **other})
 
     def refused(self, order_id: int, size: int = 1, reason: Reason = Reason.SIZE) -> None:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from tapeline.config import Latency as Latency
     from tapeline.config import Limits as Limits
     from tapeline.config import Row as Row
+    from tapeline.constants import FOK as FOK
     from tapeline.constants import GTC as GTC
+    from tapeline.constants import GTD as GTD
     from tapeline.constants import IOC as IOC
+    from tapeline.constants import ON_QUOTE as ON_QUOTE
     from tapeline.constants import POST_ONLY as POST_ONLY
+    from tapeline.constants import REDUCE_ONLY as REDUCE_ONLY
     from tapeline.constants import UNDEFINED_PRICE as UNDEFINED_PRICE
     from tapeline.constants import Feature as Feature
     from tapeline.constants import FillRule as FillRule
@@ -59,7 +63,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "backtest": ("Backtest", "Progress"),
     "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
-    "constants": ("GTC", "IOC", "POST_ONLY", "UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
+    "constants": (
+        *("FOK", "GTC", "GTD", "IOC", "ON_QUOTE", "POST_ONLY", "REDUCE_ONLY"),
+        *("UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
+    ),
     "delays": ("Delay",),
     "conversion": ("write_tape",),
     "desk": ("replay_orders",),

@@ -97,9 +97,11 @@ class FillRules:
     queue: Literal["exact", "none", "risk_averse", "power1", "power2", "power3", "log", "front_optimistic"] = "exact"
     trade_through: bool = True
     crossing: bool = True
+    auction: bool = True
     iceberg_excess: bool = True
     impact: Literal["consume", "none"] = "consume"
     self_match: Literal["cancel_resting", "cancel_aggressor", "reject"] = "cancel_resting"
+    on_gap: Literal["behind", "cancel"] = "behind"
 
     @property
     def queue_model(self) -> QueueModel:
@@ -114,6 +116,8 @@ class FillRules:
             raise ConfigError(f"FillRules(impact={self.impact!r}): expected 'consume' or 'none'")
         if self.self_match not in ("cancel_resting", "cancel_aggressor", "reject"):
             raise ConfigError(f"FillRules(self_match={self.self_match!r}): expected 'cancel_resting', 'cancel_aggressor' or 'reject'")
+        if self.on_gap not in ("behind", "cancel"):
+            raise ConfigError(f"FillRules(on_gap={self.on_gap!r}): expected 'behind' or 'cancel'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,17 +72,29 @@ class TapeFlag(IntFlag):
 
 
 class TimeInForce(IntEnum):
-    """Low four bits of an order's instruction; POST_ONLY may be added."""
+    """Low three bits of an order's instruction; with an odd one, what cannot be filled on arrival does not rest."""
 
     GTC = 0
     IOC = 1
+    FOK = 3
+    GTD = 4
 
 
 GTC: Final = 0
 IOC: Final = 1
+FOK: Final = 3
+GTD: Final = 4
+TIF_BITS: Final = 7
+TIF_UNKNOWN: Final = 7
+"""Stands for an instruction that makes no sense."""
+ON_QUOTE: Final = 8
+"""A stop is triggered by the best price on the other side, not by the last trade."""
 POST_ONLY: Final = 16
 MARKET: Final = 32
-"""Set by buy_market and sell_market, never by users."""
+"""Set by buy_market, buy_stop and the like, never by users."""
+REDUCE_ONLY: Final = 64
+STOP: Final = 128
+"""Set by buy_stop and the like, never by users."""
 
 
 class Status(IntEnum):
@@ -107,6 +119,7 @@ class Update(IntEnum):
     CANCEL_REJECTED = 6
     EXPIRED = 7
     FILL = 8
+    TRIGGERED = 9
 
 
 class Reason(IntEnum):
@@ -127,6 +140,11 @@ class Reason(IntEnum):
     IOC_REMAINDER = 12
     NO_LIQUIDITY = 13
     MODIFY_BELOW_FILLED = 14
+    EXPIRY = 15
+    FOK_UNFILLABLE = 16
+    NOTHING_TO_REDUCE = 17
+    NOT_WAITING = 18
+    GAP = 19
     MESSAGE_RATE = 30
     NOTIONAL_LIMIT = 31
     ORDER_RATE_LIMIT = 32
@@ -139,6 +157,7 @@ class FillRule(IntEnum):
     FILL_BEHIND = 1
     TRADE_THROUGH = 2
     CROSSING = 3
+    AUCTION = 4
     TAKING = 5
     ESTIMATED = 11
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tapeline.config import RowSpec, Venue
-from tapeline.constants import MARKET, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE, FillRule, Reason, Side, Status, TimeInForce
+from tapeline.constants import MARKET, POST_ONLY, PRICE_SCALE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, FillRule, Reason, Side, Status, TimeInForce
 from tapeline.errors import InvariantError
 from tapeline.instruments import Instrument
 from tapeline.load import parameter_types
@@ -135,27 +135,31 @@ def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
 
 def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
     """One line per order from birth to end; prices and sizes as last accepted. No tif where nobody knows the instruction of an order that was refused."""
-    tif = orders["instruction"] & 15
+    tif, kind = orders["instruction"] & TIF_BITS, (orders["instruction"] & (MARKET | STOP)) // MARKET  # of MARKET 1, of STOP 4
     refused = orders["status"] == Status.REJECTED
     return pl.DataFrame(
         [
             pl.Series("order_id", orders["order_id"]),
             *_who(orders, context),
             _side(orders["side"]),
-            _choice("type", (orders["instruction"] & MARKET) != 0, ("limit", "market")),
+            _coded("type", np.array([0, 1, -1, -1, 2, 3], np.int64)[kind], ("limit", "market", "stop_limit", "stop")),
             _enum("tif", tif, TimeInForce, lower=False, may_be_null=refused),
             pl.Series("post_only", (orders["instruction"] & POST_ONLY) != 0),
+            pl.Series("reduce_only", (orders["instruction"] & REDUCE_ONLY) != 0),
             _price("price", orders["price"]),
+            _price("stop", orders["stop"]),
             pl.Series("size", orders["size"]),
             pl.Series("filled", orders["filled"]),
             _enum("status", orders["status"], Status),
             _enum("reason", orders["reason"], Reason, none=Reason.NONE),
             _time("ts_sent", orders["ts_sent"]),
             _time("ts_arrived", orders["ts_arrived"]),
+            _time("ts_triggered", orders["ts_triggered"]),
             _time("ts_end", orders["ts_end"]),
             _time("ts_end_local", orders["ts_end_local"]),
             _optional("ahead_at_entry", orders["ahead_at_entry"]),
             _optional("ahead_at_end", orders["ahead_at_end"]),
+            pl.Series("gaps", orders["gaps"]),
             pl.Series("modifies", orders["modifies"]),
             pl.Series("requests_refused", orders["requests_refused"]),
         ]

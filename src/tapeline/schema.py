@@ -81,6 +81,9 @@ ORDERS: Final = np.dtype(
         ("instruction", "u1"),
         ("status", "u1"),  # Status
         ("reason", "u1"),  # Reason
+        ("stop", "<i8"),  # stop price, last accepted or first sent; 1e-9; UNDEFINED_PRICE: none
+        ("ts_triggered", "<i8"),  # at the exchange; -1: never
+        ("gaps", "<i4"),  # how often it was put behind everything because the book was lost
     ],
     align=True,
 )

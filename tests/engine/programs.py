@@ -194,15 +194,40 @@ class Actor(tl.Strategy):
     def some_instruction(self):
         """GTC mostly; rarely one that is refused."""
         if self.draw(100) < self.wild:
-            return self.draw(40)
-        what = self.draw(10)
-        return tl.GTC if what < 6 else tl.IOC if what < 8 else tl.POST_ONLY
+            return self.draw(260)
+        what = self.draw(14)
+        usual = tl.GTC if what < 6 else tl.IOC if what < 8 else tl.POST_ONLY if what < 10 else tl.FOK if what < 12 else tl.GTD
+        return usual | tl.REDUCE_ONLY if self.draw(8) == 0 else usual
+
+    def some_expiry(self, orders, instruction):
+        """Soon, for GTD; rarely already past, or given for an order that has none."""
+        if self.draw(100) < self.wild:
+            return self.draw(2) * orders.now
+        return orders.now + 1 + self.draw(200) if instruction & 7 == tl.GTD else 0
 
     def some_order(self):
         """The id of an order, of one long gone, or of one that never was."""
         if self.draw(100) < self.wild:
             return self.draw(5) - 2 + self.last_id
         return max(1, self.last_id - self.draw(5))
+
+    def act_specially(self, market, orders, is_buy):
+        """Send a stop, move it, or cancel everything."""
+        what, stop = self.draw(20), self.some_price(market)
+        if what < 12:
+            size, instruction = self.some_size(), 0 if self.draw(2) == 0 else self.some_instruction()
+            instruction |= tl.ON_QUOTE if self.draw(3) == 0 else 0
+            price, expires = self.some_price(market), self.some_expiry(orders, instruction)
+            if what < 6:
+                self.last_id = orders.buy_stop(stop, size, instruction, expires) if is_buy else orders.sell_stop(stop, size, instruction, expires)
+            elif is_buy:
+                self.last_id = orders.buy_stop_limit(stop, price, size, instruction, expires)
+            else:
+                self.last_id = orders.sell_stop_limit(stop, price, size, instruction, expires)
+        elif what < 18:
+            self.signal(3, 5.0 if orders.modify_stop(self.some_order(), stop) else 6.0)
+        else:
+            self.signal(3, 10.0 + orders.cancel_all())
 
     def act(self, market, orders):
         """Send, move or cancel, or ask to be woken; twice, perhaps."""
@@ -215,11 +240,14 @@ class Actor(tl.Strategy):
             is_buy = (what % 2 == 0) == (self.mirror == 1)
             if what < 50:
                 price, size, instruction = self.some_price(market), self.some_size(), self.some_instruction()
-                self.last_id = orders.buy(price, size, instruction) if is_buy else orders.sell(price, size, instruction)
-            elif what < 58:
-                size = self.some_size()
-                self.last_id = orders.buy_market(size) if is_buy else orders.sell_market(size)
-            elif what < 75:
+                expires = self.some_expiry(orders, instruction)
+                self.last_id = orders.buy(price, size, instruction, expires) if is_buy else orders.sell(price, size, instruction, expires)
+            elif what < 56:
+                size, instruction = self.some_size(), 0 if self.draw(2) == 0 else self.some_instruction()
+                self.last_id = orders.buy_market(size, instruction) if is_buy else orders.sell_market(size, instruction)
+            elif what < 66:
+                self.act_specially(market, orders, is_buy)
+            elif what < 77:
                 sent = orders.modify(self.some_order(), self.some_price(market), self.some_size())
                 self.signal(3, 1.0 if sent else 2.0)
             elif what < 90:
@@ -343,6 +371,8 @@ class Pair(Actor):
             self.act(market[1], second)
         if self.draw(20) == 0:
             orders.cancel(self.some_order())
+        if self.draw(60) == 0:
+            self.see(orders.cancel_all())
         self.tell()
 
     def on_start(self, market, orders, account):

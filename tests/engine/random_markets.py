@@ -222,9 +222,13 @@ def write_stream(path: Path, stream: Stream, version: int = 3) -> Path:
 
 def random_venue(rng: random.Random) -> dict:
     """Latencies, fees, rules and limits of one row, as keywords of `tl.Row`."""
-    flags = {name: rng.random() < 0.8 for name in ("trade_through", "crossing", "iceberg_excess")}
+    flags = {name: rng.random() < 0.8 for name in ("trade_through", "crossing", "auction", "iceberg_excess")}
     flags["queue"] = rng.choice(("exact", "exact", "exact", "exact", *QUEUE_MODELS))
-    choices = {"impact": rng.choice(("consume", "none")), "self_match": rng.choice(("cancel_resting", "cancel_aggressor", "reject"))}
+    choices = {
+        "impact": rng.choice(("consume", "none")),
+        "self_match": rng.choice(("cancel_resting", "cancel_aggressor", "reject")),
+        "on_gap": rng.choice(("behind", "cancel")),
+    }
     times = (0, 0, 1, 3, 10, 70, 400)
     latency = {name: rng.choice(times) for name in ("feed", "entry", "response")} | {name: rng.choice((None, *times)) for name in ("cancel", "modify")}
     vary(latency, rng)

@@ -29,6 +29,7 @@ class Account(Record):
     fee_in_bps: uint8
     market: int64  # address of the market that marks it
     currency: int64  # number of the first instrument of its currency
+    held: int64  # position at the exchange: fills on their way included
 
     @property
     def cash(self):

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE, Side, Update
+from tapeline.constants import REDUCE_ONLY, UNDEFINED_PRICE, Reason, Side, Update
+from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import node_at, row_at, unlink, unlink_resting
 from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, RESTING
-from tapeline.jit import kernel
-from tapeline.memory import record_at
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import BOOK
+from tapeline.memory import record_at, unit
 
-FILL = np.int64(Update.FILL)
+FILL, CANCELLED, NOTHING_TO_REDUCE = np.int64(Update.FILL), np.int64(Update.CANCELLED), np.int64(Reason.NOTHING_TO_REDUCE)
 BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 
 
@@ -82,15 +84,63 @@ def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, 
     message.size_left = 0
 
 
+@leaf
+def account_of(engine, node):
+    """The account that an order is for."""
+    return record_at(row_at(engine, node.row).accounts, np.int64(node.instrument), ACCOUNT)
+
+
+@kernel
+def open_lots(engine, node):
+    """Lots of an order that may be filled now: of a REDUCE_ONLY one no more than bring the row's position to zero."""
+    if node.instruction & REDUCE_ONLY == 0:
+        return node.left
+    held = account_of(engine, node).held
+    return min(node.left, max(np.int64(0), -held if node.side == 0 else held))
+
+
+@kernel
+def take_off(engine, node, size):
+    """`size` lots of an order are filled."""
+    node.left -= size
+    node.filled += size
+    account_of(engine, node).held += size if node.side == 0 else -size
+
+
+@leaf
+def drop_if_flat(engine, index, ts_event):
+    """After a fill, and its answer: REDUCE_ONLY orders that have nothing to reduce any more are cancelled."""
+    if row_at(engine, node_at(engine, index).row).reduces:
+        engine.drop_for = index
+        engine.drop_time = ts_event
+        drop_reducers(engine)
+
+
+@unit("drop_reducers")
+def drop_reducers(engine):
+    """The REDUCE_ONLY orders of the row and book of order engine.drop_for that have nothing to reduce are cancelled, the last to come to rest first."""
+    filled = node_at(engine, engine.drop_for)
+    book = record_at(engine.books, np.int64(filled.instrument), BOOK)
+    ts_event = engine.drop_time
+    index = np.int64(row_at(engine, filled.row).resting)
+    while index != 0:
+        node = node_at(engine, index)
+        following = np.int64(node.row_next)
+        if node.instrument == filled.instrument and open_lots(engine, node) == 0:
+            close_order(engine, book, index, ts_event, CANCELLED, NOTHING_TO_REDUCE)
+        index = following
+    return 0
+
+
 @kernel
 def fill_order(engine, book, index, ts_event, size):
     """`size` lots of an order are filled at its own level, as maker; the message, for rule and market size. The order is over when nothing is left."""
     node = node_at(engine, index)
-    node.left -= size
-    node.filled += size
+    take_off(engine, node, size)
     if node.left == 0:
         end_order(engine, book, index, ts_event)
     message = answer(engine, book, index, ts_event, FILL)
+    drop_if_flat(engine, index, ts_event)
     message.size = size
     message.is_maker = True
     message.level = node.level

@@ -6,14 +6,16 @@ classes) makes the callback and calls `core` again, which goes on where it was. 
 
 import numpy as np
 
+from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.due import NO_BOOK, ask_for_room, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
 from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
+from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TRADED, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
@@ -30,7 +32,15 @@ def begin_event(engine, book, event):
         return ON_START
     engine.due_for = book.index
     engine.due_before = event.ts_event
+    engine.next_event = address_of(event)
     return wake(engine)
+
+
+@kernel
+def note_return(book, event):
+    """A snapshot brings back an order that stood in the book before it was voided: nothing was lost."""
+    if event.kind == ADD and event.flags & SNAPSHOT and event.priority < book.stamp_voided:
+        book.lost = 0
 
 
 @leaf
@@ -91,7 +101,7 @@ def change_far(engine, book, event, side):
         return ask_for_room(engine, book, side, level)
     cell = cell_at(ladder, level)
     if event.kind == FILL:
-        meet_fill(engine, book, event, ladder, cell)
+        meet_fill(engine, event, ladder, cell)
     else:
         change_book(engine, book, event, side, cell)  # the window's best does not move
     far_drop_empty(ladder, level)
@@ -99,9 +109,9 @@ def change_far(engine, book, event, side):
 
 
 @leaf
-def meet_fill(engine, book, event, ladder, cell):
+def meet_fill(engine, event, ladder, cell):
     """A FILL may be ours as well."""
-    if ladder.own_best >= event.level and not book.crossed and event.flags & SNAPSHOT == 0:
+    if ladder.own_best >= event.level and event.flags & SNAPSHOT == 0:
         tell_orders(engine, event, cell.own)
 
 
@@ -109,6 +119,9 @@ def meet_fill(engine, book, event, ladder, cell):
 def change_rarely(engine, book, event):
     """TRADE, CLEAR, STATUS."""
     if event.kind == TRADE:
+        note_trade(book, event)
+        if book.crossed and event.flags & SNAPSHOT == 0:
+            tell_orders(engine, event, 0)
         book.market.last_price = event.priority
         book.market.last_size = event.delta
         book.market.last_side = event.side
@@ -120,6 +133,18 @@ def change_rarely(engine, book, event):
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
         book.dirty |= DIRTY
+
+
+@leaf
+def note_trade(book, event):
+    """The prices of an event's trades, for stops."""
+    price = event.priority
+    if price != UNDEFINED_PRICE and event.flags & SNAPSHOT == 0:
+        is_first = book.dirty & TRADED == 0
+        book.trade_high = price if is_first else max(book.trade_high, price)
+        book.trade_low = price if is_first else min(book.trade_low, price)
+        book.trade_last = price
+        book.dirty |= TRADED
 
 
 @leaf
@@ -136,9 +161,18 @@ def apply(engine, book, event):
         return change_far(engine, book, event, side)
     cell = record_at(ladder.cells, i, CELL)
     if kind == FILL:
-        meet_fill(engine, book, event, ladder, cell)
+        meet_fill(engine, event, ladder, cell)
         return 0
     return change_book(engine, book, event, side, cell)
+
+
+@kernel
+def look_at_stops(engine, book, event, what):
+    """Stops wait for a book that has changed, or traded."""
+    if what & TRADED == 0:
+        book.trade_high = book.trade_low = book.trade_last
+    engine.trigger_event = address_of(event)
+    trigger_stops(engine)
 
 
 @leaf
@@ -152,10 +186,14 @@ def end_event(engine, book, event):
         bids, asks = side_of(book, BIDS), side_of(book, ASKS)
         book.crossed = has_best(bids) & has_best(asks) & (bids.best + asks.best >= 0)
         if event.flags & SNAPSHOT == 0:
+            what = book.dirty
             book.dirty = 0
-            classes = update_view(book, engine.plan)
-            if classes != 0:
-                publish(engine, book, event, ON_BOOK, classes)
+            if book.stops != 0 and not book.crossed:
+                look_at_stops(engine, book, event, what)
+            if what & DIRTY:
+                classes = update_view(book, engine.plan)
+                if classes != 0:
+                    publish(engine, book, event, ON_BOOK, classes)
     if book.crossed:
         engine.counters.crossed_events += event.flags & SNAPSHOT == 0
 
@@ -204,8 +242,11 @@ def core(engine):
         event = record_at(engine.events, x, EVENT)
         book = record_at(engine.books, np.int64(event.instrument), BOOK)
         result = 0
-        if event.ts_event > engine.agenda.next_due and not book.in_event and event.flags & SNAPSHOT == 0:
-            result = begin_event(engine, book, event)
+        if event.ts_event > engine.agenda.next_due:
+            if not book.in_event and event.flags & SNAPSHOT == 0:
+                result = begin_event(engine, book, event)
+            elif book.void:
+                note_return(book, event)
         if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
             result = GROW_NOTICES
         if result == 0:

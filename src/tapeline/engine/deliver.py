@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapeline import schema
-from tapeline.constants import Reason, Status, Update
+from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.answers import price_of
 from tapeline.engine.gateway import add_exposure
@@ -19,7 +19,7 @@ from tapeline.record import Record, bool_, float64, int32, int64, uint8
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED), np.int64(Update.FILL)
 STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
-NO_REASON = np.int64(Reason.NONE)
+NO_REASON, TRIGGERED = np.int64(Reason.NONE), np.int64(Update.TRIGGERED)
 
 
 class FillRow(Record):
@@ -60,6 +60,9 @@ class OrderRow(Record):
     instruction: uint8
     status: uint8
     reason: uint8
+    stop: int64
+    ts_triggered: int64
+    gaps: int32
 
 
 class EquityRow(Record):
@@ -152,6 +155,9 @@ def record_order(engine, index, status, reason, ts_end_local):
     to.instruction = node.instruction
     to.status = status
     to.reason = reason
+    to.stop = node.stop if node.stop == UNDEFINED_PRICE else (node.stop if node.side == 0 else -node.stop) * book.grid
+    to.ts_triggered = node.ts_triggered
+    to.gaps = node.gaps
 
 
 @kernel
@@ -174,6 +180,9 @@ def record_refused(engine, message):
     to.instruction = message.instruction
     to.status = STATUS_REJECTED
     to.reason = message.reason
+    to.stop = message.level
+    to.ts_triggered = -1
+    to.gaps = 0
 
 
 @kernel
@@ -237,6 +246,24 @@ def settle_modifies(account, node):
         node.exposure = left
 
 
+@kernel
+def allow_cancels(engine, row, instrument):
+    """A mass cancel was refused: nothing that it asked for is being cancelled."""
+    for index in range(row.first_node, row.first_node + row.capacity):
+        node = node_at(engine, index)
+        if node.instrument == instrument:
+            node.cancelling = 0
+
+
+@kernel
+def learn_of_none(engine, row, message):
+    """An answer about no order that lives: one that was refused before it left, or a mass cancel."""
+    if message.what == REJECTED:
+        record_refused(engine, message)
+    elif message.what == CANCEL_REJECTED and message.by_exchange and message.order_id == 0:
+        allow_cancels(engine, row, message.instrument)
+
+
 @unit("apply_answer")
 def apply_answer(engine):
     """Bring what a row knows up to date with the answer engine.answer_message, before its callback runs."""
@@ -245,13 +272,12 @@ def apply_answer(engine):
     row = row_at(engine, message.row)
     index = find_node(engine, row, message.order_id)
     if index == 0:
-        if what == REJECTED:
-            record_refused(engine, message)
+        learn_of_none(engine, row, message)
         return 0
     node = node_at(engine, index)
     if what == FILL:
         learn_fill(engine, message, index)
-    elif what == ACCEPTED:
+    elif what == ACCEPTED or what == TRIGGERED:
         node.local_state = LIVE
         learn_place(message, node)
     elif what == MODIFIED:

@@ -7,20 +7,22 @@ from tapeline.engine.agenda import free_message, next_time, pop, push_as
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import first_group, notice_at, receive, show_print
+from tapeline.engine.notices import first_group, notice_at, receive, ring_is_full, show_print
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
-    CANCEL,
     CLASS_SHIFT,
     DONE,
     DUE,
     FIRST_CALLBACK,
     GROUP,
     GROW_JOURNAL,
+    GROW_NOTICES,
+    LAST_REQUEST,
     MAKE_ROOM,
     MARKET_DUE,
     MESSAGE,
+    NEED_SPECIAL,
     NEVER,
     NOT_YET,
     ON_BOOK,
@@ -32,7 +34,8 @@ from tapeline.engine.records import (
     TIMER,
 )
 from tapeline.engine.rules import learn
-from tapeline.engine.venue import let_in
+from tapeline.engine.special import find_places, let_in_special
+from tapeline.engine.venue import is_special, let_in
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, MARKET, MARKETS, side_of
 from tapeline.market.ladder import LEVEL_NONE
@@ -154,9 +157,21 @@ def follows_parked(engine, message, order):
     for i in range(engine.agenda.n):
         due = record_at(engine.agenda.heap, i, DUE)
         other = record_at(engine.agenda.messages, due.message, MESSAGE)
-        if other.parked == 1 and other.kind <= CANCEL and other.row == message.row and other.instrument == message.instrument and due.order < order:
+        is_alike = other.row == message.row and other.instrument == message.instrument
+        came_before = other.ts_event < message.ts_event or (other.ts_event == message.ts_event and due.order < order)
+        if other.parked == 1 and other.kind <= LAST_REQUEST and is_alike and came_before:
             return True
     return False
+
+
+@kernel
+def admit(engine, place, message):
+    """A request takes its place at the exchange."""
+    engine.let_in_message = place
+    if is_special(message):
+        let_in_special(engine)
+    else:
+        let_in(engine)
 
 
 @kernel
@@ -172,8 +187,7 @@ def park_or_let_in(engine, place, order):
     if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message, order)):
         book.parked -= message.parked
         engine.parked -= message.parked
-        engine.let_in_message = place
-        let_in(engine)
+        admit(engine, place, message)
         free_message(engine.agenda, place)
     else:
         deadline = NEVER if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
@@ -194,7 +208,7 @@ def let_in_parked(engine, which, ts_event):
         for i in range(engine.agenda.n):
             due = record_at(engine.agenda.heap, i, DUE)
             message = record_at(engine.agenda.messages, due.message, MESSAGE)
-            if message.parked != 1 or message.kind > CANCEL or message.ts_event >= ts_event:
+            if message.parked != 1 or message.kind > LAST_REQUEST or message.ts_event >= ts_event:
                 continue
             concerned = message.instrument == which or (which == NO_BOOK and not record_at(engine.books, np.int64(message.instrument), BOOK).in_event)
             if concerned and (best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE))):
@@ -202,15 +216,14 @@ def let_in_parked(engine, which, ts_event):
         if best < 0:
             return 0
         book = record_at(engine.books, np.int64(record_at(engine.agenda.messages, record_at(engine.agenda.heap, best, DUE).message, MESSAGE).instrument), BOOK)
-        side = side_lacking_far_cells(engine, np.int64(book.index))
-        if side >= 0:
-            return ask_for_room(engine, book, side, LEVEL_NONE)
         place = record_at(engine.agenda.heap, best, DUE).message
+        lacking = what_lacks(engine, record_at(engine.agenda.messages, place, MESSAGE))
+        if lacking:
+            return lacking
         record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
         book.parked -= 1
         engine.parked -= 1
-        engine.let_in_message = place
-        let_in(engine)
+        admit(engine, place, record_at(engine.agenda.messages, place, MESSAGE))
 
 
 @kernel
@@ -254,10 +267,16 @@ def lacks_far_cells(ladder):
 
 
 @kernel
-def side_lacking_far_cells(engine, instrument):
-    """The side of a book that lacks far cells; -1 if none does."""
-    book = record_at(engine.books, instrument, BOOK)
-    return 0 if lacks_far_cells(side_of(book, BIDS)) else 1 if lacks_far_cells(side_of(book, ASKS)) else -1
+def what_lacks(engine, message):
+    """What the driver has to do before a request may be let in: make room for its level, or compile what few requests need; 0: nothing."""
+    if engine.let_in_special == 0 and is_special(message):
+        return NEED_SPECIAL
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    if lacks_far_cells(side_of(book, BIDS)):
+        return ask_for_room(engine, book, 0, LEVEL_NONE)
+    if lacks_far_cells(side_of(book, ASKS)):
+        return ask_for_room(engine, book, 1, LEVEL_NONE)
+    return 0
 
 
 @kernel
@@ -270,17 +289,17 @@ def happen_until(engine):
         market_due = record_at(engine.groups, group, GROUP).due
         agenda_due = next_time(engine.agenda)
         if callback or min(market_due, agenda_due) >= ts_event:
-            engine.agenda.next_due = NOT_YET if engine.parked > 0 else min(market_due, agenda_due)
+            engine.agenda.next_due = NOT_YET if engine.parked + engine.voided > 0 else min(market_due, agenda_due)
             return callback
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
         engine.deliveries_fit -= 1
         if agenda_due < ts_event:
             message = record_at(engine.agenda.messages, record_at(engine.agenda.heap, 0, DUE).message, MESSAGE)
-            if message.kind <= CANCEL:
-                side = side_lacking_far_cells(engine, np.int64(message.instrument))
-                if side >= 0:
-                    return ask_for_room(engine, record_at(engine.books, np.int64(message.instrument), BOOK), side, LEVEL_NONE)
+            if message.kind <= LAST_REQUEST:
+                lacking = what_lacks(engine, message)
+                if lacking:
+                    return lacking
         if agenda_due < market_due or (agenda_due == market_due and record_at(engine.agenda.heap, 0, DUE).order >> CLASS_SHIFT < MARKET_DUE):
             callback = np.int64(happen(engine))
         else:
@@ -317,6 +336,22 @@ def finish(engine):
     return DONE
 
 
+@kernel
+def end_void(engine):
+    """If the book whose event is next was voided, this is its first ordinary event since. What the driver has to do before, or 0."""
+    book = record_at(engine.books, engine.due_for, BOOK)
+    if book.void == 2:
+        if engine.find_places == 0:
+            return NEED_SPECIAL
+        if ring_is_full(engine):
+            return GROW_NOTICES
+        find_places(engine)
+    elif book.void == 1:
+        book.void = 0
+        engine.voided -= 1
+    return 0
+
+
 @unit("wake")
 def wake(engine):
     """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
@@ -326,4 +361,5 @@ def wake(engine):
         result = let_in_parked(engine, engine.due_for, engine.due_before)
         if result:
             return result
-    return happen_until(engine)
+    result = happen_until(engine)
+    return end_void(engine) if result == 0 and engine.voided > 0 else result

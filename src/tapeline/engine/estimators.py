@@ -9,12 +9,12 @@ import math
 import numpy as np
 
 from tapeline.constants import FillRule, QueueModel
-from tapeline.engine.answers import fill_order
+from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import node_at, row_at
 from tapeline.engine.records import GUESS, RESTING
 from tapeline.engine.rules import show_ahead
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK, DIRTY, GUESSED, side_of
+from tapeline.market.book import BOOK, DIRTY, GUESSED, TRADED, side_of
 from tapeline.market.ladder import size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import ASK, BID, CLEAR, EVENT, FILL, SNAPSHOT, TRADE
@@ -148,7 +148,7 @@ def settle_event(engine):
             settle(engine, book, index, event)
         index = np.int64(guess.next)
     drop(engine, book)
-    book.dirty &= DIRTY
+    book.dirty &= DIRTY | TRADED
     return 0
 
 
@@ -174,7 +174,7 @@ def settle(engine, book, index, event):
     lots = np.int64(guess.credit)
     if lots > 0:
         guess.credit -= lots
-        message = fill_order(engine, book, index, event.ts_event, lots)
+        message = fill_order(engine, book, index, event.ts_event, min(lots, open_lots(engine, node)))
         message.rule = TRADE_THROUGH if guess.through else ESTIMATED
         message.market_size = guess.printed
 

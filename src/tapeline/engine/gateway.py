@@ -5,12 +5,47 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED_PRICE, Reason, Side, Update
+from tapeline.constants import (
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    LEVEL_MAX,
+    MARKET,
+    ON_QUOTE,
+    POST_ONLY,
+    REDUCE_ONLY,
+    STOP,
+    TIF_BITS,
+    TIF_UNKNOWN,
+    UNDEFINED_PRICE,
+    Reason,
+    Side,
+    Update,
+)
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import set_out
 from tapeline.engine.lists import claim_node, find_node
-from tapeline.engine.records import ALARM, ANSWER, ARRIVAL, AWAY, CANCEL, ENGINE, MESSAGE, MODIFY, NEW, NODE, RESPONSE, ROW, SENT, TIMER
+from tapeline.engine.records import (
+    ALARM,
+    ANSWER,
+    ARRIVAL,
+    AWAY,
+    CANCEL,
+    CANCEL_ALL,
+    ENGINE,
+    FREE,
+    MESSAGE,
+    MODIFY,
+    MODIFY_STOP,
+    NEW,
+    NODE,
+    RESPONSE,
+    ROW,
+    SENT,
+    TIMER,
+)
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.market.book import MARKET as MARKET_RECORD
@@ -25,8 +60,9 @@ NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZ
 ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
 UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
 REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = np.int64(Update.REJECTED), np.int64(Update.MODIFY_REJECTED), np.int64(Update.CANCEL_REJECTED)
-NOT_FOR_USERS: Final = MARKET | POST_ONLY
-"""Stands for MARKET given as an instruction of a limit order: it makes no sense, and is refused."""
+EXPIRY = np.int64(Reason.EXPIRY)
+OF_LIMIT, OF_STOP, OF_MARKET = TIF_BITS | POST_ONLY | REDUCE_ONLY, TIF_BITS | ON_QUOTE | REDUCE_ONLY, TIF_BITS | REDUCE_ONLY
+"""Bits that users may set in the instructions of orders."""
 
 
 class Request(Record):
@@ -38,6 +74,9 @@ class Request(Record):
     level: int64
     size: int64
     instruction: int64
+    stop: int64
+    stop_level: int64
+    expires: int64
 
 
 REQUEST = Request.dtype_
@@ -67,6 +106,11 @@ class Gateway(Record):
         """Ask for a new price (1e-9) and total size (FIX tag 38: fills included); True if the request was sent. If not, `on_order` tells why."""
         set_request(self, order_id, price, size)
         return send_modify(record_at(address_of(self), 0, GATEWAY)) != 0
+
+    def modify_stop(self, order_id, stop):
+        """Ask for a new stop price (1e-9) of an order that waits; True if the request was sent. If not, `on_order` tells why."""
+        set_request(self, order_id, stop, 0)
+        return send_modify_stop(record_at(address_of(self), 0, GATEWAY)) != 0
 
     def is_live(self, order_id):
         """Sent, and not known to have ended."""
@@ -102,21 +146,49 @@ class Gateway(Record):
 class Orders(Gateway):
     """`orders` of a run with one instrument, and `orders[i]` of one with several."""
 
-    def buy(self, price, size, instruction=GTC):
-        """Send a limit order to buy `size` lots at `price` (1e-9); its id. `instruction`: GTC, IOC or POST_ONLY."""
-        return new_order(self, BUY, price, size, NOT_FOR_USERS if instruction == MARKET else instruction)
+    def buy(self, price, size, instruction=GTC, expires=0):
+        """Send a limit order to buy `size` lots at `price` (1e-9); its id. `instruction`: GTC, IOC, FOK, GTD (`expires`: when), POST_ONLY, REDUCE_ONLY."""
+        set_extras(self, UNDEFINED_PRICE, expires)
+        return new_order(self, BUY, price, size, instruction_of(instruction, OF_LIMIT, 0))
 
-    def sell(self, price, size, instruction=GTC):
+    def sell(self, price, size, instruction=GTC, expires=0):
         """Send a limit order to sell `size` lots at `price` (1e-9); its id."""
-        return new_order(self, SELL, price, size, NOT_FOR_USERS if instruction == MARKET else instruction)
+        set_extras(self, UNDEFINED_PRICE, expires)
+        return new_order(self, SELL, price, size, instruction_of(instruction, OF_LIMIT, 0))
 
-    def buy_market(self, size):
-        """Send a market order to buy; its id. What finds no liquidity expires."""
-        return new_order(self, BUY, UNDEFINED_PRICE, size, MARKET)
+    def buy_market(self, size, instruction=GTC):
+        """Send a market order to buy; its id. What finds no liquidity expires. `instruction`: FOK, REDUCE_ONLY."""
+        set_extras(self, UNDEFINED_PRICE, 0)
+        return new_order(self, BUY, UNDEFINED_PRICE, size, instruction_of(instruction, OF_MARKET, MARKET))
 
-    def sell_market(self, size):
+    def sell_market(self, size, instruction=GTC):
         """Send a market order to sell; its id."""
-        return new_order(self, SELL, UNDEFINED_PRICE, size, MARKET)
+        set_extras(self, UNDEFINED_PRICE, 0)
+        return new_order(self, SELL, UNDEFINED_PRICE, size, instruction_of(instruction, OF_MARKET, MARKET))
+
+    def buy_stop(self, stop, size, instruction=GTC, expires=0):
+        """Send an order that becomes a market order to buy when the last trade (ON_QUOTE: the best ask) is at `stop` or above; its id."""
+        set_extras(self, stop, expires)
+        return new_order(self, BUY, UNDEFINED_PRICE, size, instruction_of(instruction, OF_STOP, STOP | MARKET))
+
+    def sell_stop(self, stop, size, instruction=GTC, expires=0):
+        """Send an order that becomes a market order to sell when the last trade (ON_QUOTE: the best bid) is at `stop` or below; its id."""
+        set_extras(self, stop, expires)
+        return new_order(self, SELL, UNDEFINED_PRICE, size, instruction_of(instruction, OF_STOP, STOP | MARKET))
+
+    def buy_stop_limit(self, stop, price, size, instruction=GTC, expires=0):
+        """As buy_stop, but it becomes a limit order at `price`."""
+        set_extras(self, stop, expires)
+        return new_order(self, BUY, price, size, instruction_of(instruction, OF_STOP, STOP))
+
+    def sell_stop_limit(self, stop, price, size, instruction=GTC, expires=0):
+        """As sell_stop, but it becomes a limit order at `price`."""
+        set_extras(self, stop, expires)
+        return new_order(self, SELL, price, size, instruction_of(instruction, OF_STOP, STOP))
+
+    def cancel_all(self):
+        """Ask, in one request, for the end of the instrument's orders that are live and not being cancelled; how many."""
+        return send_cancel_all(record_at(address_of(self), 0, GATEWAY), self.instrument)
 
     def __getitem__(self, index):
         """The only instrument's orders, for strategies that index."""
@@ -132,6 +204,13 @@ class OrdersByInstrument(Gateway):
         """Orders for instrument `index`. Raises IndexError outside the instruments seen so far."""
         return choose_instrument(self, index)
 
+    def cancel_all(self):
+        """Ask, in one request per instrument, for the end of all orders that are live and not being cancelled; how many."""
+        n = 0
+        for instrument in range(record_at(self.engine, 0, ENGINE).instruments):
+            n += send_cancel_all(record_at(address_of(self), 0, GATEWAY), instrument)
+        return n
+
 
 GATEWAY, ORDERS, ORDERS_BY_INSTRUMENT = Gateway.dtype_, Orders.dtype_, OrdersByInstrument.dtype_
 ORDERS_SIZE: Final = ORDERS.itemsize
@@ -143,6 +222,19 @@ def set_request(orders, order_id, price, size):
     orders.request.order_id = order_id
     orders.request.price = price
     orders.request.size = size
+
+
+@kernel
+def set_extras(orders, stop, expires):
+    """What few new orders have."""
+    orders.request.stop = stop
+    orders.request.expires = expires
+
+
+@kernel
+def instruction_of(asked, allowed, implied):
+    """The instruction of an order: what was asked for, with the bits of its type; TIF_UNKNOWN if a bit was asked for that is not for users."""
+    return implied | (TIF_UNKNOWN if asked & ~allowed else asked)
 
 
 @kernel
@@ -197,21 +289,55 @@ def set_timer(orders, time):
 
 
 @kernel
+def level_of(book, side, price):
+    """Level of an order price; UNDEFINED_PRICE if it is none."""
+    tick = price // book.grid
+    if price % book.market.tick != 0 or tick > LEVEL_MAX or tick < -LEVEL_MAX:
+        return np.int64(UNDEFINED_PRICE)
+    return tick if side == BUY else -tick
+
+
+@kernel
+def makes_sense(instruction):
+    """Whether an instruction has a known time in force, and one that goes with its other bits."""
+    tif = instruction & TIF_BITS
+    if instruction & MARKET and instruction & STOP == 0:
+        return tif == GTC or tif == FOK
+    is_known = tif == GTC or tif == IOC or tif == FOK or tif == GTD
+    return is_known and (tif & IOC == 0 or instruction & (POST_ONLY | MARKET) == 0)  # a stop that becomes a market order has it while it waits
+
+
+@kernel
+def check_terms(orders, instrument):
+    """Whether what is asked for makes sense; its prices become levels. A Reason."""
+    request = orders.request
+    book = record_at(record_at(orders.engine, 0, ENGINE).books, instrument, BOOK)
+    instruction = request.instruction
+    if request.size <= 0:
+        return SIZE
+    request.level = request.stop_level = UNDEFINED_PRICE
+    if instruction & MARKET == 0:
+        request.level = level_of(book, request.side, request.price)
+        if request.level == UNDEFINED_PRICE:
+            return PRICE
+    if instruction & STOP:
+        request.stop_level = level_of(book, request.side, request.stop)
+        if request.stop_level == UNDEFINED_PRICE:
+            return PRICE
+    if not makes_sense(instruction):
+        return INSTRUCTION
+    if request.expires <= orders.now if instruction & TIF_BITS == GTD else request.expires != 0:
+        return EXPIRY
+    return NO_REASON
+
+
+@kernel
 def check(orders, instrument, account, extra):
     """The gateway's checks of a request for `extra` more open lots, in the order in which they are documented: a Reason."""
     request, row = orders.request, record_at(orders.row, 0, ROW)
-    book = record_at(record_at(orders.engine, 0, ENGINE).books, instrument, BOOK)
-    instruction, price = request.instruction, request.price
-    if request.size <= 0:
-        return SIZE
-    request.level = UNDEFINED_PRICE
-    if instruction != MARKET:
-        tick = price // book.grid
-        if price % book.market.tick != 0 or tick > LEVEL_MAX or tick < -LEVEL_MAX:
-            return PRICE
-        request.level = tick if request.side == BUY else -tick
-    if instruction != MARKET and instruction != GTC and instruction != IOC and instruction != POST_ONLY:
-        return INSTRUCTION
+    reason = check_terms(orders, instrument)
+    if reason != NO_REASON:
+        return reason
     if request.size > row.order_size_max:
         return ORDER_SIZE_LIMIT
     return check_position(row, account, request, extra)
@@ -271,6 +397,7 @@ def refuse(orders, instrument, what, reason):
     message.node = index
     message.row = row.index
     message.instrument = instrument
+    message.level = request.stop
     message.kind = ANSWER
     message.what = what
     message.reason = reason
@@ -290,7 +417,7 @@ def send(orders, kind, index, latency, reason):
         row.last_arrival = max(row.last_arrival, orders.now + latency)
     else:
         engine.travel_exempt = reason != NO_REASON
-        row.last_arrival = set_out(engine, row, kind - NEW, orders.now)
+        row.last_arrival = set_out(engine, row, (MODIFY if kind == MODIFY_STOP else CANCEL if kind == CANCEL_ALL else kind) - NEW, orders.now)
         reason = MESSAGE_RATE if engine.travel_refused else reason
     message.reason = reason
     message.order_id = request.order_id
@@ -303,7 +430,9 @@ def send(orders, kind, index, latency, reason):
     message.instrument = record_at(engine.nodes, index, NODE).instrument
     message.kind = kind
     message.side = Side.BID if request.side == BUY else Side.ASK
+    message.instruction = record_at(engine.nodes, index, NODE).instruction
     push(engine.agenda, row.last_arrival, ARRIVAL, place)
+    return message
 
 
 @unit("send_new")
@@ -335,6 +464,11 @@ def send_new(orders):
     node.filled = node.filled_known = 0
     node.level_accepted = request.level
     node.price_requested = node.price_known = request.price
+    node.stop = request.stop_level
+    node.expires = request.expires
+    node.ts_triggered = -1
+    node.triggered = node.voided = 0
+    node.gaps = 0
     node.ts_sent = orders.now
     node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
     node.modifies = node.modifies_pending = node.refused = 0
@@ -381,6 +515,7 @@ def send_modify(orders):
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
     request.instruction = GTC  # a modify has a price, even of a market order
+    request.expires = 0
     reason = UNKNOWN_ORDER
     exposure = np.int64(0)
     instrument = np.int64(node.instrument) if index != 0 else orders.instrument
@@ -400,3 +535,43 @@ def send_modify(orders):
     count_order(row, orders.now)
     send(orders, MODIFY, index, row.latency_modify, NO_REASON)
     return 1
+
+
+@kernel
+def send_modify_stop(orders):
+    """The stop price orders.request.price for a stop that waits: sent (1), or refused at once (0)."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    index = find_node(engine, row, request.order_id)
+    node = record_at(engine.nodes, index, NODE)
+    reason = UNKNOWN_ORDER
+    instrument = np.int64(node.instrument) if index != 0 else orders.instrument
+    request.side = node.side
+    if index != 0:
+        request.level = level_of(record_at(engine.books, instrument, BOOK), request.side, request.price)
+        not_allowed = PRICE if request.level == UNDEFINED_PRICE else INSTRUCTION if node.instruction & STOP == 0 else NO_REASON
+        reason = CANCEL_PENDING if node.cancelling else not_allowed
+    if reason == NO_REASON and rate_is_reached(row, orders.now):
+        reason = ORDER_RATE_LIMIT
+    if reason != NO_REASON:
+        refuse(orders, instrument, MODIFY_REJECTED, reason)
+        return 0
+    node.modifies_pending += 1
+    count_order(row, orders.now)
+    send(orders, MODIFY_STOP, index, row.latency_modify, NO_REASON)
+    return 1
+
+
+@kernel
+def send_cancel_all(orders, instrument):
+    """One request for the end of a row's live orders in an instrument; how many there are that no cancel is under way for."""
+    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
+    n = 0
+    for index in range(row.first_node, row.first_node + row.capacity):
+        node = record_at(engine.nodes, index, NODE)
+        if node.order_id != 0 and node.local_state != FREE and node.instrument == instrument and not node.cancelling:
+            node.cancelling = 1
+            n += 1
+    if n > 0:
+        request.order_id = 0
+        send(orders, CANCEL_ALL, np.int64(0), row.latency_cancel, NO_REASON).instrument = instrument
+    return n

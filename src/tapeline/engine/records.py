@@ -16,14 +16,16 @@ FEATURES_N: Final = len(Feature)
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
 ARRIVAL, RESPONSE, MARKET_DUE, TIMER = (np.int64(n) for n in range(4))
 CLASS_SHIFT: Final = 56
-NEW, MODIFY, CANCEL, ANSWER, ALARM = (np.int64(n) for n in range(1, 6))
+NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM = (np.int64(n) for n in range(1, 10))
+LAST_REQUEST = EXPIRE
+"""Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
 # what core() answers: the first few are for the driver, the others name a callback for the runner
-DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT = range(5)
+DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(6)
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 8))
 # where an order stands, locally and at the exchange
 FREE, SENT, LIVE = range(3)
-AWAY, RESTING, ENDED = range(3)
+AWAY, RESTING, ENDED, WAITING = range(4)
 # tables that cannot grow in mid-chunk
 FULL_MESSAGES, FULL_TAKES = range(1, 3)
 # self-match prevention
@@ -40,7 +42,7 @@ class Message(Record):
     size_left: int64
     ahead: int64
     market_size: int64
-    level: int64
+    level: int64  # of an order that the gateway refused: its stop price, 1e-9
     place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
     ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
     node: int32  # where the order lies; 0: nowhere (refused by the gateway)
@@ -87,7 +89,7 @@ class Node(Record):
     left: int64  # an order: what is to be filled; a take: its amount
     level: int32
     row: int32
-    next: int32
+    next: int32  # in the level's list; of a stop that waits, in the book's
     prev: int32
     row_next: int32  # the row's resting orders
     row_prev: int32
@@ -115,10 +117,16 @@ class Node(Record):
     size_known: int64  # as the row knows it
     filled_known: int64
     exposure: int64  # what counts as open in the position limit
+    stop: int64  # level of the stop price; UNDEFINED_PRICE: none
+    expires: int64
+    ts_triggered: int64
     modifies: int32
     modifies_pending: int32
     refused: int32
     cancelling: uint8
+    triggered: uint8  # its stop price was reached
+    voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
+    gaps: int32
 
 
 class Row(Record):
@@ -158,9 +166,12 @@ class Row(Record):
     queue: uint8  # QueueModel
     trade_through: uint8
     crossing: uint8
+    auction: uint8
     iceberg_excess: uint8
+    cancel_on_gap: uint8
     consume: uint8
     self_match: uint8
+    reduces: uint8  # it sent a REDUCE_ONLY order at some time
 
 
 class StrategyClass(Record):
@@ -265,6 +276,13 @@ class Engine(Record):
     wake: int64
     let_in: int64
     let_in_message: int64
+    let_in_special: int64  # units that are compiled when they are first needed; 0: not yet
+    trigger_stops: int64
+    trigger_event: int64
+    find_places: int64
+    drop_reducers: int64
+    drop_for: int64  # the order that was filled, and when
+    drop_time: int64
     apply_answer: int64
     answer_message: int64
     travel: int64
@@ -305,6 +323,8 @@ class Engine(Record):
     accounts_stride: int64
     # clocks
     parked: int64  # requests that wait for their book's next event
+    voided: int64  # books that had a CLEAR since their last ordinary event began
+    next_event: int64  # address of the event that is about to begin, while voided > 0
     deliveries_fit: int64  # so many deliveries fit into the journals for sure
     watermark: int64
     feed_delay: int64  # ts_recv - ts_event of the last ordinary tape event

@@ -1,20 +1,20 @@
-"""What history does to our orders: rules 1, 2 and 3 of docs/assumptions.md, and what a take may still take (rule 5)."""
+"""What history does to our orders: rules 1 to 4 of docs/assumptions.md, and what a take may still take (rule 5)."""
 
 from typing import Final
 
 import numpy as np
 
-from tapeline.constants import FillRule, QueueModel
-from tapeline.engine.answers import fill_order
+from tapeline.constants import UNDEFINED_PRICE, FillRule, QueueModel
+from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
-from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, RESTING, SHOWN
+from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK, side_of
-from tapeline.market.ladder import size_at
+from tapeline.market.book import ASKS, BIDS, BOOK, side_of
+from tapeline.market.ladder import has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
-from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT
+from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
 
-FILL_BEHIND, TRADE_THROUGH, CROSSING = np.int64(FillRule.FILL_BEHIND), np.int64(FillRule.TRADE_THROUGH), np.int64(FillRule.CROSSING)
+FILL_BEHIND, TRADE_THROUGH, CROSSING, AUCTION = (np.int64(r) for r in (FillRule.FILL_BEHIND, FillRule.TRADE_THROUGH, FillRule.CROSSING, FillRule.AUCTION))
 EXACT = np.int64(QueueModel.EXACT)
 
 
@@ -152,13 +152,22 @@ def move_queue(engine, book, event, first):
 @kernel
 def void_queue(engine, book, event):
     """CLEAR: nothing stands in front of our orders until the snapshot says so; takes are forgotten."""
+    if not book.void:
+        book.void = 1
+        book.stamp_voided = book.stamp
+        engine.voided += 1
+        engine.agenda.next_due = NOT_YET  # when the book's next ordinary event begins, it is known where our orders stand
+    book.lost = 1
     for r in range(engine.rows_n):
         index = np.int64(row_at(engine, r).resting)
         while index != 0:
             node = node_at(engine, index)
-            if node.instrument == book.index and node.ahead != 0:
-                node.ahead = 0
-                show_ahead(engine, index, event)
+            if node.instrument == book.index:
+                node.voided = 1
+                book.void = 2
+                if node.ahead != 0:
+                    node.ahead = 0
+                    show_ahead(engine, index, event)
             index = np.int64(node.row_next)
     for index in range(engine.takes_first, engine.takes_top):
         take = node_at(engine, index)
@@ -183,7 +192,7 @@ def spend(engine, book, index, event, rule):
     """Fill an order from its row's budget; how many lots."""
     node = node_at(engine, index)
     row = row_at(engine, node.row)
-    size = min(row.budget, node.left)
+    size = min(row.budget, open_lots(engine, node))
     row.budget -= size
     message = fill_order(engine, book, index, event.ts_event, size)
     message.rule = rule
@@ -213,7 +222,7 @@ def first_in_line(engine, row, book, side, level):
 def fill_behind(engine, book, event, first):
     """Rule 2: a passive order of history was executed, so everything of ours that stood before it was, too. One budget per row."""
     engine.fills_seen += 1
-    size, level = -event.delta, np.int64(event.level)
+    level = np.int64(event.level)
     side = 1 if event.side == ASK else 0
     ladder = side_of(book, side)
     if ladder.own_best > level:
@@ -221,14 +230,22 @@ def fill_behind(engine, book, event, first):
         for r in range(engine.rows_n):
             trade_through(engine, book, event, row_at(engine, r))
         first = own_at(ladder, level)
+    fill_level(engine, book, event, first, FILL_BEHIND)
+
+
+@kernel
+def fill_level(engine, book, event, first, rule):
+    """A FILL's budgets are spent on our orders at its level that stand before it."""
+    size = -event.delta
     index = np.int64(first)
     while index != 0:
         node = node_at(engine, index)
         following = np.int64(node.next)
-        if node.order_id != 0 and node.priority <= event.priority:
+        if node.order_id != 0 and node.venue_state == RESTING and node.priority <= event.priority:  # an order may have been cancelled by a fill before
             row = row_at(engine, node.row)
-            if row.queue <= EXACT and (row.iceberg_excess or event.flags & EXCESS == 0) and budget_left(engine, row, size) > 0:
-                spend(engine, book, index, event, FILL_BEHIND)
+            is_believed = row.queue <= EXACT and (row.iceberg_excess or event.flags & EXCESS == 0) and (row.auction or rule != AUCTION)
+            if is_believed and budget_left(engine, row, size) > 0:
+                spend(engine, book, index, event, rule)
         index = following
 
 
@@ -288,6 +305,50 @@ def remember_crossing(engine, book, event, row_index, met):
     mark_taken(engine, book, place, met)
 
 
+# --- rule 4
+
+
+@kernel
+def auction_print(engine, book, event):
+    """Rule 4: a trade while the book is crossed is an auction's: all of ours that is priced strictly better is filled, whole, at its price."""
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
+    if event.delta == 0 or not (has_best(bids) and has_best(asks)):
+        return
+    if event.priority < -asks.best * book.grid or event.priority > bids.best * book.grid:
+        return
+    for side in range(2):
+        towards = event.priority if side == 0 else -event.priority
+        worse = towards // book.grid  # the price's own level, or the one below it
+        if side_of(book, side).own_best > worse:
+            for r in range(engine.rows_n):
+                fill_better(engine, book, event, r, side, worse)
+
+
+@kernel
+def fill_better(engine, book, event, row_index, side, level):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """All of a row's orders at better levels than one, in an auction at or next to it."""
+    row = row_at(engine, row_index)
+    at_auction = level if level * book.grid == (event.priority if side == 0 else -event.priority) else level + 1
+    while row.auction:
+        index = first_in_line(engine, row, book, side, level + 1)
+        if index == 0:
+            return
+        message = fill_order(engine, book, index, event.ts_event, open_lots(engine, node_at(engine, index)))
+        message.level = at_auction
+        message.price = (at_auction if side == 0 else -at_auction) * book.grid
+        message.rule = AUCTION
+        message.market_size = event.delta
+
+
+@kernel
+def auction_fill(engine, book, event, first):
+    """Rule 4: at the auction's price orders are filled by stamp."""
+    price = event.level * book.grid
+    if book.trade_last != UNDEFINED_PRICE and price == (-book.trade_last if event.side == ASK else book.trade_last):
+        engine.fills_seen += 1
+        fill_level(engine, book, event, first, AUCTION)
+
+
 @unit("meet_history")
 def meet_history(engine):
     """What the tape event at engine.history_event, about to be applied, does to our orders; engine.history_first heads the list of those at its level."""
@@ -295,6 +356,10 @@ def meet_history(engine):
     book = record_at(engine.books, np.int64(event.instrument), BOOK)
     if event.kind == CLEAR:
         void_queue(engine, book, event)
+    elif event.kind == TRADE:
+        auction_print(engine, book, event)
+    elif event.kind == FILL and book.crossed:
+        auction_fill(engine, book, event, engine.history_first)
     elif event.kind == FILL:
         fill_behind(engine, book, event, engine.history_first)
     else:

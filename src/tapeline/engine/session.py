@@ -30,6 +30,7 @@ from tapeline.engine.records import (
     LIMIT,
     MAKE_ROOM,
     MESSAGE,
+    NEED_SPECIAL,
     NEVER,
     NODE,
     NOT_YET,
@@ -43,6 +44,7 @@ from tapeline.engine.records import (
     Engine,
 )
 from tapeline.engine.rules import meet_history
+from tapeline.engine.special import UNITS as SPECIAL_UNITS
 from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
@@ -191,6 +193,7 @@ class Session:
         row.asks_ahead = uses(cls, "ahead")
         rules = venue.rules
         row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue_model, rules.trade_through, rules.crossing, rules.iceberg_excess
+        row.auction, row.cancel_on_gap = rules.auction, rules.on_gap == "cancel"
         row.consume, row.self_match = rules.impact == "consume", _SELF_MATCH[rules.self_match]
 
     def _fill_latency(self, row: Any, i: int, latency: Latency) -> None:
@@ -357,6 +360,11 @@ class Session:
                 self._ring(2 * int(engine.notices_capacity))
             else:
                 self._shown_ring(2 * int(engine.shown_capacity))
+        elif status == NEED_SPECIAL:
+            for kernel in SPECIAL_UNITS if JIT else ():
+                kernel.place(engine)
+            engine.let_in_special = engine.let_in_special or 1  # without the JIT nobody calls by address
+            engine.find_places = engine.find_places or 1
         elif status == GROW_JOURNAL:
             self._grow_journals()
             self._check_tables()

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from tapeline.constants import GTC, MARKET, POST_ONLY, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
+from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
 from tapeline.engine.agenda import new_message, push
-from tapeline.engine.answers import FILL, answer, close_order, end_order, leave_queue
+from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import link, link_resting, node_at, own_at, row_at
 from tapeline.engine.records import (
     ANSWER,
     CANCEL,
+    CANCEL_ALL,
     ENDED,
     MESSAGE,
     NEVER,
@@ -20,7 +21,7 @@ from tapeline.engine.records import (
     SMP_REJECT,
 )
 from tapeline.engine.rules import find_take, mark_taken
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
@@ -32,10 +33,17 @@ POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int
 IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = np.int64(Reason.IOC_REMAINDER), np.int64(Reason.NO_LIQUIDITY), np.int64(Reason.NONE)
 TAKING = np.int64(FillRule.TAKING)
 MESSAGE_RATE = np.int64(Reason.MESSAGE_RATE)
-TIME_IN_FORCE_BITS = 15
 NO_QUEUE, EXACT = np.int64(QueueModel.NONE), np.int64(QueueModel.EXACT)
 UNQUEUED, UNKNOWN_PLACE = np.int64(0), np.int64(-1)
 """Stamps of places in front of everything, and of those that an estimator guesses: no order of history has an earlier one, so none moves them."""
+SPECIAL = ON_QUOTE | REDUCE_ONLY | STOP | (GTD | FOK) & ~IOC
+"""Bits of instructions that few orders have."""
+
+
+@leaf
+def is_special(message):
+    """Whether a request is none of those that nearly every strategy sends: new limit and market orders, their modifies and cancels."""
+    return message.kind > CANCEL or message.instruction & SPECIAL != 0
 
 
 @unit("let_in")
@@ -75,7 +83,7 @@ def refuse_unknown(engine, request):
     message.row = request.row
     message.instrument = request.instrument
     message.kind = ANSWER
-    message.what = CANCEL_REJECTED if request.kind == CANCEL else MODIFY_REJECTED
+    message.what = CANCEL_REJECTED if request.kind == CANCEL or request.kind == CANCEL_ALL else MODIFY_REJECTED
     message.reason = MESSAGE_RATE if request.reason == MESSAGE_RATE else UNKNOWN_ORDER
     message.side = request.side
     message.by_exchange = True
@@ -104,7 +112,7 @@ def refusal(engine, book, node, level):
 @kernel
 def rests(node):
     """Whether what is left of an order stays in the book."""
-    return node.instruction & (MARKET | TIME_IN_FORCE_BITS) == GTC
+    return node.instruction & (MARKET | IOC) == 0  # IOC is in FOK, too
 
 
 @kernel
@@ -175,6 +183,9 @@ def execute(engine, book, index, ts_event):
         take(engine, book, index, ts_event)
     if node.venue_state == ENDED:
         return
+    if open_lots(engine, node) == 0:
+        close_order(engine, book, index, ts_event, CANCELLED, NOTHING_TO_REDUCE)
+        return
     if not rests(node):
         close_order(engine, book, index, ts_event, EXPIRED, NO_LIQUIDITY if node.instruction & MARKET else IOC_REMAINDER)
         return
@@ -184,6 +195,7 @@ def execute(engine, book, index, ts_event):
     if node.ahead_at_entry < 0:
         node.ahead_at_entry = node.ahead
     node.priority = book.stamp if row.queue == EXACT else UNQUEUED if row.queue == NO_QUEUE else UNKNOWN_PLACE
+    node.voided = 0
     node.venue_state = RESTING
     link(engine, book, index)
     link_resting(engine, row, index)
@@ -222,7 +234,7 @@ def take(engine, book, index, ts_event):
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
     level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
-    while node.left > 0 and level != LEVEL_NONE and level >= limit:
+    while open_lots(engine, node) > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)
         if node.venue_state == ENDED:
             return
@@ -239,7 +251,7 @@ def take_level(engine, book, index, level, ts_event):
     if own != 0:
         in_front = min(available, node_at(engine, own).ahead)
         available -= max(take_lots(engine, book, index, level, ts_event, in_front), 0)
-        if node.left == 0:
+        if open_lots(engine, node) == 0:
             return
         if row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
             close_order(engine, book, index, ts_event, CANCELLED, SELF_MATCH)
@@ -263,14 +275,14 @@ def take_lots(engine, book, index, level, ts_event, available):  # noqa: PLR0913
     node = node_at(engine, index)
     side = 1 - node.side
     displayed = size_at(side_of(book, side), level)
-    size = min(node.left, available)
+    size = min(open_lots(engine, node), available)
     if size <= 0:
         return np.int64(0)
-    node.left -= size
-    node.filled += size
+    take_off(engine, node, size)
     if node.left == 0:
         end_order(engine, book, index, ts_event)
     message = answer(engine, book, index, ts_event, FILL)
+    drop_if_flat(engine, index, ts_event)
     message.price = (level if side == 0 else -level) * book.grid
     message.level = level
     message.size = size

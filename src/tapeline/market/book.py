@@ -108,17 +108,25 @@ class Book(Record):
     ts_event: int64  # of the last ordinary event
     ts_arrived: int64  # of the last of our requests that was let in
     parked: int64  # requests of ours that wait for this book's next event
+    stamp_voided: int64  # the stamp of the next order when the book was voided
+    stops: int64  # first and last of the stops of ours that wait; 0: none
+    stops_last: int64
+    trade_last: int64  # exact prices: of the last trade; the highest and the lowest of the last event that had any
+    trade_high: int64
+    trade_low: int64
     touch_memory: int64  # addresses of what features remember (market.features, market.activity); 0: nobody declared any
     shape_memory: int64
     activity_memory: int64
     in_event: uint8
     crossed: uint8  # as the last event left it
-    dirty: uint8  # DIRTY, GUESSED
+    void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
+    lost: uint8  # and no order came back since
+    dirty: uint8  # DIRTY, GUESSED, TRADED
     index: int32
 
 
 BOOK: Final = Book.dtype_
-DIRTY, GUESSED = np.uint8(1), np.uint8(2)
+DIRTY, GUESSED, TRADED = np.uint8(1), np.uint8(2), np.uint8(4)
 """Bits of `dirty`: something that a view shows may have changed; an event concerned orders of ours whose place is guessed."""
 BIDS, ASKS = np.int64(0), np.int64(1)
 

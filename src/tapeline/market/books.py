@@ -90,6 +90,7 @@ class Books:
         book.grid = instrument.grid
         book.index = instrument.index
         book.ts_arrived = -(2**62)
+        book.trade_last = 2**63 - 1
         for group, field, memory, _ in _UNITS_OF_FEATURES:
             if int(self._plan.features) & int(group):
                 self._keep[instrument.index, field] = remembered = memory.array(1)

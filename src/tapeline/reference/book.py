@@ -102,6 +102,11 @@ class Book:
         bid, ask = self.side(Side.BID).best(), self.side(Side.ASK).best()
         return bid.size > 0 and ask.size > 0 and bid.level >= -ask.level
 
+    def would_clear(self, price: int, grid: int) -> bool:
+        """Whether an auction in this book could have an exact price: not below the best ask, nor above the best bid."""
+        bid, ask = self.side(Side.BID).best(), self.side(Side.ASK).best()
+        return bid.size > 0 and ask.size > 0 and -ask.level * grid <= price <= bid.level * grid
+
     def quotes(self, side: int, n: int, grid: int) -> tuple[Quote, ...]:
         """The n best prices of a side, padded with NO_QUOTE."""
         quotes = tuple(Quote(price_of(side, at.level, grid), at.size, at.count) for at in self.side(side).depth(n))
@@ -122,6 +127,14 @@ class ExchangeBook(Book):
         """Greater than every stamp in the book, not greater than any that comes later."""
         self.replaced: tuple[int, int, int] | None = None
         """Side, level and size of the last REMOVE that was half of a modify; the ADD after it is the other half."""
+        self.traded: tuple[int, ...] = ()
+        """Exact prices of the trades of the last event, in order; of an event without trades that of the last one before."""
+        self._traded_in_event: tuple[int, ...] = ()
+        self.is_void = False
+        """There was a CLEAR since the last ordinary event began."""
+        self.is_lost = False
+        """... and none of the orders before it came back."""
+        self.stamp_voided = 0
 
     def apply(self, event: TapeEvent) -> None:
         """Also watch stamps, modifies and boundaries."""
@@ -130,9 +143,28 @@ class ExchangeBook(Book):
             self.stamp_next = max(self.stamp_next, event.priority + 1)
         if event.kind == Kind.REMOVE and event.flags & TapeFlag.MODIFIED:
             self.replaced = (event.side, event.level, event.size)
+        if event.kind == Kind.TRADE and event.priority != UNDEFINED_PRICE and not event.is_snapshot:
+            self._traded_in_event += (event.priority,)
         self.is_inside_event = not event.is_last
         if event.is_last:
             self.was_crossed = self.is_crossed()
+        if event.is_last and not event.is_snapshot:
+            self.traded = self._traded_in_event or self.traded[-1:]
+            self._traded_in_event = ()
+        self._watch_gap(event)
+
+    @property
+    def last_trade(self) -> int | None:
+        """Exact price of the last trade; None before the first."""
+        return next(reversed(self.traded + self._traded_in_event), None)
+
+    def _watch_gap(self, event: TapeEvent) -> None:
+        """A CLEAR voids the book; a snapshot that brings back an order with the stamp that it had shows that nothing was lost."""
+        if event.kind == Kind.CLEAR:
+            self.stamp_voided = self.stamp_voided if self.is_void else self.stamp_next
+            self.is_void, self.is_lost = True, True
+        elif event.kind == Kind.ADD and event.is_snapshot and event.priority < self.stamp_voided:
+            self.is_lost = False
 
 
 class DepthRow(NamedTuple):

@@ -101,6 +101,10 @@ class Engine:
         if not book.is_inside_event:
             self._let_in_parked(event.instrument, event.ts_event)
             self._run_until(event.ts_event, event.instrument)
+            if book.is_void:
+                for row in self._rows:
+                    row.desks[event.instrument].find_place(event)
+                book.is_void = False
         self._clock.watermark = max(self._clock.watermark, event.ts_event)
         arrival_last = self._arrival_last[event.instrument]
         self._counters["records_after_arrival"] += arrival_last is not None and event.ts_event < arrival_last
@@ -173,6 +177,7 @@ class Engine:
             self._let_in(arrival)
         else:
             self._parked.append(arrival)
+            self._parked.sort(key=lambda parked: (parked.time, parked.order))  # what the exchange reminds itself of may be older than what came before it
             self._schedule.put_back(arrival.time + arrival.row.connection.response_least_ns, Due.ARRIVAL, arrival.order, PatienceEnds(arrival))
 
     def _let_in_parked(self, book: int, time: int) -> None:

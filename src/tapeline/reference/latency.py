@@ -66,7 +66,7 @@ class Connection:
         self._row = row
         self._clock = clock
         self._response = latency.response
-        self._ways = {Ask.NEW: latency.entry, Ask.MODIFY: latency.modify, Ask.CANCEL: latency.cancel}
+        self._ways = {Ask.NEW: latency.entry, Ask.MODIFY: latency.modify, Ask.CANCEL: latency.cancel, Ask.CANCEL_ALL: latency.cancel}
         self._latency = latency
         self._passed: deque[int] = deque(maxlen=latency.messages_max if latency.messages_max < UNLIMITED else 1)
         """When the gateway let the latest requests pass."""

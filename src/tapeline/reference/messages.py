@@ -53,19 +53,27 @@ class Ask(IntEnum):
     NEW = 1
     MODIFY = 2
     CANCEL = 3
+    CANCEL_ALL = 4
+    TRIGGER = 5
+    """Sent by the exchange to itself, as is EXPIRE."""
+    EXPIRE = 6
 
 
 @dataclass(slots=True, frozen=True)
 class Request:
-    """A request on its way to the exchange. A market order is at MARKET_LEVEL; of a cancel only the id and the instrument are read."""
+    """A request on its way to the exchange. Of a cancel only the id and the instrument are read, of a CANCEL_ALL only the instrument."""
 
     ask: Ask
     order_id: int
     instrument: int
-    side: int
-    level: int
-    size: int
-    instruction: int
+    side: int = 0
+    level: int = 0
+    """MARKET_LEVEL for a market order."""
+    size: int = 0
+    instruction: int = 0
+    stop: int | None = None
+    """Level of the stop price. Of a MODIFY: the new one, and price and size stay."""
+    expires: int = 0
     reason: Reason = Reason.NONE
     """MESSAGE_RATE: the exchange's gateway refuses it on arrival; of a cancel, anything else is what CANCELLED will say in place of REQUESTED."""
 

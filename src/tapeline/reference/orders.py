@@ -2,10 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tapeline.config import Limits, Venue
-from tapeline.constants import GTC, IOC, LEVEL_MAX, MARKET, POST_ONLY, UNDEFINED_PRICE, Reason, Side, Status, Update
+from tapeline.constants import (
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    LEVEL_MAX,
+    MARKET,
+    ON_QUOTE,
+    POST_ONLY,
+    REDUCE_ONLY,
+    STOP,
+    TIF_BITS,
+    TIF_UNKNOWN,
+    UNDEFINED_PRICE,
+    Reason,
+    Side,
+    Status,
+    TimeInForce,
+    Update,
+)
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
@@ -15,8 +34,10 @@ from tapeline.reference.market import checked_index
 from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
 from tapeline.reference.venue import Answer
 
-INSTRUCTIONS: Final = (GTC, IOC, POST_ONLY)
-"""What users may ask for."""
+OF_LIMIT: Final = TIF_BITS | POST_ONLY | REDUCE_ONLY
+"""Bits that users may set in the instruction of a limit order."""
+OF_STOP: Final = TIF_BITS | ON_QUOTE | REDUCE_ONLY
+OF_MARKET: Final = TIF_BITS | REDUCE_ONLY
 END_STATUS: Final = {Update.REJECTED: Status.REJECTED, Update.CANCELLED: Status.CANCELLED, Update.EXPIRED: Status.EXPIRED}
 
 
@@ -47,6 +68,8 @@ class Ticket:
     size: int
     instruction: int
     ts_sent: int
+    stop: int
+    """As first sent; UNDEFINED_PRICE for orders that are no stops."""
     price_requested: int
     size_counted: int
     """For limits: the greatest of the size accepted and those asked for since no modify was pending."""
@@ -65,7 +88,7 @@ class Ticket:
         """Take in an answer that has just arrived."""
         if update.what in END_STATUS:
             self.end(END_STATUS[Update(update.what)], update.reason, now)
-        elif update.what == Update.ACCEPTED:
+        elif update.what in (Update.ACCEPTED, Update.TRIGGERED):
             self.status = int(Status.OPEN)
             self.place = update.place
         elif update.what == Update.MODIFIED:
@@ -111,16 +134,21 @@ class Gateway:
 
     # ------------------------------------------------------------------ requests
 
-    def new(self, index: int, side: Side, price: int, size: int, instruction: int) -> int:
-        """Send a new order, or refuse it; its id either way. `price` is UNDEFINED_PRICE for market orders."""
+    def new(self, index: int, asked: "Asked") -> int:
+        """Send a new order, or refuse it; its id either way."""
         order_id = len(self.tickets) + 1
-        reason = self._refusal_of_new(index, side, price, size, instruction)
-        ticket = Ticket(order_id, index, int(side), price, size, instruction & 0xFF, self.now(), price_requested=price, size_counted=size)
+        reason = self._refusal_of_new(index, asked)
+        ticket = Ticket(
+            order_id, index, int(asked.side), asked.price, asked.size, asked.instruction, self.now(), asked.stop,
+            price_requested=asked.price, size_counted=asked.size,
+        )  # fmt: skip
         self.tickets[order_id] = ticket
         if reason == Reason.NONE:
             self._live[order_id] = ticket
             self._rate.count(self.now())
-            self._line.send(Request(Ask.NEW, order_id, index, int(side), self._level(ticket, price), size, instruction))
+            stop = self._level(ticket, asked.stop) if asked.instruction & STOP else None
+            level = self._level(ticket, asked.price)
+            self._line.send(Request(Ask.NEW, order_id, index, ticket.side, level, asked.size, asked.instruction, stop, asked.expires))
         else:
             ticket.is_live = False
             self._refuse(Update.REJECTED, reason, order_id, index)
@@ -140,6 +168,18 @@ class Gateway:
         self._line.send(Request(Ask.MODIFY, order_id, ticket.instrument, ticket.side, self._level(ticket, price), size, ticket.instruction))
         return True
 
+    def modify_stop(self, index: int, order_id: int, stop: int) -> bool:
+        """Ask for another stop price of an order that waits; whether the request was sent."""
+        ticket = self._live.get(order_id)
+        reason = Reason.UNKNOWN_ORDER if ticket is None else self._refusal_of_modify_stop(ticket, stop)
+        if ticket is None or reason != Reason.NONE:
+            self._refuse(Update.MODIFY_REJECTED, reason, order_id, index)
+            return False
+        ticket.modifies_pending += 1
+        self._rate.count(self.now())
+        self._line.send(Request(Ask.MODIFY, order_id, ticket.instrument, ticket.side, stop=self._level(ticket, stop)))
+        return True
+
     def cancel(self, index: int, order_id: int) -> bool:
         """Ask for the end of an order; whether the request was sent."""
         ticket = self._live.get(order_id)
@@ -147,15 +187,24 @@ class Gateway:
             self._refuse(Update.CANCEL_REJECTED, Reason.UNKNOWN_ORDER if ticket is None else Reason.CANCEL_PENDING, order_id, index)
             return False
         ticket.is_cancelling = True
-        self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument, ticket.side, 0, 0, ticket.instruction))
+        self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument))
         return True
+
+    def cancel_all(self, index: int) -> int:
+        """Ask, with one request, for the end of all live orders of an instrument that no cancel is under way for; how many."""
+        tickets = [ticket for ticket in self._live.values() if ticket.instrument == index and not ticket.is_cancelling]
+        for ticket in tickets:
+            ticket.is_cancelling = True
+        if tickets:
+            self._line.send(Request(Ask.CANCEL_ALL, 0, index))
+        return len(tickets)
 
     def stop(self, reason: Reason) -> None:
         """Cancel everything, from the first order on, for a reason that the orders will show."""
         for ticket in self._live.values():
             if not ticket.is_cancelling:
                 ticket.is_cancelling = True
-                self._line.send(Request(Ask.CANCEL, ticket.order_id, ticket.instrument, ticket.side, 0, 0, ticket.instruction, reason=reason))
+                self._line.send(Request(Ask.CANCEL, ticket.order_id, ticket.instrument, reason=reason))
 
     def wake_at(self, time: int) -> None:
         """Set the row's only timer."""
@@ -173,16 +222,19 @@ class Gateway:
 
     # ------------------------------------------------------------------ checks
 
-    def _refusal_of_new(self, index: int, side: Side, price: int, size: int, instruction: int) -> Reason:
+    def _refusal_of_new(self, index: int, asked: "Asked") -> Reason:
         """The gateway's checks, in the order of docs/ARCHITECTURE.md."""
-        is_limit = instruction != MARKET
+        size, instruction = asked.size, asked.instruction
+        has_expiry = instruction & TIF_BITS == GTD
         checks = (
             (size <= 0, Reason.SIZE),
-            (is_limit and not self._is_order_price(index, price), Reason.PRICE),
-            (is_limit and instruction not in INSTRUCTIONS, Reason.INSTRUCTION),
+            (not instruction & MARKET and not self._is_order_price(index, asked.price), Reason.PRICE),
+            (instruction & STOP and not self._is_order_price(index, asked.stop), Reason.PRICE),
+            (not makes_sense(instruction), Reason.INSTRUCTION),
+            (asked.expires <= self.now() if has_expiry else asked.expires != 0, Reason.EXPIRY),
             (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
-            (self._position_at_worst(index, side) + size > self._limits.position_max, Reason.POSITION_LIMIT),
-            (self._exceeds_notional(index, price, self._position_at_worst(index, side) + size), Reason.NOTIONAL_LIMIT),
+            (self._position_at_worst(index, asked.side) + size > self._limits.position_max, Reason.POSITION_LIMIT),
+            (self._exceeds_notional(index, asked.price, self._position_at_worst(index, asked.side) + size), Reason.NOTIONAL_LIMIT),
             (len(self._live) >= self._limits.orders_live_max, Reason.ORDERS_LIVE_LIMIT),
             (self._rate.is_reached(self.now()), Reason.ORDER_RATE_LIMIT),
         )
@@ -200,6 +252,15 @@ class Gateway:
             (size > self._limits.order_size_max, Reason.ORDER_SIZE_LIMIT),
             (at_worst > self._limits.position_max, Reason.POSITION_LIMIT),
             (self._exceeds_notional(ticket.instrument, price, at_worst), Reason.NOTIONAL_LIMIT),
+            (self._rate.is_reached(self.now()), Reason.ORDER_RATE_LIMIT),
+        )
+        return first_refusal(checks)
+
+    def _refusal_of_modify_stop(self, ticket: Ticket, stop: int) -> Reason:
+        checks = (
+            (ticket.is_cancelling, Reason.CANCEL_PENDING),
+            (not self._is_order_price(ticket.instrument, stop), Reason.PRICE),
+            (not ticket.instruction & STOP, Reason.INSTRUCTION),
             (self._rate.is_reached(self.now()), Reason.ORDER_RATE_LIMIT),
         )
         return first_refusal(checks)
@@ -243,11 +304,41 @@ class Gateway:
             self._accounts[answer.instrument].book_fill(lots, tick, is_maker=answer.is_maker)
         elif answer.order_id in self.tickets:
             self.tickets[answer.order_id].learn(answer, now)
+        elif answer.order_id == 0 and not answer.by_gateway:  # a mass cancel was refused: nothing that it asked for is being cancelled
+            for ticket in self._live.values():
+                if ticket.instrument == answer.instrument:
+                    ticket.is_cancelling = False
         if answer.order_id in self._live and not self._live[answer.order_id].is_live:
             del self._live[answer.order_id]
 
 
-def first_refusal(checks: Iterable[tuple[bool, Reason]]) -> Reason:
+@dataclass(slots=True, frozen=True)
+class Asked:
+    """A new order, as the strategy asks for it. Prices in 1e-9, UNDEFINED_PRICE where the order has none."""
+
+    side: Side
+    price: int
+    size: int
+    instruction: int
+    stop: int = UNDEFINED_PRICE
+    expires: int = 0
+
+
+def instruction_of(asked: int, allowed: int, implied: int) -> int:
+    """The instruction of an order: what was asked for, with the bits of its type; TIF_UNKNOWN if a bit was asked for that is not for users."""
+    return implied | (TIF_UNKNOWN if asked & ~allowed else asked)
+
+
+def makes_sense(instruction: int) -> bool:
+    """Whether an instruction has a known time in force, and one that goes with its other bits."""
+    tif = instruction & TIF_BITS
+    if instruction & MARKET and not instruction & STOP:
+        return tif in (GTC, FOK)
+    must_rest = instruction & (POST_ONLY | MARKET)  # a stop that becomes a market order has its time in force while it waits
+    return tif in tuple(TimeInForce) and not (must_rest and tif & IOC)
+
+
+def first_refusal(checks: Iterable[tuple[Any, Reason]]) -> Reason:
     """The reason of the first check that refuses; NONE if none does."""
     return next((reason for refuses, reason in checks if refuses), Reason.NONE)
 
@@ -270,21 +361,37 @@ class Orders:
         """Local time."""
         return self._gateway.now()
 
-    def buy(self, price: int, size: int, instruction: int = GTC) -> int:
+    def buy(self, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send a limit order to buy; its id."""
-        return self._gateway.new(self._instrument(), Side.BID, int(price), int(size), self._asked(instruction))
+        return self._limit(Side.BID, price, size, instruction, expires)
 
-    def sell(self, price: int, size: int, instruction: int = GTC) -> int:
+    def sell(self, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send a limit order to sell; its id."""
-        return self._gateway.new(self._instrument(), Side.ASK, int(price), int(size), self._asked(instruction))
+        return self._limit(Side.ASK, price, size, instruction, expires)
 
-    def buy_market(self, size: int) -> int:
+    def buy_market(self, size: int, instruction: int = GTC) -> int:
         """Send a market order to buy; its id."""
-        return self._gateway.new(self._instrument(), Side.BID, UNDEFINED_PRICE, int(size), MARKET)
+        return self._new(Asked(Side.BID, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_MARKET, MARKET)))
 
-    def sell_market(self, size: int) -> int:
+    def sell_market(self, size: int, instruction: int = GTC) -> int:
         """Send a market order to sell; its id."""
-        return self._gateway.new(self._instrument(), Side.ASK, UNDEFINED_PRICE, int(size), MARKET)
+        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_MARKET, MARKET)))
+
+    def buy_stop(self, stop: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
+        """Send an order that becomes a market order to buy when the market reaches `stop`; its id."""
+        return self._new(Asked(Side.BID, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_STOP, STOP | MARKET), int(stop), int(expires)))
+
+    def sell_stop(self, stop: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
+        """Send an order that becomes a market order to sell when the market reaches `stop`; its id."""
+        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_STOP, STOP | MARKET), int(stop), int(expires)))
+
+    def buy_stop_limit(self, stop: int, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
+        """Send an order that becomes a limit order to buy when the market reaches `stop`; its id."""
+        return self._new(Asked(Side.BID, int(price), int(size), instruction_of(int(instruction), OF_STOP, STOP), int(stop), int(expires)))
+
+    def sell_stop_limit(self, stop: int, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
+        """Send an order that becomes a limit order to sell when the market reaches `stop`; its id."""
+        return self._new(Asked(Side.ASK, int(price), int(size), instruction_of(int(instruction), OF_STOP, STOP), int(stop), int(expires)))
 
     def cancel(self, order_id: int) -> bool:
         """Ask for the end of an order; whether the request was sent."""
@@ -293,6 +400,15 @@ class Orders:
     def modify(self, order_id: int, price: int, size: int) -> bool:
         """Ask for another price and total size; whether the request was sent."""
         return self._gateway.modify(self._index or 0, int(order_id), int(price), int(size))
+
+    def modify_stop(self, order_id: int, stop: int) -> bool:
+        """Ask for another stop price; whether the request was sent."""
+        return self._gateway.modify_stop(self._index or 0, int(order_id), int(stop))
+
+    def cancel_all(self) -> int:
+        """Ask for the end of all orders of the instrument, or of all instruments; how many that are."""
+        indices = range(self._instruments) if self._index is None else (self._index,)
+        return sum(self._gateway.cancel_all(index) for index in indices)
 
     def is_live(self, order_id: int) -> bool:
         """Whether it was sent and is not known to have ended."""
@@ -327,7 +443,8 @@ class Orders:
             raise ConfigError("orders: choose the instrument first, as in orders[0].buy(…): the run has several")
         return self._index
 
-    @staticmethod
-    def _asked(instruction: int) -> int:
-        """MARKET is not for users: it stands for no known instruction."""
-        return int(instruction) if int(instruction) != MARKET else MARKET | POST_ONLY
+    def _new(self, asked: Asked) -> int:
+        return self._gateway.new(self._instrument(), asked)
+
+    def _limit(self, side: Side, price: int, size: int, instruction: int, expires: int) -> int:
+        return self._new(Asked(side, int(price), int(size), instruction_of(int(instruction), OF_LIMIT, 0), expires=int(expires)))

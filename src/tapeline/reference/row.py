@@ -7,7 +7,7 @@ from tapeline.config import RowSpec
 from tapeline.constants import Reason
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
-from tapeline.reference.book import ExchangeBook
+from tapeline.reference.book import ExchangeBook, price_of
 from tapeline.reference.latency import Connection
 from tapeline.reference.limits import loss_beyond
 from tapeline.reference.market import Market
@@ -44,7 +44,7 @@ class Row:
         """Trade one more instrument. `market` is what the row sees of it."""
         self.instruments.append(book.instrument)
         self.accounts.append(Account(book.instrument, self.venue.fees, market))
-        self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self.answer))
+        self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self.answer, self.remind))
 
     # ------------------------------------------------------------------ the line: requests go out, answers come back
 
@@ -57,6 +57,11 @@ class Row:
         time, is_refused = self.connection.arrival(request.ask, self._clock.now, is_exempt=request.reason == Reason.LOSS_LIMIT)
         arrival = Arrival(time, self, replace(request, reason=Reason.MESSAGE_RATE) if is_refused else request)
         arrival.order = self._schedule.add(arrival.time, Due.ARRIVAL, arrival)
+
+    def remind(self, time: int, request: Request) -> None:
+        """The exchange asks itself for something, at a time of its own clock."""
+        arrival = Arrival(time, self, request)
+        arrival.order = self._schedule.add(time, Due.ARRIVAL, arrival)
 
     def answer(self, answer: Answer) -> None:
         """Rule 8: so does a response."""
@@ -84,11 +89,14 @@ class Row:
     def order_record(self, ticket: Ticket) -> tuple[Any, ...]:
         """A row of `schema.ORDERS`: what the row knows, and what the exchange knows, of one order."""
         own = self.desks[ticket.instrument].orders.get(ticket.order_id)
-        arrived, ended, ahead_at_entry, ahead_at_end = -1, -1, -1, -1
+        arrived, ended, ahead_at_entry, ahead_at_end, triggered, stop, gaps = -1, -1, -1, -1, -1, ticket.stop, 0
         if own is not None:
-            arrived, ended, ahead_at_entry = own.ts_arrived, own.ts_end, own.ahead_at_entry
-            ahead_at_end = own.place.ahead
+            arrived, ended, ahead_at_entry, triggered = own.ts_arrived, own.ts_end, own.ahead_at_entry, own.ts_triggered
+            ahead_at_end, gaps = own.place.ahead, own.gaps
+            if own.stop is not None:
+                stop = price_of(own.side, own.stop, self.instruments[ticket.instrument].grid)
         return (
             ticket.order_id, ticket.price, ticket.size, ticket.filled, ticket.ts_sent, arrived, ended, ticket.ts_end_local, ahead_at_entry, ahead_at_end,
             self.index, ticket.instrument, ticket.modifies, ticket.requests_refused, ticket.side, ticket.instruction, ticket.status, ticket.reason,
+            stop, triggered, gaps,
         )  # fmt: skip

@@ -4,17 +4,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tapeline.config import FillRules
-from tapeline.constants import FillRule, Kind, TapeFlag
+from tapeline.constants import ON_QUOTE, REDUCE_ONLY, FillRule, Kind, Side, TapeFlag
 from tapeline.reference.book import Book, ExchangeBook, opposite
 from tapeline.reference.estimators import BEFORE_ALL, Guess, is_estimated
 from tapeline.reference.messages import NOWHERE, Place
 from tapeline.reference.tape import TapeEvent
 
 
+@dataclass(slots=True)
+class Holding:
+    """A row's position in one book as the exchange knows it: fills on their way to the row included."""
+
+    position: int = 0
+
+    def reducible(self, side: int) -> int:
+        """Lots that an order on a side can fill before the position is flat."""
+        return max(0, -self.position if side == Side.BID else self.position)
+
+
 @dataclass(slots=True, eq=False)
 class OwnOrder:
     """An order of ours as the exchange knows it."""
 
+    holding: Holding
     order_id: int
     side: int
     level: int
@@ -29,11 +41,26 @@ class OwnOrder:
     ts_end: int = -1
     guess: Guess | None = None
     """What an estimator believes of the last place, if one is in charge."""
+    stop: int | None = None
+    """Level of the stop price."""
+    expires: int = 0
+    is_triggered: bool = False
+    ts_triggered: int = -1
+    is_voided: bool = False
+    """It rested at a CLEAR; whether its queue was lost is not known yet."""
+    gaps: int = 0
 
     @property
     def size_left(self) -> int:
         """Lots still to be filled."""
         return self.size - self.filled
+
+    @property
+    def size_open(self) -> int:
+        """Lots that may be filled now: of a REDUCE_ONLY order no more than bring the position to zero; of one that has ended none."""
+        if self.ts_end != -1:
+            return 0
+        return min(self.size_left, self.holding.reducible(self.side)) if self.instruction & REDUCE_ONLY else self.size_left
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,7 +80,7 @@ def best_place_first(order: OwnOrder) -> tuple[int, int, int]:
 def spend(budget: int, orders: Iterable[OwnOrder], rule: FillRule) -> Iterator[Match]:
     """Spend a budget of lots on resting orders, best place first."""
     for order in sorted(orders, key=best_place_first):
-        lots = min(budget, order.size_left)
+        lots = min(budget, order.size_open)
         if lots > 0:
             yield Match(order, lots, rule)
             budget -= lots
@@ -102,6 +129,33 @@ def crossing(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, 
     yield from spend(budget, met, FillRule.CROSSING)
 
 
+def level_against(side: int, price: int, grid: int) -> int:
+    """The level of an exact price on a side; off the grid it is rounded against whoever trades there."""
+    return -((-price if side == Side.BID else price) // grid)
+
+
+def auction_print(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
+    """Rule 4: a trade while the book is crossed is an auction's: all that is priced strictly better than it is filled, whole, at its price.
+
+    Not by a print that no auction could make: its price lies within what is crossed.
+    """
+    if event.is_snapshot or not book.was_crossed or not rules.auction or event.size == 0 or not book.would_clear(event.priority, book.instrument.grid):
+        return
+    for order in sorted(resting, key=lambda order: (order.side != Side.BID, *best_place_first(order))):
+        towards = event.priority if order.side == Side.BID else -event.priority
+        if order.level * book.instrument.grid > towards and order.size_open > 0:
+            yield Match(order, order.size_open, FillRule.AUCTION)
+
+
+def auction_fill(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
+    """Rule 4: at the auction's price orders whose place is known are filled by stamp, as in rule 2."""
+    if event.is_snapshot or not book.was_crossed or not rules.auction or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
+        return
+    if book.last_trade is not None and event.level * book.instrument.grid == (book.last_trade if event.side == Side.BID else -book.last_trade):
+        before = [o for o in resting if (o.side, o.level) == (event.side, event.level) and o.place.stamp <= event.priority]
+        yield from spend(event.size, before, FillRule.AUCTION)
+
+
 @dataclass(slots=True, frozen=True)
 class Take:
     """The arriving order takes lots at a level of the other side."""
@@ -131,7 +185,7 @@ def taking(order: OwnOrder, book: ExchangeBook, resting: Sequence[OwnOrder], tak
         return
     side = opposite(order.side)
     own = own_orders_met(order, resting)
-    left = order.size_left
+    left = order.size_open
     for level in sorted({*book.side(side).levels_down_to(-order.level), *(o.level for o in own)}, reverse=True):
         available = book.side(side).displayed(level) - takes.amount(side, level)
         met = [o for o in own if o.level == level]
@@ -171,6 +225,22 @@ def would_take(order: OwnOrder, book: Book) -> bool:
     """Rule 5: whether the opposite best displayed is at or through the price of a POST_ONLY order."""
     best = book.side(opposite(order.side)).best()
     return best.size > 0 and best.level >= -order.level
+
+
+def fillable(steps: Iterable[Step]) -> int:
+    """Lots that an arriving order would take: for FOK."""
+    return sum(step.lots for step in steps if isinstance(step, Take))
+
+
+def stop_is_reached(order: OwnOrder, book: ExchangeBook, traded: Iterable[int]) -> bool:
+    """Whether a trade at one of some prices, or the best price on the other side, is at or through the price of a stop. Not while crossed."""
+    if order.stop is None or book.was_crossed:
+        return False
+    if order.instruction & ON_QUOTE:
+        best = book.side(opposite(order.side)).best()
+        return best.size > 0 and -best.level >= order.stop
+    towards = 1 if order.side == Side.BID else -1
+    return any(towards * price >= order.stop * book.instrument.grid for price in traded)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,332 @@
+"""What few runs need: stops, FOK, GTD, REDUCE_ONLY, mass cancels, gaps. Units of their own, compiled when the first of it comes."""
+
+import numpy as np
+
+from tapeline.constants import FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
+from tapeline.engine.agenda import new_message, push
+from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
+from tapeline.engine.lists import node_at, row_at
+from tapeline.engine.records import (
+    ARRIVAL,
+    CANCEL,
+    CANCEL_ALL,
+    ENDED,
+    EXPIRE,
+    GUESS,
+    MESSAGE,
+    MODIFY,
+    MODIFY_STOP,
+    NEW,
+    SMP_CANCEL_AGGRESSOR,
+    TRIGGER,
+    WAITING,
+)
+from tapeline.engine.rules import show_ahead
+from tapeline.engine.venue import (
+    ACCEPTED,
+    CANCELLED,
+    EXACT,
+    EXPIRED,
+    MESSAGE_RATE,
+    MODIFIED,
+    MODIFY_REJECTED,
+    NO_QUEUE,
+    NO_REASON,
+    REJECTED,
+    REQUESTED,
+    available_at,
+    execute,
+    first_own,
+    modify,
+    next_own_level,
+    opposite_limit,
+    refusal,
+    refuse_unknown,
+    rests,
+    tell_place,
+)
+from tapeline.jit import kernel
+from tapeline.market.book import BOOK, side_of
+from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
+from tapeline.memory import record_at, unit
+from tapeline.tape.normalise import EVENT
+
+TRIGGERED = np.int64(Update.TRIGGERED)
+INSTRUCTION, EXPIRY, FOK_UNFILLABLE = (np.int64(r) for r in (Reason.INSTRUCTION, Reason.EXPIRY, Reason.FOK_UNFILLABLE))
+NOT_WAITING, GAP = np.int64(Reason.NOT_WAITING), np.int64(Reason.GAP)
+
+
+@unit("let_in_special")
+def let_in_special(engine):
+    """As venue.let_in, for requests of every kind and orders with any instruction."""
+    message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    book.ts_arrived = max(book.ts_arrived, message.ts_event)
+    engine.arrivals += 1
+    index = np.int64(message.node)
+    node = node_at(engine, index)
+    if message.kind == NEW:
+        arrive_special(engine, book, index, message)
+    elif message.kind == CANCEL_ALL and message.reason == NO_REASON:
+        cancel_all(engine, book, message)
+    elif message.reason == MESSAGE_RATE or node.order_id != message.order_id or node.venue_state == ENDED:
+        if message.kind != TRIGGER and message.kind != EXPIRE:
+            refuse_unknown(engine, message)
+    elif message.kind == TRIGGER:
+        trigger(engine, book, index, message.ts_event)
+    elif message.kind == EXPIRE:
+        close_special(engine, book, index, message.ts_event, EXPIRED, EXPIRY)
+    elif message.kind == CANCEL:
+        close_special(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
+    elif node.venue_state == WAITING:
+        modify_waiting(engine, book, index, message)
+    elif message.kind == MODIFY:
+        modify(engine, book, index, message)
+    else:
+        answer(engine, book, index, message.ts_event, MODIFY_REJECTED).reason = NOT_WAITING
+    return 0
+
+
+@kernel
+def close_special(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """As close_order, for an order that may be a stop that waits."""
+    if node_at(engine, index).venue_state == WAITING:
+        stop_waiting(engine, book, index)
+    close_order(engine, book, index, ts_event, what, reason)
+
+
+@kernel
+def cancel_all(engine, book, request):
+    """All of a row's orders in a book go: those that rest, the last to come to rest first; then stops that wait, the last first."""
+    row = row_at(engine, request.row)
+    index = np.int64(row.resting)
+    while index != 0:
+        node = node_at(engine, index)
+        following = np.int64(node.row_next)
+        if node.instrument == request.instrument:
+            close_order(engine, book, index, request.ts_event, CANCELLED, REQUESTED)
+        index = following
+    index = np.int64(book.stops_last)
+    while index != 0:
+        node = node_at(engine, index)
+        following = np.int64(node.prev)
+        if node.row == request.row:
+            close_special(engine, book, index, request.ts_event, CANCELLED, REQUESTED)
+        index = following
+
+
+@kernel
+def remind(engine, kind, index, time):
+    """The exchange asks itself for something about an order, at a time of its own clock."""
+    node = node_at(engine, index)
+    place = new_message(engine.agenda)
+    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message.order_id = node.order_id
+    message.ts_event = time
+    message.node = index
+    message.row = node.row
+    message.instrument = node.instrument
+    message.instruction = node.instruction
+    message.kind = kind
+    push(engine.agenda, time, ARRIVAL, place)
+
+
+@kernel
+def arrive_special(engine, book, index, request):
+    """A new order."""
+    node, ts_event = node_at(engine, index), request.ts_event
+    node.ts_arrived = ts_event
+    has_expiry = node.instruction & TIF_BITS == GTD
+    reason = EXPIRY if request.reason == NO_REASON and has_expiry and node.expires <= ts_event else np.int64(request.reason)
+    if reason != NO_REASON:
+        close_order(engine, book, index, ts_event, REJECTED, reason)
+        return
+    if node.instruction & STOP:
+        answer(engine, book, index, ts_event, ACCEPTED)
+        wait(engine, book, index)
+        if is_reached(book, node, book.trade_last, book.trade_last):
+            trigger(engine, book, index, ts_event)
+    else:
+        enter(engine, book, index, ts_event, ACCEPTED)
+    if has_expiry and node.venue_state != ENDED:
+        remind(engine, EXPIRE, index, node.expires)
+
+
+@kernel
+def enter(engine, book, index, ts_event, what):
+    """An order enters the book, if nothing speaks against it."""
+    node = node_at(engine, index)
+    if node.instruction & REDUCE_ONLY:
+        row_at(engine, node.row).reduces = 1
+    reason = NOTHING_TO_REDUCE if open_lots(engine, node) == 0 else refusal(engine, book, node, node.level_accepted)
+    if reason != NO_REASON:
+        close_order(engine, book, index, ts_event, REJECTED if what == ACCEPTED else CANCELLED, reason)
+        return
+    message = answer(engine, book, index, ts_event, what)
+    if rests(node):
+        tell_place(engine, book, node, message)
+    if node.instruction & TIF_BITS == FOK and fillable(engine, book, node) < node.size:
+        close_order(engine, book, index, ts_event, EXPIRED, FOK_UNFILLABLE)
+        return
+    execute(engine, book, index, ts_event)
+
+
+@kernel
+def fillable(engine, book, node):
+    """Lots that an order would take if it entered now: venue.take, without taking."""
+    if book.crossed:
+        return np.int64(0)
+    ladder = side_of(book, 1 - node.side)
+    limit = opposite_limit(node.level_accepted)
+    wanted = left = open_lots(engine, node)
+    level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, book, node, np.int64(2**32)))
+    while left > 0 and level != LEVEL_NONE and level >= limit:
+        available = available_at(engine, ladder, level, node.row)
+        own = first_own(engine, ladder, level, node.row)
+        if own != 0 and row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
+            return wanted - left + min(left, max(min(available, node_at(engine, own).ahead), 0))
+        left -= min(left, max(available, 0))
+        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
+    return wanted - left
+
+
+# --- stops
+
+
+@kernel
+def wait(engine, book, index):
+    """A stop waits, behind those that wait already."""
+    node = node_at(engine, index)
+    node.venue_state = WAITING
+    node.next = 0
+    node.prev = book.stops_last
+    if book.stops_last != 0:
+        node_at(engine, book.stops_last).next = index
+    else:
+        book.stops = index
+    book.stops_last = index
+
+
+@kernel
+def stop_waiting(engine, book, index):
+    """A stop waits no more."""
+    node = node_at(engine, index)
+    if node.prev != 0:
+        node_at(engine, node.prev).next = node.next
+    else:
+        book.stops = node.next
+    if node.next != 0:
+        node_at(engine, node.next).prev = node.prev
+    else:
+        book.stops_last = node.prev
+
+
+@kernel
+def is_reached(book, node, high, low):
+    """Whether a trade between two prices, or the best price on the other side, is at or through the price of a stop. Not while crossed."""
+    if book.crossed:
+        return False
+    if node.instruction & ON_QUOTE:
+        other = side_of(book, 1 - node.side)
+        return has_best(other) and -other.best >= node.stop
+    if book.trade_last == UNDEFINED_PRICE:
+        return False
+    return high >= node.stop * book.grid if node.side == 0 else low <= -node.stop * book.grid
+
+
+@unit("trigger_stops")
+def trigger_stops(engine):
+    """Event engine.trigger_event has ended: the stops that it reached will enter the book when a request of that time would."""
+    event = record_at(engine.trigger_event, 0, EVENT)
+    book = record_at(engine.books, np.int64(event.instrument), BOOK)
+    index = np.int64(book.stops)
+    while index != 0:
+        node = node_at(engine, index)
+        if not node.triggered and is_reached(book, node, book.trade_high, book.trade_low):
+            node.triggered = 1
+            remind(engine, TRIGGER, index, event.ts_event)
+        index = np.int64(node.next)
+    return 0
+
+
+@kernel
+def trigger(engine, book, index, ts_event):
+    """A stop has been reached: the order enters the book."""
+    stop_waiting(engine, book, index)
+    node = node_at(engine, index)
+    node.ts_triggered = ts_event
+    enter(engine, book, index, ts_event, TRIGGERED)
+
+
+@kernel
+def modify_waiting(engine, book, index, request):
+    """A stop that waits gets another stop price, or another limit price and size; one whose stop was reached has no stop price any more."""
+    node = node_at(engine, index)
+    reason = NO_REASON
+    if request.kind == MODIFY_STOP:
+        reason = NOT_WAITING if node.triggered else NO_REASON
+    elif node.instruction & MARKET:
+        reason = INSTRUCTION
+    if reason != NO_REASON:
+        answer(engine, book, index, request.ts_event, MODIFY_REJECTED).reason = reason
+        return
+    if request.kind == MODIFY_STOP:
+        node.stop = request.level
+    else:
+        node.level_accepted = request.level
+        node.size = node.left = request.size
+    answer(engine, book, index, request.ts_event, MODIFIED)
+    if not node.triggered and is_reached(book, node, book.trade_last, book.trade_last):
+        trigger(engine, book, index, request.ts_event)
+
+
+# --- gaps
+
+
+@unit("find_places")
+def find_places(engine):
+    """Book engine.due_for was voided, and its event engine.next_event is about to begin: where nothing came back, our queues are lost."""
+    event = record_at(engine.next_event, 0, EVENT)
+    book = record_at(engine.books, engine.due_for, BOOK)
+    book.void = 0
+    engine.voided -= 1
+    for r in range(engine.rows_n):
+        row = row_at(engine, r)
+        oldest = np.int64(0)
+        index = np.int64(row.resting)
+        while index != 0:
+            oldest = index
+            index = np.int64(node_at(engine, index).row_next)
+        while oldest != 0:
+            following = np.int64(node_at(engine, oldest).row_prev)
+            find_place(engine, book, oldest, event)
+            oldest = following
+    return 0
+
+
+@kernel
+def find_place(engine, book, index, event):
+    """An order keeps its place, goes behind everything, or is cancelled."""
+    node = node_at(engine, index)
+    if node.instrument != book.index or not node.voided:
+        return
+    node.voided = 0
+    if not book.lost:
+        return
+    row = row_at(engine, node.row)
+    if row.cancel_on_gap:
+        close_order(engine, book, index, event.ts_event, CANCELLED, GAP)
+        return
+    node.gaps += 1
+    if row.queue == EXACT:
+        node.priority = book.stamp
+    elif row.queue != NO_QUEUE:
+        record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
+    if row.queue != NO_QUEUE:
+        ahead = size_at(side_of(book, node.side), np.int64(node.level))
+        if ahead != node.ahead:
+            node.ahead = ahead
+            show_ahead(engine, index, event)
+
+
+UNITS = (let_in_special, trigger_stops, drop_reducers, find_places)
