@@ -1,15 +1,18 @@
 """What is read again from a run's data: mids and bars, when the data is there, and what is said when it is not."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import tapeline as tl
+from tapeline.conversion import write_tape
 from tapeline.demo import example
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
+from tapeline.manifest import fingerprint
 from tapeline.result import Result
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
@@ -49,8 +52,7 @@ def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Pa
     data = tmp_path / "copy.dbn"
     shutil.copy(path, data)
     moved = {**result.manifest, "data": [{**result.manifest["data"][0], "path": str(data)}]}
-    frames = {name: getattr(result, name) for name in ("fills", "orders", "equity", "signals")}
-    fresh = Result(**frames, counters=result.counters, manifest=moved, contracts=result.contracts)
+    fresh = replace(result, manifest=moved)
     unseen = Result.load(fresh.save(tmp_path / "unseen"))
     assert unseen.stats.to_dict() == result.stats.to_dict()
     seen = Result.load(unseen.save(tmp_path / "seen"))
@@ -68,8 +70,7 @@ def test_changed_data_is_not_read(run: tuple[Result, Path], tmp_path: Path) -> N
     data = tmp_path / "changed.dbn"
     data.write_bytes(path.read_bytes()[:-56])
     moved = {**result.manifest, "data": [{**result.manifest["data"][0], "path": str(data)}]}
-    other = Result(fills=result.fills, orders=result.orders, equity=result.equity, signals=result.signals, counters={}, manifest=moved)
-    assert "has changed since" in other.stats.notes[-1]
+    assert "has changed since" in replace(result, manifest=moved).stats.notes[-1]
 
 
 def test_split_adds_up_on_a_run(run: tuple[Result, Path]) -> None:
@@ -77,3 +78,23 @@ def test_split_adds_up_on_a_run(run: tuple[Result, Path]) -> None:
     for line in run[0].stats.frame.to_dicts():
         assert line["spread_capture"] + line["adverse_selection"] + line["inventory_pnl"] == pytest.approx(line["pnl_gross"])
         assert line["spread_capture"] > 0
+
+
+def test_a_tape_says_what_its_data_said(run: tuple[Result, Path], tmp_path: Path) -> None:
+    """Mids and bars read from a tape equal those read from the DBN that it was made of."""
+    result, path = run
+    tape = tmp_path / "session.tape"
+    write_tape(path, tape, tick_size="0.25")
+    played = replace(result, manifest={**result.manifest, "data": [fingerprint(tape)]})
+    assert played.observed.missing is None
+    assert played.observed.mids.equals(result.observed.mids)
+    assert played.observed.bars.equals(result.observed.bars)
+
+
+def test_a_repr_reads_no_data(run: tuple[Result, Path]) -> None:
+    """To print a result does not read its data; the net PnL is that of the statistics."""
+    result, _ = run
+    fresh = replace(result)
+    text = repr(fresh)
+    assert "observed" not in vars(fresh)
+    assert f"net PnL {result.stats.totals()[0]['pnl_net']:,.2f}" in text

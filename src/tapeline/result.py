@@ -173,7 +173,10 @@ class Result:
         """One line."""
         sizes = ", ".join(f"{getattr(self, name).height:,} {name}" for name in ("fills", "orders"))
         state = ", interrupted" if self.manifest.get("interrupted") else ", stopped by an error" if self.manifest.get("error") else ""
-        net = ", ".join(f"{total['pnl_net']:,.2f} {total['currency']}".strip() for total in self.stats.totals())
+        # from the samples, not from `stats`: a repr must not read the data
+        accounts = self.accounts.filter(pl.col("symbol").is_not_null())
+        totals = accounts.group_by("currency").agg(pl.col("net").sum()).sort("currency").iter_rows() if accounts.height else ()
+        net = ", ".join(f"{amount:,.2f} {currency}".strip() for currency, amount in totals)
         return f"Result({self._strategies()}: {sizes}; net PnL {net or 'none'}{state})"
 
     def _strategies(self) -> str:

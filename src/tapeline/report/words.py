@@ -29,6 +29,7 @@ HEADLINES: Final = (
     ("order_to_trade", "order-to-trade"),
 )
 FEW_FILLS: Final = 200
+STOPS_MAX: Final = 5
 LARGE_SHARE_MAX: Final = 0.2
 LARGEST: Final = 15
 GAP_S: Final = 60
@@ -94,6 +95,9 @@ def cautions(run: Run) -> list[str]:
         found.append("The run was interrupted: the result is of all before.")
     if result.manifest.get("error"):
         found.append(f"The run was stopped by an error; the result is of all before: {result.manifest['error']}")
+    for stop in result.stops.head(STOPS_MAX).with_columns(pl.col("ts").dt.strftime("%Y-%m-%d %H:%M:%S")).to_dicts():
+        reason = str(stop["reason"]).replace("_", " ")
+        found.append(f"{stop['strategy']} was stopped at {stop['ts']} UTC, {reason}: its net PnL was {stop['net']:,.2f}, the limit {stop['limit']:,.2f}.")
     totals = run.stats.totals()
     fills = result.fills.height
     if 0 < fills < FEW_FILLS:
