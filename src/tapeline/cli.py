@@ -125,6 +125,26 @@ def report(
 
 
 @app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a saved result.", show_default=False)],
+    order: Annotated[int, typer.Argument(metavar="ORDER", help="Number of the order in its strategy.", show_default=False)],
+    strategy: Annotated[str | None, typer.Option(help="Label of the strategy, if the run had several.")] = None,
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Tell an order's life: how the queue in front of it fell, what filled it and by which rule, or why nothing did."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline.result import Result
+
+        life = Result.load(run).explain(order, strategy)
+        if as_json:
+            terminal.print_json(life.to_dict())
+        else:
+            terminal.out.print(repr(life), markup=False, soft_wrap=True)
+
+
+@app.command()
 def depth(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],

@@ -25,6 +25,7 @@ from tapeline.stats import Stats, statistics
 
 if TYPE_CHECKING:
     from tapeline.desk import OrderComparison
+    from tapeline.lives import Life
 
 FRAMES: Final = ("fills", "orders", "equity", "signals", "stops")
 _FORMAT: Final = "tapeline-result"
@@ -108,6 +109,16 @@ class Result:
         from tapeline.report import write_report  # noqa: PLC0415 - Plotly takes a second to import
 
         return write_report(path, {name or self._strategies(): self})
+
+    def explain(self, order_id: int, strategy: str | None = None) -> "Life":
+        """An order's life: sent, arrived, the queue in front of it and how that fell (cancels, fills), its fills by which rule, its end; prints as a story.
+
+        `strategy`: the label of its row, if the run had several. Reads the run's data again, up to the order's end; runs journal nothing for it. Raises
+        ConfigError if there is no such order.
+        """
+        from tapeline.lives import explain  # noqa: PLC0415 - few ask
+
+        return explain(self, order_id, strategy)
 
     def compare(self, log: Any, strategy: str | None = None) -> "OrderComparison":
         """Simulated against real fills of an order log that `tl.replay_orders` sent again; prints as one line, has `.orders` and `.agreement`.

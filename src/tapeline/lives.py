@@ -1,0 +1,232 @@
+"""The life of an order: sent, arrived, how the queue in front of it fell and why, its fills and by which rule, its end.
+
+Runs journal nothing for it. A result knows when an order arrived and ended; what happened at its level in between is read from the run's data, where stamps
+say what stood in front. So it costs a run nothing, works for every saved result whose data is still there, and checks the engine: the queue that is found
+here must end where the engine's ended.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
+from tapeline.errors import ConfigError
+from tapeline.observed import is_missing
+from tapeline.schema import TAPE_EVENT
+
+if TYPE_CHECKING:
+    from tapeline.result import Result
+
+Events = np.ndarray[Any, Any]
+LINES_MAX: Final = 40
+STEPS: Final[dict[str, Any]] = {"ts_event": pl.Datetime("ns", "UTC"), "what": pl.String, "size": pl.Int64, "ahead": pl.Int64}
+RULES: Final = {
+    "fill_behind": "rule 2: an order behind it in the queue was executed",
+    "trade_through": "rule 2: an order at a worse price was executed",
+    "crossing": "rule 3: an order came to rest at or through its price",
+    "auction": "rule 4: the auction traded at its price, or through it",
+    "taking": "rule 5: it took what was displayed",
+    "estimated": "estimated queue: more was printed at its price than was believed in front",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Life:
+    """What `result.explain` tells."""
+
+    order: dict[str, Any]
+    """The order's line of `result.orders`."""
+    fills: pl.DataFrame
+    """Its lines of `result.fills`."""
+    steps: pl.DataFrame
+    """How the size in front changed while it rested: when; what (cancel ahead, fill ahead, clear, restored); by how much; lots in front after it."""
+    untold: str = ""
+    """Why the steps are not told, if so."""
+
+    @property
+    def fell_by(self) -> dict[str, int]:
+        """Lots in front that went, by cause."""
+        fell = self.steps.filter(pl.col("size") < 0).group_by("what", maintain_order=True).agg(-pl.col("size").sum())
+        return dict(fell.iter_rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        lines = {name: getattr(self, name).with_columns(pl.col(pl.Datetime).cast(pl.String)).to_dicts() for name in ("fills", "steps")}
+        order = {name: str(value) if hasattr(value, "isoformat") else value for name, value in self.order.items()}
+        return {"order": order, **lines, "fell_by": self.fell_by, "untold": self.untold}
+
+    def __repr__(self) -> str:
+        """The story, a line per step."""
+        return "\n".join([*self._beginning(), *self._queue(), *self._end()])
+
+    def _beginning(self) -> list[str]:
+        order = self.order
+        at = "at the market" if order["price"] is None else f"at {order['price']:g}"
+        how = f"{order['tif'] or 'unknown instruction'}{', post-only' if order['post_only'] else ''}"
+        what = f"{order['side']} {order['size']} {order['symbol']} {at}, {how}"
+        lines = [f"order {order['order_id']} of {order['strategy']}: {what}"]
+        lines.append(f"{_clock(order['ts_sent'])}  sent")
+        if order["ts_arrived"] is not None:
+            rested = "" if order["ahead_at_entry"] is None else f", {order['ahead_at_entry']} lots in front of it"
+            lines.append(f"{_clock(order['ts_arrived'])}  arrived{rested}")
+        return lines
+
+    def _queue(self) -> list[str]:
+        fills = self.fills.select("ts_event", "size", "price", "rule", "size_left", "market_size").to_dicts()
+        told = [(fill["ts_event"], f"filled {fill['size']} at {fill['price']:g}, {fill['size_left']} left: {_rule(fill)}") for fill in fills]
+        told += [(step["ts_event"], f"{step['what']} {step['size']:+d}: {step['ahead']} in front") for step in self.steps.to_dicts()]
+        lines = [f"{_clock(ts)}  {text}" for ts, text in sorted(told, key=lambda line: line[0])]
+        if len(lines) > LINES_MAX:
+            half = LINES_MAX // 2
+            lines = [*lines[:half], f"… {len(lines) - 2 * half} more …", *lines[-half:]]
+        return [*lines, f"({self.untold})"] if self.untold else lines
+
+    def _end(self) -> list[str]:
+        order = self.order
+        reason = f": {order['reason']}" if order["reason"] else ""
+        lines = [f"{_clock(order['ts_end'])}  {order['status']}{reason}" if order["ts_end"] is not None else f"{order['status']}{reason}"]
+        fell = " and ".join(f"{lots} by {what.replace(' ', 's ')}" for what, lots in self.fell_by.items())
+        if fell:
+            lines.append(f"of the {order['ahead_at_entry']} lots in front of it went {fell}")
+        if order["filled"] < order["size"] and order["ahead_at_end"] is not None:
+            in_front = f"{order['ahead_at_end']} lots were still in front of it"
+            if not order["ahead_at_end"]:
+                in_front = "nothing was in front of it any more, but nobody traded with it"
+            lines.append(f"{order['size'] - order['filled']} of {order['size']} were not filled: {in_front}")
+        return lines
+
+
+def _clock(ts: Any) -> str:
+    return f"{ts:%Y-%m-%d %H:%M:%S.%f}"
+
+
+def _rule(fill: dict[str, Any]) -> str:
+    return f"{RULES.get(fill['rule'], fill['rule'])} ({fill['market_size']} lots)"
+
+
+def explain(result: "Result", order_id: int, strategy: str | None = None) -> Life:
+    """The life of one order. `strategy`: the label of its row, if the run had several. Raises ConfigError if there is no such order."""
+    labels = [row["label"] for row in result.manifest["strategies"]]
+    mine = result.orders.filter(pl.col("order_id") == order_id)
+    if strategy is not None:
+        mine = mine.filter(pl.col("strategy").cast(pl.String) == strategy)
+    if mine.height != 1:
+        known = ", ".join(dict.fromkeys(mine["strategy"].cast(pl.String).to_list() or labels))
+        problem = "no such order" if mine.height == 0 else "several strategies have an order of that number: name one"
+        raise ConfigError(f"explain: order {order_id}{f' of {strategy}' if strategy else ''}: {problem} ({known})")
+    order, row = mine.to_dicts()[0], mine["row"][0]
+    fills = result.fills.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
+    untold = _untold(result, order, row)
+    steps = pl.DataFrame(schema=STEPS)
+    if order["ahead_at_entry"] is not None and not untold:
+        path = _Path(result, mine)
+        path.read()
+        steps = pl.DataFrame(path.steps, STEPS, orient="row")
+        ended = path.ahead
+        if order["ahead_at_end"] is not None and ended != order["ahead_at_end"]:
+            untold = f"the data says {ended} lots were in front at the end, the run {order['ahead_at_end']}: please report this as a bug"
+    return Life(order, fills, steps, untold)
+
+
+def _untold(result: "Result", order: dict[str, Any], row: int) -> str:
+    """Why the queue cannot be told from the data, if so."""
+    queue = result.manifest["strategies"][row]["venue"]["rules"]["queue"]
+    if order["modifies"]:
+        return f"modified {order['modifies']} times: how its queues fell is told only of orders that kept their price and size"
+    if order["type"] != "limit":
+        return "it came to rest when it was triggered, which runs do not record"
+    if queue != "exact":
+        return f"its place was not known but guessed: queue={queue!r}"
+    return is_missing(result.manifest) or ""
+
+
+class _Path:
+    """Reads a run's data again for what happened in front of one order."""
+
+    def __init__(self, result: "Result", line: pl.DataFrame) -> None:
+        self._manifest = result.manifest
+        instruments = result.manifest["instruments"]
+        self._index = next(i["index"] for i in instruments if i["instrument_id"] == line["instrument_id"][0])
+        self._side = int(Side.BID if line["side"][0] == "buy" else Side.ASK)
+        tick = round(line["price"][0] * PRICE_SCALE) // instruments[self._index]["grid"]
+        self._level = tick if self._side == Side.BID else -tick
+        self._arrived = int(line["ts_arrived"].to_physical()[0])
+        end = line["ts_end"].to_physical()[0]
+        self._end = 2**63 - 1 if end is None else int(end)
+        self._is_filled = line["status"][0] == "filled"
+        self._stamp = 0
+        self._rests = False
+        self._ends_event = True
+        self._executed: dict[int, int] = {}
+        """Stamp → lots that FILLs of the current event took, and no REMOVE has shown yet."""
+        self.ahead = int(line["ahead_at_entry"][0])
+        self.steps: list[tuple[int, str, int, int]] = []
+
+    def read(self) -> None:
+        """From the beginning of the data to the end of the order."""
+        from tapeline.inputs import open_input, reader_of, registry  # noqa: PLC0415 - imports Numba
+        from tapeline.memory import view  # noqa: PLC0415 - same
+
+        settings = {name: self._manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}
+        source = open_input([file["path"] for file in self._manifest["data"]])
+        reader = reader_of(source, registry(source, multiplier=1.0, **settings), lambda _: None)
+        for n, _ in reader.chunks():
+            events = view(reader.events_address, n, TAPE_EVENT)
+            if self._chunk(events[events["instrument"] == self._index]):
+                return
+
+    def _chunk(self, events: Events) -> bool:
+        """Take in some tape events of the order's book; whether the order has ended."""
+        if not len(events):
+            return False
+        if not self._rests:
+            events = self._before_arrival(events)
+        if not self._rests:
+            return False
+        mine = (events["side"] == self._side) & (events["level"] == self._level) & (events["kind"] <= Kind.FILL)
+        looked_at = mine | (events["kind"] == Kind.CLEAR) | (events["ts_event"] >= self._end)
+        return any(self._step(event) for event in events[looked_at])
+
+    def _before_arrival(self, events: Events) -> Events:
+        """The order takes its place before the first event that begins after its arrival: the events from there on, and its stamp."""
+        last = (events["flags"] & TapeFlag.LAST) != 0
+        begins = np.concatenate(([self._ends_event], last[:-1]))
+        later = begins & ((events["flags"] & TapeFlag.SNAPSHOT) == 0) & (events["ts_event"] > self._arrived)
+        first = int(np.argmax(later)) if later.any() else len(events)
+        added = events["priority"][:first][events["kind"][:first] == Kind.ADD]
+        self._stamp = max(self._stamp, int(added.max(initial=0)) + 1)
+        self._ends_event = bool(last[-1])
+        self._rests = bool(later.any())
+        return events[first:]
+
+    def _step(self, event: Any) -> bool:
+        """One tape event; whether the order has ended before it."""
+        kind, ts, stamp, lots = int(event["kind"]), int(event["ts_event"]), int(event["priority"]), int(event["delta"])
+        if ts > self._end and not event["flags"] & TapeFlag.SNAPSHOT:
+            return True
+        at_level = event["side"] == self._side and event["level"] == self._level
+        if self._is_filled and ts == self._end and self._may_fill(event):
+            return True
+        if kind == Kind.CLEAR:
+            self._tell(ts, "clear", -self.ahead)
+        elif kind == Kind.FILL and at_level:
+            self._executed[stamp] = self._executed.get(stamp, 0) - lots
+        elif kind in (Kind.ADD, Kind.REMOVE) and at_level and stamp < self._stamp:
+            executed = min(self._executed.pop(stamp, 0), -lots) if lots < 0 else 0
+            self._tell(ts, "fill ahead", -executed)
+            self._tell(ts, "cancel ahead" if lots < 0 else "restored", lots + executed)
+        return False
+
+    def _may_fill(self, event: Any) -> bool:
+        """Whether a tape event is one that fills orders: the last fill comes before what follows it."""
+        if event["side"] == self._side:
+            stands_behind = event["level"] < self._level or (event["level"] == self._level and event["priority"] >= self._stamp)
+            return bool(event["kind"] == Kind.FILL and stands_behind)
+        return bool(event["kind"] == Kind.ADD and -event["level"] <= self._level)
+
+    def _tell(self, ts: int, what: str, lots: int) -> None:
+        if lots:
+            self.ahead += lots
+            self.steps.append((ts, what, lots, self.ahead))
