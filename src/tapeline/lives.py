@@ -126,7 +126,8 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
         steps = pl.DataFrame(path.steps, STEPS, orient="row")
         ended = path.ahead
         if order["ahead_at_end"] is not None and ended != order["ahead_at_end"]:
-            untold = f"the data says {ended} lots were in front at the end, the run {order['ahead_at_end']}: please report this as a bug"
+            because = "the book was cleared in between, and the run gave it another place" if path.was_cleared else "please report this as a bug"
+            untold = f"the data says {ended} lots were in front at the end, the run {order['ahead_at_end']}: {because}"
     return Life(order, fills, steps, untold)
 
 
@@ -163,6 +164,11 @@ class _Path:
         """Stamp → lots that FILLs of the current event took, and no REMOVE has shown yet."""
         self.ahead = int(line["ahead_at_entry"][0])
         self.steps: list[tuple[int, str, int, int]] = []
+
+    @property
+    def was_cleared(self) -> bool:
+        """Whether a CLEAR took everything from in front of it."""
+        return any(what == "clear" for _, what, _, _ in self.steps)
 
     def read(self) -> None:
         """From the beginning of the data to the end of the order."""
