@@ -26,6 +26,7 @@ def test_candidates_take_turns() -> None:
     timings = alternate({"a": (candidate("a"), 10), "b": (candidate("b"), 5)}, lambda: None, 10, 2)
     assert order == ["a", "b", "a", "b", "b", "a"]
     assert (timings["a"].ns, timings["b"].ns) == (0.05e9, 0.1e9)
+    assert 0.0 < timings["floor"].to_dict()["cpu_share"] < 1.5
     assert timings["b"].floor_multiple == pytest.approx(2 * timings["a"].floor_multiple)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tapeline.check import Check
     from tapeline.result import Result
 
+CPU_SHARE_MIN: Final = 0.9
+"""Below it, `bench` says that its times mean little."""
 RUNS: Final = Path("tapeline-runs")
 _FEES_NONE: Final = (0.0, 0.0, "contract")
 
@@ -215,6 +217,10 @@ def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
         out.print(tables.records_table(lines, "per record"))
     pairs = [{name: line[name] for name in ("name", "before_ns", "after_ns", "times_faster", "expected", "equal")} for line in report.before_after]
     out.print(tables.records_table(pairs, "faults of the old kind, before and after"))
+    if report.machine["cpu_share"] < CPU_SHARE_MIN:
+        out.print(
+            f"others had this machine's cores, too: this process got {report.machine['cpu_share']:.0%} of one. Times mean little; measure again.", style="red"
+        )
     out.print(tables.records_table(report.criteria, f"targets, on this machine, now (load average {report.machine['load_average']:.1f})"))
     out.print(tables.records_table(report.checks, "checks"))
     if changes is not None:

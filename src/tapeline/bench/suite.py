@@ -2,6 +2,7 @@
 
 import os
 import platform
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,15 @@ def run_suite(*, quick: bool = False, n_records: int | None = None, real: Path |
         first = made["live-10k"]
         pairs = [before_after.measure(pair, rounds) for pair in before_after.pairs(first, n // 4)]
         checks += [{"name": f"{line['name']}: before and after give the same", "holds": line["equal"]} for line in pairs]
-        machine = {"platform": platform.platform(), "cores": os.cpu_count(), "load_average": os.getloadavg()[0], "versions": versions(), "rounds": rounds}
+        share = statistics.median(line["cpu_share"] for line in results)
+        machine = {
+            "cpu_share": share,
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+            "versions": versions(),
+            "rounds": rounds,
+        }
         return Report(machine, described, results, pairs, criteria(results), checks)
 
 

@@ -4,8 +4,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+FLOOR_SECONDS: Final = 0.2
 Candidate = Callable[[], float | None]
 """Does its work once; gives the seconds that count, or None where all do."""
 
@@ -20,6 +21,8 @@ class Timing:
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     """To the floor of the same round, per record."""
+    cpu: list[float] = field(default_factory=list)
+    """Processor time over wall time: less than 1 where others had the core, more with threads."""
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,7 +48,13 @@ class Timing:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        numbers = {"ns": self.ns, "per_second": self.per_second, "floor_multiple": self.floor_multiple, "spread": self.spread}
+        numbers = {
+            "cpu_share": statistics.median(self.cpu),
+            "ns": self.ns,
+            "per_second": self.per_second,
+            "floor_multiple": self.floor_multiple,
+            "spread": self.spread,
+        }
         return {"name": self.name, "n": self.n, **{key: round(value, 4) for key, value in numbers.items()}, **self.extra}
 
 
@@ -57,18 +66,30 @@ def alternate(candidates: Mapping[str, tuple[Candidate, int]], floor: Callable[[
         names = list(candidates)
         shift = max(round_number, 0) % len(names)
         taken = {name: _time(candidates[name][0]) for name in names[shift:] + names[:shift]}
-        floors = statistics.median(_time(floor) for _ in range(3))
         if round_number < 0:
             continue
-        taken["floor"] = floors
-        for name, seconds in taken.items():
+        taken["floor"] = _time_floor(floor)
+        for name, (seconds, cpu) in taken.items():
             timing = timings[name]
             timing.seconds.append(seconds)
-            timing.ratios.append((seconds / timing.n) / (floors / floor_n))
+            timing.cpu.append(cpu)
+            timing.ratios.append((seconds / timing.n) / (taken["floor"][0] / floor_n))
     return timings
 
 
-def _time(candidate: Callable[[], float | None]) -> float:
-    start = time.perf_counter()
+def _time(candidate: Callable[[], float | None]) -> tuple[float, float]:
+    start, cpu = time.perf_counter(), time.process_time()
     own = candidate()
-    return time.perf_counter() - start if own is None else own
+    wall = time.perf_counter() - start
+    return wall if own is None else own, (time.process_time() - cpu) / wall
+
+
+def _time_floor(floor: Callable[[], None]) -> tuple[float, float]:
+    """One pass, of as many as take FLOOR_SECONDS: a few milliseconds alone would pass between two turns of others on the core, and the candidates do not."""
+    passes = 0
+    start, cpu = time.perf_counter(), time.process_time()
+    while time.perf_counter() - start < FLOOR_SECONDS:
+        floor()
+        passes += 1
+    wall = time.perf_counter() - start
+    return wall / passes, (time.process_time() - cpu) / wall
