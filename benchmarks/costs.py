@@ -1,13 +1,16 @@
-"""What each part that can be switched on costs, in events per second: all variants in turns over one file, the best of some rounds, and ratios.
+"""What each part that can be switched on costs, in events per second: all variants in turns over one tape, with their ratios to what they add to.
 
     python benchmarks/costs.py esh4-20231225.mbo.dbn.zst --rounds 5
-    python benchmarks/costs.py                             (over a simulated session of a million records)
+    python benchmarks/costs.py                             (over a simulated session of two million records)
 
-Machines differ and are disturbed: compare the ratios, and take none from different runs.
+Processor time of the thread, so that a busy machine disturbs less; without what a run over a hundred records takes (tables, imports); medians over the rounds,
+of ratios within a round. Machines differ: compare the ratios, and take none from different runs.
 """
 
 import argparse
+import statistics
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +37,9 @@ class IdleDepth(Idle):
 
 
 class IdleFeatures(Idle):
-    """As Idle, with all features of the first release."""
+    """As Idle, with every feature."""
 
-    features = tuple(tl.Feature)[:9]
+    features = tuple(tl.Feature)
 
 
 class IdleEvents(Idle):
@@ -112,7 +115,7 @@ DRAWN = tl.Delay.log_normal(median="80us", sigma=0.5)
 PARTS = (
     Part("idle strategy", "idle strategy", Idle),
     Part("depth = 10", "idle strategy", IdleDepth),
-    Part("nine features", "idle strategy", IdleFeatures),
+    Part("all features", "idle strategy", IdleFeatures),
     Part("on_trade", "idle strategy", IdleTrades),
     Part("on_event", "idle strategy", IdleEvents),
     Part("maker", "idle strategy", Maker),
@@ -127,15 +130,16 @@ PARTS = (
     *(Part(f"queue = {model!r}", "maker", Maker, {"rules": tl.FillRules(queue=model)}) for model in QUEUE_MODELS if model not in ("exact", "none")),
     Part("impact = 'none'", "maker", Maker, {"rules": tl.FillRules(impact="none")}),
     Part("ten makers", "maker", Maker, copies=10),
-    Part("a hundred makers", "maker", Maker, copies=100),
 )
 
 
-def speed(data: Path, part: Part, settings: dict[str, Any]) -> float:
-    """Events per second of one run, without compiling."""
-    row = {"latency": tl.Latency(**LATENCY), **part.row}
-    rows = [tl.Row(part.strategy(), **row) for _ in range(part.copies)]
-    return float(tl.Backtest(data, **settings, **part.backtest).run(*rows).manifest["events_per_second"])
+def seconds(data: Path, part: Part, settings: dict[str, Any]) -> tuple[float, int]:
+    """Processor time of one run, and its events."""
+    rows = [tl.Row(part.strategy(), **{"latency": tl.Latency(**LATENCY), **part.row}) for _ in range(part.copies)]
+    backtest = tl.Backtest(data, **settings, **part.backtest)
+    before = time.thread_time()
+    result = backtest.run(*rows)
+    return time.thread_time() - before, result.counters["events"]
 
 
 def main() -> None:
@@ -144,21 +148,36 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--tick-size", default="0.25")
     parser.add_argument("--multiplier", type=float, default=50.0)
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     settings = {"tick_size": given.tick_size, "multiplier": given.multiplier}
     with tempfile.TemporaryDirectory() as directory:
-        data = given.data or simulated(Path(directory) / "session.dbn", given.records)
+        folder = Path(directory)
+        sources = {
+            folder / "short.tape": simulated(folder / "short.dbn", 100),
+            folder / "long.tape": given.data or simulated(folder / "long.dbn", given.records),
+        }
+        for tape, source in sources.items():
+            tl.write_tape(source, tape, tick_size=given.tick_size)  # so that reading DBN is in no figure
+        short, long = sources
         for part in PARTS:
-            speed(data, part, settings)  # compiles
-        best = {part.name: 0.0 for part in PARTS}
+            seconds(short, part, settings)  # compiles
+        taken: dict[str, list[float]] = {part.name: [] for part in PARTS}
         for _ in range(given.rounds):
             for part in PARTS:
-                best[part.name] = max(best[part.name], speed(data, part, settings))
+                taken[part.name].append(spent(short, long, part, settings))
     print("| part | M events/s | of what it adds to |\n|---|---|---|")
     for part in PARTS:
-        print(f"| {part.name} | {best[part.name] / 1e6:.2f} | {best[part.name] / best[part.base]:.2f} × {part.base} |")
+        ratios = [base / own for own, base in zip(taken[part.name], taken[part.base], strict=True)]
+        print(f"| {part.name} | {1e3 / statistics.median(taken[part.name]):.1f} | {statistics.median(ratios):.2f} × {part.base} |")
+
+
+def spent(short: Path, long: Path, part: Part, settings: dict[str, Any]) -> float:
+    """Nanoseconds per event, of what a long run takes more than a short one."""
+    least, few = seconds(short, part, settings)
+    most, many = seconds(long, part, settings)
+    return (most - least) / (many - few) * 1e9
 
 
 def simulated(path: Path, records: int) -> Path:
