@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput
@@ -12,10 +12,12 @@ from tapeline.tape.file import TapeInput, is_tape
 
 if TYPE_CHECKING:
     from tapeline.tape.player import TapePlayer
+    from tapeline.tape.read_ahead import ReadAhead
     from tapeline.tape.reader import TapeReader
 
 Data = str | Path | Sequence[str | Path]
 Input = DbnInput | TapeInput
+Reader = Union["TapeReader", "TapePlayer", "ReadAhead"]
 
 
 def paths_of(data: Data) -> list[Path]:
@@ -80,12 +82,18 @@ def _definition(tape: Any) -> Definition:
     )
 
 
-def reader_of(source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None]) -> "TapeReader | TapePlayer":
-    """What gives out the tape events of an input."""
+def reader_of(
+    source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, threads: int = 1
+) -> "TapeReader | TapePlayer | ReadAhead":
+    """What gives out the tape events of an input; with two threads, DBN is normalised on the second."""
     if isinstance(source, TapeInput):
         from tapeline.tape.player import TapePlayer  # noqa: PLC0415 - imports Numba
 
         return TapePlayer(source, instruments, on_instrument)
+    if threads > 1:
+        from tapeline.tape.read_ahead import ReadAhead  # noqa: PLC0415 - same
+
+        return ReadAhead(source, instruments, on_instrument)
     from tapeline.tape.reader import TapeReader  # noqa: PLC0415 - same
 
     return TapeReader(source, instruments, on_instrument)

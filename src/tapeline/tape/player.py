@@ -27,6 +27,7 @@ class TapePlayer:
         self._events = self._buffer[1:]
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0
+        self._stopped = False
         by_key = {tape.key: tape for tape in source.instruments}
         for instrument in instruments.known:
             self._open(instrument, by_key.get(instrument.key))
@@ -60,6 +61,10 @@ class TapePlayer:
         """The buffer of tape events."""
         return self._events
 
+    def stop(self) -> None:
+        """Give out no more chunks."""
+        self._stopped = True
+
     def chunks(self) -> Iterator[tuple[int, None]]:
         """Number of tape events in the buffer, chunk by chunk. Raises DataError, after all before it was given out, where the tape is damaged."""
         waiting = [] if self._instruments.only is not None else list(enumerate(self._input.instruments))
@@ -68,6 +73,8 @@ class TapePlayer:
             if n:
                 yield n, None
                 self._buffer[0] = self._buffer[n]
+                if self._stopped:
+                    return
             while waiting and waiting[0][1].opened_at <= done:
                 self._register(waiting.pop(0)[1])
 

@@ -40,10 +40,11 @@ class TapeReader:
         self._sources = np.zeros(16, SOURCE)
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
+        self._stopped = False
         reader.counters = self._counts.ctypes.data
         reader.actions = self._actions.ctypes.data
-        reader.out = self._events.ctypes.data
         reader.out_capacity = len(self._events)
+        self.write_to(self._events)
         reader.here.stamp = 1
         self._excluded = np.array(sorted(instruments.excluded_orders), np.uint64)
         reader.excluded, reader.excluded_n = self._excluded.ctypes.data, len(self._excluded)
@@ -83,6 +84,15 @@ class TapeReader:
         """The buffer of tape events."""
         return self._events
 
+    def write_to(self, events: np.ndarray[Any, Any]) -> None:
+        """Write the next chunk to another buffer of the same length."""
+        self._events = events
+        self.reader.out = events.ctypes.data
+
+    def stop(self) -> None:
+        """Give out no more chunks."""
+        self._stopped = True
+
     def chunks(self) -> Iterator[tuple[int, Span]]:
         """Number of tape events in the buffer, chunk by chunk, and the span that they came from.
 
@@ -90,6 +100,8 @@ class TapeReader:
         """
         for span in self._input.spans():
             yield from self._chunks_of(span)
+            if self._stopped:
+                return
 
     def _chunks_of(self, span: Span) -> Iterator[tuple[int, Span]]:
         reader, here, n = self.reader, self._position, self._n
@@ -100,7 +112,7 @@ class TapeReader:
         reader.final = span.final
         reader.stride = span.stride
         reader.here.source = 0
-        while True:
+        while not self._stopped:
             status = self._normalise(reader)
             position = here.value - start
             span.consumed = position
