@@ -66,9 +66,9 @@ def alternate(candidates: Mapping[str, tuple[Candidate, int]], floor: Callable[[
         names = list(candidates)
         shift = max(round_number, 0) % len(names)
         taken = {name: _time(candidates[name][0]) for name in names[shift:] + names[:shift]}
+        taken["floor"] = _time_floor(floor)
         if round_number < 0:
             continue
-        taken["floor"] = _time_floor(floor)
         for name, (seconds, cpu) in taken.items():
             timing = timings[name]
             timing.seconds.append(seconds)
