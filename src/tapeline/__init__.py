@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tapeline.config import Latency as Latency
     from tapeline.config import Limits as Limits
     from tapeline.config import Row as Row
+    from tapeline.constants import DAY as DAY
     from tapeline.constants import FOK as FOK
     from tapeline.constants import GTC as GTC
     from tapeline.constants import GTD as GTD
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tapeline.constants import Feature as Feature
     from tapeline.constants import FillRule as FillRule
     from tapeline.constants import Kind as Kind
+    from tapeline.constants import Phase as Phase
     from tapeline.constants import Reason as Reason
     from tapeline.constants import Side as Side
     from tapeline.constants import Status as Status
@@ -64,8 +66,8 @@ _HOMES = {
     "backtest": ("Backtest", "Progress"),
     "config": ("Fees", "FillRules", "Latency", "Limits", "Row"),
     "constants": (
-        *("FOK", "GTC", "GTD", "IOC", "ON_QUOTE", "POST_ONLY", "REDUCE_ONLY"),
-        *("UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Reason", "Side", "Status", "Update"),
+        *("DAY", "FOK", "GTC", "GTD", "IOC", "ON_QUOTE", "POST_ONLY", "REDUCE_ONLY"),
+        *("UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Phase", "Reason", "Side", "Status", "Update"),
     ),
     "delays": ("Delay",),
     "conversion": ("write_tape",),

@@ -50,6 +50,7 @@ class Backtest:
         *,
         tick_size: str | float | None = None,
         definitions: Data | None = None,
+        status: Data | None = None,
         instruments: Sequence[str | int] | None = None,
         multiplier: float | None = None,
         exclude_orders: Iterable[int] | None = None,
@@ -64,8 +65,9 @@ class Backtest:
         """Set up a run.
 
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
-        from all prices, which reads the input twice. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit
-        and lot. `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `equity_every`: how often
+        from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
+        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot.
+        `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `equity_every`: how often
         accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal results.
         `threads=2`, the default where there are two cores: DBN is normalised on a second thread while the first simulates, with the same results.
 
@@ -85,6 +87,8 @@ class Backtest:
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         if exclude_orders is not None:
             self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
+        if status is not None:
+            self._instruments["status"] = status
         self._latency_given = latency is not None
 
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:

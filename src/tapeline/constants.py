@@ -76,12 +76,14 @@ class TimeInForce(IntEnum):
 
     GTC = 0
     IOC = 1
+    DAY = 2
     FOK = 3
     GTD = 4
 
 
 GTC: Final = 0
 IOC: Final = 1
+DAY: Final = 2
 FOK: Final = 3
 GTD: Final = 4
 TIF_BITS: Final = 7
@@ -145,10 +147,22 @@ class Reason(IntEnum):
     NOTHING_TO_REDUCE = 17
     NOT_WAITING = 18
     GAP = 19
+    HALTED = 20
+    CLOSED = 21
     MESSAGE_RATE = 30
     NOTIONAL_LIMIT = 31
     ORDER_RATE_LIMIT = 32
     LOSS_LIMIT = 33
+
+
+class Phase(IntEnum):
+    """Phase of trading in an instrument; TRADING where no status is known."""
+
+    TRADING = 0
+    AUCTION = 1
+    """Orders are taken, nothing is matched but in the auction itself."""
+    HALTED = 2
+    CLOSED = 3
 
 
 class FillRule(IntEnum):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
+from tapeline.feeds.status import read_status
 from tapeline.instruments import Instrument, Instruments
 from tapeline.tape.file import TapeInput, is_tape
 
@@ -46,9 +47,10 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     definitions: Any = None,
     instruments: Any = None,
     multiplier: float | None = None,
+    status: Any = None,
     exclude_orders: Any = None,
 ) -> Instruments:
-    """The instruments of an input. `definitions`: a definition file, or several."""
+    """The instruments of an input. `definitions`: a definition file, or several; `status`: likewise."""
     known: dict[Any, Definition] = {}
     if isinstance(source, TapeInput):
         known = {tape.key: _definition(tape) for tape in source.instruments}
@@ -56,6 +58,8 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
         known |= read_definitions(path)
     found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
     found.excluded_orders = _order_ids(source, exclude_orders)
+    if status is not None:
+        found.schedule(read_status(paths_of(status)))
     return found
 
 

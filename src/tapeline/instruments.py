@@ -1,12 +1,16 @@
 """The instruments of a run: what is known about each, and its dense index."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from tapeline.constants import Phase
 from tapeline.errors import ConfigError
 
 Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
+Phases = tuple[tuple[int, int], ...]
+"""(time, Phase) from which on it holds, by time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,16 @@ class Instrument:
     multiplier: float = 1.0
     """Currency per price unit and lot."""
     currency: str = ""
+    phases: Phases = ()
+
+    def phase_at(self, ts: int) -> int:
+        """The phase of trading at a time."""
+        place = bisect_right(self.phases, ts, key=lambda change: change[0])
+        return self.phases[place - 1][1] if place else int(Phase.TRADING)
+
+    def session_end(self, ts: int) -> int | None:
+        """When the session ends that goes on at a time; None if it does not."""
+        return next((start for start, phase in self.phases if start > ts and phase == Phase.CLOSED), None)
 
     @property
     def key(self) -> Key:
@@ -67,6 +81,13 @@ class Instruments:
                 "choose with instruments=[…], or name all of them there to run on several"
             )
         return self._add(key)
+
+    def schedule(self, phases: Mapping[Key, Phases]) -> None:
+        """Give the instruments, those known and those to come, their phases of trading."""
+        describe = self.describe
+        self.describe = lambda key, index: replace(describe(key, index), phases=phases.get(key, ()))
+        self.known[:] = [replace(instrument, phases=phases.get(instrument.key, ())) for instrument in self.known]
+        self._by_key = {instrument.key: instrument for instrument in self.known}
 
     def _add(self, key: Key) -> Instrument:
         instrument = self.describe(key, len(self.known))

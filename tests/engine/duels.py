@@ -6,6 +6,7 @@ from pathlib import Path
 
 from programs import Follower, Pair, PairFollower, Quoter, Sleeper, Watcher
 from random_markets import RandomMarket, random_venue, write_stream
+from status_files import CLOSE, HALT, PRE_OPEN, TRADING, write_status
 from streams import Stream
 
 import tapeline as tl
@@ -53,9 +54,19 @@ class Case:
         classes += tuple(rng.choice(classes) for _ in range(rng.randrange(3)))
         return [tl.Row(random_strategy(c, rng), **random_venue(rng)) for c in classes]
 
+    def status(self, path: Path) -> dict:
+        """Every fourth run has phases of trading, which change at random times."""
+        rng = random.Random(self.seed + 5)
+        if self.seed % 4:
+            return {}
+        times = [row[4] for row in self.stream().rows]
+        actions = (PRE_OPEN, TRADING, TRADING, HALT, CLOSE)
+        changes = [(rng.choice(times) + rng.randrange(-1, 2), rng.choice((1, 2)), rng.choice(actions)) for _ in range(rng.randrange(1, 12))]
+        return {"status": write_status(path.with_suffix(".status.dbn"), changes)}
+
     def run(self, path: Path, engine: str) -> tl.Result:
         """Through one engine."""
-        return tl.Backtest(path, engine=engine, **self.settings).run(*self.rows())
+        return tl.Backtest(path, engine=engine, **self.settings, **self.status(path)).run(*self.rows())
 
     def compared(self, directory: Path) -> Comparison:
         """Through both engines."""

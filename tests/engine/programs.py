@@ -196,7 +196,7 @@ class Actor(tl.Strategy):
         if self.draw(100) < self.wild:
             return self.draw(260)
         what = self.draw(14)
-        usual = tl.GTC if what < 6 else tl.IOC if what < 8 else tl.POST_ONLY if what < 10 else tl.FOK if what < 12 else tl.GTD
+        usual = tl.GTC if what < 6 else tl.IOC if what < 8 else tl.POST_ONLY if what < 10 else tl.FOK if what < 12 else tl.GTD if what < 13 else tl.DAY
         return usual | tl.REDUCE_ONLY if self.draw(8) == 0 else usual
 
     def some_expiry(self, orders, instruction):

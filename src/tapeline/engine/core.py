@@ -15,7 +15,7 @@ from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_STA
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TRADED, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TRADED, WATCHED, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
@@ -120,7 +120,7 @@ def change_rarely(engine, book, event):
     """TRADE, CLEAR, STATUS."""
     if event.kind == TRADE:
         note_trade(book, event)
-        if book.crossed and event.flags & SNAPSHOT == 0:
+        if ((book.crossed != 0) | (book.phases_n != 0)) and event.flags & SNAPSHOT == 0:
             tell_orders(engine, event, 0)
         book.market.last_price = event.priority
         book.market.last_size = event.delta
@@ -171,6 +171,8 @@ def look_at_stops(engine, book, event, what):
     """Stops wait for a book that has changed, or traded."""
     if what & TRADED == 0:
         book.trade_high = book.trade_low = book.trade_last
+    if book.phases_n != 0:
+        book.dirty |= WATCHED  # a change of phase may let them be reached
     engine.trigger_event = address_of(event)
     trigger_stops(engine)
 

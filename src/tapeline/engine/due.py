@@ -22,8 +22,11 @@ from tapeline.engine.records import (
     MAKE_ROOM,
     MARKET_DUE,
     MESSAGE,
+    MODIFY,
+    MODIFY_STOP,
     NEED_SPECIAL,
     NEVER,
+    NEW,
     NOT_YET,
     ON_BOOK,
     ON_END,
@@ -35,9 +38,9 @@ from tapeline.engine.records import (
 )
 from tapeline.engine.rules import learn
 from tapeline.engine.special import find_places, let_in_special
-from tapeline.engine.venue import is_special, let_in
+from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, MARKET, MARKETS, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, HALTED, MARKET, MARKETS, go_to, side_of
 from tapeline.market.ladder import LEVEL_NONE
 from tapeline.memory import address_of, record_at, unit
 
@@ -168,6 +171,11 @@ def follows_parked(engine, message, order):
 def admit(engine, place, message):
     """A request takes its place at the exchange."""
     engine.let_in_message = place
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    go_to(book, message.ts_event)
+    takes_none = book.phase >= HALTED and message.reason == NO_REASON
+    if takes_none and (message.kind == NEW or message.kind == MODIFY or message.kind == MODIFY_STOP):
+        message.reason = reason_of(book)
     if is_special(message):
         let_in_special(engine)
     else:

@@ -14,7 +14,7 @@ from tapeline.engine.lists import node_at, row_at
 from tapeline.engine.records import GUESS, RESTING
 from tapeline.engine.rules import show_ahead
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK, DIRTY, GUESSED, TRADED, side_of
+from tapeline.market.book import BOOK, DIRTY, GUESSED, TRADED, WATCHED, go_to, is_matching, side_of
 from tapeline.market.ladder import size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import ASK, BID, CLEAR, EVENT, FILL, SNAPSHOT, TRADE
@@ -95,7 +95,7 @@ def drop(engine, book):
 @kernel
 def note_print(engine, book, event):
     """A TRADE: orders at its price, and at better ones, of rows that guess."""
-    if book.crossed or event.flags & SNAPSHOT or event.delta == 0 or (event.side != BID and event.side != ASK):
+    if not is_matching(book) or event.flags & SNAPSHOT or event.delta == 0 or (event.side != BID and event.side != ASK):
         return
     side = np.int64(0) if event.side == ASK else np.int64(1)
     sign = np.int64(1) if side == 0 else np.int64(-1)
@@ -122,6 +122,7 @@ def note_event(engine):
     """The tape event at engine.history_event is about to be applied; engine.history_first heads the list of our orders at its level."""
     event = record_at(engine.history_event, 0, EVENT)
     book = record_at(engine.books, np.int64(event.instrument), BOOK)
+    go_to(book, event.ts_event)
     if event.kind == CLEAR:
         forget(engine, book)
     elif event.kind == TRADE:
@@ -148,7 +149,7 @@ def settle_event(engine):
             settle(engine, book, index, event)
         index = np.int64(guess.next)
     drop(engine, book)
-    book.dirty &= DIRTY | TRADED
+    book.dirty &= DIRTY | TRADED | WATCHED
     return 0
 
 

@@ -303,7 +303,7 @@ def makes_sense(instruction):
     tif = instruction & TIF_BITS
     if instruction & MARKET and instruction & STOP == 0:
         return tif == GTC or tif == FOK
-    is_known = tif == GTC or tif == IOC or tif == FOK or tif == GTD
+    is_known = tif <= GTD
     return is_known and (tif & IOC == 0 or instruction & (POST_ONLY | MARKET) == 0)  # a stop that becomes a market order has it while it waits
 
 

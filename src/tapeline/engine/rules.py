@@ -9,7 +9,7 @@ from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
 from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BOOK, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
 from tapeline.market.ladder import has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
@@ -312,9 +312,10 @@ def remember_crossing(engine, book, event, row_index, met):
 def auction_print(engine, book, event):
     """Rule 4: a trade while the book is crossed is an auction's: all of ours that is priced strictly better is filled, whole, at its price."""
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
-    if event.delta == 0 or not (has_best(bids) and has_best(asks)):
+    if event.delta == 0 or event.priority == UNDEFINED_PRICE:
         return
-    if event.priority < -asks.best * book.grid or event.priority > bids.best * book.grid:
+    could_be = has_best(bids) and has_best(asks) and -asks.best * book.grid <= event.priority <= bids.best * book.grid
+    if book.crossed and not could_be:
         return
     for side in range(2):
         towards = event.priority if side == 0 else -event.priority
@@ -354,18 +355,21 @@ def meet_history(engine):
     """What the tape event at engine.history_event, about to be applied, does to our orders; engine.history_first heads the list of those at its level."""
     event = record_at(engine.history_event, 0, EVENT)
     book = record_at(engine.books, np.int64(event.instrument), BOOK)
+    go_to(book, event.ts_event)
     if event.kind == CLEAR:
         void_queue(engine, book, event)
     elif event.kind == TRADE:
-        auction_print(engine, book, event)
-    elif event.kind == FILL and book.crossed:
-        auction_fill(engine, book, event, engine.history_first)
+        if is_in_auction(book):
+            auction_print(engine, book, event)
     elif event.kind == FILL:
-        fill_behind(engine, book, event, engine.history_first)
+        if is_matching(book):
+            fill_behind(engine, book, event, engine.history_first)
+        elif is_in_auction(book):
+            auction_fill(engine, book, event, engine.history_first)
     else:
         if engine.history_first != 0:
             move_queue(engine, book, event, engine.history_first)
         side = 1 if event.side == ASK else 0
-        if event.kind == ADD and side_of(book, 1 - side).own_best + event.level >= 0 and not book.crossed and event.flags & SNAPSHOT == 0:
+        if event.kind == ADD and side_of(book, 1 - side).own_best + event.level >= 0 and is_matching(book) and event.flags & SNAPSHOT == 0:
             crossing(engine, book, event)
     return 0

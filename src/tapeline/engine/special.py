@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.constants import FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
+from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
 from tapeline.engine.lists import node_at, row_at
@@ -16,6 +16,7 @@ from tapeline.engine.records import (
     MESSAGE,
     MODIFY,
     MODIFY_STOP,
+    NEVER,
     NEW,
     SMP_CANCEL_AGGRESSOR,
     TRIGGER,
@@ -27,7 +28,6 @@ from tapeline.engine.venue import (
     CANCELLED,
     EXACT,
     EXPIRED,
-    MESSAGE_RATE,
     MODIFIED,
     MODIFY_REJECTED,
     NO_QUEUE,
@@ -37,16 +37,19 @@ from tapeline.engine.venue import (
     available_at,
     execute,
     first_own,
+    is_refused,
     modify,
     next_own_level,
     opposite_limit,
+    reason_of,
     refusal,
     refuse_unknown,
     rests,
     tell_place,
 )
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK, side_of
+from tapeline.market.book import BOOK, HALTED, PHASE_CHANGE, WATCHED, go_to, is_matching, side_of
+from tapeline.market.book import CLOSED as MARKET_CLOSED
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import EVENT
@@ -69,7 +72,7 @@ def let_in_special(engine):
         arrive_special(engine, book, index, message)
     elif message.kind == CANCEL_ALL and message.reason == NO_REASON:
         cancel_all(engine, book, message)
-    elif message.reason == MESSAGE_RATE or node.order_id != message.order_id or node.venue_state == ENDED:
+    elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         if message.kind != TRIGGER and message.kind != EXPIRE:
             refuse_unknown(engine, message)
     elif message.kind == TRIGGER:
@@ -148,8 +151,21 @@ def arrive_special(engine, book, index, request):
             trigger(engine, book, index, ts_event)
     else:
         enter(engine, book, index, ts_event, ACCEPTED)
+    if node.instruction & TIF_BITS == DAY:
+        node.expires = session_end(book, ts_event)
+        has_expiry = node.expires != NEVER
     if has_expiry and node.venue_state != ENDED:
         remind(engine, EXPIRE, index, node.expires)
+
+
+@kernel
+def session_end(book, ts):
+    """When the session ends that goes on at a time; NEVER if it does not."""
+    for i in range(book.phases_n):
+        change = record_at(book.phases, i, PHASE_CHANGE)
+        if change.ts > ts and change.phase == MARKET_CLOSED:
+            return change.ts
+    return NEVER
 
 
 @kernel
@@ -159,6 +175,8 @@ def enter(engine, book, index, ts_event, what):
     if node.instruction & REDUCE_ONLY:
         row_at(engine, node.row).reduces = 1
     reason = NOTHING_TO_REDUCE if open_lots(engine, node) == 0 else refusal(engine, book, node, node.level_accepted)
+    if book.phase >= HALTED:
+        reason = reason_of(book)
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED if what == ACCEPTED else CANCELLED, reason)
         return
@@ -174,7 +192,7 @@ def enter(engine, book, index, ts_event, what):
 @kernel
 def fillable(engine, book, node):
     """Lots that an order would take if it entered now: venue.take, without taking."""
-    if book.crossed:
+    if not is_matching(book):
         return np.int64(0)
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
@@ -198,6 +216,7 @@ def wait(engine, book, index):
     """A stop waits, behind those that wait already."""
     node = node_at(engine, index)
     node.venue_state = WAITING
+    book.dirty |= WATCHED if book.phases_n != 0 else np.uint8(0)
     node.next = 0
     node.prev = book.stops_last
     if book.stops_last != 0:
@@ -223,8 +242,8 @@ def stop_waiting(engine, book, index):
 
 @kernel
 def is_reached(book, node, high, low):
-    """Whether a trade between two prices, or the best price on the other side, is at or through the price of a stop. Not while crossed."""
-    if book.crossed:
+    """Whether a trade between two prices, or the best price on the other side, is at or through the price of a stop. Only while orders are matched."""
+    if not is_matching(book):
         return False
     if node.instruction & ON_QUOTE:
         other = side_of(book, 1 - node.side)
@@ -239,6 +258,7 @@ def trigger_stops(engine):
     """Event engine.trigger_event has ended: the stops that it reached will enter the book when a request of that time would."""
     event = record_at(engine.trigger_event, 0, EVENT)
     book = record_at(engine.books, np.int64(event.instrument), BOOK)
+    go_to(book, event.ts_event)
     index = np.int64(book.stops)
     while index != 0:
         node = node_at(engine, index)

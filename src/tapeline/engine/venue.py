@@ -22,7 +22,7 @@ from tapeline.engine.records import (
 )
 from tapeline.engine.rules import find_take, mark_taken
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import BOOK, side_of
+from tapeline.market.book import BOOK, HALTED, is_matching, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
 
@@ -33,6 +33,7 @@ POST_ONLY_WOULD_TAKE, SELF_MATCH = np.int64(Reason.POST_ONLY_WOULD_TAKE), np.int
 IOC_REMAINDER, NO_LIQUIDITY, NO_REASON = np.int64(Reason.IOC_REMAINDER), np.int64(Reason.NO_LIQUIDITY), np.int64(Reason.NONE)
 TAKING = np.int64(FillRule.TAKING)
 MESSAGE_RATE = np.int64(Reason.MESSAGE_RATE)
+REASON_HALTED, REASON_CLOSED = np.int64(Reason.HALTED), np.int64(Reason.CLOSED)
 NO_QUEUE, EXACT = np.int64(QueueModel.NONE), np.int64(QueueModel.EXACT)
 UNQUEUED, UNKNOWN_PLACE = np.int64(0), np.int64(-1)
 """Stamps of places in front of everything, and of those that an estimator guesses: no order of history has an earlier one, so none moves them."""
@@ -46,6 +47,18 @@ def is_special(message):
     return message.kind > CANCEL or message.instruction & SPECIAL != 0
 
 
+@kernel
+def is_refused(request):
+    """Whether the exchange refuses a request as it arrives; a cancel may have a reason of its own."""
+    return request.reason != NO_REASON and (request.kind != CANCEL or request.reason == MESSAGE_RATE)
+
+
+@kernel
+def reason_of(book):
+    """Why a market that is halted or closed takes nothing."""
+    return REASON_HALTED if book.phase == HALTED else REASON_CLOSED
+
+
 @unit("let_in")
 def let_in(engine):
     """The request engine.let_in_message takes its place at the exchange."""
@@ -57,7 +70,7 @@ def let_in(engine):
     node = node_at(engine, index)
     if message.kind == NEW:
         arrive(engine, book, index, message)
-    elif message.reason == MESSAGE_RATE or node.order_id != message.order_id or node.venue_state == ENDED:
+    elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
         close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
@@ -84,7 +97,7 @@ def refuse_unknown(engine, request):
     message.instrument = request.instrument
     message.kind = ANSWER
     message.what = CANCEL_REJECTED if request.kind == CANCEL or request.kind == CANCEL_ALL else MODIFY_REJECTED
-    message.reason = MESSAGE_RATE if request.reason == MESSAGE_RATE else UNKNOWN_ORDER
+    message.reason = request.reason if is_refused(request) else UNKNOWN_ORDER
     message.side = request.side
     message.by_exchange = True
     row.last_response = response_time(engine, row, request.ts_event)
@@ -179,7 +192,7 @@ def modify(engine, book, index, request):
 def execute(engine, book, index, ts_event):
     """An accepted order takes what it may; what is left rests or expires."""
     node = node_at(engine, index)
-    if not book.crossed and node.instruction & POST_ONLY == 0:  # a post-only order that might take was refused
+    if is_matching(book) and node.instruction & POST_ONLY == 0:  # a post-only order that might take was refused
         take(engine, book, index, ts_event)
     if node.venue_state == ENDED:
         return

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE, Feature, Side
+from tapeline.constants import UNDEFINED_PRICE, Feature, Phase, Side
 from tapeline.jit import kernel, leaf
 from tapeline.market.ladder import LADDER, LEVEL, Ladder
 from tapeline.memory import address_of, record_at
@@ -108,6 +108,8 @@ class Book(Record):
     ts_event: int64  # of the last ordinary event
     ts_arrived: int64  # of the last of our requests that was let in
     parked: int64  # requests of ours that wait for this book's next event
+    phases: int64  # address of its PhaseChange records, by time
+    phases_n: int64
     stamp_voided: int64  # the stamp of the next order when the book was voided
     stops: int64  # first and last of the stops of ours that wait; 0: none
     stops_last: int64
@@ -121,14 +123,55 @@ class Book(Record):
     crossed: uint8  # as the last event left it
     void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
     lost: uint8  # and no order came back since
-    dirty: uint8  # DIRTY, GUESSED, TRADED
+    phase: uint8  # of trading, at the time of what concerns our orders now
+    dirty: uint8  # DIRTY, GUESSED, TRADED, WATCHED
     index: int32
 
 
-BOOK: Final = Book.dtype_
-DIRTY, GUESSED, TRADED = np.uint8(1), np.uint8(2), np.uint8(4)
+class PhaseChange(Record):
+    """From a time on a phase of trading holds."""
+
+    ts: int64
+    phase: int64
+
+
+BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_
+DIRTY, GUESSED, TRADED, WATCHED = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 """Bits of `dirty`: something that a view shows may have changed; an event concerned orders of ours whose place is guessed."""
 BIDS, ASKS = np.int64(0), np.int64(1)
+TRADING, AUCTION, HALTED, CLOSED = (np.int64(p) for p in Phase)
+
+
+@kernel
+def find_phase(book, ts):
+    """The phase at a time, for books whose phases are known."""
+    low, high = np.int64(0), book.phases_n
+    while low < high:  # low: how many changes are not after ts
+        middle = (low + high) >> 1
+        if record_at(book.phases, middle, PHASE_CHANGE).ts <= ts:
+            low = middle + 1
+        else:
+            high = middle
+    book.phase = record_at(book.phases, low - 1, PHASE_CHANGE).phase if low > 0 else TRADING
+
+
+@leaf
+def go_to(book, ts):
+    """Something that concerns our orders happens at a time."""
+    if book.phases_n != 0:
+        find_phase(book, ts)
+
+
+@leaf
+def is_matching(book):
+    """Whether orders are matched as they come: not while the book is locked or crossed, and only while it trades."""
+    return (book.crossed == 0) & (book.phase == TRADING)
+
+
+@leaf
+def is_in_auction(book):
+    """Whether what trades is an auction's."""
+    return (book.phase == AUCTION) | ((book.crossed != 0) & (book.phase == TRADING))
 
 
 @leaf

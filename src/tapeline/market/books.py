@@ -10,7 +10,7 @@ from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
-from tapeline.market.book import BOOK, FEATURES_N, Market, ViewPlan
+from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Market, ViewPlan
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
@@ -91,6 +91,9 @@ class Books:
         book.index = instrument.index
         book.ts_arrived = -(2**62)
         book.trade_last = 2**63 - 1
+        if instrument.phases:
+            changes = self._keep[instrument.index, "phases"] = np.array(list(instrument.phases), PHASE_CHANGE)
+            book.phases, book.phases_n = changes.ctypes.data, len(changes)
         for group, field, memory, _ in _UNITS_OF_FEATURES:
             if int(self._plan.features) & int(group):
                 self._keep[instrument.index, field] = remembered = memory.array(1)

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tapeline.constants import LEVEL_MAX, LEVEL_NONE, UNDEFINED_PRICE, Kind, Side, TapeFlag
+from tapeline.constants import LEVEL_MAX, LEVEL_NONE, UNDEFINED_PRICE, Kind, Phase, Side, TapeFlag
 from tapeline.instruments import Instrument, Instruments
 from tapeline.reference.normaliser import Chunks, tape
 from tapeline.reference.tape import TapeEvent
@@ -103,7 +103,7 @@ class Book:
         return bid.size > 0 and ask.size > 0 and bid.level >= -ask.level
 
     def would_clear(self, price: int, grid: int) -> bool:
-        """Whether an auction in this book could have an exact price: not below the best ask, nor above the best bid."""
+        """Whether an auction in a crossed book could have an exact price: not below the best ask, nor above the best bid."""
         bid, ask = self.side(Side.BID).best(), self.side(Side.ASK).best()
         return bid.size > 0 and ask.size > 0 and -ask.level * grid <= price <= bid.level * grid
 
@@ -123,6 +123,8 @@ class ExchangeBook(Book):
         self.is_inside_event = False
         self.was_crossed = False
         """Locked or crossed at the last event boundary: the only place where it is judged."""
+        self.phase = int(Phase.TRADING)
+        """Of trading, at the time of what happens now."""
         self.stamp_next = 1
         """Greater than every stamp in the book, not greater than any that comes later."""
         self.replaced: tuple[int, int, int] | None = None
@@ -152,6 +154,20 @@ class ExchangeBook(Book):
             self.traded = self._traded_in_event or self.traded[-1:]
             self._traded_in_event = ()
         self._watch_gap(event)
+
+    def go_to(self, ts: int) -> None:
+        """Something happens at a time."""
+        self.phase = self.instrument.phase_at(ts)
+
+    @property
+    def is_matching(self) -> bool:
+        """Whether orders are matched as they come: not while the book is locked or crossed, and only while it trades."""
+        return not self.was_crossed and self.phase == Phase.TRADING
+
+    @property
+    def is_in_auction(self) -> bool:
+        """Whether what trades is an auction's."""
+        return self.phase == Phase.AUCTION or (self.was_crossed and self.phase == Phase.TRADING)
 
     @property
     def last_trade(self) -> int | None:

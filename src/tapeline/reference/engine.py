@@ -83,6 +83,7 @@ class Engine:
         book = self._books[event.instrument]
         if not event.is_snapshot:
             self._move_clocks(event, book)
+        book.go_to(event.ts_event)
         for row in self._rows:
             row.desks[event.instrument].before(event)
         book.apply(event)
@@ -199,6 +200,7 @@ class Engine:
         book = arrival.request.instrument
         last = self._arrival_last[book]
         self._arrival_last[book] = arrival.time if last is None else max(last, arrival.time)
+        self._books[book].go_to(arrival.time)
         arrival.row.desks[book].receive(arrival.request, arrival.time)
 
     # ------------------------------------------------------------------ the strategies' clock

@@ -57,7 +57,7 @@ def note(order: "OwnOrder", event: TapeEvent, book: ExchangeBook, rules: FillRul
         guess.ahead = 0.0
         return
     if event.kind == Kind.TRADE:
-        if event.is_snapshot or book.was_crossed or event.side not in (Side.BID, Side.ASK) or order.side != opposite(event.side):
+        if event.is_snapshot or not book.is_matching or event.side not in (Side.BID, Side.ASK) or order.side != opposite(event.side):
             return
         better_by = price_of(order.side, order.level, book.instrument.grid) - event.priority
         traded = event.size if better_by == 0 else 0

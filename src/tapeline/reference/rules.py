@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tapeline.config import FillRules
-from tapeline.constants import ON_QUOTE, REDUCE_ONLY, FillRule, Kind, Side, TapeFlag
+from tapeline.constants import ON_QUOTE, REDUCE_ONLY, UNDEFINED_PRICE, FillRule, Kind, Side, TapeFlag
 from tapeline.reference.book import Book, ExchangeBook, opposite
 from tapeline.reference.estimators import BEFORE_ALL, Guess, is_estimated
 from tapeline.reference.messages import NOWHERE, Place
@@ -106,7 +106,7 @@ def queue_moves(order: OwnOrder, event: TapeEvent) -> int:
 
 def trade_through(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
     """Rule 2, where places are known: a FILL would have filled those of our orders first that stand before the filled order. Off: only those at its level."""
-    if event.is_snapshot or book.was_crossed or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
+    if event.is_snapshot or not book.is_matching or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
         return
     same_side = [order for order in resting if order.side == event.side]
     through = [order for order in same_side if order.level > event.level and rules.trade_through]
@@ -120,7 +120,7 @@ def trade_through(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeB
 
 def crossing(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
     """Rule 3: an opposite order that comes to rest at or through our price would have met us. Of a modify at its level only the increase is new."""
-    if event.is_snapshot or book.was_crossed or not rules.crossing:
+    if event.is_snapshot or not book.is_matching or not rules.crossing:
         return
     budget = event.size
     if event.flags & TapeFlag.MODIFIED and book.replaced is not None and book.replaced[:2] == (event.side, event.level):
@@ -135,11 +135,13 @@ def level_against(side: int, price: int, grid: int) -> int:
 
 
 def auction_print(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
-    """Rule 4: a trade while the book is crossed is an auction's: all that is priced strictly better than it is filled, whole, at its price.
+    """Rule 4: a trade while the book is crossed, or in an auction, is an auction's: all that is priced strictly better than it is filled, whole, at its price.
 
     Not by a print that no auction could make: its price lies within what is crossed.
     """
-    if event.is_snapshot or not book.was_crossed or not rules.auction or event.size == 0 or not book.would_clear(event.priority, book.instrument.grid):
+    if event.is_snapshot or not book.is_in_auction or not rules.auction or event.size == 0 or event.priority == UNDEFINED_PRICE:
+        return
+    if book.was_crossed and not book.would_clear(event.priority, book.instrument.grid):
         return
     for order in sorted(resting, key=lambda order: (order.side != Side.BID, *best_place_first(order))):
         towards = event.priority if order.side == Side.BID else -event.priority
@@ -149,7 +151,7 @@ def auction_print(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeB
 
 def auction_fill(resting: Sequence[OwnOrder], event: TapeEvent, book: ExchangeBook, rules: FillRules) -> Iterator[Match]:
     """Rule 4: at the auction's price orders whose place is known are filled by stamp, as in rule 2."""
-    if event.is_snapshot or not book.was_crossed or not rules.auction or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
+    if event.is_snapshot or not book.is_in_auction or not rules.auction or (event.flags & TapeFlag.EXCESS and not rules.iceberg_excess) or is_estimated(rules):
         return
     if book.last_trade is not None and event.level * book.instrument.grid == (book.last_trade if event.side == Side.BID else -book.last_trade):
         before = [o for o in resting if (o.side, o.level) == (event.side, event.level) and o.place.stamp <= event.priority]
@@ -181,7 +183,7 @@ Step = Take | CancelResting | CancelAggressor
 
 def taking(order: OwnOrder, book: ExchangeBook, resting: Sequence[OwnOrder], takes: "Takes", rules: FillRules) -> Iterator[Step]:
     """Rules 5 and 9: an order walks the other side, level by level from the best to its limit, and may meet own orders on its way."""
-    if book.was_crossed:
+    if not book.is_matching:
         return
     side = opposite(order.side)
     own = own_orders_met(order, resting)
@@ -233,8 +235,8 @@ def fillable(steps: Iterable[Step]) -> int:
 
 
 def stop_is_reached(order: OwnOrder, book: ExchangeBook, traded: Iterable[int]) -> bool:
-    """Whether a trade at one of some prices, or the best price on the other side, is at or through the price of a stop. Not while crossed."""
-    if order.stop is None or book.was_crossed:
+    """Whether a trade at one of some prices, or the best price on the other side, is at or through the price of a stop. Only while orders are matched."""
+    if order.stop is None or not book.is_matching:
         return False
     if order.instruction & ON_QUOTE:
         best = book.side(opposite(order.side)).best()

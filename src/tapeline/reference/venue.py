@@ -1,9 +1,10 @@
 """A row's orders at the exchange, in one book. Every row has a desk of its own per book: history does not see it, nor do other rows."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tapeline.config import FillRules
-from tapeline.constants import FOK, GTD, IOC, MARKET, POST_ONLY, REDUCE_ONLY, TIF_BITS, UNDEFINED_PRICE, FillRule, Kind, Reason, Side, Update
+from tapeline.constants import DAY, FOK, GTD, IOC, MARKET, POST_ONLY, REDUCE_ONLY, TIF_BITS, UNDEFINED_PRICE, FillRule, Kind, Phase, Reason, Side, Update
 from tapeline.reference.book import MARKET_LEVEL, ExchangeBook, opposite, price_of
 from tapeline.reference.estimators import Guess, is_estimated, note, settle
 from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
@@ -131,7 +132,9 @@ class Desk:
     # ------------------------------------------------------------------ requests
 
     def receive(self, request: Request, ts: int) -> None:
-        """A request has arrived, at exchange time `ts`."""
+        """A request has arrived, at exchange time `ts`. A market that is halted or closed takes neither orders nor modifies."""
+        if request.ask in (Ask.NEW, Ask.MODIFY) and request.reason == Reason.NONE:
+            request = replace(request, reason=self._closed())
         if request.ask == Ask.NEW:
             self._new(request, ts)
         elif request.ask == Ask.CANCEL_ALL and request.reason == Reason.NONE:
@@ -142,7 +145,7 @@ class Desk:
 
     def _request_for(self, request: Request, ts: int) -> None:
         """A request for an order: by the row, who is answered if the order is not there any more, or by the exchange itself."""
-        is_refused = request.reason == Reason.MESSAGE_RATE
+        is_refused = request.reason != Reason.NONE and (request.ask != Ask.CANCEL or request.reason == Reason.MESSAGE_RATE)
         order = next((o for o in self._resting + self._waiting if o.order_id == request.order_id), None)
         if request.ask in (Ask.TRIGGER, Ask.EXPIRE):
             if order is not None and request.ask == Ask.EXPIRE:
@@ -151,7 +154,7 @@ class Desk:
                 self._trigger(order, ts)
         elif order is None or is_refused:
             what = Update.MODIFY_REJECTED if request.ask == Ask.MODIFY else Update.CANCEL_REJECTED
-            reason = Reason.MESSAGE_RATE if is_refused else Reason.UNKNOWN_ORDER
+            reason = request.reason if is_refused else Reason.UNKNOWN_ORDER
             index = self._book.instrument.index
             self._answer(OrderUpdate(request.order_id, int(what), int(reason), ts, UNDEFINED_PRICE, 0, 0, -1, index))
         elif request.ask == Ask.CANCEL:
@@ -182,8 +185,9 @@ class Desk:
                 self._trigger(order, ts)
         else:
             self._enter(order, Update.ACCEPTED, ts)
-        if has_expiry and order.ts_end == -1:
-            self._remind(order.expires, Request(Ask.EXPIRE, order.order_id, request.instrument))
+        expires = order.expires if has_expiry else self._book.instrument.session_end(ts) if order.instruction & TIF_BITS == DAY else None
+        if expires is not None and order.ts_end == -1:
+            self._remind(expires, Request(Ask.EXPIRE, order.order_id, request.instrument))
 
     def _enter(self, order: OwnOrder, what: Update, ts: int) -> None:
         """An order enters the book, if nothing speaks against it."""
@@ -245,8 +249,14 @@ class Desk:
         self._update(order, Update.MODIFIED, ts, place=place)
         self._match_and_rest(order, place, ts)
 
+    def _closed(self) -> Reason:
+        """Why neither orders nor modifies are taken now, if so."""
+        return {int(Phase.HALTED): Reason.HALTED, int(Phase.CLOSED): Reason.CLOSED}.get(self._book.phase, Reason.NONE)
+
     def _refusal(self, order: OwnOrder) -> Reason:
         """Rules 5 and 9: why an order must not enter at all, if so."""
+        if self._closed():
+            return self._closed()
         if order.instruction & REDUCE_ONLY and order.size_open == 0:
             return Reason.NOTHING_TO_REDUCE
         if order.instruction & POST_ONLY and would_take(order, self._book):
