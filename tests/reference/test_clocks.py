@@ -279,5 +279,5 @@ def test_other_rows_change_nothing():
 
     alone = play(stream, row(), equity_every_ns=50)
     beside = play(stream, row(), Busy(), Watcher(), equity_every_ns=50)
-    for name, column in (("fills", 7), ("orders", 10), ("equity", 8)):
+    for name, column in (("fills", 7), ("orders", 10), ("equity", 9)):
         assert [r for r in getattr(beside, name) if r[column] == 0] == getattr(alone, name)

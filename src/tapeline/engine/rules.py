@@ -317,21 +317,22 @@ def auction_print(engine, book, event):
     could_be = has_best(bids) and has_best(asks) and -asks.best * book.grid <= event.priority <= bids.best * book.grid
     if book.crossed and not could_be:
         return
+    tick = np.int64(event.level)  # at the price, or the next one below it
+    is_on_grid = tick * book.grid == event.priority
     for side in range(2):
-        towards = event.priority if side == 0 else -event.priority
-        worse = towards // book.grid  # the price's own level, or the one below it
+        at_auction = -tick if side == 1 else tick if is_on_grid else tick + 1  # off the grid it is rounded against whoever trades there
+        worse = at_auction if is_on_grid else at_auction - 1
         if side_of(book, side).own_best > worse:
             for r in range(engine.rows_n):
-                fill_better(engine, book, event, r, side, worse)
+                fill_better(engine, book, event, r, side, at_auction, worse)
 
 
 @kernel
-def fill_better(engine, book, event, row_index, side, level):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
-    """All of a row's orders at better levels than one, in an auction at or next to it."""
+def fill_better(engine, book, event, row_index, side, at_auction, worse):  # noqa: PLR0913, PLR0917 - an argument is a register, a field is memory
+    """All of a row's orders at levels better than `worse`, at the auction's level."""
     row = row_at(engine, row_index)
-    at_auction = level if level * book.grid == (event.priority if side == 0 else -event.priority) else level + 1
     while row.auction:
-        index = first_in_line(engine, row, book, side, level + 1)
+        index = first_in_line(engine, row, book, side, worse + 1)
         if index == 0:
             return
         message = fill_order(engine, book, index, event.ts_event, open_lots(engine, node_at(engine, index)))
