@@ -121,7 +121,8 @@ def change_rarely(engine, book, event):
     if event.kind == TRADE:
         note_trade(book, event)
         if ((book.crossed != 0) | (book.phases_n != 0)) and event.flags & SNAPSHOT == 0:
-            tell_orders(engine, event, 0)
+            engine.history_event = address_of(event)
+            meet_history(engine)
         book.market.last_price = event.priority
         book.market.last_size = event.delta
         book.market.last_side = event.side
