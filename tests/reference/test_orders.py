@@ -191,7 +191,7 @@ def test_several_instruments_are_indexed_first():
     stream = Stream().add(1, "A", 101, 5, ts=100).add(2, "A", 51, 5, ts=200, instrument=2).quiet(300).quiet(300, instrument=2)
     journals = run(stream.chunks(), instruments(several=True, only=[(1, 2), (1, 1)]), [RowSpec(strategy, Venue(), "")], 10**9)
     assert strategy.told == [(1, 1, 1, 0), (0, 0, 1, 1)]
-    assert [(e[1], e[2], e[9]) for e in journals.equity] == [(1, -51, 0), (1, -101, 1)]
+    assert [(e[1], e[2], e[10]) for e in journals.equity] == [(1, -51, 0), (1, -101, 1)]
 
 
 def test_signals_are_kept_once_per_callback():
