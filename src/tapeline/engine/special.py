@@ -197,14 +197,14 @@ def fillable(engine, book, node):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     wanted = left = open_lots(engine, node)
-    level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, book, node, np.int64(2**32)))
+    level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, book, node, np.int64(2**32), limit))
     while left > 0 and level != LEVEL_NONE and level >= limit:
         available = available_at(engine, ladder, level, node.row)
         own = first_own(engine, ladder, level, node.row)
         if own != 0 and row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
             return wanted - left + min(left, max(min(available, node_at(engine, own).ahead), 0))
         left -= min(left, max(available, 0))
-        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
+        level = max(next_level(ladder, level), next_own_level(engine, book, node, level, limit))
     return wanted - left
 
 

@@ -117,7 +117,7 @@ def refusal(engine, book, node, level):
     limit = opposite_limit(level)
     if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
         return POST_ONLY_WOULD_TAKE
-    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32)) >= max(limit, LEVEL_NONE + 1):
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32), limit) != LEVEL_NONE:
         return SELF_MATCH
     return NO_REASON
 
@@ -215,13 +215,15 @@ def execute(engine, book, index, ts_event):
 
 
 @kernel
-def next_own_level(engine, book, node, below):  # noqa: ARG001 - kept as its callers have it
-    """The row's best resting level on the other side, below a level; LEVEL_NONE if there is none."""
+def next_own_level(engine, book, node, below, limit):
+    """The row's best resting level on the other side, below a level and not below a limit; LEVEL_NONE if there is none."""
     best = LEVEL_NONE
+    if side_of(book, 1 - node.side).own_best < limit:  # nearly always: however many orders rest, none is looked at
+        return best
     index = np.int64(row_at(engine, node.row).resting)
     while index != 0:
         other = node_at(engine, index)
-        if other.instrument == node.instrument and other.side != node.side and other.level < below:
+        if other.instrument == node.instrument and other.side != node.side and limit <= other.level < below:
             best = max(best, np.int64(other.level))
         index = np.int64(other.row_next)
     return best
@@ -246,12 +248,12 @@ def take(engine, book, index, ts_event):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
-    level = max(best, next_own_level(engine, book, node, np.int64(2**32)))
+    level = max(best, next_own_level(engine, book, node, np.int64(2**32), limit))
     while open_lots(engine, node) > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)
         if node.venue_state == ENDED:
             return
-        level = max(next_level(ladder, level), next_own_level(engine, book, node, level))
+        level = max(next_level(ladder, level), next_own_level(engine, book, node, level, limit))
 
 
 @kernel
