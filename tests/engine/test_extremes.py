@@ -61,7 +61,7 @@ def test_the_ends_of_the_price_range_agree(seed, end, tmp_path):
     path = write_stream(tmp_path / "x.dbn", stream)
 
     def make():
-        made = rows(seed, SINGLE)
+        made = rows(seed, SINGLE, limits=tl.Limits())  # at such prices limits on money would refuse everything
         for row in made:
             row.strategy.base, row.strategy.far = end, 500
         return made

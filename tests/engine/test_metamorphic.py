@@ -1,5 +1,6 @@
 """What must not change the numbers, and what must change them in a known way. The compiled engine only: that it equals the reference is tested elsewhere."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -123,8 +124,10 @@ def changed(case, *, strategy=(), limits=1):
         for name, value in dict(strategy).items():
             setattr(row.strategy, name, value)
     more = [replace(row.limits, position_max=row.limits.position_max * limits, order_size_max=row.limits.order_size_max * limits) for row in rows]
+    more = [replace(limit, notional_max=math.inf, loss_max=math.inf) for limit in more]  # money changes with prices and sizes
+    rules = [replace(row.rules, queue="exact") for row in rows]  # an estimator's guess is rounded to lots
     fees = tl.Fees(maker=0.25, taker=1.0)
-    return [replace(row, limits=limit, fees=fees) for row, limit in zip(rows, more, strict=True)]
+    return [replace(row, limits=limit, fees=fees, rules=rule) for row, limit, rule in zip(rows, more, rules, strict=True)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -111,7 +111,7 @@ def play(stream: Stream, rows: list[RowSpec], chunk: int = 0):
 
 def of_first_row(journals):
     """What was recorded of row 0."""
-    columns = {"fills": 7, "orders": 10, "equity": 8}
+    columns = {"fills": 7, "orders": 10, "equity": 9}
     return {name: [r for r in getattr(journals, name) if r[column] == 0] for name, column in columns.items()}
 
 
@@ -132,7 +132,7 @@ def test_any_input_gives_consistent_journals(seed):
             fills = [f for f in together.fills if f[7] == index and f[8] == book]
             position = sum(f[4] if f[9] == ord("B") else -f[4] for f in fills)
             cash = -sum((f[4] if f[9] == ord("B") else -f[4]) * (f[3] // GRID) for f in fills)
-            last = [e for e in together.equity if e[8:] == (index, book)][-1]
+            last = [e for e in together.equity if e[9:] == (index, book)][-1]
             assert last[1:3] == (position, cash)
             assert sum(last[4:6]) == sum(f[4] for f in fills)
     for order in together.orders:
