@@ -64,7 +64,7 @@ class Stream:
     @cached_property
     def data(self) -> "np.ndarray[Any, Any]":
         """The records, mapped."""
-        return next(iter(DbnInput([self.dbn]).spans())).data
+        return np.memmap(self.dbn, np.uint8, "r", offset=DbnInput([self.dbn]).files[0].header_bytes)
 
     def floor(self) -> None:
         """Read them."""

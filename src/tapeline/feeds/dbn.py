@@ -23,6 +23,10 @@ from tapeline.schema import MBO
 
 CHUNK_BYTES: Final = 1 << 22
 """Decompressed at a time: large against what a span costs in Python, and four of them still small."""
+WINDOWS: Final = 8
+"""A span of a mapped file is so many times CHUNK_BYTES; its pages are given back when the next one is asked for."""
+_WINDOW_BYTES_MIN: Final = 1 << 16
+"""Holds any record."""
 _VERSION_MAX: Final = 3
 _PREFIX_BYTES: Final = 8
 _DBZ_MAGIC: Final = b"\x50\x2a\x4d\x18"
@@ -119,7 +123,20 @@ class DbnInput:
             if file.is_compressed:
                 yield from self._decompressed(file)
             else:
-                yield Span(_mapped(file), file.path, file.header_bytes, final=True, stride=file.stride)
+                yield from self._windows(file)
+
+    def _windows(self, file: DbnFile) -> Iterator[Span]:
+        """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole."""
+        data, mapping = _mapped(file)
+        position = 0
+        while True:
+            end = min(position + max(WINDOWS * self.chunk_bytes, _WINDOW_BYTES_MIN), len(data))
+            span = Span(data[position:end], file.path, file.header_bytes + position, final=end == len(data), stride=file.stride)
+            yield span
+            if span.final:
+                return
+            give_back(mapping, file.header_bytes + position, span.consumed)
+            position += span.consumed
 
     def _decompressed(self, file: DbnFile) -> Iterator[Span]:
         tail = np.empty(0, np.uint8)
@@ -207,18 +224,25 @@ def _joined(tail: Bytes, buffer: Bytes, begin: int, end: int) -> Bytes:
     return data
 
 
-def _mapped(file: DbnFile) -> Bytes:
-    """The bytes of an uncompressed file behind its header."""
+def give_back(mapping: mmap.mmap | None, start: int, size: int) -> None:
+    """Take what was read of a mapped file out of this process's memory; the page cache keeps it, and whoever looks at it again gets it from there."""
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        first = start & -mmap.PAGESIZE
+        mapping.madvise(mmap.MADV_DONTNEED, first, max(((start + size) & -mmap.PAGESIZE) - first, 0))
+
+
+def _mapped(file: DbnFile) -> tuple[Bytes, mmap.mmap | None]:
+    """The bytes of an uncompressed file behind its header, and their mapping, if there are any."""
     with file.path.open("rb") as handle:
         size = handle.seek(0, 2)
         if size <= file.header_bytes:  # nothing can be mapped
             data = np.empty(0, np.uint8)
             data.flags.writeable = False
-            return data
+            return data, None
         mapping = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     if hasattr(mmap, "MADV_SEQUENTIAL"):
         mapping.madvise(mmap.MADV_SEQUENTIAL)
-    return np.frombuffer(mapping, np.uint8, offset=file.header_bytes)
+    return np.frombuffer(mapping, np.uint8, offset=file.header_bytes), mapping
 
 
 def _opened(path: Path) -> DbnFile:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn import give_back
 from tapeline.instruments import Key
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
@@ -212,6 +213,7 @@ class TapeInput:
                     f"bytes {offset:,} to {offset + size:,}, events {number * BATCH_EVENTS:,} to {number * BATCH_EVENTS + n:,}, do not have their checksum"
                 )
             yield _columns(base + offset, places), n
+            give_back(self._bytes, offset, size)
 
     def chunks(self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
         """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as in `gather`.
