@@ -14,7 +14,7 @@ from numba.typed import Dict
 
 from tapeline.jit import JIT, entry, leaf
 from tapeline.memory import _compiled_as, load_u64, record_at, view
-from tapeline.record import Record, float64, int64
+from tapeline.record import Record, int64
 from tapeline.tape.records import ASK, MBO_RECORD, A
 
 LEVELS = np.int64(4096)
@@ -22,6 +22,7 @@ WORDS = np.int64(16)
 """Of a snapshot."""
 FEATURES = np.int64(8)
 STRATEGIES = np.int64(4)
+NO_SIGNAL = -1e300
 
 if JIT:
     lock_to_write = types.ExternalFunction("pthread_rwlock_wrlock", types.int32(types.int64))
@@ -84,7 +85,6 @@ class Out(Record):
 
     price: int64
     size: int64
-    signal: float64
 
 
 SHARED, OUT = Shared.dtype_, Out.dtype_
@@ -122,14 +122,109 @@ def copy_words(shared, into):
     return torn
 
 
+@leaf
+def clone(address, i, stride):
+    """Before: a record as a message object of its own."""
+    message = np.empty(1, MBO_RECORD)
+    message[0] = record_at(address + i * stride, 0, MBO_RECORD)
+    return message
+
+
+@leaf
+def publish_locked(shared, number):
+    """Before: a snapshot behind a read-write lock."""
+    lock_to_write(shared + LOCK)
+    write_words(shared, number)
+    unlock(shared + LOCK)
+
+
+@leaf
+def publish_numbered(shared, number):
+    """After: by a sequence number, odd while it is written."""
+    sequence = load(shared + SEQUENCE)
+    store(shared + SEQUENCE, sequence + 1)
+    fence()
+    write_words(shared, number)
+    store(shared + SEQUENCE, sequence + 2)
+
+
+@leaf
+def feature(k, level, size):
+    """Some number of the kind that features are."""
+    return (np.float64(size) + 1.0) / (np.float64(level) + np.float64(k) + 2.0)
+
+
+@leaf
+def put_named(features, level, size):
+    """Before: eight features by name."""
+    features["spread"] = feature(0, level, size)
+    features["relative_spread"] = feature(1, level, size)
+    features["mid"] = feature(2, level, size)
+    features["microprice"] = feature(3, level, size)
+    features["imbalance"] = feature(4, level, size)
+    features["depth_bid"] = feature(5, level, size)
+    features["depth_ask"] = feature(6, level, size)
+    features["volatility"] = feature(7, level, size)
+
+
+@leaf
+def put_indexed(features, level, size):
+    """After: by index."""
+    for k in range(FEATURES):
+        features[k] = feature(k, level, size)
+
+
+@leaf
+def decide(k, price, size):
+    """Whether strategy `k` wants something."""
+    return ((price >> 20) + size * (k + 3)) & 7 == 0
+
+
+@leaf
+def answer_in_lists(price, size, signal):
+    """Before: each of four strategies answers an event with lists made for it; what became of them."""
+    total = np.int64(0)
+    outputs = [(np.int64(0), np.int64(0)) for _ in range(0)]
+    for k in range(STRATEGIES):
+        signals = [signal]
+        if decide(k, price, size) and signals[0] > NO_SIGNAL:
+            outputs.append((price + k, size))
+    for wanted, lots in outputs:
+        total += wanted ^ lots
+    return total
+
+
+@leaf
+def answer_in_batch(batch, held, price, size, signal):
+    """After: they write into a batch that is there; how many it holds then."""
+    for k in range(STRATEGIES):
+        if decide(k, price, size) and signal > NO_SIGNAL:
+            out = record_at(batch, held, OUT)
+            out.price = price + k
+            out.size = size
+            held += 1
+    return held
+
+
+@leaf
+def work_off(batch, n):
+    """What becomes of a batch."""
+    total = np.int64(0)
+    for i in range(n):
+        out = record_at(batch, i, OUT)
+        total += out.price ^ out.size
+    return total
+
+
+# ---------------------------------------------------------------------- one difference each
+
+
 @entry
 def updates_before(address, n, stride, sizes):
     """Each record is cloned into a message object of its own."""
     total = np.int64(0)
     for i in range(n):
-        message = np.empty(1, MBO_RECORD)
-        message[0] = record_at(address + i * stride, 0, MBO_RECORD)
-        total += update(message[0], sizes)
+        total += update(clone(address, i, stride)[0], sizes)
     return total
 
 
@@ -149,24 +244,18 @@ def publish_before(address, n, stride, sizes, shared):
     for i in range(n):
         total += update(record_at(address + i * stride, 0, MBO_RECORD), sizes)
         if i & 7 == 0:
-            lock_to_write(shared + LOCK)
-            write_words(shared, i)
-            unlock(shared + LOCK)
+            publish_locked(shared, i)
     return total
 
 
 @entry
 def publish_after(address, n, stride, sizes, shared):
-    """By one with a sequence number: odd while it is written."""
+    """By one with a sequence number."""
     total = np.int64(0)
     for i in range(n):
         total += update(record_at(address + i * stride, 0, MBO_RECORD), sizes)
         if i & 7 == 0:
-            sequence = load(shared + SEQUENCE)
-            store(shared + SEQUENCE, sequence + 1)
-            fence()
-            write_words(shared, i)
-            store(shared + SEQUENCE, sequence + 2)
+            publish_numbered(shared, i)
     return total
 
 
@@ -196,12 +285,6 @@ def read_after(shared, into):
     return n, torn
 
 
-@leaf
-def feature(k, level, size):
-    """Some number of the kind that features are."""
-    return (np.float64(size) + 1.0) / (np.float64(level) + np.float64(k) + 2.0)
-
-
 @entry
 def new_map():
     """A map from names to values."""
@@ -214,15 +297,7 @@ def features_before(address, n, stride, features):
     total = 0.0
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
-        level, size = np.int64(record.sequence & 1023), np.int64(record.size)
-        features["spread"] = feature(0, level, size)
-        features["relative_spread"] = feature(1, level, size)
-        features["mid"] = feature(2, level, size)
-        features["microprice"] = feature(3, level, size)
-        features["imbalance"] = feature(4, level, size)
-        features["depth_bid"] = feature(5, level, size)
-        features["depth_ask"] = feature(6, level, size)
-        features["volatility"] = feature(7, level, size)
+        put_named(features, np.int64(record.sequence & 1023), np.int64(record.size))
         total += features["microprice"] - features["mid"]
     return total
 
@@ -233,61 +308,35 @@ def features_after(address, n, stride, features):
     total = 0.0
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
-        level, size = np.int64(record.sequence & 1023), np.int64(record.size)
-        for k in range(FEATURES):
-            features[k] = feature(k, level, size)
+        put_indexed(features, np.int64(record.sequence & 1023), np.int64(record.size))
         total += features[3] - features[2]
     return total
 
 
-@leaf
-def decide(k, price, size):
-    """Whether strategy `k` wants something."""
-    return ((price >> 20) + size * (k + 3)) & 7 == 0
-
-
 @entry
 def strategies_before(address, n, stride):
-    """Each of four strategies answers each event with lists made for it."""
+    """Four strategies that answer in lists."""
     total = np.int64(0)
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
-        outputs = [(np.int64(0), np.int64(0)) for _ in range(0)]
-        for k in range(STRATEGIES):
-            signals = [np.float64(record.size)]
-            if decide(k, record.price, np.int64(record.size)):
-                outputs.append((record.price + k, np.int64(signals[0])))
-        for price, size in outputs:
-            total += price ^ size
+        total += answer_in_lists(record.price, np.int64(record.size), np.float64(record.size))
     return total
 
 
 @entry
 def strategies_after(address, n, stride, batch, capacity):
-    """They write into a batch that is there, and is worked off when it is full."""
+    """Four that write into a batch, which is worked off when it is full."""
     total, held = np.int64(0), np.int64(0)
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
-        for k in range(STRATEGIES):
-            if decide(k, record.price, np.int64(record.size)):
-                out = record_at(batch, held, OUT)
-                out.price = record.price + k
-                out.size = np.int64(record.size)
-                held += 1
+        held = answer_in_batch(batch, held, record.price, np.int64(record.size), np.float64(record.size))
         if held + STRATEGIES > capacity:
             total += work_off(batch, held)
             held = 0
     return total + work_off(batch, held)
 
 
-@leaf
-def work_off(batch, n):
-    """What becomes of a batch."""
-    total = np.int64(0)
-    for i in range(n):
-        out = record_at(batch, i, OUT)
-        total += out.price ^ out.size
-    return total
+# ---------------------------------------------------------------------- all at once
 
 
 @entry
@@ -295,29 +344,12 @@ def pipeline_before(address, n, stride, sizes, shared, features):  # noqa: PLR09
     """All four faults in one loop."""
     total = np.int64(0)
     for i in range(n):
-        message = np.empty(1, MBO_RECORD)
-        message[0] = record_at(address + i * stride, 0, MBO_RECORD)
+        message = clone(address, i, stride)
         record = message[0]
         size = update(record, sizes)
-        lock_to_write(shared + LOCK)
-        write_words(shared, size)
-        unlock(shared + LOCK)
-        level = np.int64(record.sequence & 1023)
-        features["spread"] = feature(0, level, size)
-        features["relative_spread"] = feature(1, level, size)
-        features["mid"] = feature(2, level, size)
-        features["microprice"] = feature(3, level, size)
-        features["imbalance"] = feature(4, level, size)
-        features["depth_bid"] = feature(5, level, size)
-        features["depth_ask"] = feature(6, level, size)
-        features["volatility"] = feature(7, level, size)
-        outputs = [(np.int64(0), np.int64(0)) for _ in range(0)]
-        for k in range(STRATEGIES):
-            signals = [features["microprice"]]
-            if decide(k, record.price, size) and signals[0] > -1e300:
-                outputs.append((record.price + k, size))
-        for price, wanted in outputs:
-            total += price ^ wanted
+        publish_locked(shared, size)
+        put_named(features, np.int64(record.sequence & 1023), size)
+        total += answer_in_lists(record.price, size, features["microprice"])
     return total
 
 
@@ -328,20 +360,9 @@ def pipeline_after(address, n, stride, sizes, shared, features, batch, capacity)
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
         size = update(record, sizes)
-        sequence = load(shared + SEQUENCE)
-        store(shared + SEQUENCE, sequence + 1)
-        fence()
-        write_words(shared, size)
-        store(shared + SEQUENCE, sequence + 2)
-        level = np.int64(record.sequence & 1023)
-        for k in range(FEATURES):
-            features[k] = feature(k, level, size)
-        for k in range(STRATEGIES):
-            if decide(k, record.price, size) and features[3] > -1e300:
-                out = record_at(batch, held, OUT)
-                out.price = record.price + k
-                out.size = size
-                held += 1
+        publish_numbered(shared, size)
+        put_indexed(features, np.int64(record.sequence & 1023), size)
+        held = answer_in_batch(batch, held, record.price, size, features[3])
         if held + STRATEGIES > capacity:
             total += work_off(batch, held)
             held = 0
