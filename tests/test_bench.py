@@ -1,13 +1,17 @@
 """The benchmark suite's own arithmetic. The suite itself runs in CI: `tapeline bench --quick`."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from peers import conversion
 
-from tapeline.bench import before_after, compare, suite
+from tapeline.bench import before_after, compare, stages, suite
 from tapeline.bench.streams import Stream, cached_share, tiled
 from tapeline.bench.timing import Timing, alternate
+from tapeline.conversion import write_tape
+from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
 
@@ -86,3 +90,75 @@ def test_before_and_after_give_the_same(tmp_path: Path) -> None:
     lines = [before_after.measure(pair, 1) for pair in before_after.pairs(stream, 1_000)]
     assert [line["name"] for line in lines if not line["equal"]] == []
     assert len(lines) == 6
+
+
+@pytest.mark.parametrize("kind", ["dbn", "tape"])
+def test_stages_are_those_of_a_run(tmp_path: Path, kind: str) -> None:
+    """A profile names each stage of a run once, from reading to the strategy; what the stages take is together what the run takes."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=2_000, live_orders=200))
+    if kind == "tape":
+        write_tape(path, tmp_path / "session.tape", tick_size="0.25", multiplier=50)
+        path = tmp_path / "session.tape"
+    found = stages.plain(stages.profile(suite.strategy("Maker"), path, {"tick_size": "0.25", "multiplier": 50}, rounds=1))
+    first = ["read", "normalise"] if kind == "dbn" else ["read tape"]
+    assert [line["stage"] for line in found] == [*first, "books and views", "idle run", "strategy", "sum"]
+    assert found[-1]["ns"] == pytest.approx(sum(line["ns"] for line in found[:-1]))
+    assert sum(line["share"] for line in found[:-1]) == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(ConfigError, match="compiled engine"):
+        stages.profile(suite.strategy("Maker"), path, {"engine": "reference"})
+
+
+def test_an_idle_twin_looks_at_the_same() -> None:
+    """The strategy that stands for the event loop alone has the same callbacks and view."""
+    twin = stages.idle_twin(suite.strategy("Maker").__class__)
+    assert twin.features == suite.strategy("Maker").features
+    assert [name for name in vars(twin) if name.startswith("on_")] == ["on_book"]
+    assert stages.idle_twin(suite.strategy("Follower").__class__).on_trade.__code__.co_argcount == 5
+
+
+@pytest.mark.nojit
+def test_peers_get_the_same_stream(tmp_path: Path) -> None:
+    """The stream as hftbacktest's events and as ITCH messages has the orders of the DBN records: sizes that rest, by price and side, are equal at the end."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=3_000, live_orders=200, partial_cancel_share=0.2, trade_share=0.2))
+    stream = np.concatenate([run.copy() for run, _ in records(DbnInput([path]))])
+    wanted: Counter[tuple[int, bool]] = Counter()
+    for _, before, after, _ in conversion.steps(stream):
+        for order, sign in ((before, -1), (after, 1)):
+            wanted.update({(order.price, order.side == ord("B")): sign * order.size} if order is not None else {})
+    found: Counter[tuple[int, bool]] = Counter()
+    live: dict[int, tuple[int, int, bool]] = {}
+    for event in conversion.to_hftbacktest(stream):
+        kind, order_id = int(event["ev"]) & 0xFF, int(event["order_id"])
+        if kind in {conversion.ADD, conversion.MODIFY}:
+            live[order_id] = round(event["px"] * 1e9), int(event["qty"]), bool(int(event["ev"]) >> 29 & 1)
+        elif kind == conversion.KINDS[ord("C")]:
+            del live[order_id]
+    for price, size, is_bid in live.values():
+        found[price, is_bid] += size
+    assert +found == +wanted
+    assert +resting(conversion.to_itch(stream, int(stream["ts_recv"].min()) - 10**13)[0]) == +wanted
+
+
+def resting(messages: bytes) -> "Counter[tuple[int, bool]]":
+    """Lots per price and side (True: bids) that ITCH 5.0 messages leave."""
+    live: dict[int, tuple[int, int, bool]] = {}
+    place = 0
+    while place < len(messages):
+        body = messages[place + 2 : place + 2 + int.from_bytes(messages[place : place + 2])]
+        place += 2 + len(body)
+        kind, reference = chr(body[0]), int.from_bytes(body[11:19])
+        if kind == "A":
+            live[reference] = int.from_bytes(body[32:36]) * 100_000, int.from_bytes(body[20:24]), body[19:20] == b"B"
+        elif kind in "XE":
+            price, size, is_bid = live[reference]
+            live[reference] = price, size - int.from_bytes(body[19:23]), is_bid
+        elif kind == "U":
+            live[int.from_bytes(body[19:27])] = int.from_bytes(body[31:35]) * 100_000, int.from_bytes(body[27:31]), live.pop(reference)[2]
+        if kind == "D" or (reference in live and live[reference][1] == 0):
+            del live[reference]
+    found: Counter[tuple[int, bool]] = Counter()
+    for price, size, is_bid in live.values():
+        found[price, is_bid] += size
+    return found

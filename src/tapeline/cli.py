@@ -63,6 +63,7 @@ def run(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the result. Default: tapeline-runs/CLASS-TIME.")] = None,
     *,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the result on disk.")] = True,
+    profile: Annotated[bool, typer.Option("--profile", help="Run its stages by themselves besides, four times: what does each take per record?")] = False,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
@@ -76,10 +77,11 @@ def run(
         instance = chosen(**load.parse_parameters(chosen, settings or ()))
         with terminal.progress_bar(chosen.__name__) as progress:
             result, error = commands.backtest(instance, data, {**market, **venue, "engine": engine}, progress)
+        stages = commands.profile(instance, data, {**market, **venue, "engine": engine}) if profile and error is None else None
         if result is not None:
             _ = result.observed  # so that it is saved, too
             place = result.save(output or commands.default_directory(chosen.__name__)) if save else None
-            commands.show_result(result, place, as_json=as_json)
+            commands.show_result(result, place, stages, as_json=as_json)
         if error is not None:
             terminal.fail(error, with_traceback=traceback)
         if result is not None and result.manifest.get("interrupted"):
@@ -103,7 +105,7 @@ def demo(
         terminal.err.print(f"simulating a session of {records:,} records …")
         with terminal.progress_bar("demo") as progress:
             result = run_demo(records, progress, report=output)
-        commands.show_result(result, None, as_json=as_json)
+        commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
             terminal.out.print(NEXT_STEPS, markup=False)
             terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)

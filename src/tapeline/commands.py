@@ -59,10 +59,18 @@ def default_directory(name: str) -> Path:
     return RUNS / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
 
 
-def show_result(result: "Result", place: Path | None, *, as_json: bool) -> None:
-    """Statistics, what is odd about the data, and where the result is."""
+def profile(strategy: Any, data: list[Path], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each stage of a run takes."""
+    from tapeline.bench import stages  # noqa: PLC0415 - imports Numba
+
+    terminal.err.print("profiling …", style="dim")
+    return stages.plain(stages.profile(strategy, data, settings))
+
+
+def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any]] | None, *, as_json: bool) -> None:
+    """Statistics, what is odd about the data, what the stages of the run took, if that was asked for, and where the result is."""
     if as_json:
-        terminal.print_json({**result.to_dict(), "saved": str(place) if place else None})
+        terminal.print_json({**result.to_dict(), "saved": str(place) if place else None, **({} if stages is None else {"profile": stages})})
         return
     from tapeline.check import odd_counters  # noqa: PLC0415 - reads with Numba
 
@@ -71,6 +79,8 @@ def show_result(result: "Result", place: Path | None, *, as_json: bool) -> None:
     if odd:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
     terminal.out.print(_summary(result), markup=False, soft_wrap=True)
+    if stages is not None:
+        terminal.out.print(tables.records_table(stages, "processor time per record, in ns, of one thread (docs/performance.md)"))
     if place is not None:
         terminal.out.print(f"saved in {place}; tapeline report {place} makes a page of it", markup=False, soft_wrap=True)
 
