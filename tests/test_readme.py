@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(README)
 COMMANDS = [line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+SERVING = [command for command in COMMANDS if command.startswith("tapeline view ")]
 INSTALL = ["pip install . && tapeline demo", "pip install -e '.[dev]' && pytest"]
 
 
@@ -51,11 +53,24 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
         assert command.split(" && ")[1] in ci
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in INSTALL])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in (*INSTALL, *SERVING)])
 def test_commands_work(command: str, folder: Path) -> None:
     """Each other command ends well, in the order of the README, and says something."""
     assert command.startswith("tapeline ")
     assert run(command, folder).strip()
+
+
+@pytest.mark.parametrize("command", SERVING)
+def test_serving_commands_work(command: str, folder: Path) -> None:
+    """A command that serves a page says where, and ends well when it is interrupted. Its run is there since the commands before it."""
+    if not (folder / "runs" / "maker").is_dir():
+        run(next(other for other in COMMANDS if other.startswith("tapeline run ") and other.endswith("runs/maker")), folder)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen([*command.split(), "--no-browser"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+    assert "http://127.0.0.1:" in line
+    assert process.returncode == 0
 
 
 def test_python_blocks_work(folder: Path) -> None:

@@ -147,6 +147,28 @@ def explain(
 
 
 @app.command()
+def view(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA… [RUN]", help="Files in order, or a tape; the directory of a saved run. RUN alone: its data.", show_default=False),
+    ],
+    strategy: Annotated[str | None, typer.Option(help="Label of the strategy to show, if the run had several. Default: all.")] = None,
+    tick_size: TickSize = None,
+    definitions: Definitions = None,
+    instruments: Instruments = None,
+    port: Annotated[int, typer.Option(help="Port to listen on, of this machine only. Default: any that is free.", min=0, max=65535)] = 0,
+    *,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    traceback: Traceback = False,
+) -> None:
+    """Scrub through a session event by event: ladder, trades, features, your orders with their place in the queue. Ctrl-C ends it."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        commands.view(paths, strategy, port, browser=browser, **commands.market(tick_size, definitions, instruments))
+
+
+@app.command()
 def depth(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],

@@ -1,5 +1,6 @@
 """What the command line's commands share: settings from options, results to the terminal."""
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -109,6 +110,22 @@ def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
         raise ConfigError("report: the same run is named twice")
     path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
     return {"report": str(path.absolute()), "runs": len(runs), "bytes": path.stat().st_size}
+
+
+def view(paths: list[Path], strategy: str | None, port: int, *, browser: bool, **settings: Any) -> None:
+    """Serve the page of data, and perhaps a run on it, until interrupted."""
+    try:
+        from tapeline.viewer.server import listening, serve  # noqa: PLC0415 - of use here only, and not everybody has it
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"tapeline view needs {error.name}, which is not installed: pip install 'tapeline[view]'") from error
+    from tapeline.viewer.view import open_browser, opened, sort_out  # noqa: PLC0415 - imports Numba
+
+    with opened(sort_out(paths), strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
+        url = "http://{}:{}/".format(*listener.getsockname())
+        terminal.out.print(f"{session.title}: {url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        if browser:
+            open_browser(url)
+        serve(session, listener)
 
 
 def show(pairs: Mapping[str, object], *, as_json: bool) -> None:

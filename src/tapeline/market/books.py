@@ -1,6 +1,7 @@
 """The Python side of the books: owns their memory, and makes room when a ladder's window has to move."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,24 @@ def new_market(instrument: Instrument, depth: int, features: int, levels: int) -
         if (features >> feature) & 1 and feature in _STARTS_AT_ZERO:
             market.features[feature] = 0.0
     return market
+
+
+@dataclass(frozen=True)
+class BookState:
+    """A book at a moment, by value: only levels that hold something, so that thousands fit in memory."""
+
+    record: np.ndarray[Any, Any]
+    levels: np.ndarray[Any, Any]
+    sides: tuple[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]], ...]
+    """Per side the places of cells in the window, the cells, and the far cells."""
+    memories: tuple[tuple[str, np.ndarray[Any, Any]], ...]
+    """What features remember, by the field of the book that has its address."""
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes."""
+        arrays = [self.record, self.levels, *(part for side in self.sides for part in side), *(memory for _, memory in self.memories)]
+        return sum(array.nbytes for array in arrays)
 
 
 class Books:
@@ -136,3 +155,40 @@ class Books:
         if capacity > 1 << 30:
             raise LimitError("more than 2^29 price levels outside the window of a ladder; raise Limits(ladder_levels_max=…)")
         self._lay(index, side, width=width, base=base, far_capacity=capacity)
+
+    def best(self, index: int, side: int, n: int) -> np.ndarray[Any, Any]:
+        """(levels, 3) of the level, size and number of orders of the at most `n` best levels of a side, best first."""
+        ladder, (cells, far) = self.array[index].sides[side], self._keep[index, side]
+        places = 1 + np.flatnonzero(cells["size"][1 : int(ladder.best) - int(ladder.base) + 1])[::-1][:n]
+        beyond = far[: int(ladder.far_count)][::-1]["cell"]
+        beyond_levels = far[: int(ladder.far_count)][::-1]["level"]
+        held = beyond["size"] > 0
+        window = np.column_stack([int(ladder.base) + places, cells["size"][places], cells["count"][places]])
+        return np.concatenate([window, np.column_stack([beyond_levels[held], beyond["size"][held], beyond["count"][held]])])[:n]
+
+    def save(self, index: int) -> BookState:
+        """What a book is now."""
+        sides = []
+        for side in range(2):
+            cells, far = self._keep[index, side]
+            places = np.flatnonzero((cells["size"] != 0) | (cells["count"] != 0))
+            sides.append((places, cells[places], far[: int(self.array[index].sides[side].far_count)].copy()))
+        memories = tuple((field, self._keep[index, field].copy()) for _, field, _, _ in _UNITS_OF_FEATURES if (index, field) in self._keep)
+        return BookState(self.array[index : index + 1].copy(), self._keep[index, "levels"].copy(), tuple(sides), memories)
+
+    def restore(self, index: int, state: BookState) -> None:
+        """Make a book, which is open, what one was when it was saved, be it in other Books of the same plan."""
+        book = state.record[0].copy()
+        here = self.array[index]
+        book.market.levels, book.phases = here.market.levels, here.phases
+        self._keep[index, "levels"][:] = state.levels
+        for field, memory in state.memories:
+            setattr(book, field, getattr(here, field))
+            self._keep[index, field][:] = memory
+        for side, (places, saved, saved_far) in enumerate(state.sides):
+            ladder = book.sides[side]
+            cells, far = np.zeros(int(ladder.width), CELL), np.zeros(int(ladder.far_capacity), FAR_CELL)
+            cells[places], far[: len(saved_far)] = saved, saved_far
+            ladder.cells, ladder.far = cells.ctypes.data, far.ctypes.data
+            self._keep[index, side] = cells, far
+        self.array[index] = book

@@ -1,0 +1,132 @@
+// The session at a glance: best prices, volume, own fills, and where we are. Drawn on a canvas: it is redrawn with every step.
+const PAD = { left: 4, right: 62, top: 6, bottom: 18 };
+const STEPS_MS = [1, 10, 100, 1e3, 5e3, 15e3, 60e3, 300e3, 900e3, 3600e3, 4 * 3600e3, 24 * 3600e3, 7 * 24 * 3600e3];
+
+const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(q * (sorted.length - 1))))];
+
+/** Where times and prices lie on a canvas of a size; null while there is nothing to show. */
+export function scales(overview, width, height) {
+  if (!overview || overview.ms.length < 2) return null;
+  const { ms, bid, ask } = overview;
+  const known = bid.map((b, i) => (b === null || ask[i] === null || b >= ask[i] ? null : (b + ask[i]) / 2)).filter((m) => m !== null).sort((a, b) => a - b);
+  if (!known.length) return null;
+  // stub quotes of the pre-open must not squeeze the day into a line
+  const low = quantile(known, 0.005), high = quantile(known, 0.995), room = Math.max((high - low) * 0.08, 1e-9);
+  const end = ms[ms.length - 1] || 1, right = width - PAD.right, bottom = height - PAD.bottom;
+  return {
+    end, right, bottom, low: low - room, high: high + room,
+    x: (t) => PAD.left + (t / end) * (right - PAD.left),
+    y: (p) => bottom - ((p - low + room) / (high - low + 2 * room)) * (bottom - PAD.top),
+    ms: (x) => Math.min(Math.max((x - PAD.left) / (right - PAD.left), 0), 1) * end,
+  };
+}
+
+const clock = (start, ms) => new Date(Number(BigInt(start) / 1000000n) + ms).toISOString();
+
+/** Draw it all. `at`: ms since the start; `colors`: the theme's; `known`: the instrument. */
+export function drawOverview(canvas, overview, at, colors, known) {
+  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const s = scales(overview, width, height);
+  if (!s) return;
+  pen.font = "11px system-ui, sans-serif";
+  drawTimes(pen, overview, s, colors);
+  drawVolume(pen, overview, s, colors);
+  pen.save();
+  pen.beginPath();
+  pen.rect(PAD.left, 0, s.right - PAD.left, s.bottom);
+  pen.clip();
+  for (const [prices, color] of [[overview.bid, colors.buy], [overview.ask, colors.sell]]) drawLine(pen, overview.ms, prices, s, color);
+  drawFills(pen, overview.fills, s, colors);
+  pen.restore();
+  drawPrices(pen, s, colors, known);
+  if (at !== null) drawCursor(pen, s, at, colors);
+}
+
+function drawTimes(pen, overview, s, colors) {
+  const step = STEPS_MS.find((ms) => s.x(ms) - s.x(0) >= 74) || s.end;
+  const start = Number(BigInt(overview.start) / 1000000n);
+  pen.strokeStyle = colors.line;
+  pen.fillStyle = colors.quiet;
+  pen.textAlign = "center";
+  pen.beginPath();
+  for (let t = Math.ceil(start / step) * step - start; t <= s.end; t += step) {
+    const x = Math.round(s.x(t)) + 0.5;
+    pen.moveTo(x, PAD.top);
+    pen.lineTo(x, s.bottom);
+    const text = clock(overview.start, t);
+    const label = step >= 24 * 3600e3 ? text.slice(5, 10) : step >= 60e3 ? text.slice(11, 16) : step >= 1e3 ? text.slice(11, 19) : text.slice(14, 23);
+    if (x > 30 && x < s.right - 20) pen.fillText(label, x, s.bottom + 13);
+  }
+  pen.stroke();
+}
+
+function drawVolume(pen, overview, s, colors) {
+  const width = 3, bins = Math.max(Math.floor((s.right - PAD.left) / width), 1), lots = new Float64Array(bins);
+  for (let i = 1; i < overview.ms.length; i++) {
+    const bin = Math.min(Math.floor((overview.ms[i] / s.end) * bins), bins - 1);
+    lots[bin] += overview.volume[i] - overview.volume[i - 1];
+  }
+  const most = lots.reduce((a, b) => Math.max(a, b), 0);
+  if (!most) return;
+  pen.fillStyle = colors.strong;
+  // the root: a single sweep must not hide how busy the rest was
+  lots.forEach((n, i) => { const h = Math.sqrt(n / most) * (s.bottom - PAD.top) * 0.4; pen.fillRect(PAD.left + i * width, s.bottom - h, width - 1, h); });
+}
+
+function drawLine(pen, ms, prices, s, color) {
+  pen.strokeStyle = color;
+  pen.lineWidth = 1;
+  pen.beginPath();
+  let y = null;
+  prices.forEach((price, i) => {
+    if (price === null) { y = null; return; }
+    const x = s.x(ms[i]), next = s.y(price);
+    if (y === null) pen.moveTo(x, next); else { pen.lineTo(x, y); pen.lineTo(x, next); }
+    y = next;
+  });
+  pen.stroke();
+}
+
+function drawFills(pen, fills, s, colors) {
+  pen.fillStyle = colors.own;
+  pen.globalAlpha = 0.55; // where there are many, they must not hide the prices
+  for (const [t, price, side] of fills) {
+    const x = s.x(t), y = s.y(price), up = side === "buy" ? 1 : -1;
+    pen.beginPath();
+    pen.moveTo(x, y + up);
+    pen.lineTo(x - 2.5, y + 6 * up);
+    pen.lineTo(x + 2.5, y + 6 * up);
+    pen.fill();
+  }
+  pen.globalAlpha = 1;
+}
+
+function drawPrices(pen, s, colors, known) {
+  pen.fillStyle = colors.quiet;
+  pen.textAlign = "left";
+  for (const share of [0.08, 0.5, 0.92]) {
+    const price = Math.round((s.low + (s.high - s.low) * share) / known.grid) * known.grid;
+    pen.fillText(price.toFixed(known.decimals), s.right + 6, s.y(price) + 4);
+  }
+}
+
+function drawCursor(pen, s, at, colors) {
+  const x = s.x(Math.min(Math.max(at, 0), s.end));
+  pen.strokeStyle = colors.text;
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  pen.moveTo(x, 0);
+  pen.lineTo(x, s.bottom);
+  pen.stroke();
+  pen.fillStyle = colors.text;
+  pen.beginPath();
+  pen.arc(x, s.bottom, 5, 0, 7);
+  pen.fill();
+}

@@ -1,0 +1,277 @@
+"""The page in a real browser: numbers as served, keys, buttons and touch, dark and light, wide and narrow, and a silent console."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Served
+
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.viewer.session import Session
+from tapeline.viewer.view import Shown, opened
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is a development dependency")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+PHONE = {"viewport": {"width": 400, "height": 850}, "is_mobile": True, "has_touch": True}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Page:
+    """A page that is open, and what its console complains about."""
+
+    def __init__(self, browser: Any, served: Served, place: str = "", **options: Any) -> None:
+        """Open it, and wait for the ladder."""
+        self.served = served
+        self.context = browser.new_context(**{"viewport": {"width": 1600, "height": 1000}, **options})
+        self.said: list[str] = []
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.asked: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(served.url + place)
+        self.page.wait_for_selector(".ladder tbody tr", timeout=60_000)
+        self.settled()
+
+    def settled(self) -> dict[str, Any]:
+        """The scene, when nothing is under way any more."""
+        self.until("tapeline.scene && !tapeline.busy && tapeline.session.progress.is_finished")
+        return self.page.evaluate("tapeline.scene")
+
+    def until(self, condition: str) -> None:
+        """Wait; Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
+        end = time.monotonic() + 60
+        while not self.page.evaluate(f"Boolean({condition})"):
+            assert time.monotonic() < end, condition
+            self.page.wait_for_timeout(20)
+
+    def press(self, key: str) -> dict[str, Any]:
+        """What a key leads to."""
+        self.page.keyboard.press(key)
+        return self.settled()
+
+    def click(self, name: str) -> dict[str, Any]:
+        """What a button leads to."""
+        self.page.click(f'button[aria-label="{name}"]')
+        return self.settled()
+
+    def overview(self) -> dict[str, float]:
+        """Where the overview is on the screen."""
+        canvas = self.page.query_selector("canvas")
+        canvas.scroll_into_view_if_needed()
+        return canvas.bounding_box()
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png")
+
+    def close(self) -> None:
+        """It must not have had anything to complain about, nor asked anybody else for anything."""
+        assert self.said == []
+        assert all(url.startswith((self.served.url, "data:")) for url in self.asked)
+        self.context.close()
+
+
+def ladder(page: Any) -> dict[str, dict[int, tuple[int, int]]]:
+    """What the ladder says: size and count by tick, per side."""
+    number = "cell => Number(cell.textContent.replaceAll(',', ''))"
+    rows = page.evaluate(
+        f"""[...document.querySelectorAll('.ladder tbody tr')].map(row => [Number(row.dataset.tick),
+        ...['.bid.size .value', '.bid.count', '.ask.size .value', '.ask.count'].map(name => ({number})(row.querySelector(name)))])"""
+    )
+    return {side: {row[0]: (row[i], row[i + 1]) for row in rows if row[i]} for side, i in (("bids", 1), ("asks", 3))}
+
+
+def busy_event(served: Served) -> int:
+    """An event at which orders of both strategies rest."""
+    last = served.ask("/api/at", event=1)["events"]
+    for event in range(last // 2, last):
+        if len(served.ask("/api/at", event=event)["own"]) >= 3:
+            return event
+    raise AssertionError("no such event")
+
+
+@pytest.mark.parametrize(("theme", "width", "height"), [("dark", 1600, 1000), ("light", 1280, 900), ("light", 1600, 1000)])
+def test_the_page_shows_what_is_served(browser: Any, served: Served, theme: str, width: int, height: int) -> None:
+    """Ladder, features, trades, own orders and clock have the numbers of the scene; nothing is wider than the window; the overview is drawn."""
+    event = busy_event(served)
+    page = Page(browser, served, f"#0/{event}", color_scheme=theme, viewport={"width": width, "height": height})
+    scene = served.ask("/api/at", event=event)
+    shown = ladder(page.page)
+    for side in ("bids", "asks"):
+        levels = {tick: (size, count) for tick, size, count in scene[side]}
+        assert len(shown[side]) >= 5
+        assert shown[side] == {tick: levels[tick] for tick in shown[side]}
+        assert next(iter(levels)) in shown[side]
+    names = page.page.evaluate("[...document.querySelectorAll('[data-feature]')].map(e => e.dataset.feature)")
+    assert names == served.ask("/api/session")["features"]
+    chips = page.page.eval_on_selector_all(".ladder .chip", "all => all.map(c => c.textContent)")
+    assert len(chips) == len({(order["side"], order["tick"]) for order in scene["own"]})
+    known = [order for order in scene["own"] if order["ahead"] is not None]
+    assert known
+    for order in known:
+        assert any(f"@{order['ahead']}" in chip for chip in chips)
+    assert len(page.page.query_selector_all('[aria-label="trades"] tbody tr')) == len(scene["trades"])
+    assert scene["time"][11:19] in page.page.inner_text('[aria-label="clock"]')
+    assert page.page.evaluate("document.documentElement.dataset.theme") == theme
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    drawn = "[...tapelineCanvas.getContext('2d').getImageData(0, 0, tapelineCanvas.width, tapelineCanvas.height).data].some(v => v)"
+    assert page.page.evaluate(f"(tapelineCanvas => {drawn})(document.querySelector('canvas'))")
+    page.shoot(f"view-{theme}-{width}")
+    page.close()
+
+
+def test_every_key_does_what_the_help_says(browser: Any, served: Served) -> None:
+    """Arrows, tens, thousands, ends, fills, trades, play and pause, speeds, help, theme, and going to a text."""
+    page = Page(browser, served, "#0/5000")
+    last = served.ask("/api/at", event=1)["events"]
+    for key, event in (("ArrowRight", 5001), ("ArrowRight", 5002), ("ArrowLeft", 5001), ("Shift+ArrowRight", 5011), ("Shift+ArrowLeft", 5001),
+                       ("PageDown", 6001), ("PageUp", 5001), ("End", last), ("ArrowRight", last), ("Home", 1), ("ArrowLeft", 1)):  # fmt: skip
+        assert page.press(key)["event"] == event, key
+    first = page.press("n")
+    assert first["fills"][0]["ts"] == first["now"]
+    second = page.press("n")
+    assert int(second["now"]) > int(first["now"])
+    assert page.press("p")["now"] == first["now"]
+    trade = page.press("t")
+    assert trade["trades"][0]["event"] == trade["event"] > first["event"]
+    assert page.press("r")["event"] < trade["event"]
+    speed = page.page.evaluate("tapeline.speed")
+    page.press("+")
+    assert page.page.evaluate("tapeline.speed") == speed + 1
+    page.press("-")
+    page.press("?")
+    assert page.page.is_visible("dialog[open] >> text=centre the ladder")
+    page.shoot("view-help")
+    page.page.keyboard.press("Escape")
+    page.press("g")
+    page.page.keyboard.type("#1234")
+    page.shoot("view-go")
+    assert page.press("Enter")["event"] == 1234
+    before = page.page.evaluate("document.documentElement.dataset.theme")
+    page.press("d")
+    assert page.page.evaluate("document.documentElement.dataset.theme") != before
+    page.page.keyboard.press("Space")
+    page.until("tapeline.scene.event >= 1237")
+    page.page.keyboard.press("Space")
+    event = page.settled()["event"]
+    page.page.wait_for_timeout(400)
+    assert page.settled()["event"] == event
+    page.close()
+
+
+def test_playing_in_time_passes_time(browser: Any, served: Served) -> None:
+    """At 60 times the market's pace the clock is a minute further after about a second, event or not; at the end it stops by itself."""
+    page = Page(browser, served, "#0/2000")
+    page.page.select_option('[aria-label="speed"]', label="60 ×")
+    start = int(page.settled()["now"])
+    page.click("play")
+    page.page.wait_for_timeout(1_500)
+    page.click("pause")
+    passed = (int(page.settled()["now"]) - start) / 1e9
+    assert 20 < passed < 150
+    page.press("End")
+    page.page.keyboard.press("Space")
+    page.until("!tapeline.isPlaying")
+    page.close()
+
+
+def test_buttons_lists_and_the_overview_lead_there(browser: Any, served: Served) -> None:
+    """Buttons step; a click on a trade goes to its event, on an order to its arrival; dragging along the overview goes through time; dead ends are told."""
+    page = Page(browser, served, f"#0/{busy_event(served)}")
+    event = page.settled()["event"]
+    assert page.click("next event")["event"] == event + 1
+    assert page.click("on ten events")["event"] == event + 11
+    assert page.click("event before")["event"] == event + 10
+    assert page.click("first event")["event"] == 1
+    assert page.click("last event")["event"] == page.page.evaluate("tapeline.scene.events")
+    page.press("p")
+    page.page.click('[aria-label="fills"] tbody tr:first-child button.own-text')
+    order = page.settled()["order"]
+    assert order["status"] in page.page.inner_text('[aria-label="order"]').replace(" ", "_")
+    page.shoot("view-order")
+    trade = page.page.evaluate("tapeline.scene.trades[3].event")
+    page.page.click('[aria-label="trades"] tbody tr:nth-child(4) button')
+    assert page.settled()["event"] == trade
+    box = page.overview()
+    page.page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 20)
+    page.page.mouse.down()
+    early = int(page.settled()["now"])
+    page.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 20, steps=5)
+    page.page.mouse.up()
+    assert int(page.settled()["now"]) > early
+    page.page.evaluate("tapeline.go({ go: 'order exact 987654' })")
+    page.page.wait_for_selector(".toast >> text=there is no such order")
+    said = [text for text in page.said if "400" not in text]  # the browser tells of every answer that is an error
+    page.said[:] = said
+    page.close()
+
+
+def test_a_phone_is_enough(browser: Any, served: Served) -> None:
+    """400 pixels: one column, nothing wider than the screen, buttons large enough for a thumb, taps and drags by touch."""
+    page = Page(browser, served, f"#0/{busy_event(served)}", color_scheme="dark", **PHONE)
+    event = page.settled()["event"]
+    assert page.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [400, 400]
+    sizes = page.page.eval_on_selector_all(".transport button, .transport select", "all => all.map(b => [b.offsetWidth, b.offsetHeight])")
+    assert all(w >= 44 and h >= 44 for w, h in sizes)
+    page.page.tap('button[aria-label="next event"]')
+    assert page.settled()["event"] == event + 1
+    page.page.tap('button[aria-label="play"]')
+    page.until(f"tapeline.scene.event > {event + 2}")
+    page.page.tap('button[aria-label="pause"]')
+    box = page.overview()
+    page.page.touchscreen.tap(box["x"] + box["width"] * 0.1, box["y"] + 30)
+    early = int(page.settled()["now"])
+    page.page.touchscreen.tap(box["x"] + box["width"] * 0.6, box["y"] + 30)
+    assert int(page.settled()["now"]) > early
+    page.shoot("view-narrow")
+    page.close()
+
+
+def test_several_instruments_and_no_run(browser: Any, serve: Callable[[Session], Served], tmp_path: Path) -> None:
+    """A selector changes the instrument and keeps the time; without a run there is no talk of orders; a reload stays where one was."""
+    path = tmp_path / "two.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=600, instruments=3, seed=4))
+    with opened(Shown([path]), None, {"tick_size": "0.25"}) as session:
+        session.index._thread.join()
+        page = Page(browser, serve(session), "#1/500")
+        now, bid = (page.page.evaluate(f"tapeline.scene.{name}") for name in ("now", "bids[0]"))
+        page.page.select_option('[aria-label="instrument"]', index=2)
+        page.until("tapeline.scene.instrument === 2")
+        scene = page.settled()
+        assert abs(int(scene["now"]) - int(now)) < 60e9
+        assert scene["bids"][0] != bid
+        assert page.page.query_selector('[aria-label="orders"]') is None
+        assert page.page.query_selector('button[aria-label="your next fill"]') is None
+        event = scene["event"]
+        page.page.reload()
+        page.page.wait_for_selector(".ladder tbody tr")
+        assert (page.settled()["instrument"], page.settled()["event"]) == (2, event)
+        page.shoot("view-instruments")
+        page.close()
+
+
+def test_damage_is_said_on_the_page(browser: Any, serve: Callable[[Session], Served], data: Path, tmp_path: Path) -> None:
+    """Where the data is damaged, the page says so, and shows what came before."""
+    cut = tmp_path / "cut.dbn"
+    cut.write_bytes(data.read_bytes()[:400_020])
+    with opened(Shown([cut]), None, {"tick_size": "0.25"}) as session:
+        session.index._thread.join()
+        page = Page(browser, serve(session))
+        assert "truncated" in page.page.inner_text('[role="alert"]')
+        page.close()

@@ -1,0 +1,193 @@
+"""The page's server: what it answers, and whom it refuses."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from served import Served
+from typer.testing import CliRunner
+
+from tapeline.cli import app
+from tapeline.errors import ConfigError
+from tapeline.viewer.server import HOST, listening
+
+PAGES = ("/", "/view.css", "/view.js", "/draw.js", "/panels.js", "/preact.js")
+
+
+def test_pages_and_numbers_are_served_with_a_policy(served: Served) -> None:
+    """Every file of the page is there, in its own type, and nothing but itself may be loaded or run by it, nor frame it."""
+    for path in PAGES:
+        status, headers, body = served.get(path)
+        assert (status, len(body) > 100) == (200, True), path
+        assert headers["content-type"].startswith({"css": "text/css", "js": "text/javascript"}.get(path.rpartition(".")[2], "text/html"))
+    for path in (*PAGES, "/api/session"):
+        headers = served.get(path)[1]
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+    page = served.get("/")[2].decode()
+    assert not re.search(r"https?://|<script>|style=", page)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost:1", "0.0.0.0:{port}", "127.0.0.1.evil.example:{port}", ""]
+)
+def test_other_names_are_refused(served: Served, host: str) -> None:
+    """A Host that is no loopback name with the server's own port gets 403 and no data, for pages and numbers alike: DNS rebinding ends there."""
+    for path in ("/", "/api/session", "/api/at?event=1", "/nothing"):
+        status, _, body = served.get(path, {"Host": host.format(port=served.port)})
+        assert status in (400, 403), path  # an empty Host may be refused before it comes to us
+        assert b"instruments" not in body
+        assert b"<html" not in body
+
+
+def test_own_names_are_accepted(served: Served) -> None:
+    """127.0.0.1 and localhost, in any case, with the port."""
+    for name in ("127.0.0.1", "localhost", "LocalHost"):
+        assert served.get("/api/session", {"Host": f"{name}:{served.port}"})[0] == 200
+
+
+def test_two_hosts_and_none_are_refused(served: Served) -> None:
+    """A request with two Hosts, or without one, is not answered."""
+    for lines in (f"Host: 127.0.0.1:{served.port}\r\nHost: evil.example\r\n", ""):
+        with socket.create_connection((HOST, served.port), timeout=10) as connection:
+            connection.sendall(f"GET /api/session HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
+            answer = connection.makefile("rb").readline()
+        assert answer.split()[1] in (b"400", b"403")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../pyproject.toml", "/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/static/index.html", "/view.css/../index.html", "//etc/passwd", "/etc/passwd",
+     "/view.py", "/api", "/api/", "/api/../view.js", "/preact.js%00.html", "/index.html", "/api/at/../../view.js"],
+)  # fmt: skip
+def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
+    """There is a fixed list of pages: nothing in a request becomes a path."""
+    status, _, body = served.get(path)
+    assert status == 404
+    assert body == b"404: there is no such page\n"
+
+
+def test_only_get(served: Served) -> None:
+    """Nothing can be sent to it."""
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
+        assert served.get("/api/session", method=method)[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({}, "event: is missing"),
+        ({"event": "x"}, "event=x: expected an integer"),
+        ({"event": "9" * 30}, "expected an integer"),
+        ({"event": "1", "instrument": "7"}, "instrument=7: 1 have been seen"),
+        ({"event": "1", "instrument": "-1"}, "instrument=-1"),
+        ({"time": "1.5"}, "time=1.5: expected an integer"),
+        ({"time": str(2**63)}, "expected an integer"),
+        ({"event": "1", "levels": "100000"}, "levels=100000: expected an integer up to 200"),
+        ({"find": "next_thing", "event": "1", "time": "0"}, "find=next_thing: expected next_fill"),
+        ({"find": "next_fill", "event": "1"}, "time: is missing"),
+        ({"find": "previous_fill", "event": "1", "time": "0"}, "there is no previous fill"),
+        ({"find": "previous_trade", "event": "1", "time": "0"}, "there is no previous trade"),
+        ({"go": "nowhere"}, "'nowhere': expected a time such as"),
+        ({"go": "25:00"}, "there is no such time"),
+        ({"go": "order 99999999"}, "there is no such order"),
+        ({"go": "order 1"}, "several strategies"),
+        ({"go": "fill 0"}, "fill 0: there are"),
+        ({"go": "../../etc/passwd"}, "expected a time such as"),
+    ],
+)
+def test_bad_parameters_are_told(served: Served, query: dict[str, str], message: str) -> None:
+    """Each is an error 400 that names the parameter, and says what was expected."""
+    status, _, body = served.get("/api/at", **query)
+    assert status == 400
+    assert message in json.loads(body)["error"]
+
+
+def test_extreme_places_are_the_nearest(served: Served) -> None:
+    """Events and times before the first and after the last mean these."""
+    first, last = served.ask("/api/at", event=-5), served.ask("/api/at", event=2**62)
+    assert (first["event"], last["event"]) == (1, last["events"])
+    assert served.ask("/api/at", time=-(2**62))["event"] == 1
+    assert served.ask("/api/at", time=2**62)["event"] == last["events"]
+    assert served.ask("/api/at", time=2**63 - 1)["event"] == last["events"]
+
+
+def test_texts_lead_where_they_say(served: Served) -> None:
+    """Times of day with and without date, numbers of events, orders and fills."""
+    scene = served.ask("/api/at", event=5_000)
+    now = scene["now"]
+    day, clock = scene["time"].split(" ")
+    assert served.ask("/api/at", go=clock, time=now)["event"] == 5_000
+    assert served.ask("/api/at", go=f"{day}T{clock}")["event"] == 5_000
+    assert served.ask("/api/at", go=f"{day} {clock[:8]}")["event"] <= 5_000
+    assert served.ask("/api/at", go="#1,234")["event"] == 1_234
+    assert served.ask("/api/at", go="event 77")["event"] == 77
+    assert served.ask("/api/at", go="order exact 3")["order"]["order_id"] == 3
+    assert served.ask("/api/at", go="Fill 2")["fills"][0]["number"] >= 1
+
+
+def test_the_overview_is_small_and_in_order(served: Served) -> None:
+    """Its times grow, its last place is the end, and it is no larger for longer sessions."""
+    overview = served.ask("/api/overview")
+    assert overview["ms"] == sorted(overview["ms"])
+    assert 50 < len(overview["ms"]) <= 4_096
+    assert len(overview["fills"]) <= 2_000
+    assert overview["volume"] == sorted(overview["volume"])
+
+
+def test_ports(served: Served) -> None:
+    """It listens on the loopback address; a port that is taken is an error that names the option."""
+    with listening(0) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+    with pytest.raises(ConfigError, match=f"--port {served.port}"), listening(served.port):
+        pass
+
+
+def test_the_command_serves_until_interrupted(data: Path, run: Path) -> None:
+    """It prints where the page is, answers while it indexes, and ends with exit code 0 at Ctrl-C."""
+    command = [sys.executable, "-m", "tapeline", "view", str(data), str(run), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", line)[1])
+            server = Served(port, None)
+            until = time.monotonic() + 120
+            while time.monotonic() < until and not server.ask("/api/session")["progress"]["is_finished"]:
+                time.sleep(0.1)
+            found = server.ask("/api/session")
+            assert found["progress"]["problem"] is None
+            assert found["run"]["strategies"] == ["exact", "guessed"]
+            assert server.ask("/api/at", event=100)["event"] == 100
+        finally:
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_bad_input_is_an_error_before_anything_is_served(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing or no data ends the command with its exit code and a message; so does the extra that is not installed."""
+    (tmp_path / "text.dbn").write_text("not DBN at all")
+    for arguments, code, message in (
+        ([tmp_path / "none.dbn"], 3, "no such file"),
+        ([tmp_path / "text.dbn"], 3, "no DBN file"),
+        ([tmp_path], 2, "holds no saved result"),
+        ([data, "--strategy", "x"], 2, "--strategy"),
+        ([data, "--instruments", "NOPE", "--tick-size", "0.25"], 2, "NOPE"),
+    ):
+        done = CliRunner().invoke(app, ["view", *(str(a) for a in arguments), "--no-browser"])
+        assert (done.exit_code, message in done.stderr) == (code, True), done.output
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "tapeline.viewer.server", raising=False)
+    done = CliRunner().invoke(app, ["view", str(data), "--no-browser"])
+    assert done.exit_code == 2
+    assert "pip install 'tapeline[view]'" in done.stderr
