@@ -29,6 +29,7 @@ class Stream:
     def record(
         self, action: str, order_id: int = 0, side: str = "N", price: int | None = None, size: int = 0, *,
         ts: int | None = None, recv: int | None = None, last: bool = True, flags: int = 0, instrument: int = 1, sequence: int | None = None, publisher: int = 1,
+        in_delta: int = 0,
     ) -> "Stream":  # fmt: skip
         """Any record. `ts` defaults to that of the record before, `recv` to one more than `ts`."""
         self.ts = self.ts if ts is None else ts
@@ -36,7 +37,7 @@ class Stream:
         recv = self.ts + 1 if recv is None else recv
         price = UNDEFINED_PRICE if price is None else price * self.grid
         flags |= LAST if last else 0
-        self.rows.append((14, 160, publisher, instrument, self.ts, order_id, price, size, flags, 0, ord(action), ord(side), recv, 0, self.sequence))
+        self.rows.append((14, 160, publisher, instrument, self.ts, order_id, price, size, flags, 0, ord(action), ord(side), recv, in_delta, self.sequence))
         if last:
             self.sequence += 1
         return self

@@ -54,6 +54,7 @@ class Backtest:
         instruments: Sequence[str | int] | None = None,
         multiplier: float | None = None,
         exclude_orders: Iterable[int] | None = None,
+        feed_time: Literal["received", "sent"] | None = None,
         latency: Latency | None = None,
         fees: Fees | None = None,
         rules: FillRules | None = None,
@@ -67,7 +68,8 @@ class Backtest:
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
         from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
         closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot.
-        `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `equity_every`: how often
+        `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
+        added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal results.
         `threads=2`, the default where there are two cores: DBN is normalised on a second thread while the first simulates, with the same results.
 
@@ -87,8 +89,9 @@ class Backtest:
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         if exclude_orders is not None:
             self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
-        if status is not None:
-            self._instruments["status"] = status
+        for name, value in {"status": status, "feed_time": feed_time}.items():
+            if value is not None:
+                self._instruments[name] = value
         self._latency_given = latency is not None
 
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:

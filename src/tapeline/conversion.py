@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tapeline.backtest import Progress
 from tapeline.errors import ConfigError
@@ -23,6 +23,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
     multiplier: float | None = None,
+    feed_time: Literal["received", "sent"] = "received",
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Make a tape of DBN files: what the normaliser makes of them, to be given wherever DBN files are, with the same results.
@@ -35,7 +36,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     if isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: is a tape already")
     started = time.perf_counter()
-    settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments}
+    settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "feed_time": feed_time}
     known = registry(source, multiplier=1.0 if multiplier is None else multiplier, **settings)  # no money is counted here
     multipliers = _multipliers(definitions) if definitions is not None else {}
     opened: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tapeline.tape.read_ahead import ReadAhead
     from tapeline.tape.reader import TapeReader
 
+FEED_TIMES = ("received", "sent")
 Data = str | Path | Sequence[str | Path]
 Input = DbnInput | TapeInput
 Reader = Union["TapeReader", "TapePlayer", "ReadAhead"]
@@ -49,6 +50,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     multiplier: float | None = None,
     status: Any = None,
     exclude_orders: Any = None,
+    feed_time: Any = None,
 ) -> Instruments:
     """The instruments of an input. `definitions`: a definition file, or several; `status`: likewise."""
     known: dict[Any, Definition] = {}
@@ -58,6 +60,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
         known |= read_definitions(path)
     found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
     found.excluded_orders = _order_ids(source, exclude_orders)
+    found.from_sending = _feed_time(source, feed_time) == "sent"
     if status is not None:
         found.schedule(read_status(paths_of(status)))
     return found
@@ -71,6 +74,15 @@ def _order_ids(source: Input, ids: Any) -> frozenset[int]:
     if found and (min(found) < 0 or max(found) >= 2**64):
         raise ConfigError(f"exclude_orders: {min(found) if min(found) < 0 else max(found)} is no order id: expected integers from 0 to 2^64 - 1")
     return found
+
+
+def _feed_time(source: Input, feed_time: Any) -> Any:
+    """Which time of a record the feed's latency is added to. Raises ConfigError for what is none, and for another than a tape was made with."""
+    if feed_time not in (None, *FEED_TIMES):
+        raise ConfigError(f"feed_time={feed_time!r}: expected 'received' or 'sent'")
+    if isinstance(source, TapeInput) and feed_time not in (None, source.feed_time):
+        raise ConfigError(f"{source.path}: was made with feed_time={source.feed_time!r}: leave feed_time out, or make a tape with feed_time={feed_time!r}")
+    return feed_time
 
 
 def _definition(tape: Any) -> Definition:

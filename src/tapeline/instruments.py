@@ -58,6 +58,8 @@ class Instruments:
     several: bool = False
     excluded_orders: frozenset[int] = frozenset()
     """Ids of orders that are taken out of the tape: rule 12 of the normaliser."""
+    from_sending: bool = False
+    """Whether the time at which the venue sent a record stands for its `ts_recv`: rule 13."""
     known: list[Instrument] = field(default_factory=list)
     _by_key: dict[Key, Instrument] = field(default_factory=dict)
 

@@ -218,3 +218,37 @@ def test_manifests_name_the_table(tmp_path):
     pl.DataFrame({"time": [dt.datetime(2024, 1, 1, tzinfo=dt.UTC)], "entry": [5], "response": [6]}).write_parquet(tmp_path / "t.parquet")
     result = run(tmp_path, Sender(), latency=tl.Latency.from_table(tmp_path / "t.parquet"))
     assert "t.parquet, column entry: 1 points, sha256" in str(result.manifest["settings"])
+
+
+def test_the_feed_may_be_timed_by_sending(tmp_path):
+    """A change sent 7 ns before the recorder had it, at 130: it is seen at 130 + feed, or at 123 + feed; a latency that follows the feed's, too."""
+    stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "A", 101, 5, ts=110, recv=130, in_delta=7).quiet(900)
+    path = write_stream(tmp_path / "x.dbn", stream)
+    for feed_time, seen, arrived in (("received", 140, 160), ("sent", 133, 146)):
+        settings = SETTINGS | {"latency": tl.Latency(feed=10, entry=tl.Delay.from_feed()), "feed_time": feed_time}
+        results = [tl.Backtest(path, engine=engine, **settings).run(OneOrder()) for engine in ("compiled", "reference")]
+        for result in results:
+            assert result.orders.select(pl.col("ts_sent", "ts_arrived").to_physical()).row(0) == (seen, arrived)
+
+
+def test_tapes_keep_the_time_they_were_made_with(tmp_path):
+    """A tape made with times of sending runs with them; another setting is refused, as is one that is none."""
+    path = write_stream(tmp_path / "x.dbn", Stream().add(1, "B", 100, 5, ts=100, recv=130, in_delta=7).quiet(900))
+    tl.write_tape(path, tmp_path / "x.tape", tick_size="1", feed_time="sent")
+    from_tape, from_dbn = (tl.Backtest(tmp_path / "x.tape", **SETTINGS), tl.Backtest(path, feed_time="sent", **SETTINGS))
+    assert from_tape.run(OneOrder()).orders.equals(from_dbn.run(OneOrder()).orders)
+    with pytest.raises(tl.ConfigError, match="feed_time='sent'"):
+        tl.Backtest(tmp_path / "x.tape", feed_time="received", **SETTINGS).run(OneOrder())
+    with pytest.raises(tl.ConfigError, match="expected 'received' or 'sent'"):
+        tl.Backtest(path, feed_time="seen", **SETTINGS).run(OneOrder())
+
+
+class OneOrder(tl.Strategy):
+    """Buys when it sees somebody."""
+
+    id: tl.int64
+
+    def on_book(self, market, orders, account):
+        """Once."""
+        if self.id == 0 and market.has_ask:
+            self.id = orders.buy(market.ask_price, 1)

@@ -5,7 +5,7 @@ and its type, at no particular alignment (Databento, "Databento Binary Encoding"
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
@@ -190,6 +191,29 @@ def records(source: DbnInput) -> Iterator[tuple[Records, bool]]:
         if position < len(span.data):
             raise truncated(span, position, number + 1)
         number = 0
+
+
+def sent(spans: Iterable[Span]) -> Iterator[Span]:
+    """The same records with the time at which the venue sent each, `ts_recv` − `ts_in_delta`, in the place of `ts_recv`; copied, a chunk at a time."""
+    for span in spans:
+        while True:
+            data = span.data[span.consumed : span.consumed + CHUNK_BYTES].copy()
+            is_rest = span.consumed + len(data) == len(span.data)
+            _put_times_of_sending(data, span.stride)
+            data.flags.writeable = False
+            part = Span(data, span.path, span.offset + span.consumed, span.final and is_rest, span.stride, span.damage)
+            yield part
+            span.consumed += part.consumed
+            if is_rest:
+                break
+
+
+def _put_times_of_sending(data: Bytes, stride: int) -> None:
+    position, state = 0, 0
+    while state not in (MORE, BAD):
+        begin, position, _, state = scan_run(data, position, stride)
+        run = np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
+        run["ts_recv"] -= np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, 0, run["ts_in_delta"])
 
 
 def truncated(span: Span, position: int, record_number: int) -> DataError:

@@ -172,6 +172,8 @@ class Normaliser:
 
     def _with_times(self, source: Source, record: Record) -> Record:
         """Rule 8: replace undefined times by one another, and count what looks wrong; snapshots may look as they like."""
+        if self.instruments.from_sending and record.ts_recv != UNDEFINED_TIMESTAMP:
+            record = record._replace(ts_recv=record.ts_recv - record.ts_in_delta)
         undefined = UNDEFINED_TIMESTAMP in (record.ts_recv, record.ts_event)
         if record.ts_recv == UNDEFINED_TIMESTAMP:
             record = record._replace(ts_recv=record.ts_event)

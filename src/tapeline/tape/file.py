@@ -170,6 +170,11 @@ class TapeInput:
         return {int(instrument_id): symbol for instrument_id, symbol in self.header["symbols"].items()}
 
     @property
+    def feed_time(self) -> str:
+        """What stands for `ts_recv` on it: when records were received, or sent."""
+        return str(self.header["settings"].get("feed_time", "received"))
+
+    @property
     def events(self) -> int:
         """Number of tape events."""
         return int(self.header["events"])

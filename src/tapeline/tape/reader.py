@@ -7,7 +7,7 @@ import numpy as np
 
 from tapeline.constants import LEVEL_MAX
 from tapeline.errors import DataError, LimitError
-from tapeline.feeds.dbn import DbnInput, Span, bad_record, truncated
+from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import bound
 from tapeline.memory import field
@@ -98,7 +98,7 @@ class TapeReader:
 
         Raises DataError, after all tape events before it were given out, where the input is damaged or a price lies off the grid.
         """
-        for span in self._input.spans():
+        for span in sent(self._input.spans()) if self._instruments.from_sending else self._input.spans():
             yield from self._chunks_of(span)
             if self._stopped:
                 return
