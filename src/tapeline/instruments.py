@@ -3,14 +3,26 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tapeline.constants import Phase
 from tapeline.errors import ConfigError
 
 Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
-Phases = tuple[tuple[int, int], ...]
-"""(time, Phase) from which on it holds, by time."""
+
+
+class PhaseChange(NamedTuple):
+    """From a time on a phase of trading holds."""
+
+    ts: int
+    phase: int
+    ts_recv: int
+    """When the recorder of the market heard of it."""
+
+
+Phases = tuple[PhaseChange, ...]
+"""By time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +44,12 @@ class Instrument:
 
     def phase_at(self, ts: int) -> int:
         """The phase of trading at a time."""
-        place = bisect_right(self.phases, ts, key=lambda change: change[0])
-        return self.phases[place - 1][1] if place else int(Phase.TRADING)
+        place = bisect_right(self.phases, ts, key=lambda change: change.ts)
+        return self.phases[place - 1].phase if place else int(Phase.TRADING)
 
     def session_end(self, ts: int) -> int | None:
         """When the session ends that goes on at a time; None if it does not."""
-        return next((start for start, phase in self.phases if start > ts and phase == Phase.CLOSED), None)
+        return next((change.ts for change in self.phases if change.ts > ts and change.phase == Phase.CLOSED), None)
 
     @property
     def key(self) -> Key:

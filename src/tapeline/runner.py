@@ -31,6 +31,7 @@ CALLBACKS = {
     "on_fill": "fill, market, orders, account",
     "on_timer": "market, orders, account",
     "on_end": "market, orders, account",
+    "on_status": "status, market, orders, account",
 }
 """Callback → its parameters after `self`; in the order of the numbers in engine.records."""
 _TO_ALL = ("on_start", "on_end")
@@ -180,6 +181,8 @@ def source(classes: Sequence[type], *, several: bool) -> str:
         out += f"        if what == {name.upper()}:\n"
         if name in ("on_trade", "on_event"):
             out += f"            {CALLBACKS[name].partition(',')[0]} = engine.call_print\n"
+        elif name == "on_status":
+            out += "            status = engine.call_status\n"
         elif name in ("on_order", "on_fill"):
             out += f"            {CALLBACKS[name].partition(',')[0]} = record_at(engine.agenda.messages, engine.call_message, MESSAGE)\n"
         out += "            first = 0\n"

@@ -1,5 +1,6 @@
 """Phases of trading from a status file, in both engines: pre-open, auctions, halts, the end of a session."""
 
+import polars as pl
 import pytest
 from scripts import BUY, BUY_MARKET, BUY_STOP, CANCEL, MODIFY, SELL, play, script, told
 from status_files import CLOSE, HALT, PRE_OPEN, SSR, TRADING, write_status
@@ -27,7 +28,7 @@ def test_status_files_are_read(tmp_path):
     """By publisher and instrument, in order of time; actions that change no phase are passed over, the last of one time counts."""
     changes = [(500, 1, CLOSE), (100, 1, PRE_OPEN), (200, 2, HALT), (200, 1, SSR), (300, 1, HALT), (300, 1, TRADING)]
     phases = read_status([write_status(tmp_path / "status.dbn", changes)])
-    assert phases == {(1, 1): ((100, Phase.AUCTION), (300, Phase.TRADING), (500, Phase.CLOSED)), (1, 2): ((200, Phase.HALTED),)}
+    assert phases == {(1, 1): ((100, Phase.AUCTION, 105), (300, Phase.TRADING, 305), (500, Phase.CLOSED, 505)), (1, 2): ((200, Phase.HALTED, 205),)}
 
 
 def test_files_without_status_are_refused(tmp_path):
@@ -96,3 +97,60 @@ def test_day_orders_where_no_end_is_known(tmp_path):
     result = play(tmp_path, book().quiet(900), script((200, BUY, 99 * P, 1, tl.DAY)))
     assert result.orders["status"].to_list() == ["open"]
     assert result.orders["tif"].to_list() == ["DAY"]
+
+
+class Listener(tl.Strategy):
+    """Notes the phases that it is told, and the one it sees at each change of the book."""
+
+    signals = ("told", "at", "since", "seen")
+
+    def on_status(self, status, market, orders, account):
+        """A change."""
+        self.signal(0, status.phase)
+        self.signal(1, orders.now)
+        self.signal(2, status.ts_event)
+
+    def on_book(self, market, orders, account):
+        """A look."""
+        self.signal(3, market[0].phase)
+
+
+def signals(result, name, row=0):
+    """What a row signalled by one name."""
+    return result.signals.filter((pl.col("signal") == name) & (pl.col("row") == row))["value"].to_list()
+
+
+def test_strategies_are_told_of_phases(tmp_path):
+    """A change reaches a strategy at ts_recv + feed; until then it sees the phase before. Of those that are there at the start, the last is told."""
+    stream = book().add(6, "B", 98, 1, ts=402).cancel(1, 5, ts=404, recv=405).cancel(3, 7, ts=420).quiet(900)
+    changes = [(10, 1, CLOSE), (50, 1, PRE_OPEN), (400, 1, TRADING), (401, 1, HALT), (800, 1, CLOSE)]
+    status = write_status(tmp_path / "status.dbn", changes)
+    result = play(tmp_path, stream, Listener(), tl.Row(Listener(), latency=tl.Latency(feed=3)), status=status)
+    names = [Phase(int(phase)).name for phase in signals(result, "told")]
+    assert names == ["AUCTION", "TRADING", "HALTED", "CLOSED"]
+    assert signals(result, "at") == [100, 405, 406, 805]
+    assert signals(result, "since") == [50, 400, 401, 800]
+    assert signals(result, "at", 1) == [100, 408, 409, 808]
+    assert signals(result, "seen") == [Phase.AUCTION] * 3 + [Phase.HALTED]  # at 405 news of the market come first
+
+
+def test_phases_are_of_instruments(tmp_path):
+    """With several instruments on_status tells which; the others' phases stay."""
+    stream = book().add(7, "B", 100, 5, ts=150, instrument=2).add(8, "A", 103, 5, ts=500, instrument=2).quiet(900)
+    status = write_status(tmp_path / "status.dbn", [(300, 1, HALT), (400, 2, CLOSE)])
+    result = play(tmp_path, stream, Both(), status=status, instruments=[1, 2])
+    assert signals(result, "which") == [0, 1]
+    assert signals(result, "first") == [Phase.HALTED, Phase.HALTED]
+    assert signals(result, "second") == [Phase.TRADING, Phase.CLOSED]
+
+
+class Both(tl.Strategy):
+    """Notes whose phase changed, and both phases."""
+
+    signals = ("which", "first", "second")
+
+    def on_status(self, status, market, orders, account):
+        """A change."""
+        self.signal(0, status.instrument)
+        self.signal(1, market[0].phase)
+        self.signal(2, market[1].phase)

@@ -17,6 +17,7 @@ from tapeline.engine.records import (
     ON_FILL,
     ON_ORDER,
     ON_START,
+    ON_STATUS,
     ON_TIMER,
     ON_TRADE,
     ROW,
@@ -28,7 +29,7 @@ from tapeline.memory import address_of, record_at
 
 __all__ = [
     "ACCOUNT", "ACCOUNTS",
-    "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_TIMER", "ON_TRADE",
+    "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
     "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "record_at", "turn_to",
 ]  # fmt: skip
 

@@ -4,10 +4,12 @@ import numpy as np
 
 from tapeline.constants import Update
 from tapeline.engine.agenda import free_message, next_time, pop, push_as
+from tapeline.engine.calls import call, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
 from tapeline.engine.notices import first_group, notice_at, receive, ring_is_full, show_print
+from tapeline.engine.phases import deliver_phase
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
@@ -33,16 +35,16 @@ from tapeline.engine.records import (
     ON_FILL,
     ON_ORDER,
     ON_TIMER,
+    PHASE,
     STRATEGY_CLASS,
     TIMER,
 )
-from tapeline.engine.rules import learn
 from tapeline.engine.special import find_places, let_in_special
 from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, HALTED, MARKET, MARKETS, go_to, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, HALTED, go_to, side_of
 from tapeline.market.ladder import LEVEL_NONE
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import record_at, unit
 
 UPDATE_FILL = np.int64(Update.FILL)
 NO_BOOK = np.int64(-1)
@@ -56,38 +58,6 @@ def journal_is_short(engine):
     room = min(room, (engine.equity.capacity - engine.equity.n) // everything)
     engine.deliveries_fit = min(room, (engine.signals.capacity - engine.signals.n) // max(engine.signals_per_callback, 1))
     return engine.deliveries_fit <= 0
-
-
-@leaf
-def set_clock(engine, due):
-    """Local time of a delivery: its due time, or later if something later was already processed."""
-    if engine.ending:
-        engine.now = engine.ts_end
-        return
-    now = max(due, max(engine.watermark, engine.now))
-    engine.counters.clock_clamps += now != due
-    sample_before(engine, now)
-    engine.now = now
-
-
-@leaf
-def wants(engine, row, callback):
-    """Whether a row's class has a callback."""
-    return (record_at(engine.classes, np.int64(row.strategy_class), STRATEGY_CLASS).callbacks >> (callback - FIRST_CALLBACK)) & 1
-
-
-@leaf
-def call(engine, group_index, instrument):
-    """Prepare a callback to rows of a group: what it shows."""
-    group = record_at(engine.groups, np.int64(group_index), GROUP)
-    learn(engine, group, engine.now)
-    engine.call_group = group_index
-    engine.call_instrument = instrument
-    engine.call_market = address_of(record_at(group.markets, np.int64(instrument), MARKET))
-    markets = record_at(engine.markets, 0, MARKETS)
-    markets.first = group.markets
-    markets.n = engine.instruments
-    markets.instrument = instrument
 
 
 @leaf
@@ -252,6 +222,9 @@ def happen(engine):
         return deliver_answer(engine, place, due)
     if message.kind == ALARM:
         return deliver_alarm(engine, place, due)
+    if message.kind == PHASE:
+        engine.phase_message, engine.phase_due = place, due
+        return deliver_phase(engine)
     if message.parked == 2:
         free_message(engine.agenda, place)
     else:

@@ -14,15 +14,15 @@ NEVER, NOT_YET = np.int64(2**62), np.int64(-(2**62))
 FEATURES_N: Final = len(Feature)
 
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
-ARRIVAL, RESPONSE, MARKET_DUE, TIMER = (np.int64(n) for n in range(4))
+ARRIVAL, RESPONSE, MARKET_DUE, PHASE_DUE, TIMER = (np.int64(n) for n in range(5))
 CLASS_SHIFT: Final = 56
-NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM = (np.int64(n) for n in range(1, 10))
+NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM, PHASE = (np.int64(n) for n in range(1, 11))
 LAST_REQUEST = EXPIRE
 """Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
 # what core() answers: the first few are for the driver, the others name a callback for the runner
 DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(6)
 FIRST_CALLBACK: Final = 8
-ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 8))
+ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))
 # where an order stands, locally and at the exchange
 FREE, SENT, LIVE = range(3)
 AWAY, RESTING, ENDED, WAITING = range(4)
@@ -38,14 +38,14 @@ class Message(Record):
     order_id: int64
     ts_event: int64  # when it happened, or will, at the exchange
     price: int64  # 1e-9
-    size: int64
+    size: int64  # of news of a phase: number of the change
     size_left: int64
     ahead: int64
     market_size: int64
     level: int64  # of an order that the gateway refused: its stop price, 1e-9
     place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
     ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
-    node: int32  # where the order lies; 0: nowhere (refused by the gateway)
+    node: int32  # where the order lies; 0: nowhere (refused by the gateway). Of news of a phase: the group
     row: int32
     instrument: int32
     next_free: int32
@@ -205,6 +205,15 @@ class Print(Record):
     side: uint8
 
 
+class PhaseNews(Record):
+    """The `status` of on_status."""
+
+    ts_event: int64
+    ts_recv: int64
+    phase: int64  # Phase
+    instrument: int64
+
+
 class Group(Record):
     """The rows of one class with one feed latency: how far they have read, and the market as they see it."""
 
@@ -285,6 +294,9 @@ class Engine(Record):
     drop_time: int64
     apply_answer: int64
     answer_message: int64
+    deliver_phase: int64
+    phase_message: int64
+    phase_due: int64
     travel: int64
     travel_row: int64
     travel_leg: int64
@@ -364,6 +376,7 @@ class Engine(Record):
     call_market: int64
     call_instrument: int64
     call_print: Print
+    call_status: PhaseNews
     # the place that needs room
     room_instrument: int64
     room_side: int64

@@ -19,6 +19,7 @@ from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, s
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
+from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
     DONE,
     DUE,
@@ -318,6 +319,10 @@ class Session:
             account.maker_fee, account.taker_fee, account.fee_in_bps = fees.maker, fees.taker, fees.unit == "bps"
             account.market = self._markets[int(row.group), i : i + 1].ctypes.data
             account.currency = next(known.index for known in self._instruments if known.currency == instrument.currency)
+        if instrument.phases:
+            if JIT and not self.engine.deliver_phase:
+                deliver_phase.place(self.engine)
+            follow_phases(self.engine, i)
         self._grow_journals()
 
     def _grow_journals(self) -> None:

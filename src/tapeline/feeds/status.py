@@ -9,7 +9,7 @@ import databento_dbn
 from tapeline.constants import Phase
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput
-from tapeline.instruments import Key, Phases
+from tapeline.instruments import Key, PhaseChange, Phases
 
 PHASE_OF: Final = {
     1: Phase.AUCTION,  # pre-open
@@ -35,17 +35,19 @@ def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:
 
     Raises DataError where a file cannot be read, or holds no status.
     """
-    found: dict[Key, dict[int, int]] = {}
+    found: dict[Key, dict[int, PhaseChange]] = {}
     for path in paths:
         n = 0
         for record in _records(path):
             n += 1
             phase = PHASE_OF.get(int(record.action))
             if phase is not None:
-                found.setdefault((int(record.publisher_id), int(record.instrument_id)), {})[record.ts_event] = int(phase)
+                ts_recv = record.ts_event if record.ts_recv == databento_dbn.UNDEF_TIMESTAMP else record.ts_recv
+                phases = found.setdefault((int(record.publisher_id), int(record.instrument_id)), {})
+                phases[record.ts_event] = PhaseChange(record.ts_event, int(phase), ts_recv)
         if n == 0:
             raise DataError(f"{path}: holds no status records: expected a DBN file of schema 'status'")
-    return {key: tuple(sorted(phases.items())) for key, phases in found.items()}
+    return {key: tuple(sorted(phases.values())) for key, phases in found.items()}
 
 
 def _records(path: Path) -> list[databento_dbn.StatusMsg]:

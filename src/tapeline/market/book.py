@@ -39,6 +39,7 @@ class Market(Record):
     tick: int64
     levels: int64  # address of 2 x depth Level records, bids first
     depth: int32
+    phase: int32  # Phase of trading, as last told
     features: (float64, (FEATURES_N,)) = np.nan  # type: ignore[syntax]  # an array of them
 
     def bid(self, i):
@@ -133,6 +134,7 @@ class PhaseChange(Record):
 
     ts: int64
     phase: int64
+    ts_recv: int64
 
 
 BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_

@@ -15,7 +15,7 @@ from tapeline.reference.normaliser import Chunks, tape
 from tapeline.reference.orders import Orders
 from tapeline.reference.publisher import Publisher
 from tapeline.reference.row import Row
-from tapeline.reference.schedule import Arrival, Clock, Delivery, Due, PatienceEnds, Response, Schedule
+from tapeline.reference.schedule import Arrival, Clock, Delivery, Due, PatienceEnds, PhaseNews, Response, Schedule
 from tapeline.reference.tape import TapeEvent
 from tapeline.schema import Journals
 
@@ -166,6 +166,8 @@ class Engine:
                 self._respond(item, at)
             elif isinstance(item, Delivery):
                 self._deliver(item, at)
+            elif isinstance(item, PhaseNews):
+                self._deliver_phase(item, at)
             elif item.row.timer is item:
                 item.row.timer = None
                 self._advance(at)
@@ -232,6 +234,15 @@ class Engine:
             self._watch_loss(row)
         for row in delivery.group.rows:
             self._call(row, notice.callback, notice.instrument, *(() if notice.subject is None else (notice.subject,)))
+
+    def _deliver_phase(self, news: PhaseNews, due: int) -> None:
+        """News of a phase of trading is shown, and told; the next sets out."""
+        self._advance(due)
+        instrument = self._instruments.known[news.instrument]
+        number, notice = news.group.show_phase(instrument, news.number, self._clock.now)
+        news.group.send_phase(instrument, number + 1, due)
+        for row in news.group.rows:
+            self._call(row, "on_status", news.instrument, notice)
 
     def _watch_loss(self, row: Row) -> None:
         """Stop a row that has lost too much."""

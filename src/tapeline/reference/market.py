@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature, Side
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature, Phase, Side
 from tapeline.instruments import Instrument
 from tapeline.reference.book import Quote
 from tapeline.reference.messages import EventNotice, TradePrint
@@ -50,6 +50,8 @@ class Market:
         self.tick = instrument.tick
         self.ts_event = 0
         self.ts_recv = 0
+        self.phase = int(Phase.TRADING)
+        """Of trading, as last told."""
         self.mark = 0
         """The last mid seen, in half ticks of the grid; 0 before."""
         self.has_mark = False

@@ -115,6 +115,16 @@ class FillReport:
 
 
 @dataclass(slots=True, frozen=True)
+class StatusNotice:
+    """Argument `status` of `on_status`."""
+
+    ts_event: int
+    ts_recv: int
+    phase: int
+    instrument: int
+
+
+@dataclass(slots=True, frozen=True)
 class TradePrint:
     """Argument `trade` of `on_trade`."""
 

@@ -8,9 +8,9 @@ from tapeline.instruments import Instrument
 from tapeline.reference.book import NO_QUOTE, ExchangeBook, price_of
 from tapeline.reference.features import Features
 from tapeline.reference.market import NO_TRADE, Market, Notice, View, declared_features
-from tapeline.reference.messages import EventNotice, TradePrint
+from tapeline.reference.messages import EventNotice, StatusNotice, TradePrint
 from tapeline.reference.row import Row
-from tapeline.reference.schedule import Delivery, Due, Schedule
+from tapeline.reference.schedule import Delivery, Due, PhaseNews, Schedule
 from tapeline.reference.tape import TapeEvent
 
 NOTICES: Final = ("on_event", "on_trade", "on_book")
@@ -32,6 +32,21 @@ class Group:
         """A notice takes the feed's latency, and never overtakes the one before."""
         self._due_previous = max(notice.ts_recv + self.feed_ns, self._due_previous)
         self._schedule.add(self._due_previous, Due.MARKET, Delivery(self, notice))
+
+    def send_phase(self, instrument: Instrument, number: int, after: int) -> None:
+        """News of the next change of phase, if there is one, takes the feed's latency, too, and does not overtake the change before."""
+        if number < len(instrument.phases):
+            due = max(instrument.phases[number].ts_recv + self.feed_ns, after)
+            self._schedule.add(due, Due.PHASE, PhaseNews(self, instrument.index, number))
+
+    def show_phase(self, instrument: Instrument, number: int, now: int) -> tuple[int, StatusNotice]:
+        """News of a change is there: of several that are there by now, the last is shown and told. Its number, and the notice."""
+        phases = instrument.phases
+        while number + 1 < len(phases) and phases[number + 1].ts_recv + self.feed_ns <= now:
+            number += 1
+        change = phases[number]
+        self.markets[instrument.index].phase = change.phase
+        return number, StatusNotice(change.ts, change.ts_recv, change.phase, instrument.index)
 
 
 class Audience:
@@ -92,6 +107,7 @@ class Publisher:
             audience.views.append(audience.empty_view(features))
             for group in audience.groups.values():
                 group.markets.append(Market(instrument, audience.views[-1]))
+                group.send_phase(instrument, 0, 0)
 
     def publish(self, event: TapeEvent, book: ExchangeBook) -> None:
         """Tell of a tape event that was just applied: the event, the trade, and at the end of an event the view. Snapshots tell nothing."""

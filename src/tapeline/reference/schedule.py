@@ -20,7 +20,8 @@ class Due(IntEnum):
     ARRIVAL = 0
     RESPONSE = 1
     MARKET = 2
-    TIMER = 3
+    PHASE = 3
+    TIMER = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,15 @@ class Delivery:
     notice: Notice
 
 
+@dataclass(slots=True, frozen=True)
+class PhaseNews:
+    """News of the `number`-th change of an instrument's phase reaches a group."""
+
+    group: "Group"
+    instrument: int
+    number: int
+
+
 @dataclass(slots=True, eq=False)
 class Timer:
     """A row is to be woken, unless it changed its mind."""
@@ -64,7 +74,7 @@ class Timer:
     row: "Row"
 
 
-Item = Arrival | PatienceEnds | Response | Delivery | Timer
+Item = Arrival | PatienceEnds | Response | Delivery | PhaseNews | Timer
 
 
 class Schedule:
