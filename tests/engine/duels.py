@@ -1,10 +1,13 @@
-"""Random runs, and the same run through both engines."""
+"""Random runs, drawn from a seed or by hypothesis, and the same run through both engines."""
 
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from programs import Follower, Pair, PairFollower, Quoter, Sleeper, Watcher
+from hypothesis import strategies as st
+from programs import PROGRAM_MAX, Follower, Pair, PairFollower, Quoter, Sleeper, Watcher
 from random_markets import RandomMarket, random_venue, write_stream
 from status_files import CLOSE, HALT, PRE_OPEN, TRADING, write_status
 from streams import Stream
@@ -14,55 +17,66 @@ from tapeline.verify import Comparison, compare
 
 SINGLE = (Quoter, Watcher, Follower, Sleeper)
 SEVERAL = (Pair, PairFollower)
-SHRUNK_TO = (5, 8, 12, 20, 30, 45, 60, 90, 130, 200, 300, 450)
+NUMBERS_END = 2**24
+Numbers = Callable[[int], list[int]]
+"""Makes at least one number, and so many at most; as many are negative as not."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A row to be: a strategy's class, its program and other parameters, and the venue that it meets, as keywords of `tl.Row`."""
+
+    strategy: type
+    program: Sequence[int]
+    parameters: dict[str, int]
+    venue: dict[str, Any]
+
+    def row(self) -> tl.Row:
+        """A row with an instance of its own."""
+        return tl.Row(with_program(self.strategy(**self.parameters), self.program), **self.venue)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One random run: a market, rows at venues of their own, settings; all drawn from the seed. Every third has several instruments."""
+    """One run, all of it: it can be run again, and changed."""
 
-    seed: int
-    records: int = 0
-    """0: drawn, too."""
+    market: int
+    """Which kind."""
+    books: int
+    """One, or several: then strategies index by instrument."""
+    events: Sequence[int]
+    """A number per event of the market; 0: no event."""
+    players: Sequence[Player]
+    settings: dict[str, Any]
+    """Keywords of Backtest."""
+    phases: Sequence[tuple[int, int, Any]] = ()
+    """Changes of the phase of trading: after which event, of which instrument, what."""
     version: int = 3
+    """Of the DBN format."""
 
-    @property
-    def is_several(self) -> bool:
-        """Whether strategies index by instrument."""
-        return self.seed % 3 == 0
+    @classmethod
+    def seeded(cls, seed: int, events_max: int = 200) -> "Case":
+        """All of it drawn from a seed. Every third has several instruments, every fourth phases of trading."""
+        rng = random.Random(seed)
 
-    @property
-    def settings(self) -> dict:
-        """Keywords of Backtest."""
-        rng = random.Random(self.seed)
-        settings = {"multiplier": rng.choice((1.0, 50.0)), "equity_every": rng.choice((1, 100, 1000))}
-        return {"tick_size": "1", "instruments": [1, 2] if self.is_several else [1], **settings}
+        def numbers(most: int) -> list[int]:
+            return [rng.randrange(-NUMBERS_END, NUMBERS_END) for _ in range(rng.choice((most // 4, most)))]
+
+        return drawn(rng, numbers, (1, rng.choice((2, 2, 3)))[seed % 3 == 0], (0, 12)[seed % 4 == 0], events_max)
 
     def stream(self) -> Stream:
         """The records."""
-        rng = random.Random(self.seed)
-        records = self.records or rng.choice((30, 100, 300, 600))
-        stream = RandomMarket(self.seed, rng.choice((2, 2, 3)) if self.is_several else 1).grow(records)
-        if self.records:
-            stream.rows = stream.rows[:records]
-        return stream
+        return RandomMarket(self.market, self.books).follow(self.events)
 
     def rows(self) -> list[tl.Row]:
-        """One row of each class, and some more."""
-        rng = random.Random(self.seed + 77)
-        classes = SEVERAL if self.is_several else SINGLE
-        classes += tuple(rng.choice(classes) for _ in range(rng.randrange(3)))
-        return [tl.Row(random_strategy(c, rng), **random_venue(rng)) for c in classes]
+        """One row per player, with instances of their own."""
+        return [player.row() for player in self.players]
 
     def status(self, path: Path) -> dict:
-        """Every fourth run has phases of trading, which change at random times."""
-        rng = random.Random(self.seed + 5)
-        if self.seed % 4:
-            return {}
+        """The status file, as a keyword of Backtest."""
         times = [row[4] for row in self.stream().rows]
-        actions = (PRE_OPEN, TRADING, TRADING, HALT, CLOSE)
-        changes = [(rng.choice(times) + rng.randrange(-1, 2), rng.choice((1, 2)), rng.choice(actions)) for _ in range(rng.randrange(1, 12))]
-        return {"status": write_status(path.with_suffix(".status.dbn"), changes)}
+        changes = [(times[min(place, len(times) - 1)], instrument, action) for place, instrument, action in self.phases]
+        return {"status": write_status(path.with_suffix(".status.dbn"), changes)} if changes else {}
 
     def run(self, path: Path, engine: str) -> tl.Result:
         """Through one engine."""
@@ -73,22 +87,52 @@ class Case:
         path = write_stream(directory / "case.dbn", self.stream(), self.version)
         return compare(self.run(path, "compiled"), self.run(path, "reference"))
 
-    def shrunk(self, directory: Path) -> "Case":
-        """The shortest of some lengths with which the engines still differ."""
-        full = len(self.stream().rows)
-        shorter = (replace(self, records=n) for n in SHRUNK_TO if n < full)
-        return next((case for case in shorter if not case.compared(directory).is_equal), self)
+
+def drawn(rng: random.Random, numbers: Numbers, books: int, phases: int, events_max: int) -> Case:
+    """A case. `rng` may be hypothesis' own: what it chooses then shrinks to the first of the choices."""
+    classes = SINGLE if books == 1 else SEVERAL
+    classes += tuple(rng.choice(classes) for _ in range(rng.randrange(3)))
+    settings = {"tick_size": "1", "instruments": [1] if books == 1 else [1, 2], "multiplier": rng.choice((1.0, 50.0))}
+    settings |= {"equity_every": rng.choice((1, 100, 1000)), "feed_time": rng.choice(("received", "received", "sent"))}
+    return Case(
+        market=rng.randrange(2**31),
+        books=books,
+        events=numbers(events_max),
+        players=[Player(c, numbers(PROGRAM_MAX), random_parameters(rng), random_venue(rng)) for c in classes],
+        settings=settings,
+        phases=[
+            (rng.randrange(2 * events_max), rng.choice((1, 2)), rng.choice((TRADING, TRADING, PRE_OPEN, HALT, CLOSE)))
+            for _ in range(rng.randrange(phases) if phases else 0)
+        ],
+        version=rng.choice((3, 3, 1, 2)),
+    )
 
 
-def random_strategy(cls: type, rng: random.Random) -> tl.Strategy:
-    """An instance with parameters of its own."""
-    return cls(seed=rng.randrange(1, 10**6), rate=rng.choice((20, 50, 90)), far=rng.choice((0, 20, 200, 900)), wild=rng.choice((0, 5, 20)))
+@st.composite
+def cases(draw: Any, events_max: int = 100) -> Case:
+    """Cases that hypothesis draws, and makes smaller: events of the market and acts of programs are left out, settings become the first of their choices."""
+    rng = draw(st.randoms(use_true_random=False))
+
+    some = st.lists(st.integers(-NUMBERS_END, NUMBERS_END), min_size=8, max_size=32)
+
+    def numbers(most: int) -> list[int]:
+        return [number for part in draw(st.lists(some, min_size=1, max_size=most // 8)) for number in part][:most]  # one list alone would be short
+
+    return drawn(rng, numbers, draw(st.sampled_from((1, 1, 2, 3))), draw(st.sampled_from((0, 0, 12))), events_max)
 
 
-def assert_agree(case: Case, directory: Path) -> Comparison:
-    """The engines agree on a case; if not, a shorter case and the first difference are shown."""
-    found = case.compared(directory)
-    if not found.is_equal:
-        less = case.shrunk(directory)
-        raise AssertionError(f"{less}: {less.compared(directory)}")
-    return found
+def with_program(strategy: Any, program: Sequence[int]) -> Any:
+    """A strategy that follows a program."""
+    strategy.program[: len(program)], strategy.length = program, len(program)
+    return strategy
+
+
+def random_parameters(rng: random.Random) -> dict[str, int]:
+    """Parameters of an actor but its program."""
+    return {"far": rng.choice((0, 20, 200, 900)), "wild": rng.choice((0, 5, 20))}
+
+
+def random_strategy(cls: type, rng: random.Random, rate: int = 50) -> tl.Strategy:
+    """An instance that acts at `rate` percent of its opportunities."""
+    program = [rng.randrange(1, NUMBERS_END) if rng.randrange(100) < rate else 0 for _ in range(PROGRAM_MAX)]
+    return with_program(cls(**random_parameters(rng)), program)

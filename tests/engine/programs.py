@@ -1,11 +1,14 @@
-"""Strategies that gamble: whatever they see goes into their signals, and what they do depends on a seed and on nothing else but what they see.
+"""Strategies that gamble: whatever they see goes into their signals, and what they do depends on a program and on nothing else but what they see.
 
-Both engines call the same methods, so that two runs agree only if every value that a strategy could read agrees at every callback.
+A program is a list of numbers, one per opportunity to act: one above 0 decides what is done, any other lets the opportunity pass. So one act can be taken out
+of a program, and the others stay as they are. Both engines call the same methods: two runs agree only if every value that a strategy could read agrees at
+every callback.
 """
 
 import tapeline as tl
 
 NAN_STANDS_FOR = 7.25
+PROGRAM_MAX = 64
 PRIME = 1_000_003
 FEATURES_N = len(tl.Feature)
 
@@ -16,18 +19,19 @@ def mix(digest, value):
 
 
 class Actor(tl.Strategy):
-    """What all gamblers have in common: a linear congruential generator, a digest of all that was seen, and a hand that acts."""
+    """What all gamblers have in common: a program, a digest of all that was seen, and a hand that acts."""
 
     signals = ("seen", "floats", "pnl", "did")
 
-    seed: tl.int64 = 1
-    rate: tl.int64 = 40  # percent of callbacks that act
+    program: (tl.int64, (PROGRAM_MAX,)) = 0
+    length: tl.int64 = 1  # of the program, which is repeated with other draws
     far: tl.int64 = 20  # per mille of prices far away
     wild: tl.int64 = 5  # percent of requests that make no sense
     size_max: tl.int64 = 5
     scale: tl.int64 = 1  # all sizes are multiplied by it
     base: tl.int64 = 100  # ticks: where it believes the market while the book is empty
     mirror: tl.int64 = 1  # -1: buys where another one sells, at the negative price
+    turn: tl.int64
     state: tl.int64
     last_id: tl.int64
     last_now: tl.int64
@@ -36,11 +40,14 @@ class Actor(tl.Strategy):
     total: tl.float64
 
     def begin(self):
-        """Start from the seed."""
-        self.state = self.seed * 7919 + 17
+        """Take the next number of the program; whether it is one to act on."""
+        number = self.program[self.turn % self.length]
+        self.state = (number * 7919 + self.turn // self.length + 17) & 0x7FFFFFFF
+        self.turn += 1
+        return number > 0
 
     def draw(self, n):
-        """A number from 0 to n - 1."""
+        """A number from 0 to n - 1, of a linear congruential generator."""
         self.state = (self.state * 1103515245 + 12345) & 0x7FFFFFFF
         return (self.state >> 8) % n
 
@@ -74,6 +81,7 @@ class Actor(tl.Strategy):
         digest = mix(digest, market.ts_event)
         digest = mix(digest, market.ts_recv)
         digest = mix(digest, market.tick)
+        digest = mix(digest, market.phase)
         digest = mix(digest, market.instrument)
         self.digest = digest
 
@@ -170,6 +178,15 @@ class Actor(tl.Strategy):
         digest = mix(digest, event.instrument)
         self.digest = digest
 
+    def look_at_status(self, status):
+        """The argument of on_status."""
+        digest = self.digest
+        digest = mix(digest, status.phase)
+        digest = mix(digest, status.ts_event)
+        digest = mix(digest, status.ts_recv)
+        digest = mix(digest, status.instrument)
+        self.digest = digest
+
     def some_price(self, market):
         """Near the touch; sometimes far from it; rarely one that is refused."""
         price = self.mirror * self.base * market.tick
@@ -230,11 +247,11 @@ class Actor(tl.Strategy):
             self.signal(3, 10.0 + orders.cancel_all())
 
     def act(self, market, orders):
-        """Send, move or cancel, or ask to be woken; twice, perhaps."""
+        """Send, move or cancel, or ask to be woken; twice, perhaps. Whether it did."""
         self.burst = self.burst + 1 if orders.now == self.last_now else 0
         self.last_now = orders.now
-        if self.burst > 4 or self.draw(100) >= self.rate:  # refusals come at once, and each may lead to the next
-            return
+        if not self.begin() or self.burst > 4:  # refusals come at once, and each may lead to the next
+            return False
         for _ in range(1 + self.draw(2)):
             what = self.draw(100)
             is_buy = (what % 2 == 0) == (self.mirror == 1)
@@ -255,28 +272,20 @@ class Actor(tl.Strategy):
                 self.signal(3, 3.0 if sent else 4.0)
             else:
                 orders.wake_at(orders.now + 1 + self.draw(200))
+        return True
 
 
-class Quoter(Actor):
-    """Sees the best bid and offer only."""
-
-    def look(self, market, orders, account):
-        """See everything, then act."""
-        self.look_at_market(market)
-        self.look_at_levels(market, 1)
-        self.look_at_account(account)
-        self.look_at_orders(orders)
-        self.act(market, orders)
-        self.tell()
+class Caller(Actor):
+    """An actor that looks around, and acts, whenever it is called: subclasses say how they look."""
 
     def on_start(self, market, orders, account):
-        """Seed the generator; set a timer and an order on their way."""
+        """Set a timer, and an order on its way."""
         self.begin()
         orders.wake_at(orders.now + 1 + self.draw(50))
         self.look(market, orders, account)
 
     def on_book(self, market, orders, account):
-        """The touch changed."""
+        """What it sees of a book changed."""
         self.look(market, orders, account)
 
     def on_order(self, update, market, orders, account):
@@ -293,9 +302,27 @@ class Quoter(Actor):
         """A timer."""
         self.look(market, orders, account)
 
+    def on_status(self, status, market, orders, account):
+        """A change of the phase of trading."""
+        self.look_at_status(status)
+        self.look(market, orders, account)
+
     def on_end(self, market, orders, account):
         """The end: what is sent now never arrives."""
         self.look(market, orders, account)
+
+
+class Quoter(Caller):
+    """Sees the best bid and offer only."""
+
+    def look(self, market, orders, account):
+        """See everything, then act."""
+        self.look_at_market(market)
+        self.look_at_levels(market, self.depth)
+        self.look_at_account(account)
+        self.look_at_orders(orders)
+        self.act(market, orders)
+        self.tell()
 
 
 class Watcher(Quoter):
@@ -304,18 +331,9 @@ class Watcher(Quoter):
     depth = 3
     features = tuple(tl.Feature)
 
-    def look(self, market, orders, account):
-        """See everything, then act."""
-        self.look_at_market(market)
-        self.look_at_levels(market, 3)
-        self.look_at_account(account)
-        self.look_at_orders(orders)
-        self.act(market, orders)
-        self.tell()
-
 
 class Follower(Quoter):
-    """Follows every trade and tape event, with two features; has no on_order, so that answers come without a callback."""
+    """Follows every trade and tape event, with two features."""
 
     features = (tl.Feature.ORDER_FLOW_IMBALANCE, tl.Feature.IMBALANCE)
 
@@ -331,7 +349,7 @@ class Follower(Quoter):
 
 
 class Sleeper(Actor):
-    """Is woken by timers only, and never looks at `ahead`."""
+    """Is woken by timers only: answers come without a callback. Never looks at `ahead`."""
 
     def on_start(self, market, orders, account):
         """Wait."""
@@ -347,8 +365,8 @@ class Sleeper(Actor):
         self.tell()
 
 
-class Pair(Actor):
-    """Trades two instruments or more; orders of one are cancelled through another's."""
+class Pair(Caller):
+    """Trades two instruments of `books`; orders of one are cancelled through another's."""
 
     depth = 2
     features = (tl.Feature.MID, tl.Feature.VOLATILITY, tl.Feature.DEPTH_BID)
@@ -359,78 +377,26 @@ class Pair(Actor):
         self.see(market.instrument)
         for i in range(self.books):
             self.look_at_market(market[i])
-            self.look_at_levels(market[i], 2)
+            self.look_at_levels(market[i], self.depth)
             self.look_at_account(account[i])
         self.look_at_orders(orders[0])
         self.see(orders.now)
         self.see(orders.ahead(self.last_id))
         first, second = orders[0], orders[1]
-        if self.draw(2) == 0:
-            self.act(market[0], first)
-        else:
-            self.act(market[1], second)
-        if self.draw(20) == 0:
+        acted = self.act(market[0], first) if self.turn % 2 else self.act(market[1], second)
+        if acted and self.draw(20) == 0:
             orders.cancel(self.some_order())
-        if self.draw(60) == 0:
+        if acted and self.draw(60) == 0:
             self.see(orders.cancel_all())
         self.tell()
 
-    def on_start(self, market, orders, account):
-        """Seed the generator."""
-        self.begin()
-        orders.wake_at(orders.now + 1 + self.draw(50))
-        self.look(market, orders, account)
-
-    def on_book(self, market, orders, account):
-        """A touch changed."""
-        self.look(market, orders, account)
-
-    def on_order(self, update, market, orders, account):
-        """An answer."""
-        self.look_at_update(update)
-        self.look(market, orders, account)
-
-    def on_fill(self, fill, market, orders, account):
-        """A fill."""
-        self.look_at_fill(fill)
-        self.look(market, orders, account)
-
-    def on_timer(self, market, orders, account):
-        """A timer."""
-        self.look(market, orders, account)
-
-    def on_end(self, market, orders, account):
-        """The end."""
-        self.look(market, orders, account)
-
 
 class PairFollower(Pair):
-    """Follows every trade and tape event of all instruments; declares no levels and no features."""
+    """Follows every trade and tape event of all instruments; declares no features."""
 
     depth = 1
     features = ()
-
-    def look(self, market, orders, account):
-        """See everything of all instruments, then act on one."""
-        self.see(market.instrument)
-        for i in range(self.books):
-            self.look_at_market(market[i])
-            self.look_at_levels(market[i], 1)
-            self.look_at_account(account[i])
-        self.look_at_orders(orders[1])
-        i = self.draw(2)
-        self.act(market[i], orders[i])
-        self.tell()
-
-    def on_trade(self, trade, market, orders, account):
-        """A print."""
-        self.look_at_trade(trade)
-        self.look(market, orders, account)
-
-    def on_event(self, event, market, orders, account):
-        """A tape event."""
-        self.look_at_event(event)
-        self.look(market, orders, account)
+    on_trade, on_event = Follower.on_trade, Follower.on_event
 
 
 class Crowd(Pair):
@@ -443,7 +409,7 @@ class Crowd(Pair):
         k = market.instrument
         self.books = max(self.books, k + 1)
         self.look_at_market(market[k])
-        self.look_at_levels(market[k], 2)
+        self.look_at_levels(market[k], self.depth)
         self.look_at_account(account[k])
         self.look_at_orders(orders[k])
         other = self.draw(self.books)

@@ -1,6 +1,7 @@
 """Random streams that look like markets, with all that happens to real ones and some of what does not; and random venues to trade them at."""
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 from streams import SNAPSHOT, TOP_OF_BOOK, Stream
@@ -37,13 +38,27 @@ class RandomMarket:
 
     def grow(self, records: int) -> Stream:
         """Let about so many records happen."""
+        self.begin()
+        while len(self.stream.rows) < records:
+            self.step()
+        return self.stream
+
+    def follow(self, numbers: Iterable[int]) -> Stream:
+        """An event per number, which decides all about it; 0: none. So events can be taken out, and the others stay much as they are."""
+        self.begin()
+        for number in numbers:
+            if number:
+                self.rng.seed(number)
+                self.step()
+        self.add()  # there is a record at least
+        return self.stream
+
+    def begin(self) -> None:
+        """With snapshots, perhaps."""
         if self.rng.random() < 0.5:
             for book in range(len(self.live)):
                 self.book = book
                 self.snapshot()
-        while len(self.stream.rows) < records:
-            self.step()
-        return self.stream
 
     def step(self) -> None:
         """One event of one book."""
@@ -70,7 +85,8 @@ class RandomMarket:
         recv = self.ts + rng.randrange(-2, 30) if rng.random() < 0.97 else rng.choice((UNDEFINED_TIMESTAMP, self.ts + 500, max(1, self.ts - 500)))
         if rng.random() < 0.02:
             flags |= rng.choice((8, 4))
-        self.stream.record(action, order_id, side, price, size, ts=self.ts, recv=recv, last=last, flags=flags, instrument=self.book + 1)
+        in_delta = rng.choice((0, 3, 20))
+        self.stream.record(action, order_id, side, price, size, ts=self.ts, recv=recv, last=last, flags=flags, instrument=self.book + 1, in_delta=in_delta)
 
     def price(self, side: str) -> int:
         """On its own side of the centre, mostly; sometimes thousands of ticks away."""

@@ -3,29 +3,34 @@
 import os
 
 import pytest
-from duels import Case, assert_agree
+from duels import Case, cases
+from hypothesis import HealthCheck, given, settings
 
-SEEDS = int(os.environ.get("TAPELINE_SEEDS", "48"))
-"""How many random runs; set it to some thousands to search for differences."""
-BLOCK = 12
+EXAMPLES = int(os.environ.get("TAPELINE_EXAMPLES", "0"))
+"""How many random runs; the ordinary run has few, always the same. Some thousands search for differences: hypothesis prints what reproduces one."""
+SEARCH = settings(deadline=None, print_blob=True, derandomize=not EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
 
 
-@pytest.mark.parametrize("block", range(SEEDS // BLOCK))
-def test_random_runs_agree(block, tmp_path):
+@given(case=cases())
+@settings(SEARCH, max_examples=EXAMPLES or 48)
+def test_random_runs_agree(case, tmp_path_factory):
     """Fills, orders, equity, signals and counters of a random run are equal in both engines. Signals hold a digest of every value that strategies can see."""
-    lines = [assert_agree(Case(seed), tmp_path).lines for seed in range(block * BLOCK, (block + 1) * BLOCK)]
+    found = case.compared(tmp_path_factory.mktemp("case"))
+    assert found.is_equal, str(found)
+
+
+def test_random_runs_are_worth_running(tmp_path):
+    """A dozen runs drawn from seeds agree, and have fills, orders, equity and signals: what is compared is there."""
+    found = [Case.seeded(seed).compared(tmp_path) for seed in range(12)]
+    assert [str(comparison) for comparison in found if not comparison.is_equal] == []
     for frame in ("fills", "orders", "equity", "signals"):
-        assert sum(count[frame] for count in lines) > 0, f"no {frame} in {BLOCK} runs: the test tests nothing"
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_older_versions_agree(version, tmp_path):
-    """DBN of versions 1 and 2 is read as version 3 is."""
-    assert_agree(Case(1000, version=version), tmp_path)
+        assert sum(comparison.lines[frame] for comparison in found) > 100, f"no {frame}: the test tests nothing"
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("seed", range(2000, 2012))
-def test_random_runs_agree_without_the_jit(seed, tmp_path):
+@given(case=cases(events_max=30))
+@settings(SEARCH, max_examples=EXAMPLES or 10)
+def test_random_runs_agree_without_the_jit(case, tmp_path_factory):
     """The same holds for kernels that run as plain Python; without the JIT this compares the kernels' text with the reference, with it their compiled form."""
-    assert_agree(Case(seed, records=100), tmp_path)
+    found = case.compared(tmp_path_factory.mktemp("case"))
+    assert found.is_equal, str(found)

@@ -25,10 +25,10 @@ def both(path, make, **settings):
     return *results, errors
 
 
-def rows(seed, classes, **more):
+def rows(seed, classes, rate=50, **more):
     """Rows of some classes at random venues."""
     rng = random.Random(seed)
-    return [tl.Row(random_strategy(c, rng), **random_venue(rng) | more) for c in classes]
+    return [tl.Row(random_strategy(c, rng, rate), **random_venue(rng) | more) for c in classes]
 
 
 @pytest.mark.parametrize("levels_max", [1024, 1 << 20])
@@ -41,9 +41,9 @@ def test_wide_books_agree(seed, levels_max, tmp_path):
 
     def make():
         limits = tl.Limits(orders_live_max=300, ladder_levels_max=levels_max)
-        made = rows(seed, SINGLE[:2], limits=limits)
+        made = rows(seed, SINGLE[:2], rate=5, limits=limits)
         for row in made:
-            row.strategy.far, row.strategy.rate = 900, 5
+            row.strategy.far = 900
         return made
 
     found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])

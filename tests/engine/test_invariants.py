@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from duels import Case
+from duels import Case, with_program
 from programs import Quoter
 from random_markets import write_stream
 
@@ -14,7 +14,7 @@ SEEDS = [*range(100, 118)]
 @pytest.fixture(params=SEEDS)
 def case_and_result(request, tmp_path):
     """A random run of the compiled engine."""
-    case = Case(request.param)
+    case = Case.seeded(request.param)
     return case, case.run(write_stream(tmp_path / "x.dbn", case.stream()), "compiled")
 
 
@@ -92,7 +92,7 @@ def test_own_orders_never_change_the_book(tmp_path):
     columns |= {"bid_count1": "bid_ct_01", "ask_count1": "ask_ct_01"}
     fills = 0
     for seed in (1, 4, 7, 10):
-        case = Case(seed)
+        case = Case.seeded(seed)
         path = write_stream(tmp_path / "x.dbn", case.stream())
         result = tl.Backtest(path, **case.settings).run(tl.Row(Levels(), label="eye"), *case.rows())
         fills += result.fills.height
@@ -106,10 +106,13 @@ def test_own_orders_never_change_the_book(tmp_path):
 
 def test_rows_of_arrays_are_rows(tmp_path):
     """Class.array(n, …) runs as n instances do."""
-    case = Case(4)
+    case = Case.seeded(4)
     path = write_stream(tmp_path / "x.dbn", case.stream())
-    one_by_one = tl.Backtest(path, **case.settings).run(*[Quoter(seed=k, rate=80) for k in range(1, 6)])
-    together = tl.Backtest(path, **case.settings).run(Quoter.array(5, seed=[1, 2, 3, 4, 5], rate=80))
+    programs = [[k, 0, 10 * k, 100 * k] for k in range(1, 6)]
+    one_by_one = tl.Backtest(path, **case.settings).run(*[with_program(Quoter(), program) for program in programs])
+    array = Quoter.array(5, length=4)
+    array["program"][:, :4] = programs
+    together = tl.Backtest(path, **case.settings).run(array)
     assert one_by_one.orders.height > 0
     assert one_by_one.orders.equals(together.orders)
     assert one_by_one.signals.equals(together.signals)

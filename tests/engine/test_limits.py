@@ -52,7 +52,7 @@ def test_many_changes_of_queues_may_be_under_way(tmp_path):
     """Queues ahead of 40 orders change thousands of times before a slow feed shows it: the rings grow, and both engines agree."""
     path = write_stream(tmp_path / "x.dbn", busy_stream())
     settings = {"latency": tl.Latency(feed=1500), "limits": tl.Limits(orders_live_max=4)}
-    found = verify(lambda: [Joiner(seed=k) for k in range(40)], path, tick_size="1", multiplier=1.0, instruments=[1], **settings)
+    found = verify(lambda: [Joiner() for _ in range(40)], path, tick_size="1", multiplier=1.0, instruments=[1], **settings)
     assert found.is_equal, found
     assert found.lines["signals"] > 10_000
 
@@ -60,7 +60,7 @@ def test_many_changes_of_queues_may_be_under_way(tmp_path):
 def test_notices_under_way_are_limited_by_name(tmp_path):
     """A feed so slow that more is under way than Limits(notices_in_flight_max=…) is a LimitError that names it."""
     path = write_stream(tmp_path / "x.dbn", busy_stream())
-    for limit, strategy in ((300, Quoter(rate=0)), (1024, Joiner())):
+    for limit, strategy in ((300, Quoter()), (1024, Joiner())):
         settings = {"latency": tl.Latency(feed="1s"), "limits": tl.Limits(notices_in_flight_max=limit)}
         with pytest.raises(tl.LimitError, match="notices_in_flight_max"):
             tl.Backtest(path, tick_size="1", multiplier=1.0, instruments=[1], **settings).run(strategy)
@@ -78,5 +78,5 @@ def test_an_instrument_is_there_from_its_first_event_on(tmp_path):
 
 def test_cases_are_the_same_every_time():
     """A seed stands for one run: failures can be repeated."""
-    assert Case(5).stream().rows == Case(5).stream().rows
-    assert [(r.latency, r.rules) for r in Case(5).rows()] == [(r.latency, r.rules) for r in Case(5).rows()]
+    assert Case.seeded(5).stream().rows == Case.seeded(5).stream().rows
+    assert [(r.latency, r.rules) for r in Case.seeded(5).rows()] == [(r.latency, r.rules) for r in Case.seeded(5).rows()]

@@ -23,7 +23,7 @@ def run(path: Path, case: Case, threads: int) -> tl.Result:
 def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, chunk_events: int) -> None:
     """Random markets and venues, cut into chunks of a few tape events or one: fills, orders, equity, signals and counters are equal."""
     monkeypatch.setitem(TapeReader.__init__.__kwdefaults__, "chunk_events", chunk_events)
-    case = Case(seed)
+    case = Case.seeded(seed)
     path = write_stream(tmp_path / "case.dbn", case.stream())
     found = compare(run(path, case, 1), run(path, case, 2))
     assert found.is_equal, str(found)
@@ -33,7 +33,7 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
 def test_damage_is_told_after_all_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_events: int) -> None:
     """A truncated file: the same error, and the same result of everything before; no thread is left."""
     monkeypatch.setitem(TapeReader.__init__.__kwdefaults__, "chunk_events", chunk_events)
-    case = Case(7004)
+    case = Case.seeded(7004)
     path = write_stream(tmp_path / "case.dbn", case.stream())
     path.write_bytes(path.read_bytes()[: -(56 * 20 + 13)])
     threads = threading.active_count()

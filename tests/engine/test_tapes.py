@@ -49,10 +49,10 @@ def damaged(tape: Path, folder: Path, change: int | None = None, length: int | N
 @pytest.mark.parametrize("seed", range(6000, 6004))
 def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> None:
     """Random markets and venues, one instrument or several, made with the run's instruments: fills, orders, equity, signals and counters are equal."""
-    case = Case(seed)
+    case = Case.seeded(seed)
     path = write_stream(tmp_path / "case.dbn", case.stream())
     tape = tmp_path / "case.tape"
-    tl.write_tape(path, tape, tick_size="1", instruments=case.settings["instruments"])
+    tl.write_tape(path, tape, tick_size="1", instruments=case.settings["instruments"], feed_time=case.settings["feed_time"])
     found = compare(case.run(path, engine), case.run(tape, engine))
     assert found.is_equal, str(found)
 
@@ -60,9 +60,9 @@ def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> No
 @pytest.mark.nojit
 def test_runs_are_those_of_the_dbn_without_the_jit(tmp_path: Path) -> None:
     """The same kernels as plain Python write and read the same tape."""
-    case = Case(6100, records=80)
+    case = Case.seeded(6100, events_max=40)
     path = write_stream(tmp_path / "case.dbn", case.stream())
-    tl.write_tape(path, tmp_path / "case.tape", tick_size="1", instruments=case.settings["instruments"])
+    tl.write_tape(path, tmp_path / "case.tape", tick_size="1", instruments=case.settings["instruments"], feed_time=case.settings["feed_time"])
     assert compare(case.run(path, "compiled"), case.run(tmp_path / "case.tape", "compiled")).is_equal
 
 
