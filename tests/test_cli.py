@@ -1,5 +1,6 @@
 """The command line: what it prints, what it keeps, and how it ends."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -139,23 +140,81 @@ def test_an_interrupted_run_is_saved(engine: SimpleNamespace, tmp_path: Path) ->
 def test_options_become_settings(engine: SimpleNamespace) -> None:
     """Every option of `run` reaches Backtest or the strategy; what was not given is left to them."""
     options = (
-        "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --entry 2ms --feed-latency 1us --maker-fee -0.1 --taker-fee 1 --fee-unit bps --no-save"
+        "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --feed-time sent --status s.dbn --status t.dbn --latency entry=2ms "
+        "--latency feed=-1us --latency response=log_normal(median=80us,sigma=0.5,seed=3) --latency messages_max=9 --fee maker=-0.1 --fee taker=1 "
+        "--fee unit=bps --limit position_max=1_000 --limit loss_max=2.5 --fill-rule crossing=off --fill-rule on_gap=cancel --queue log "
+        "--engine reference --no-save"
     )
     done = invoke("run", MAKER, "a.dbn", "b.dbn", *options.split())
     assert done.exit_code == 0, done.stderr
     given = engine.settings
-    assert given["data"] == [Path("a.dbn"), Path("b.dbn")]
-    assert (given["tick_size"], given["instruments"], given["multiplier"], given["engine"]) == ("0.25", ["A", 7], 50.0, "compiled")
-    assert given["latency"] == tapeline.Latency(feed="1us", entry="2ms", response="100us")
-    assert given["fees"] == tapeline.Fees(maker=-0.1, taker=1.0, unit="bps")
-    assert "definitions" not in given
+    response = tapeline.Delay.log_normal(median="80us", sigma=0.5, seed=3)
+    assert given == {
+        "data": [Path("a.dbn"), Path("b.dbn")], "tick_size": "0.25", "instruments": ["A", 7], "multiplier": 50.0, "feed_time": "sent",
+        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference",
+        "latency": tapeline.Latency(feed="-1us", entry="2ms", response=response, messages_max=9),
+        "fees": tapeline.Fees(maker=-0.1, taker=1.0, unit="bps"),
+        "limits": tapeline.Limits(position_max=1000, loss_max=2.5),
+        "rules": tapeline.FillRules(crossing=False, on_gap="cancel", queue="log"),
+    }  # fmt: skip
     assert engine.strategies[0].size == 3
 
 
-def test_the_strategys_own_latency_is_the_default(engine: SimpleNamespace) -> None:
-    """TouchMaker's latencies are 100 µs each way unless given."""
-    invoke("run", MAKER, "a.dbn", "--no-save")
-    assert engine.settings["latency"] == tapeline.Latency(entry="100us", response="100us")
+def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """`--config` has all keywords of Backtest and parameters of the strategy by the same names; options come before it."""
+    (tmp_path / "table.csv").write_text("time,entry,response\n0,10,20\n100,30,40\n", encoding="utf-8")
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f"""
+        tick_size = 0.25
+        instruments = ["A"]
+        exclude_orders = [7, 8]
+        equity_every = "5s"
+        threads = 1
+        [set]
+        size = 3
+        position_max = 4
+        [latency]
+        both = "table({tmp_path / "table.csv"})"
+        feed = 1500
+        [fees]
+        maker = -0.1
+        [limits]
+        position_max = 10
+        order_size_max = 5
+        [rules]
+        crossing = false
+        """,
+        encoding="utf-8",
+    )
+    options = ("--set", "size=9", "--limit", "position_max=20", "--latency", "response=1us", "--tick-size", "0.5", "--no-save")
+    done = invoke("run", MAKER, "a.dbn", "--config", file, *options)
+    assert done.exit_code == 0, done.stderr
+    table = tapeline.Latency.from_table(tmp_path / "table.csv", feed=1500)
+    assert engine.settings == {
+        "data": [Path("a.dbn")], "tick_size": "0.5", "instruments": ["A"], "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1,
+        "latency": dataclasses.replace(table, response="1us"), "fees": tapeline.Fees(maker=-0.1),
+        "limits": tapeline.Limits(position_max=20, order_size_max=5), "rules": tapeline.FillRules(crossing=False),
+    }  # fmt: skip
+    assert (engine.strategies[0].size, engine.strategies[0].position_max) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "latency"),
+    [
+        ((), tapeline.Latency(entry="100us", response="100us")),
+        (("1ms",), tapeline.Latency(entry="1ms", response="1ms")),
+        (("entry=2ms",), tapeline.Latency(entry="2ms", response="100us")),
+        (("1ms", "feed=3us", "cancel=7us"), tapeline.Latency(feed="3us", entry="1ms", response="1ms", cancel="7us")),
+        (("from_feed(shift=-20us)", "response=5"), tapeline.Latency(entry=tapeline.Delay.from_feed("-20us"), response=5)),
+        (("modify=gamma(mean=2us, shape=2)",), tapeline.Latency(entry="100us", response="100us", modify=tapeline.Delay.gamma(mean="2us", shape=2))),
+    ],
+)
+def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: tuple[str, ...], latency: tapeline.Latency) -> None:
+    """TouchMaker's latencies are 100 µs each way unless given; a time without name is that of entry and response; modifies and cancels follow entry."""
+    done = invoke("run", MAKER, "a.dbn", "--no-save", *(part for option in options for part in ("--latency", option)))
+    assert done.exit_code == 0, done.stderr
+    assert engine.settings["latency"] == latency
 
 
 @pytest.mark.usefixtures("engine")
@@ -182,6 +241,15 @@ def test_without_output_a_new_directory_is_made(tmp_path: Path, monkeypatch: pyt
     [
         (["run", MAKER, "a.dbn", "--set", "sice=1"], "did you mean 'size'"),
         (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
+        (["run", MAKER, "a.dbn", "--latency", "entri=1us"], "did you mean 'entry'"),
+        (["run", MAKER, "a.dbn", "--latency", "entry=gamma(mean=1us)"], "shape"),
+        (["run", MAKER, "a.dbn", "--limit", "position_max"], "expected name=value"),
+        (["run", MAKER, "a.dbn", "--limit", "position_max=many"], "position_max"),
+        (["run", MAKER, "a.dbn", "--limit", "loss_max=much"], "expected a number"),
+        (["run", MAKER, "a.dbn", "--fill-rule", "crosing=off"], "did you mean 'crossing'"),
+        (["run", MAKER, "a.dbn", "--fill-rule", "crossing=perhaps"], "expected true or false"),
+        (["run", MAKER, "a.dbn", "--queue", "power9"], "'power9'"),
+        (["run", MAKER, "a.dbn", "--config", "nowhere.toml"], "cannot be read as TOML"),
         (["run", "nowhere.py:X", "a.dbn"], "no such file"),
         (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
         (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
@@ -317,3 +385,21 @@ def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_
     assert RunResult.load(tmp_path / "run").manifest["error"] is not None
     assert invoke("depth", path, "-o", tmp_path / "d.parquet", "--tick-size", "0.25").exit_code == terminal.Exit.DATA
     assert pl.read_parquet(tmp_path / "d.parquet").height > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tick_sice = 1", "did you mean 'tick_size'"),
+        ("limits = 3", "is a table: [limits]"),
+        ("[limits]\nposition = 3", "did you mean 'position_max'"),
+        ("[set]\nsice = 3", "did you mean 'size'"),
+        ("tick_size =", "cannot be read as TOML"),
+    ],
+)
+def test_wrong_files_of_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
+    """Names that are none, and what is no TOML, are told with the file and the nearest name."""
+    (tmp_path / "run.toml").write_text(text, encoding="utf-8")
+    done = invoke("run", MAKER, "a.dbn", "--config", tmp_path / "run.toml")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert message in done.stderr.replace("\n", "")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tapeline.config import Latency, RowSpec, Venue
+from tapeline.config import RowSpec, Venue
 from tapeline.errors import ConfigError
 from tapeline.frames import Row
-from tapeline.load import latency_for, load_strategy, parse_parameters
+from tapeline.load import load_strategy, parse_parameters
 
 pytestmark = pytest.mark.nojit
 
@@ -156,19 +156,6 @@ def test_wrong_parameters_are_named(tmp_path: Path, setting: str, message: str) 
     strategy = load_strategy(f"{write(tmp_path)}:Maker")
     with pytest.raises(ConfigError, match=message):
         parse_parameters(strategy, [setting])
-
-
-def test_latency_is_the_strategys_own_unless_given(tmp_path: Path) -> None:
-    """A class's `latency` is the default; `both` replaces entry and response, the single ones come before it, and modify and cancel follow entry."""
-    path = write(tmp_path)
-    maker, taker = load_strategy(f"{path}:Maker"), load_strategy(f"{path}:Taker")
-    assert latency_for(maker) == Latency(entry="100us", response="50us")
-    assert latency_for(taker) == Latency()
-    assert latency_for(maker, both="1ms") == Latency(entry="1ms", response="1ms")
-    assert latency_for(maker, both="1ms", entry="2ms", feed="3us") == Latency(entry="2ms", response="1ms", feed="3us")
-    assert latency_for(maker, response="7us") == Latency(entry="100us", response="7us")
-    with pytest.raises(ConfigError, match="'soon'"):
-        latency_for(maker, both="soon")
 
 
 def test_rows_of_results_know_the_parameters(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The command line: parse, call, print. What commands do is in the modules that they import when they run, so that `--help` is quick."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from tapeline import terminal
+from tapeline.options import MarketOptions, RunOptions, TapeOptions, grouped
 from tapeline.terminal import EXIT_CODES, Exit
 
 app = typer.Typer(
@@ -19,21 +20,10 @@ app = typer.Typer(
 Data = Annotated[list[Path], typer.Argument(help="DBN files (.dbn, .dbn.zst), in order, as one input; or a tape of them.", show_default=False)]
 StrategyName = Annotated[str, typer.Argument(metavar="STRATEGY", help="file.py:Class or module:Class.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the strategy; may be repeated.")]
-TickSize = Annotated[
-    str | None, typer.Option(help="Tick in price units, such as 0.25. Default: from the definitions, else inferred from the data, which is then read twice.")
+Engine = Annotated[
+    Literal["compiled", "reference"] | None,
+    typer.Option(help="Default: compiled. The reference engine is plain Python: slow, and readable.", show_default=False),
 ]
-Definitions = Annotated[Path | None, typer.Option(help="DBN file of schema definition.")]
-Instruments = Annotated[
-    str | None, typer.Option(metavar="A,B,…", help="Symbols or ids to trade, in the order in which the strategy indexes them. Others are skipped.")
-]
-Multiplier = Annotated[float | None, typer.Option(help="Currency per price unit and lot. Default: from the definitions, else 1.")]
-BothLatency = Annotated[str | None, typer.Option("--latency", help="Entry and response latency, such as 100us. Default: the strategy's own, else 0.")]
-FeedLatency = Annotated[str | None, typer.Option(help="Added to each record's ts_recv.")]
-Entry = Annotated[str | None, typer.Option(help="Latency of requests to the exchange.")]
-Response = Annotated[str | None, typer.Option(help="Latency of the exchange's answers.")]
-MakerFee = Annotated[float, typer.Option(help="Per lot, or in basis points; negative is a rebate.")]
-TakerFee = Annotated[float, typer.Option(help="Per lot, or in basis points.")]
-FeeUnit = Annotated[Literal["contract", "bps"], typer.Option(help="Fees per lot or in basis points of the notional.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error was raised.")]
 
@@ -44,24 +34,15 @@ def main() -> None:
 
 
 @app.command()
+@grouped
 def run(
     strategy: StrategyName,
     data: Data,
-    settings: Set = None,
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
-    multiplier: Multiplier = None,
-    latency: BothLatency = None,
-    feed_latency: FeedLatency = None,
-    entry: Entry = None,
-    response: Response = None,
-    maker_fee: MakerFee = 0.0,
-    taker_fee: TakerFee = 0.0,
-    fee_unit: FeeUnit = "contract",
-    engine: Annotated[Literal["compiled", "reference"], typer.Option(help="The reference engine is plain Python: slow, and readable.")] = "compiled",
+    parameters: Set = None,
+    engine: Engine = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the result. Default: tapeline-runs/CLASS-TIME.")] = None,
     *,
+    options: RunOptions,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the result on disk.")] = True,
     profile: Annotated[bool, typer.Option("--profile", help="Run its stages by themselves besides, four times: what does each take per record?")] = False,
     as_json: AsJson = False,
@@ -69,15 +50,14 @@ def run(
 ) -> None:
     """Backtest a strategy, print its statistics and save the result."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands, load
+        from tapeline import commands, load, settings
 
         chosen = load.load_strategy(strategy)
-        venue = commands.venue(chosen, (latency, feed_latency, entry, response), (maker_fee, taker_fee, fee_unit))
-        market = commands.market(tick_size, definitions, instruments, multiplier)
-        instance = chosen(**load.parse_parameters(chosen, settings or ()))
+        instance, given = settings.of_run(chosen, options, parameters or ())
+        given |= {"engine": engine} if engine else {}
         with terminal.progress_bar(chosen.__name__) as progress:
-            result, error = commands.backtest(instance, data, {**market, **venue, "engine": engine}, progress)
-        stages = commands.profile(instance, data, {**market, **venue, "engine": engine}) if profile and error is None else None
+            result, error = commands.backtest(instance, data, given, progress)
+        stages = commands.profile(instance, data, given) if profile and error is None else None
         if result is not None:
             _ = result.observed  # so that it is saved, too
             place = result.save(output or commands.default_directory(chosen.__name__)) if save else None
@@ -147,72 +127,69 @@ def explain(
 
 
 @app.command()
+@grouped
 def view(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="DATA… [RUN]", help="Files in order, or a tape; the directory of a saved run. RUN alone: its data.", show_default=False),
     ],
     strategy: Annotated[str | None, typer.Option(help="Label of the strategy to show, if the run had several. Default: all.")] = None,
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
     port: Annotated[int, typer.Option(help="Port to listen on, of this machine only. Default: any that is free.", min=0, max=65535)] = 0,
     *,
+    options: MarketOptions,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     traceback: Traceback = False,
 ) -> None:
     """Scrub through a session event by event: ladder, trades, features, your orders with their place in the queue. Ctrl-C ends it."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
 
-        commands.view(paths, strategy, port, browser=browser, **commands.market(tick_size, definitions, instruments))
+        commands.view(paths, strategy, port, browser=browser, **settings.of_market(options))
 
 
 @app.command()
+@grouped
 def depth(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],
     levels: Annotated[int, typer.Option(help="Price levels on each side.", min=1)] = 10,
     every: Annotated[str, typer.Option(help="'event': a line per change; or a time such as 1s.")] = "event",
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
     *,
+    options: MarketOptions,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
     """Rebuild the book and write its levels in the columns of Databento's mbp-10."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
 
-        written, damage = commands.write_depth(output, data, levels=levels, every=every, **commands.market(tick_size, definitions, instruments))
+        written, damage = commands.write_depth(output, data, levels=levels, every=every, **settings.of_market(options))
         commands.show(written, as_json=as_json)
         if damage is not None:
             terminal.fail(damage, with_traceback=traceback)
 
 
 @app.command()
+@grouped
 def tape(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as day.tape.", show_default=False)],
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
-    multiplier: Multiplier = None,
     *,
+    options: TapeOptions,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
     """Normalise data once and keep it: every command takes a tape where it takes DBN, with the same results, and sooner."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
 
         with terminal.progress_bar(f"tape {output.name}") as progress:
-            written = commands.make_tape(output, data, progress, **commands.market(tick_size, definitions, instruments, multiplier))
+            written = commands.make_tape(output, data, progress, **settings.of_market(options))
         commands.show(written, as_json=as_json)
 
 
 @app.command()
+@grouped
 def features(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],
@@ -221,40 +198,37 @@ def features(
         typer.Option("--feature", metavar="NAME", help="Such as microprice; file.py:Class is one of your own. Default: all that Tapeline knows."),
     ] = None,
     every: Annotated[str, typer.Option(help="'event': a line per event; or a time such as 1s.")] = "event",
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
     *,
+    options: MarketOptions,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
     """Write features of the book and of what happened in it, one column each. What they are: docs/ARCHITECTURE.md."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
 
-        written, damage = commands.write_features(output, data, feature, every=every, **commands.market(tick_size, definitions, instruments))
+        written, damage = commands.write_features(output, data, feature, every=every, **settings.of_market(options))
         commands.show(written, as_json=as_json)
         if damage is not None:
             terminal.fail(damage, with_traceback=traceback)
 
 
 @app.command()
+@grouped
 def check(
     data: Data,
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
     gap: Annotated[str, typer.Option(help="Tell times of this length without a record.")] = "60s",
     *,
+    options: MarketOptions,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
     """Say what is in the data, when, and what is odd about it. Exit code 3 if it is damaged."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
         from tapeline.check import check as look
 
-        found = look(data, gap=gap, **commands.market(tick_size, definitions, instruments))
+        found = look(data, gap=gap, **settings.of_market(options))
         if as_json:
             terminal.print_json(found.to_dict())
         else:
@@ -286,33 +260,26 @@ def synth(
 
 
 @app.command()
+@grouped
 def verify(
     strategy: StrategyName,
     data: Data,
-    settings: Set = None,
-    tick_size: TickSize = None,
-    definitions: Definitions = None,
-    instruments: Instruments = None,
-    multiplier: Multiplier = None,
-    latency: BothLatency = None,
-    feed_latency: FeedLatency = None,
-    entry: Entry = None,
-    response: Response = None,
+    parameters: Set = None,
     *,
+    options: RunOptions,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
     """Run a strategy through the compiled and the reference engine and name the first event in which they differ. Exit code 1 if they do."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands, load
+        from tapeline import load, settings
         from tapeline.verify import verify as compare_engines
 
         chosen = load.load_strategy(strategy)
-        parameters = load.parse_parameters(chosen, settings or ())
-        run_settings: dict[str, Any] = commands.market(tick_size, definitions, instruments, multiplier)
-        run_settings |= commands.venue(chosen, (latency, feed_latency, entry, response))
+        _, given = settings.of_run(chosen, options, parameters or ())
+        given.pop("engine", None)  # both are run
         with terminal.progress_bar(f"verify {chosen.__name__}") as progress:
-            found = compare_engines(lambda: [chosen(**parameters)], data, progress=progress, **run_settings)
+            found = compare_engines(lambda: [settings.of_run(chosen, options, parameters or ())[0]], data, progress=progress, **given)
         if as_json:
             terminal.print_json(found.to_dict())
         else:

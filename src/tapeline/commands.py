@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tapeline import load, tables, terminal
-from tapeline.config import Fees
 from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
 
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
 CPU_SHARE_MIN: Final = 0.9
 """Below it, `bench` says that its times mean little."""
 RUNS: Final = Path("tapeline-runs")
-_FEES_NONE: Final = (0.0, 0.0, "contract")
-
-
-def venue(strategy: type[Any], latencies: tuple[str | None, ...], fees: tuple[float, float, Any] = _FEES_NONE) -> dict[str, Any]:
-    """Settings of Backtest from (both, feed, entry, response) latencies and (maker, taker, unit) fees."""
-    both, feed, entry, response = latencies
-    maker, taker, unit = fees
-    return {
-        "latency": load.latency_for(strategy, both=both, feed=feed, entry=entry, response=response),
-        "fees": Fees(maker=maker, taker=taker, unit=unit),
-    }
-
-
-def market(tick_size: str | None, definitions: Path | None, instruments: str | None, multiplier: float | None = None) -> dict[str, Any]:
-    """Settings of Backtest and depth about instruments; what was not given is left out."""
-    chosen = [int(name) if name.isdecimal() else name for name in (part.strip() for part in instruments.split(","))] if instruments else None
-    settings = {"tick_size": tick_size, "definitions": definitions, "instruments": chosen, "multiplier": multiplier}
-    return {name: value for name, value in settings.items() if value is not None}
 
 
 def backtest(strategy: Any, data: list[Path], settings: Mapping[str, Any], progress: Callable[[Any], None]) -> tuple["Result | None", DataError | None]:

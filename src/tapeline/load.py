@@ -1,6 +1,5 @@
 """Strategies named on a command line: `file.py:Class` or `module:Class`, and their parameters as `name=value`."""
 
-import dataclasses
 import difflib
 import hashlib
 import importlib
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tapeline.config import Latency
 from tapeline.errors import ConfigError, TapelineError
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -64,21 +62,16 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, 
     return values
 
 
+def parse_bool(text: str) -> bool:
+    """`true` or `no`, `1` or `off`. Raises ValueError on anything else."""
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return text.lower() in _TRUE
+
+
 def parameter_types(strategy: type[Any]) -> dict[str, np.dtype[Any]]:
     """Name and NumPy type of each parameter: the fields that have a default."""
     return {name: strategy.dtype_.fields[name][0] for name in strategy.fields_ if name in strategy._defaults}  # noqa: SLF001 - Record's own table
-
-
-def latency_for(strategy: type[Any], *, both: str | None = None, feed: str | None = None, entry: str | None = None, response: str | None = None) -> Latency:
-    """The class's own `latency`, if it has one, with what is given in its place; `both` stands for entry and response.
-
-    Another entry latency is that of modifies and cancels, too.
-    """
-    own = getattr(strategy, "latency", None)
-    base = own if isinstance(own, Latency) else Latency()
-    entry, response = entry or both, response or both
-    changes: dict[str, Any] = {"feed": feed, "entry": entry, "modify": entry, "cancel": entry, "response": response}
-    return dataclasses.replace(base, **{name: value for name, value in changes.items() if value is not None})
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -172,7 +165,7 @@ def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
         return np.array([_parse(part, dtype.base, setting) for part in parts], dtype.base)
     try:
         if dtype.kind == "b":
-            return _parse_bool(text)
+            return parse_bool(text)
         if dtype.kind == "f":
             return float(text)
         value = int(text, 0)
@@ -183,9 +176,3 @@ def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
     if not limits.min <= value <= limits.max:
         raise ConfigError(f"{setting}: expected an integer from {limits.min:,} to {limits.max:,}")
     return value
-
-
-def _parse_bool(text: str) -> bool:
-    if text.lower() not in _TRUE | _FALSE:
-        raise ValueError(text)
-    return text.lower() in _TRUE

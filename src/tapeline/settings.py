@@ -1,0 +1,172 @@
+"""Settings of a run as text: `name=value` on a command line, and TOML files with the same names and the same values."""
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tapeline import load
+from tapeline.config import LEGS, Fees, FillRules, Latency, Limits
+from tapeline.delays import Delay
+from tapeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tapeline.options import MarketOptions, RunOptions
+
+BOTH: Final = "both"
+"""Entry and response latency at once."""
+OPTIONS: Final = {"fees": "fee", "rules": "fill-rule", "limits": "limit"}
+TABLES: Final = ("latency", "fees", "rules", "limits", "set")
+SCALARS: Final = (
+    "tick_size", "definitions", "status", "instruments", "multiplier", "exclude_orders", "feed_time", "equity_every", "engine", "threads",
+)  # fmt: skip
+"""Keywords of Backtest that a file may set beside the tables."""
+_NAMED: Final = re.compile(r"\s*(\w+)\s*=(?!=)(.*)", re.DOTALL)
+_CALL: Final = re.compile(r"\s*(log_normal|gamma|from_feed|table)\s*\((.*)\)\s*", re.DOTALL)
+_INTEGER: Final = re.compile(r"[+-]?\d[\d_]*")
+
+
+def of_market(given: "MarketOptions") -> dict[str, Any]:
+    """Keywords of Backtest, depth and the like; what was not given is left out."""
+    found = {name: value for name, value in dataclasses.asdict(given).items() if value is not None}
+    if "instruments" in found:
+        found["instruments"] = [int(name) if name.isdecimal() else name for name in (part.strip() for part in found["instruments"].split(","))]
+    return found
+
+
+def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str] = ()) -> tuple[Any, dict[str, Any]]:
+    """An instance of the strategy, and the keywords of Backtest: from the file of settings, then from the options, which come before it.
+
+    Raises ConfigError, naming the setting, on unknown names and on values that make no sense.
+    """
+    file = _read(given.config) if given.config is not None else {}
+    options = of_market(given)
+    rules = _named("--fill-rule", options.pop("fill_rule", ())) | ({"queue": options.pop("queue")} if "queue" in options else {})
+    named = {"fees": _named("--fee", options.pop("fee", ())), "rules": rules, "limits": _named("--limit", options.pop("limit", ()))}
+    latency, path = _named("--latency", options.pop("latency", ()), bare=BOTH), options.pop("config", None)
+    tables = {name: file.pop(name, {}) for name in TABLES}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in tables["set"].items()}
+    values = load.parse_parameters(strategy, [*(f"{name}={text}" for name, text in texts.items()), *parameters])
+    own = getattr(strategy, "latency", None)
+    base = latency_of(own if isinstance(own, Latency) else Latency(), tables["latency"], f"{path}: latency.")
+    made: dict[str, Any] = {"latency": latency_of(base, latency, "--latency ")}
+    for name, cls in (("fees", Fees), ("rules", FillRules), ("limits", Limits)):
+        made[name] = cls(**_typed(cls, tables[name], f"{path}: {name}.") | _typed(cls, named[name], f"--{OPTIONS[name]} "))
+    return strategy(**values), file | options | made
+
+
+def latency_of(base: Latency, given: Mapping[str, Any], where: str) -> Latency:
+    """`base` with what is given in its place: `both` stands for entry and response, or, of a table, for all legs that it has.
+
+    Another entry latency is that of modifies and cancels, too, unless these are given.
+    """
+    fields = {field.name: field.default for field in dataclasses.fields(Latency)}
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        text = str(value)
+        if name == BOTH and (call := _CALL.fullmatch(text)) and call[1] == "table":
+            table = Latency.from_table(*_arguments(call[2])[0])
+            changes |= {leg: getattr(table, leg) for leg in LEGS}
+        elif name == BOTH:
+            changes |= {leg: _delay(text, leg, f"{where}{text}") for leg in LEGS}
+        elif name not in fields:
+            raise ConfigError(f"{where}{name}={value}: {_unknown(name, [BOTH, *fields])}")
+    for name in (name for name in given if name != BOTH):
+        value = _delay(str(given[name]), name, f"{where}{name}={given[name]}") if name in LEGS else _scalar(str(given[name]), fields[name])
+        changes |= {name: value} | ({leg: value for leg in ("modify", "cancel") if leg not in given} if name == "entry" else {})
+    return dataclasses.replace(base, **changes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of settings, its names checked."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
+    for name, value in found.items():
+        if name not in (*SCALARS, *TABLES) or isinstance(value, dict) != (name in TABLES):
+            expected = f"is a table: [{name}]" if name in TABLES else _unknown(name, [*SCALARS, *TABLES])
+            raise ConfigError(f"{path}: {name}: {expected}")
+    return found
+
+
+def _named(option: str, settings: Iterable[str], *, bare: str | None = None) -> dict[str, str]:
+    """`name=value` as names and values; a value without name is that of `bare`."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        match = _NAMED.fullmatch(setting)
+        if match is None and bare is None:
+            raise ConfigError(f"{option} {setting!r}: expected name=value")
+        name, value = (bare or "", setting) if match is None else (match[1], match[2].strip())
+        found[name] = value
+    return found
+
+
+def _typed(cls: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values by the types of a class's defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    found = {}
+    for name, value in given.items():
+        if name not in defaults:
+            raise ConfigError(f"{where}{name}={value}: {_unknown(name, list(defaults))}")
+        try:
+            found[name] = _scalar(str(value), defaults[name])
+        except ValueError:
+            kind = {bool: "true or false", int: "an integer", float: "a number"}[type(defaults[name])]
+            raise ConfigError(f"{where}{name}={value}: expected {kind}") from None
+    return found
+
+
+def _scalar(text: str, default: Any) -> Any:
+    """A value of the type of `default`; whole numbers that stand for text are durations in nanoseconds."""
+    if isinstance(default, bool):
+        return load.parse_bool(text)
+    if isinstance(default, int):
+        return int(text) if _INTEGER.fullmatch(text) else text
+    if isinstance(default, float):
+        return float(text)
+    return text
+
+
+def _delay(text: str, leg: str, setting: str) -> Any:
+    """A duration, or a Delay: log_normal(…), gamma(…), from_feed(…), table(FILE)."""
+    call = _CALL.fullmatch(text)
+    if call is None:
+        return int(text) if _INTEGER.fullmatch(text) else text
+    positional, named = _arguments(call[2])
+    if call[1] == "table" and "column" not in named and len(positional) < 2:
+        named["column"] = leg
+    try:
+        return getattr(Delay, call[1])(*positional, **named)
+    except TypeError as error:
+        raise ConfigError(f"{setting}: {str(error).replace('Delay.', '')}") from None
+
+
+def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments between parentheses: numbers as numbers, all else as text."""
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = _NAMED.fullmatch(part)
+        if match is None:
+            positional.append(_number(part))
+        else:
+            named[match[1]] = _number(match[2].strip())
+    return positional, named
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"there is no such setting; did you mean {near[0]!r}?" if near else f"there is no such setting; there are: {', '.join(known)}"
