@@ -10,8 +10,7 @@ from dbn_files import compressed, header, other_record, read, real, some_records
 
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds import dbn
-from tapeline.feeds.dbn import DbnInput, bad_record, records, truncated
+from tapeline.feeds.dbn import DbnInput, bad_record, records, sent, truncated
 from tapeline.feeds.dbn_write import write_dbn
 from tapeline.schema import MBO
 
@@ -321,20 +320,19 @@ def test_what_dbn_cannot_hold(tmp_path):
         write_dbn(tmp_path / "x.dbn", [np.zeros(3)], dataset="TEST.DBN", symbols={}, start_ns=0)
 
 
-def test_times_of_sending_stand_for_those_of_receipt(tmp_path, monkeypatch):
+def test_times_of_sending_stand_for_those_of_receipt(tmp_path):
     """`sent` gives the same records with ts_recv - ts_in_delta for ts_recv, undefined ones left alone, in chunks of any size; the file stays as it is."""
-    monkeypatch.setattr(dbn, "CHUNK_BYTES", 1000)
     array = some_records(100)
     array["ts_in_delta"] = np.arange(100) - 5
     array["ts_recv"][7] = UNDEFINED_TIMESTAMP
     for name in ("x.dbn", "x.dbn.zst"):
-        source = dbn.DbnInput([write(tmp_path / name, array)])
+        source = DbnInput([write(tmp_path / name, array)], chunk_bytes=1000)
         out = []
-        for span in dbn.sent(source.spans()):
+        for span in sent(source.spans()):
             whole = len(span.data) // 56 - (not span.final and len(span.data) % 56 == 0)  # as a reader that wants to see the next record
             span.consumed = whole * 56
             out.append(np.frombuffer(span.data[: span.consumed].tobytes(), MBO))
         expected = array.copy()
         expected["ts_recv"] = np.where(array["ts_recv"] == UNDEFINED_TIMESTAMP, array["ts_recv"], array["ts_recv"] - array["ts_in_delta"])
         assert (np.concatenate(out) == expected).all()
-        assert (np.concatenate([run.copy() for run, _ in dbn.records(source)]) == array).all()
+        assert (np.concatenate([run.copy() for run, _ in records(source)]) == array).all()

@@ -6,7 +6,7 @@ and its type, at no particular alignment (Databento, "Databento Binary Encoding"
 
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -194,18 +194,14 @@ def records(source: DbnInput) -> Iterator[tuple[Records, bool]]:
 
 
 def sent(spans: Iterable[Span]) -> Iterator[Span]:
-    """The same records with the time at which the venue sent each, `ts_recv` − `ts_in_delta`, in the place of `ts_recv`; copied, a chunk at a time."""
+    """The same records with the time at which the venue sent each, `ts_recv` − `ts_in_delta`, in the place of `ts_recv`; copied, a span at a time."""
     for span in spans:
-        while True:
-            data = span.data[span.consumed : span.consumed + CHUNK_BYTES].copy()
-            is_rest = span.consumed + len(data) == len(span.data)
-            _put_times_of_sending(data, span.stride)
-            data.flags.writeable = False
-            part = Span(data, span.path, span.offset + span.consumed, span.final and is_rest, span.stride, span.damage)
-            yield part
-            span.consumed += part.consumed
-            if is_rest:
-                break
+        data = span.data.copy()
+        _put_times_of_sending(data, span.stride)
+        data.flags.writeable = False
+        part = replace(span, data=data)
+        yield part
+        span.consumed = part.consumed
 
 
 def _put_times_of_sending(data: Bytes, stride: int) -> None:
