@@ -1,6 +1,6 @@
 """Reads an input through the books and gives out rows of what they show: the common part of `tapeline.depth` and `tapeline.features`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +42,8 @@ class BookReader:
         self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
         self._reader: Any = None
+        self.each_chunk: Callable[[int, int, int], None] | None = None
+        """Called for each chunk of tape events, before its rows are given out: their address, their number, and how many books there are."""
 
     @property
     def empty(self) -> pl.DataFrame:
@@ -89,6 +91,8 @@ class BookReader:
         self._reader = reader = reader_of(self._input, self._instruments, self._open)
         try:
             for n, _ in reader.chunks():
+                if self.each_chunk is not None:
+                    self.each_chunk(reader.events_address, n, len(self._instruments.known))
                 state.events, state.n, state.x = reader.events_address, n, 0
                 while (status := self._replay()) != DONE:
                     if status == MAKE_ROOM:

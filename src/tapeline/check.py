@@ -91,6 +91,8 @@ class Check:
     """Spans in which a book was locked or crossed at the end of its events: symbol or id, from, to, events seen."""
     damage: str | None
     """Why reading stopped before the end, if it did."""
+    fifo: tuple[int, int] = (0, 0)
+    """Executions of resting orders, and how many of them hit the front of their queue."""
 
     @property
     def actions(self) -> dict[str, int]:
@@ -116,6 +118,7 @@ class Check:
             "crossed": spans,
             "anomalies": self.anomalies,
             "counters": self.counters,
+            "fifo": {"fills": self.fifo[0], "first": self.fifo[1], "share": self.fifo[1] / self.fifo[0] if self.fifo[0] else None},
             "damage": self.damage,
         }
 
@@ -130,16 +133,19 @@ def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check
 
     `gap`: time without a record that is worth telling. Damage inside the data is reported, not raised; ConfigError and files that cannot be opened are raised.
     """
-    from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
+    from tapeline.fifo import FifoCount  # noqa: PLC0415 - imports Numba, which reading a command line must not wait for
+    from tapeline.mbp import DepthReader  # noqa: PLC0415 - same
 
     times, damage = read_times(data, duration_ns(gap, "gap"))
     reader = DepthReader(data, levels=1, **settings)
+    fifo = FifoCount()
+    reader.each_chunk = fifo.take
     bbo = [reader.empty]
     try:
         bbo.extend(turns(frame) for frame in reader.chunks())
     except DataError as error:
         damage = damage or str(error)
-    return Check(times, reader.counters, crossed_spans(pl.concat(bbo)), damage)
+    return Check(times, reader.counters, crossed_spans(pl.concat(bbo)), damage, (fifo.fills, fifo.first))
 
 
 def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:

@@ -129,6 +129,8 @@ def show_check(found: "Check") -> None:
     terminal.out.print(tables.frame_table(times, "times"))
     for frame, title in ((gaps, "gaps in ts_recv"), (found.crossed, "locked or crossed")):
         terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
+    fills, first = found.fifo
+    terminal.out.print(f"executions of resting orders: {fills:,}" + (f", of which {first / fills:.1%} hit the front of their queue" if fills else ""))
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
     if found.damage is not None:
         terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tapeline.config import Limits
 from tapeline.errors import DataError
+from tapeline.fifo import FifoCount
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
@@ -87,9 +88,10 @@ class Watched:
 class Pass:
     """One pass over an input for what is asked about its instruments, by their index."""
 
-    def __init__(self, data: Data, asked: Mapping[int, Watched], **instruments: Any) -> None:
-        """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
+    def __init__(self, data: Data, asked: Mapping[int, Watched], *, fifo: FifoCount | None = None, **instruments: Any) -> None:
+        """Open the input. `fifo` counts along; `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
         self.asked = asked
+        self._fifo = fifo
         self._keep: list[Any] = []
         self._state = state = Observer.array(1)[0]
         set_plan(state.plan, [(1, ())], self._keep)
@@ -109,6 +111,8 @@ class Pass:
         state, damage = self._state, None
         try:
             for n, _ in self._reader.chunks():
+                if self._fifo is not None:
+                    self._fifo.take(self._reader.events_address, n, len(self.instruments.known))
                 self._chunk(n)
                 if until_ns is not None and self._passed(until_ns):
                     break

@@ -35,6 +35,8 @@ class Observed(NamedTuple):
     """Per symbol that was traded and second with events: best prices at its end, least and greatest of them (price units), events, trades, volume (lots)."""
     missing: str | None = None
     """Why there is nothing, or not all."""
+    fifo: tuple[int, int] | None = None
+    """Executions of resting orders in the run's data, and how many of them hit the front of their queue; None: not counted."""
 
 
 def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame) -> Observed:
@@ -45,7 +47,8 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     problem = is_missing(manifest)
     if problem:
         return _nothing(problem)
-    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - imports Numba, which statistics without data do without
+    from tapeline.fifo import FifoCount  # noqa: PLC0415 - imports Numba, which statistics without data do without
+    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - same
 
     times = np.sort(np.concatenate([fills["ts_event"].drop_nulls().to_physical().to_numpy(), orders["ts_sent"].to_physical().to_numpy()]))
     bar_ns = max(1, -(-int(times[-1] - times[0]) // BARS_MAX // 10**9)) * 10**9
@@ -53,13 +56,15 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     asked = {symbol: _times(part) for symbol, part in parts.items()}
     watched = {symbol: Watched(times=np.unique(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
     settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
+    fifo = FifoCount()
     try:
-        damage = Pass([file["path"] for file in manifest["data"]], {symbols.index(s): w for s, w in watched.items()}, **settings).run()
+        damage = Pass([file["path"] for file in manifest["data"]], {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **settings).run()
     except TapelineError as error:
         return _nothing(f"the run's data cannot be read again: {error}")
     frames = [_mids_frame(parts[symbol], asked[symbol], watched[symbol]) for symbol in traded]
     bars = [bars_frame(symbol, watched[symbol].bars) for symbol in sorted(traded)]
-    return Observed(pl.concat(frames).sort("line").drop("line"), pl.concat(bars), None if damage is None else f"the data is damaged: {damage}")
+    problem = None if damage is None else f"the data is damaged: {damage}"
+    return Observed(pl.concat(frames).sort("line").drop("line"), pl.concat(bars), problem, (fifo.fills, fifo.first))
 
 
 def is_missing(manifest: Mapping[str, Any]) -> str | None:

@@ -156,6 +156,7 @@ class Result:
                 "counters": self.counters,
                 "contracts": self.contracts,
                 "manifest": self.manifest,
+                "fifo": self.observed.fifo if "observed" in self.__dict__ else None,
             }
             (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
             _replace(work, target)
@@ -174,7 +175,7 @@ class Result:
             raise ConfigError(f"{path}: saved in format {index['format_version']}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
         try:
             frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
-            kept = Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet")) if (path / "mids.parquet").is_file() else None
+            kept = _read_observed(path, index.get("fifo"))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{path}: the saved result is damaged: {error}") from error
         contracts = {symbol: Contract(*parts) for symbol, parts in index["contracts"].items()}
@@ -210,6 +211,12 @@ def _read_index(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
+
+
+def _read_observed(path: Path, fifo: list[int] | None) -> Observed | None:
+    if not (path / "mids.parquet").is_file():
+        return None
+    return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
 
 
 def _check_replaceable(target: Path) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 pytest.importorskip("mboq", reason="mbo-queue is not installed (pip install -e .[dev])")
 
-from against_mbo_queue import compare, estimators, simulated
+from against_mbo_queue import compare, estimators, mbo_queue, read, simulated
+
+from tapeline.fifo import count_fills
 
 ES = Path(__file__).resolve().parents[3] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 START = int(np.datetime64("2023-12-25T23:00:01", "ns").astype(np.int64))
@@ -35,6 +37,20 @@ def test_every_fill_in_simulated_sessions_is_mbo_queues(block, tmp_path):
         assert int(found.truth.shadows["true_filled"].sum()) > 500
         assert len(found.unexplained) == 0, found
         assert np.array_equal(found.differ, np.flatnonzero(found.overtime)), found
+
+
+def test_fifo_consistency_is_mbo_queues(tmp_path):
+    """Of as many passive fills as many hit the front of their queue: 5,913 of 6,257 on ESH4; in simulated sessions all, with icebergs and partial cancels."""
+    for seed in range(3):
+        path = simulated(tmp_path, seed)
+        found = count_fills(path, tick_size="0.25")
+        assert found.share == mbo_queue(read(path), 250_000_000, np.empty(0, np.int64)).fifo == 1.0
+        assert found.fills > 500
+    if not ES.is_file():
+        pytest.skip("no ES data here")
+    found = count_fills(ES, tick_size="0.25")
+    assert (found.fills, found.first) == (6_257, 5_913)
+    assert found.share == mbo_queue(read(ES), 250_000_000, np.empty(0, np.int64)).fifo
 
 
 def test_every_estimated_fill_is_mbo_queues(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import tapeline as tl
 from tapeline.cli import app
 from tapeline.constants import Side, Status
 from tapeline.errors import ConfigError
-from tapeline.report import write_report
+from tapeline.report import words, write_report
+from tapeline.report.base import Run
 from tapeline.report.market import grouped_fills, mean_over_time, own_quotes
 from tapeline.result import Result
 
@@ -43,6 +45,19 @@ def test_the_page_is_whole_and_alone(result: Result, tmp_path: Path) -> None:
     stats = re.search(r'<script type="application/json" id="stats">(.*?)</script>', text, re.DOTALL)
     assert stats is not None
     assert json.loads(stats[1]) == {"2 strategies": json.loads(json.dumps(result.stats.to_dict()))}
+
+
+def test_fifo_consistency_is_told_and_kept(result: Result, tmp_path: Path) -> None:
+    """The page has the share of executions that hit the front of their queue, of a loaded result, too; where it is low, the reader is warned."""
+    hits, first = result.observed.fifo
+    assert hits == first > 100
+    loaded = Result.load(result.save(tmp_path / "run"))
+    assert loaded.observed.fifo == (hits, first)
+    text = f"FIFO consistency 1.000: {first:,} of {hits:,}"
+    assert text in words.health(Run("kept", loaded))
+    assert not [caution for caution in words.cautions(Run("kept", loaded)) if "front of its queue" in caution]
+    doubtful = replace(loaded, kept=loaded.observed._replace(fifo=(1_000, 500)))
+    assert [caution for caution in words.cautions(Run("pro rata", doubtful)) if "Only 50%" in caution]
 
 
 def test_several_runs_are_compared(result: Result, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 from tapeline.config import UNLIMITED
 from tapeline.observed import is_missing
 from tapeline.report.base import Run
+from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
 from tapeline.tables import format_metric, format_seconds, to_lines
@@ -29,6 +30,8 @@ HEADLINES: Final = (
     ("order_to_trade", "order-to-trade"),
 )
 FEW_FILLS: Final = 200
+FIFO_MIN: Final = 0.8
+"""Below it, it is doubtful that the venue matches by price and time, or that the data is whole. ES has 0.945, auctions included."""
 STOPS_MAX: Final = 5
 LARGE_SHARE_MAX: Final = 0.2
 LARGEST: Final = 15
@@ -111,11 +114,21 @@ def cautions(run: Run) -> list[str]:
     deflated = run.stats.frame["sharpe_deflated"].drop_nulls()
     if len(deflated) and any(line["pnl_net"] > 0 for line in run.stats.frame.to_dicts()) and float(deflated.max()) < 0.95:  # type: ignore[arg-type]  # a float column
         found.append(f"No strategy's Deflated Sharpe reaches 95 %: with {len(deflated)} tried, the best may be luck (it has {float(deflated.max()):.0%}).")  # type: ignore[arg-type]
+    return found + _cautions_of_data(result)
+
+
+def _cautions_of_data(result: Result) -> list[str]:
+    """What to know about the data and the instruments."""
+    found = []
     unmarked = [s for s, contract in result.contracts.items() if contract.multiplier == 1.0 and not contract.currency]
     if unmarked:
         found.append(f"No multiplier is known for {', '.join(unmarked[:5])}: money is in price units × lots.")
-    if run.result.observed.missing:
-        found.append(f"{'Markouts are incomplete' if run.result.observed.mids is not None else 'No markouts'}: {run.result.observed.missing}.")
+    if result.observed.missing:
+        found.append(f"{'Markouts are incomplete' if result.observed.mids is not None else 'No markouts'}: {result.observed.missing}.")
+    hits, first = result.observed.fifo or (0, 0)
+    if first < FIFO_MIN * hits:
+        doubt = "the venue may match in another way, such as pro rata, or records may be missing: exact places in queues mean little then"
+        found.append(f"Only {first / hits:.0%} of the executions in the data hit the order at the front of its queue: {doubt}.")
     return found
 
 
@@ -170,6 +183,10 @@ def health(run: Run) -> str:
         text = f"{counters.get('records', 0):,} records in {counters['events']:,} events"
         left = f"{crossed:,} events ({crossed / counters['events']:.2%}) left a book locked or crossed"
         parts.append(f"<p>{text}; {left}. {passive:,} executions of resting orders, {unknown:,} of orders that are not in the book.</p>")
+    hits, first = run.result.observed.fifo or (0, 0)
+    if hits:
+        text = f"{first:,} of {hits:,} executions of resting orders hit the front of their queue; auctions, mostly, do not go by it."
+        parts.append(f"<p>FIFO consistency {first / hits:.3f}: {text}</p>")
     parts.append(table(["anomaly", "records"], [[name.replace("_", " "), f"{n:,}"] for name, n in odd.items()]) if odd else "<p>No anomaly was counted.</p>")
     gaps = long_gaps(run.result.observed.bars)
     if gaps.height:
