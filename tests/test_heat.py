@@ -10,7 +10,7 @@ import pytest
 import tapeline as tl
 from tapeline.errors import ConfigError
 from tapeline.feeds.synth import SynthConfig, write_synth
-from tapeline.heat import to_ns
+from tapeline.heat import Span, heatmaps, to_ns
 
 NS = 10**9
 
@@ -46,6 +46,19 @@ def test_a_heat_map_is_the_book(session: Path, bbo: pl.DataFrame) -> None:
     assert heat.bid_size.sum() > 0
     assert heat.trades["price"].is_between(heat.prices[0], heat.prices[-1]).all()
     assert set(heat.trades["side"].unique()) <= {"buy", "sell", None}
+
+
+def test_prices_that_are_known_save_a_pass(session: Path, bbo: pl.DataFrame) -> None:
+    """With best prices given, the map shows these and `levels` beyond; what rests there is the same as where a pass over the data finds the range."""
+    span = Span(0, *(int(ts) for ts in bbo["ts_event"].gather([1_000, -1_000]).to_physical()))
+    settings = {"tick_size": "0.25"}
+    (whole,) = heatmaps(session, [span], columns=30, levels=8, settings=settings)
+    ticks = np.round(whole.prices[[10, 14]] / 0.25).astype(np.int64)
+    (part,) = heatmaps(session, [span], columns=30, levels=2, settings=settings, ticks=[ticks])
+    assert part.prices.tolist() == whole.prices[8:17].tolist()
+    assert np.array_equal(part.bid_size, whole.bid_size[:, 8:17], equal_nan=True)
+    assert np.array_equal(part.ask_size, whole.ask_size[:, 8:17], equal_nan=True)
+    assert part.quotes.equals(whole.quotes)
 
 
 def test_frames_and_figures_hold_the_same(session: Path, bbo: pl.DataFrame) -> None:

@@ -1,6 +1,5 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
-import os
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
-from tapeline.inputs import Data, Input, open_input, paths_of, reader_of, registry
+from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
 from tapeline.invariants import check_orders
 from tapeline.manifest import make_manifest
@@ -82,7 +81,7 @@ class Backtest:
         if threads not in (None, 1, 2):
             raise ConfigError(f"threads={threads!r}: expected 1 or 2")
         self.engine = engine
-        self.threads = threads or min(len(os.sched_getaffinity(0)), 2)
+        self.threads = threads or cores_used()
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")

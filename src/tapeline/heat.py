@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Data = str | Path | Sequence[str | Path]
 Time = str | int | datetime
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 COLUMNS: Final = 400
 _SIDES: Final[dict[int, str]] = {int(Side.BID): "buy", int(Side.ASK): "sell"}
@@ -118,8 +119,19 @@ def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
     return heatmaps(data, [span], columns=columns, levels=levels, settings=settings)[0]
 
 
-def heatmaps(data: Data, spans: Sequence[Span], *, columns: int = COLUMNS, levels: int = LEVELS, settings: Mapping[str, Any] | None = None) -> list[Heatmap]:
-    """One per span, of one pair of passes; spans of one instrument must not overlap. Raises ConfigError and DataError."""
+def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
+    data: Data,
+    spans: Sequence[Span],
+    *,
+    columns: int = COLUMNS,
+    levels: int = LEVELS,
+    settings: Mapping[str, Any] | None = None,
+    ticks: Sequence[Ints] | None = None,
+) -> list[Heatmap]:
+    """One per span; spans of one instrument must not overlap. Raises ConfigError and DataError.
+
+    `ticks`: best prices of each span's time, in steps of the instrument's grid. Where they are not known, a pass over the data finds them.
+    """
     from tapeline.observe import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
 
     for name, value, most in (("columns", columns, COLUMNS_MAX), ("levels", levels, ROWS_MAX)):
@@ -128,17 +140,18 @@ def heatmaps(data: Data, spans: Sequence[Span], *, columns: int = COLUMNS, level
     for span in spans:
         if span.end_ns - span.start_ns < columns:
             raise ConfigError(f"start, end: expected a time of at least {columns} ns, one per column; end comes after start")
-    known, ranges = _ranges(data, spans, levels, settings or {})
     windows: dict[Span, Window] = {}
-    for span, (low, rows) in zip(spans, ranges, strict=True):
+    for span, best in zip(spans, ticks or _best_prices(data, spans, settings or {}), strict=True):
+        low, rows = _range(best, span, levels)
         windows[span] = Window(span.start_ns, (span.end_ns - span.start_ns) // columns, columns, low, rows)
     asked = {}
     for index in {span.instrument for span in spans}:
         asked[index] = Watched(windows=sorted((w for s, w in windows.items() if s.instrument == index), key=lambda w: w.start_ns))
-    damage = Pass(data, asked, **(settings or {})).run(max(span.end_ns for span in spans))
+    drawn = Pass(data, asked, **(settings or {}))
+    damage = drawn.run(max(span.end_ns for span in spans))
     if damage is not None:
         raise damage
-    return [_heatmap(known[span.instrument], windows[span]) for span in spans]
+    return [_heatmap(drawn.instruments.known[span.instrument], windows[span]) for span in spans]
 
 
 def to_ns(time: Time, setting: str) -> int:
@@ -155,8 +168,8 @@ def to_ns(time: Time, setting: str) -> int:
     return int(time)
 
 
-def _ranges(data: Data, spans: Sequence[Span], levels: int, settings: Mapping[str, Any]) -> tuple[list["Instrument"], list[tuple[int, int]]]:
-    """The data's instruments; and for each span its lowest tick and number of ticks. Raises ConfigError if a book has no price then."""
+def _best_prices(data: Data, spans: Sequence[Span], settings: Mapping[str, Any]) -> list[Ints]:
+    """Best prices of each span's time, in steps of the grid; where the book was never but crossed, those, too."""
     from tapeline.observe import Pass, Watched  # noqa: PLC0415 - imports Numba
 
     bar_ns = max(1, min(s.end_ns - s.start_ns for s in spans) // _BARS)
@@ -165,7 +178,7 @@ def _ranges(data: Data, spans: Sequence[Span], levels: int, settings: Mapping[st
     damage = look.run(max(span.end_ns for span in spans))
     if damage is not None:
         raise damage
-    ranges = []
+    found = []
     for span in spans:
         watched, known = asked[span.instrument], look.instruments.known
         inside = watched.bars[(watched.bars["start"] >= span.start_ns - bar_ns) & (watched.bars["start"] < span.end_ns)]
@@ -175,12 +188,16 @@ def _ranges(data: Data, spans: Sequence[Span], levels: int, settings: Mapping[st
         ordinary = known_sides & (bids < asks)  # where a book is crossed, its best prices are anywhere
         chosen = ordinary if ordinary.any() else known_sides
         prices = np.concatenate([bids[chosen], asks[chosen]])
-        if not len(prices):
-            raise ConfigError(f"no price from {_text(span.start_ns)} to {_text(span.end_ns)}: choose a time that the data has events of the instrument in")
-        grid = known[span.instrument].grid
-        low, high, middle = int(prices.min()) // grid - levels, int(prices.max()) // grid + levels, int(np.median(prices)) // grid
-        ranges.append((low, high - low + 1) if high - low < ROWS_MAX else (max(low, middle - ROWS_MAX // 2), ROWS_MAX))
-    return list(look.instruments.known), ranges
+        found.append(prices // known[span.instrument].grid if len(prices) else prices)
+    return found
+
+
+def _range(ticks: Ints, span: Span, levels: int) -> tuple[int, int]:
+    """Lowest tick and number of ticks that show best prices, and `levels` beyond. Raises ConfigError if there are none."""
+    if not len(ticks):
+        raise ConfigError(f"no price from {_text(span.start_ns)} to {_text(span.end_ns)}: choose a time that the data has events of the instrument in")
+    low, high, middle = int(ticks.min()) - levels, int(ticks.max()) + levels, int(np.median(ticks))
+    return (low, high - low + 1) if high - low < ROWS_MAX else (max(low, middle - ROWS_MAX // 2), ROWS_MAX)
 
 
 def _heatmap(instrument: "Instrument", window: "Window") -> Heatmap:

@@ -1,5 +1,6 @@
 """What can be read: DBN files, or a tape made of them. Everything that takes data takes either."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -96,6 +97,11 @@ def _definition(tape: Any) -> Definition:
         match_algorithm="F",
         expiration=None,
     )
+
+
+def cores_used() -> int:
+    """How many threads read and simulate where nothing else is asked for: two, if there are as many cores."""
+    return min(len(os.sched_getaffinity(0)), 2)
 
 
 def reader_of(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tapeline.config import Limits
 from tapeline.errors import DataError
 from tapeline.fifo import FifoCount
-from tapeline.inputs import Data, open_input, reader_of, registry
+from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
 from tapeline.market.observe import BAR, BARS_FULL, CLOCK_START, HEAT, PRINT, PRINTS_FULL, QUOTE, WATCH, Observer, observe
@@ -99,7 +99,7 @@ class Pass:
         self._watches = np.zeros(4, WATCH)
         source = open_input(data)
         self.instruments = registry(source, multiplier=1.0, **instruments)  # no money is counted
-        self._reader = reader_of(source, self.instruments, self._open)
+        self._reader = reader_of(source, self.instruments, self._open, threads=cores_used())
 
     @property
     def counters(self) -> dict[str, int]:
@@ -161,11 +161,11 @@ class Pass:
             watched.heats[place]["prints"], watched.heats[place]["prints_capacity"] = window.prints.ctypes.data, len(window.prints)
 
     def _passed(self, time_ns: int) -> bool:
-        return all(index < len(self.instruments.known) and self._watches[index]["clock"] > time_ns for index in self.asked)
+        return all(index < int(self._state.watches_n) and self._watches[index]["clock"] > time_ns for index in self.asked)
 
     def _trim(self, watched: Watched, index: int) -> None:
         """Cut what was grown to what was written."""
-        seen = index < len(self.instruments.known)
+        seen = index < int(self._state.watches_n)
         watched.bars = watched.bars[: int(self._watches[index]["bars_n"]) if seen else 0].copy()
         for window, heat in zip(watched.windows, watched.heats, strict=True):
             window.prints = window.prints[: int(heat["prints_n"])].copy()

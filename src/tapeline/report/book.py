@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline.constants import PRICE_SCALE
 from tapeline.errors import TapelineError
 from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
@@ -124,6 +126,17 @@ def _note(found: dict[tuple[str, int], list[str]], line: dict[str, Any], why: st
     found.setdefault((line["symbol"], start), []).append(why)
 
 
+def _best_prices(result: Result, minute: Minute) -> npt.NDArray[np.int64]:
+    """The best prices at the end of each of a minute's seconds, and of the last before it, as the bars have them: in steps of the instrument's grid."""
+    grid = next(i["grid"] for i, symbol in zip(result.manifest["instruments"], result.contracts, strict=True) if symbol == minute.symbol)
+    start, end = (pl.lit(ns).cast(TIME) for ns in (minute.start_ns, minute.start_ns + MINUTE_NS))
+    ordinary = result.observed.bars.filter((pl.col("symbol") == minute.symbol) & (pl.col("bid") < pl.col("ask")) & (pl.col("ts") < end))
+    bars = pl.concat([ordinary.filter(pl.col("ts") < start).tail(1), ordinary.filter(pl.col("ts") >= start)])
+    prices = np.concatenate([bars["bid"].to_numpy(), bars["ask"].to_numpy()])
+    ticks: npt.NDArray[np.int64] = np.round(prices * (PRICE_SCALE / grid)).astype(np.int64)
+    return ticks
+
+
 def minute_figures(run: Run) -> tuple[list[tuple[str, go.Figure]], str | None]:
     """Titles and figures of the chosen minutes; and why there are none."""
     problem = is_missing(run.result.manifest)
@@ -134,7 +147,8 @@ def minute_figures(run: Run) -> tuple[list[tuple[str, go.Figure]], str | None]:
     settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
     spans = [Span(symbols.index(m.symbol), m.start_ns, m.start_ns + MINUTE_NS) for m in minutes]
     try:
-        heats = heatmaps([file["path"] for file in manifest["data"]], spans, columns=COLUMNS, settings=settings)
+        ticks = [_best_prices(run.result, minute) for minute in minutes]
+        heats = heatmaps([file["path"] for file in manifest["data"]], spans, columns=COLUMNS, settings=settings, ticks=ticks if all(map(len, ticks)) else None)
     except TapelineError as error:
         return [], str(error)
     titles = [f"{m.symbol}, {pl.Series([m.start_ns]).cast(pl.Datetime('ns')).dt.strftime('%Y-%m-%d %H:%M')[0]} UTC: {m.why}" for m in minutes]
