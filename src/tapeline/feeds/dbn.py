@@ -32,6 +32,8 @@ _VERSION_MAX: Final = 3
 _PREFIX_BYTES: Final = 8
 _DBZ_MAGIC: Final = b"\x50\x2a\x4d\x18"
 _TS_OUT_BYTES: Final = 8
+_NAMES_OF_CONTRACTS: Final = ("raw_symbol", "parent")
+"""Kinds of symbols of which a contract has one; of others, such as continuous ones, it may have several."""
 
 Records = NDArray[np.void]
 
@@ -97,16 +99,24 @@ class DbnInput:
     files: list[DbnFile] = field(init=False)
     symbols: dict[int, str] = field(init=False)
     """instrument_id → symbol, from the metadata of all files; the first mapping of an id counts."""
+    reused: dict[int, str] = field(init=False)
+    """instrument_id → what it stands for, of ids that stand for different contracts in different files, or at different times."""
     records_skipped: int = field(init=False, default=0)
     """Records of other types that `records` met, in its last pass."""
 
     def __post_init__(self) -> None:
         """Read the metadata of every file."""
         self.files = [_opened(Path(path)) for path in self.paths]
-        self.symbols = {}
+        self.symbols, self.reused = {}, {}
+        contracts: dict[int, dict[str, Path]] = {}
         for file in self.files:
             for instrument_id, symbol in _mapped_symbols(file.metadata):
                 self.symbols.setdefault(instrument_id, symbol)
+                if file.metadata is not None and str(file.metadata.stype_in) in _NAMES_OF_CONTRACTS:
+                    contracts.setdefault(instrument_id, {}).setdefault(symbol, file.path)
+        for instrument_id, names in contracts.items():
+            if len(names) > 1:
+                self.reused[instrument_id] = " and ".join(f"{symbol} in {path}" for symbol, path in names.items())
 
     @property
     def instrument_ids(self) -> list[int]:

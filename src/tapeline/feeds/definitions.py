@@ -197,6 +197,11 @@ class _Describer:
     def __call__(self, key: Key, index: int) -> Instrument:
         """Describe the instrument of a key. Raises ConfigError if it does not match by price and time."""
         definition = self.definitions.get(key)
+        if isinstance(self.source, DbnInput) and key[1] in self.source.reused:
+            raise ConfigError(
+                f"instrument id {key[1]} is {self.source.reused[key[1]]}: another contract, whose book and position would not be those of the first. "
+                "Nothing rolls by itself: run the files apart"
+            )
         symbol = self.source.symbols.get(key[1]) or (definition.symbol if definition else "")
         if definition is not None and definition.match_algorithm not in (_FIFO, _NOT_STATED):
             raise ConfigError(
