@@ -30,6 +30,10 @@ class Account(Record):
     market: int64  # address of the market that marks it
     currency: int64  # number of the first instrument of its currency
     held: int64  # position at the exchange: fills on their way included
+    buys_first: int64  # numbers of the resting orders at both ends of each line; 0: none
+    buys_last: int64
+    sells_first: int64
+    sells_last: int64
 
     @property
     def cash(self):

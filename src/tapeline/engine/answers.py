@@ -3,10 +3,9 @@
 import numpy as np
 
 from tapeline.constants import REDUCE_ONLY, UNDEFINED_PRICE, Reason, Side, Update
-from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
-from tapeline.engine.lists import node_at, row_at, unlink, unlink_resting
+from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
 from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, RESTING
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
@@ -82,12 +81,6 @@ def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, 
     message = answer(engine, book, index, ts_event, what)
     message.reason = reason
     message.size_left = 0
-
-
-@leaf
-def account_of(engine, node):
-    """The account that an order is for."""
-    return record_at(row_at(engine, node.row).accounts, np.int64(node.instrument), ACCOUNT)
 
 
 @kernel

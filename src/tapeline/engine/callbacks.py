@@ -40,7 +40,7 @@ def begin(engine, row):
     orders = record_at(engine.gateway, 0, ORDERS)
     orders.row = address_of(row)
     orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
-    orders.mask = row.capacity - 1
+    orders.shift = row.shift
     orders.now = engine.now
     engine.counters.callbacks += 1
 

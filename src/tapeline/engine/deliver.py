@@ -8,9 +8,9 @@ from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.answers import price_of
-from tapeline.engine.gateway import add_exposure
 from tapeline.engine.lists import find_node, node_at, row_at
 from tapeline.engine.records import FREE, GROUP, LIVE, MESSAGE
+from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel
 from tapeline.market.book import BOOK, MARKET
 from tapeline.memory import address_of, copy, record_at, unit

@@ -142,6 +142,8 @@ def admit(engine, place, message):
     """A request takes its place at the exchange."""
     engine.let_in_message = place
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    book.ts_arrived = max(book.ts_arrived, message.ts_event)
+    engine.arrivals += 1
     go_to(book, message.ts_event)
     takes_none = book.phase >= HALTED and message.reason == NO_REASON
     if takes_none and (message.kind == NEW or message.kind == MODIFY or message.kind == MODIFY_STOP):

@@ -1,85 +1,20 @@
-"""The gateway: what a strategy's `orders` is. It checks requests, sends them on their way, and knows what has been answered."""
+"""The gateway: what a strategy's `orders` is. It knows what was sent and what has been answered, and hands requests to the units that check and send them."""
 
-import math
 from typing import Final
 
 import numpy as np
 
-from tapeline.constants import (
-    FOK,
-    GTC,
-    GTD,
-    IOC,
-    LEVEL_MAX,
-    MARKET,
-    ON_QUOTE,
-    POST_ONLY,
-    REDUCE_ONLY,
-    STOP,
-    TIF_BITS,
-    TIF_UNKNOWN,
-    UNDEFINED_PRICE,
-    Reason,
-    Side,
-    Update,
-)
-from tapeline.engine.account import ACCOUNT
+from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.engine.agenda import new_message, push
-from tapeline.engine.latency import set_out
-from tapeline.engine.lists import claim_node, find_node
-from tapeline.engine.records import (
-    ALARM,
-    ANSWER,
-    ARRIVAL,
-    AWAY,
-    CANCEL,
-    CANCEL_ALL,
-    ENGINE,
-    FREE,
-    MESSAGE,
-    MODIFY,
-    MODIFY_STOP,
-    NEW,
-    NODE,
-    RESPONSE,
-    ROW,
-    SENT,
-    TIMER,
-)
+from tapeline.engine.lists import find_node, home_of
+from tapeline.engine.records import ALARM, ENGINE, MESSAGE, NODE, ROW, TIMER
+from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import BOOK
-from tapeline.market.book import MARKET as MARKET_RECORD
-from tapeline.memory import address_of, copy, record_at, unit
+from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import COUNTER
 
-BUY, SELL = 0, 1
-MESSAGE_RATE, NOTIONAL_LIMIT, ORDER_RATE_LIMIT = np.int64(Reason.MESSAGE_RATE), np.int64(Reason.NOTIONAL_LIMIT), np.int64(Reason.ORDER_RATE_LIMIT)
-SECOND_NS = np.int64(1_000_000_000)
-NO_REASON, SIZE, PRICE, INSTRUCTION = np.int64(Reason.NONE), np.int64(Reason.SIZE), np.int64(Reason.PRICE), np.int64(Reason.INSTRUCTION)
-ORDER_SIZE_LIMIT, POSITION_LIMIT, ORDERS_LIVE_LIMIT = np.int64(Reason.ORDER_SIZE_LIMIT), np.int64(Reason.POSITION_LIMIT), np.int64(Reason.ORDERS_LIVE_LIMIT)
-UNKNOWN_ORDER, CANCEL_PENDING = np.int64(Reason.UNKNOWN_ORDER), np.int64(Reason.CANCEL_PENDING)
-REJECTED, MODIFY_REJECTED, CANCEL_REJECTED = np.int64(Update.REJECTED), np.int64(Update.MODIFY_REJECTED), np.int64(Update.CANCEL_REJECTED)
-EXPIRY = np.int64(Reason.EXPIRY)
 OF_LIMIT, OF_STOP, OF_MARKET = TIF_BITS | POST_ONLY | REDUCE_ONLY, TIF_BITS | ON_QUOTE | REDUCE_ONLY, TIF_BITS | REDUCE_ONLY
 """Bits that users may set in the instructions of orders."""
-
-
-class Request(Record):
-    """What is asked for, while it is checked."""
-
-    order_id: int64
-    side: int64
-    price: int64
-    level: int64
-    size: int64
-    instruction: int64
-    stop: int64
-    stop_level: int64
-    expires: int64
-
-
-REQUEST = Request.dtype_
 
 
 class Gateway(Record):
@@ -89,7 +24,7 @@ class Gateway(Record):
     engine: int64  # addresses
     row: int64
     nodes: int64  # of the row's own nodes
-    mask: int64  # their number less one
+    shift: int64  # they are 2^(64 - shift)
     send_new: int64  # of the units
     send_cancel: int64
     send_modify: int64
@@ -260,7 +195,7 @@ def choose_instrument(orders, index):
 @leaf
 def own_order(orders, order_id):
     """The node of a live order; an empty node if there is none. Nearly always it is where the id says."""
-    node = record_at(orders.nodes, np.int64(order_id) & orders.mask, NODE)
+    node = record_at(orders.nodes, home_of(order_id, orders.shift), NODE)
     if order_id > 0 and node.order_id == order_id:
         return node
     return displaced_order(orders, np.int64(order_id))
@@ -286,292 +221,3 @@ def set_timer(orders, time):
         message.kind = ALARM
         message.row = row.index
         push(engine.agenda, time, TIMER, place)
-
-
-@kernel
-def level_of(book, side, price):
-    """Level of an order price; UNDEFINED_PRICE if it is none."""
-    tick = price // book.grid
-    if price % book.market.tick != 0 or tick > LEVEL_MAX or tick < -LEVEL_MAX:
-        return np.int64(UNDEFINED_PRICE)
-    return tick if side == BUY else -tick
-
-
-@kernel
-def makes_sense(instruction):
-    """Whether an instruction has a known time in force, and one that goes with its other bits."""
-    tif = instruction & TIF_BITS
-    if instruction & MARKET and instruction & STOP == 0:
-        return tif == GTC or tif == FOK
-    is_known = tif <= GTD
-    return is_known and (tif & IOC == 0 or instruction & (POST_ONLY | MARKET) == 0)  # a stop that becomes a market order has it while it waits
-
-
-@kernel
-def check_terms(orders, instrument):
-    """Whether what is asked for makes sense; its prices become levels. A Reason."""
-    request = orders.request
-    book = record_at(record_at(orders.engine, 0, ENGINE).books, instrument, BOOK)
-    instruction = request.instruction
-    if request.size <= 0:
-        return SIZE
-    request.level = request.stop_level = UNDEFINED_PRICE
-    if instruction & MARKET == 0:
-        request.level = level_of(book, request.side, request.price)
-        if request.level == UNDEFINED_PRICE:
-            return PRICE
-    if instruction & STOP:
-        request.stop_level = level_of(book, request.side, request.stop)
-        if request.stop_level == UNDEFINED_PRICE:
-            return PRICE
-    if not makes_sense(instruction):
-        return INSTRUCTION
-    if request.expires <= orders.now if instruction & TIF_BITS == GTD else request.expires != 0:
-        return EXPIRY
-    return NO_REASON
-
-
-@kernel
-def check(orders, instrument, account, extra):
-    """The gateway's checks of a request for `extra` more open lots, in the order in which they are documented: a Reason."""
-    request, row = orders.request, record_at(orders.row, 0, ROW)
-    reason = check_terms(orders, instrument)
-    if reason != NO_REASON:
-        return reason
-    if request.size > row.order_size_max:
-        return ORDER_SIZE_LIMIT
-    return check_position(row, account, request, extra)
-
-
-@kernel
-def check_position(row, account, request, extra):
-    """The checks of the position that may come about: a Reason."""
-    reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
-    if reach > row.position_max - extra:  # the sum might not fit into 64 bits
-        return POSITION_LIMIT
-    if row.notional_max < math.inf and exceeds_notional(row, account, request.level, reach + extra):
-        return NOTIONAL_LIMIT
-    return NO_REASON
-
-
-@kernel
-def exceeds_notional(row, account, level, lots):
-    """Whether a position of so many lots would be worth too much, at a level or (a market order) at the mark. What cannot be valued is too much."""
-    half_ticks = 2 * level
-    if level == UNDEFINED_PRICE:
-        market = record_at(account.market, 0, MARKET_RECORD)
-        if not market.has_mark:
-            return True
-        half_ticks = market.mark
-    return np.float64(lots) * np.float64(abs(half_ticks)) * 0.5 * account.tick_value > row.notional_max
-
-
-@kernel
-def rate_is_reached(row, now):
-    """Whether one more new order or modify would be too many in a second."""
-    return row.rate_max != 0 and row.rate_n >= row.rate_max and now < record_at(row.rate_times, row.rate_n % row.rate_max, COUNTER).n + SECOND_NS
-
-
-@kernel
-def count_order(row, now):
-    """A new order or modify sets out."""
-    if row.rate_max != 0:
-        record_at(row.rate_times, row.rate_n % row.rate_max, COUNTER).n = now
-        row.rate_n += 1
-
-
-@kernel
-def refuse(orders, instrument, what, reason):
-    """Answer a request at once, after the callback."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
-    message.order_id = request.order_id
-    message.ts_event = orders.now
-    index = find_node(engine, row, request.order_id)
-    node = record_at(engine.nodes, index, NODE)
-    message.price = node.price_known if index != 0 else request.price if what == REJECTED else np.int64(UNDEFINED_PRICE)
-    message.size = node.size_known if index != 0 else request.size if what == REJECTED else np.int64(0)
-    message.size_left = node.size_known - node.filled_known if index != 0 else np.int64(0)
-    message.ahead = -1
-    message.node = index
-    message.row = row.index
-    message.instrument = instrument
-    message.level = request.stop
-    message.kind = ANSWER
-    message.what = what
-    message.reason = reason
-    message.side = Side.BID if request.side == BUY else Side.ASK
-    message.instruction = request.instruction
-    message.by_exchange = False
-    push(engine.agenda, orders.now, RESPONSE, place)
-
-
-@kernel
-def send(orders, kind, index, latency, reason):
-    """A request sets out, for a reason or none; requests of a row never overtake each other."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
-    if row.ways == 0:
-        row.last_arrival = max(row.last_arrival, orders.now + latency)
-    else:
-        engine.travel_exempt = reason != NO_REASON
-        row.last_arrival = set_out(engine, row, (MODIFY if kind == MODIFY_STOP else CANCEL if kind == CANCEL_ALL else kind) - NEW, orders.now)
-        reason = MESSAGE_RATE if engine.travel_refused else reason
-    message.reason = reason
-    message.order_id = request.order_id
-    message.ts_event = row.last_arrival
-    message.price = request.price
-    message.size = request.size
-    message.level = request.level
-    message.node = index
-    message.row = row.index
-    message.instrument = record_at(engine.nodes, index, NODE).instrument
-    message.kind = kind
-    message.side = Side.BID if request.side == BUY else Side.ASK
-    message.instruction = record_at(engine.nodes, index, NODE).instruction
-    push(engine.agenda, row.last_arrival, ARRIVAL, place)
-    return message
-
-
-@unit("send_new")
-def send_new(orders):
-    """The new order orders.request: checked, then sent or refused; its id."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    account = record_at(row.accounts, orders.instrument, ACCOUNT)
-    row.last_id += 1
-    request.order_id = row.last_id
-    side = request.side
-    reason = check(orders, orders.instrument, account, request.size)
-    if reason == NO_REASON and row.live >= row.orders_live_max:
-        reason = ORDERS_LIVE_LIMIT
-    if reason == NO_REASON and rate_is_reached(row, orders.now):
-        reason = ORDER_RATE_LIMIT
-    if reason != NO_REASON:
-        refuse(orders, orders.instrument, REJECTED, reason)
-        return request.order_id
-    index = claim_node(engine, row, request.order_id)
-    node = record_at(engine.nodes, index, NODE)
-    node.order_id = request.order_id
-    node.row = row.index
-    node.instrument = orders.instrument
-    node.side = side
-    node.instruction = request.instruction
-    node.venue_state = AWAY
-    node.local_state = SENT
-    node.left = node.size = node.size_known = node.exposure = request.size
-    node.filled = node.filled_known = 0
-    node.level_accepted = request.level
-    node.price_requested = node.price_known = request.price
-    node.stop = request.stop_level
-    node.expires = request.expires
-    node.ts_triggered = -1
-    node.triggered = node.voided = 0
-    node.gaps = 0
-    node.ts_sent = orders.now
-    node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
-    node.modifies = node.modifies_pending = node.refused = 0
-    node.arrival = node.place_known = 0
-    node.cancelling = 0
-    row.live += 1
-    add_exposure(account, side, request.size)
-    count_order(row, orders.now)
-    send(orders, NEW, index, row.latency_entry, NO_REASON)
-    return request.order_id
-
-
-@kernel
-def add_exposure(account, side, size):
-    """More (or less) lots may come to be filled."""
-    if side == BUY:
-        account.open_buy += size
-    else:
-        account.open_sell += size
-
-
-@unit("send_cancel")
-def send_cancel(orders):
-    """The cancel of orders.request.order_id: sent (1), or refused at once (0)."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
-    node = record_at(engine.nodes, index, NODE)
-    request.side = node.side
-    request.instruction = node.instruction
-    if index == 0 or node.cancelling:
-        instrument = np.int64(node.instrument) if index != 0 else orders.instrument
-        refuse(orders, instrument, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
-        return 0
-    node.cancelling = 1
-    send(orders, CANCEL, index, row.latency_cancel, NO_REASON)
-    return 1
-
-
-@unit("send_modify")
-def send_modify(orders):
-    """The modify orders.request: sent (1), or refused at once (0). While it is under way the larger size counts as open."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
-    node = record_at(engine.nodes, index, NODE)
-    request.side = node.side
-    request.instruction = GTC  # a modify has a price, even of a market order
-    request.expires = 0
-    reason = UNKNOWN_ORDER
-    exposure = np.int64(0)
-    instrument = np.int64(node.instrument) if index != 0 else orders.instrument
-    account = record_at(row.accounts, instrument, ACCOUNT)
-    if index != 0:
-        exposure = max(node.exposure, request.size - node.filled_known)
-        reason = CANCEL_PENDING if node.cancelling else check(orders, instrument, account, exposure - node.exposure)
-        if reason == NO_REASON and rate_is_reached(row, orders.now):
-            reason = ORDER_RATE_LIMIT
-    if reason != NO_REASON:
-        refuse(orders, instrument, MODIFY_REJECTED, reason)
-        return 0
-    add_exposure(account, node.side, exposure - node.exposure)
-    node.exposure = exposure
-    node.price_requested = request.price
-    node.modifies_pending += 1
-    count_order(row, orders.now)
-    send(orders, MODIFY, index, row.latency_modify, NO_REASON)
-    return 1
-
-
-@kernel
-def send_modify_stop(orders):
-    """The stop price orders.request.price for a stop that waits: sent (1), or refused at once (0)."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
-    node = record_at(engine.nodes, index, NODE)
-    reason = UNKNOWN_ORDER
-    instrument = np.int64(node.instrument) if index != 0 else orders.instrument
-    request.side = node.side
-    if index != 0:
-        request.level = level_of(record_at(engine.books, instrument, BOOK), request.side, request.price)
-        not_allowed = PRICE if request.level == UNDEFINED_PRICE else INSTRUCTION if node.instruction & STOP == 0 else NO_REASON
-        reason = CANCEL_PENDING if node.cancelling else not_allowed
-    if reason == NO_REASON and rate_is_reached(row, orders.now):
-        reason = ORDER_RATE_LIMIT
-    if reason != NO_REASON:
-        refuse(orders, instrument, MODIFY_REJECTED, reason)
-        return 0
-    node.modifies_pending += 1
-    count_order(row, orders.now)
-    send(orders, MODIFY_STOP, index, row.latency_modify, NO_REASON)
-    return 1
-
-
-@kernel
-def send_cancel_all(orders, instrument):
-    """One request for the end of a row's live orders in an instrument; how many there are that no cancel is under way for."""
-    engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    n = 0
-    for index in range(row.first_node, row.first_node + row.capacity):
-        node = record_at(engine.nodes, index, NODE)
-        if node.order_id != 0 and node.local_state != FREE and node.instrument == instrument and not node.cancelling:
-            node.cancelling = 1
-            n += 1
-    if n > 0:
-        request.order_id = 0
-        send(orders, CANCEL_ALL, np.int64(0), row.latency_cancel, NO_REASON).instrument = instrument
-    return n

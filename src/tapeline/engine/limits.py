@@ -10,9 +10,10 @@ import numpy as np
 from tapeline.constants import Reason
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
-from tapeline.engine.gateway import ORDERS, send
+from tapeline.engine.gateway import ORDERS
 from tapeline.engine.lists import node_at, row_at
 from tapeline.engine.records import CANCEL, FREE, NODE
+from tapeline.engine.requests import send
 from tapeline.jit import kernel
 from tapeline.memory import address_of, record_at, unit
 
@@ -68,7 +69,7 @@ def stop(engine, row):
     orders = record_at(engine.gateway, 0, ORDERS)
     orders.row = address_of(row)
     orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
-    orders.mask = row.capacity - 1
+    orders.shift = row.shift
     orders.now = engine.now
     last = np.int64(0)
     while True:  # the live order with the lowest id above the last one: slow, and once in a run

@@ -1,12 +1,16 @@
-"""Where our orders stand: a list per price level (in order of arrival), a list of resting orders per row, and the nodes by order id."""
+"""Where our orders stand: a list per price level (in order of arrival), lists of a row's resting orders (by time, and in line), and the nodes by order id."""
 
 import numpy as np
 
+from tapeline.engine.account import ACCOUNT
 from tapeline.engine.records import FREE, NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
 from tapeline.memory import record_at
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 / golden ratio."""
 
 
 @leaf
@@ -62,18 +66,19 @@ def unlink(engine, book, index):
 
 @kernel
 def link_resting(engine, row, index):
-    """Put an order at the head of its row's resting orders."""
+    """Put an order at the head of its row's resting orders, and in line."""
     node = node_at(engine, index)
     node.row_prev = 0
     node.row_next = row.resting
     if row.resting != 0:
         node_at(engine, row.resting).row_prev = index
     row.resting = index
+    link_in_line(engine, index)
 
 
 @kernel
 def unlink_resting(engine, row, index):
-    """Take an order out of its row's resting orders."""
+    """Take an order out of its row's resting orders, and out of line."""
     node = node_at(engine, index)
     if node.row_prev != 0:
         node_at(engine, node.row_prev).row_next = node.row_next
@@ -81,6 +86,66 @@ def unlink_resting(engine, row, index):
         row.resting = node.row_next
     if node.row_next != 0:
         node_at(engine, node.row_next).row_prev = node.row_prev
+    unlink_from_line(engine, index)
+
+
+@leaf
+def account_of(engine, node):
+    """The account that an order is for."""
+    return record_at(row_at(engine, node.row).accounts, np.int64(node.instrument), ACCOUNT)
+
+
+@leaf
+def first_in_line(account, side):
+    """The resting order of a row that is best, and there earliest, on a side of a book; 0: none rests there."""
+    return account.buys_first if side == 0 else account.sells_first
+
+
+@leaf
+def stands_before(a, b):
+    """Whether one order of a row is filled before another on its side."""
+    return a.level > b.level or (a.level == b.level and (a.priority, a.arrival) < (b.priority, b.arrival))
+
+
+@kernel
+def link_in_line(engine, index):
+    """Put a resting order in its row's line on its side of the book. At the ends, where orders nearly always join, whatever rests in between."""
+    node = node_at(engine, index)
+    account = account_of(engine, node)
+    before = account.buys_last if node.side == 0 else account.sells_last
+    behind = np.int64(0)
+    if before != 0 and stands_before(node, node_at(engine, before)):
+        before, behind = np.int64(0), first_in_line(account, node.side)
+        while stands_before(node_at(engine, behind), node):
+            before, behind = behind, np.int64(node_at(engine, behind).line_next)
+    node.line_prev = before
+    node.line_next = behind
+    join_in_line(engine, account, node.side, before, index)
+    join_in_line(engine, account, node.side, index, behind)
+
+
+@kernel
+def unlink_from_line(engine, index):
+    """Take an order out of its row's line."""
+    node = node_at(engine, index)
+    join_in_line(engine, account_of(engine, node), node.side, np.int64(node.line_prev), np.int64(node.line_next))
+
+
+@kernel
+def join_in_line(engine, account, side, before, behind):
+    """Let two orders be neighbours in a line, or (0) one of them its end."""
+    if before != 0:
+        node_at(engine, before).line_next = behind
+    elif side == 0:
+        account.buys_first = behind
+    else:
+        account.sells_first = behind
+    if behind != 0:
+        node_at(engine, behind).line_prev = before
+    elif side == 0:
+        account.buys_last = before
+    else:
+        account.sells_last = before
 
 
 @kernel
@@ -88,13 +153,19 @@ def find_own_best(engine, instrument, side):
     """The best level at which an order of ours rests, looked up afresh; LEVEL_NONE if there is none."""
     best = LEVEL_NONE
     for r in range(engine.rows_n):
-        index = row_at(engine, r).resting
-        while index != 0:
-            node = node_at(engine, index)
-            if node.instrument == instrument and node.side == side:
-                best = max(best, np.int64(node.level))
-            index = node.row_next
+        index = first_in_line(record_at(row_at(engine, r).accounts, instrument, ACCOUNT), side)
+        if index != 0:
+            best = max(best, np.int64(node_at(engine, index).level))
     return best
+
+
+@leaf
+def home_of(order_id, shift):
+    """Where among a row's 2^(64 - shift) nodes an order lies, if it has not to make way: those of consecutive ids are far apart (Fibonacci hashing, Knuth 6.4).
+
+    Orders that rest for long then stand in the way of few: were they side by side, a new id would have to pass all of them.
+    """
+    return np.int64((np.uint64(order_id) * GOLDEN) >> np.uint64(shift))
 
 
 @leaf
@@ -102,9 +173,9 @@ def find_node(engine, row, order_id):
     """Number of the node of a row's order; 0 if the order has ended or never was."""
     if order_id <= 0 or order_id > row.last_id:
         return np.int64(0)
-    mask = row.capacity - 1
+    mask, home = row.capacity - 1, home_of(order_id, row.shift)
     for d in range(row.displacement_max + 1):
-        index = row.first_node + ((order_id + d) & mask)
+        index = row.first_node + ((home + d) & mask)
         node = node_at(engine, index)
         if node.order_id == order_id and node.local_state != FREE:
             return index
@@ -114,12 +185,12 @@ def find_node(engine, row, order_id):
 @kernel
 def claim_node(engine, row, order_id):
     """A free node for a new order; the row has fewer orders than nodes."""
-    mask = row.capacity - 1
+    mask, home = row.capacity - 1, home_of(order_id, row.shift)
     d = np.int64(0)
-    while node_at(engine, row.first_node + ((order_id + d) & mask)).local_state != FREE:
+    while node_at(engine, row.first_node + ((home + d) & mask)).local_state != FREE:
         d += 1
     row.displacement_max = max(row.displacement_max, d)
-    return row.first_node + ((order_id + d) & mask)
+    return row.first_node + ((home + d) & mask)
 
 
 @kernel

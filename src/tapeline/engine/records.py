@@ -91,8 +91,10 @@ class Node(Record):
     row: int32
     next: int32  # in the level's list; of a stop that waits, in the book's
     prev: int32
-    row_next: int32  # the row's resting orders
+    row_next: int32  # the row's resting orders, the last to come to rest first
     row_prev: int32
+    line_next: int32  # those of its side of the book, in line: best level first, then earliest place
+    line_prev: int32
     instrument: int32
     side: uint8
     instruction: uint8
@@ -146,7 +148,8 @@ class Row(Record):
     last_response: int64
     last_id: int64
     first_node: int64
-    capacity: int64  # nodes, a power of two
+    capacity: int64  # nodes, 2^(64 - shift)
+    shift: int64
     displacement_max: int64
     live: int64
     timer: int64  # 0: none

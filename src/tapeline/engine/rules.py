@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, FillRule, QueueModel
+from tapeline.engine.account import ACCOUNT
 from tapeline.engine.answers import fill_order, open_lots
-from tapeline.engine.lists import find_own_best, link, node_at, own_at, row_at, unlink
+from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
 from tapeline.jit import kernel
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
@@ -201,21 +202,10 @@ def spend(engine, book, index, event, rule):
 
 
 @kernel
-def first_in_line(engine, row, book, side, level):
+def next_in_line(engine, row, book, side, level):
     """The row's first order at a level or better: best level first, then earliest place; 0 if there is none."""
-    best = np.int64(0)
-    index = np.int64(row.resting)
-    while index != 0:
-        node = node_at(engine, index)
-        if node.instrument == book.index and node.side == side and node.level >= level:
-            if best == 0:
-                best = index
-            else:
-                other = node_at(engine, best)
-                if node.level > other.level or (node.level == other.level and (node.priority, node.arrival) < (other.priority, other.arrival)):
-                    best = index
-        index = np.int64(node.row_next)
-    return best
+    index = first_in_line(record_at(row.accounts, np.int64(book.index), ACCOUNT), side)
+    return index if index != 0 and node_at(engine, index).level >= level else np.int64(0)
 
 
 @kernel
@@ -256,7 +246,7 @@ def trade_through(engine, book, event, row):
         return
     side = 1 if event.side == ASK else 0
     while budget_left(engine, row, -event.delta) > 0:
-        index = first_in_line(engine, row, book, side, np.int64(event.level) + 1)
+        index = next_in_line(engine, row, book, side, np.int64(event.level) + 1)
         if index == 0:
             return
         spend(engine, book, index, event, TRADE_THROUGH)
@@ -283,7 +273,7 @@ def crossing(engine, book, event):
             continue
         met = np.int64(0)
         while budget_left(engine, row, size) > 0:
-            index = first_in_line(engine, row, book, side, at_or_through)
+            index = next_in_line(engine, row, book, side, at_or_through)
             if index == 0:
                 break
             met += spend(engine, book, index, event, CROSSING)
@@ -332,7 +322,7 @@ def fill_better(engine, book, event, row_index, side, at_auction, worse):  # noq
     """All of a row's orders at levels better than `worse`, at the auction's level."""
     row = row_at(engine, row_index)
     while row.auction:
-        index = first_in_line(engine, row, book, side, worse + 1)
+        index = next_in_line(engine, row, book, side, worse + 1)
         if index == 0:
             return
         message = fill_order(engine, book, index, event.ts_event, open_lots(engine, node_at(engine, index)))

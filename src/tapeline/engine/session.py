@@ -15,7 +15,7 @@ from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
 from tapeline.engine.due import wake
 from tapeline.engine.estimators import note_event, settle_event
-from tapeline.engine.gateway import Gateway, Orders, send_cancel, send_modify, send_new
+from tapeline.engine.gateway import Gateway, Orders
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
@@ -44,6 +44,7 @@ from tapeline.engine.records import (
     STRATEGY_CLASS,
     Engine,
 )
+from tapeline.engine.requests import send_cancel, send_modify, send_new
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import UNITS as SPECIAL_UNITS
 from tapeline.engine.venue import let_in
@@ -170,6 +171,7 @@ class Session:
             self._fill_row(self._rows[index], index, i, spec)
             self._rows[index].first_node = first
             self._rows[index].capacity = capacity[i]
+            self._rows[index].shift = 65 - capacity[i].bit_length()
             first += capacity[i]
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)

@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
-from tapeline.engine.lists import node_at, row_at
+from tapeline.engine.lists import link_in_line, node_at, row_at, unlink_from_line
 from tapeline.engine.records import (
     ARRIVAL,
     CANCEL,
@@ -64,8 +64,6 @@ def let_in_special(engine):
     """As venue.let_in, for requests of every kind and orders with any instruction."""
     message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    book.ts_arrived = max(book.ts_arrived, message.ts_event)
-    engine.arrivals += 1
     index = np.int64(message.node)
     node = node_at(engine, index)
     if message.kind == NEW:
@@ -197,14 +195,14 @@ def fillable(engine, book, node):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     wanted = left = open_lots(engine, node)
-    level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, book, node, np.int64(2**32), limit))
+    level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, node, np.int64(2**32), limit))
     while left > 0 and level != LEVEL_NONE and level >= limit:
         available = available_at(engine, ladder, level, node.row)
         own = first_own(engine, ladder, level, node.row)
         if own != 0 and row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
             return wanted - left + min(left, max(min(available, node_at(engine, own).ahead), 0))
         left -= min(left, max(available, 0))
-        level = max(next_level(ladder, level), next_own_level(engine, book, node, level, limit))
+        level = max(next_level(ladder, level), next_own_level(engine, node, level, limit))
     return wanted - left
 
 
@@ -339,7 +337,9 @@ def find_place(engine, book, index, event):
         return
     node.gaps += 1
     if row.queue == EXACT:
+        unlink_from_line(engine, index)
         node.priority = book.stamp
+        link_in_line(engine, index)
     elif row.queue != NO_QUEUE:
         record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
     if row.queue != NO_QUEUE:

@@ -6,7 +6,7 @@ from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUC
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off
 from tapeline.engine.latency import response_time
-from tapeline.engine.lists import link, link_resting, node_at, own_at, row_at
+from tapeline.engine.lists import account_of, first_in_line, link, link_resting, node_at, own_at, row_at
 from tapeline.engine.records import (
     ANSWER,
     CANCEL,
@@ -64,8 +64,6 @@ def let_in(engine):
     """The request engine.let_in_message takes its place at the exchange."""
     message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    book.ts_arrived = max(book.ts_arrived, message.ts_event)
-    engine.arrivals += 1
     index = np.int64(message.node)
     node = node_at(engine, index)
     if message.kind == NEW:
@@ -117,7 +115,7 @@ def refusal(engine, book, node, level):
     limit = opposite_limit(level)
     if node.instruction & POST_ONLY and has_best(other) and other.best >= limit:
         return POST_ONLY_WOULD_TAKE
-    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, book, node, np.int64(2**32), limit) != LEVEL_NONE:
+    if row_at(engine, node.row).self_match == SMP_REJECT and next_own_level(engine, node, np.int64(2**32), limit) != LEVEL_NONE:
         return SELF_MATCH
     return NO_REASON
 
@@ -215,18 +213,12 @@ def execute(engine, book, index, ts_event):
 
 
 @kernel
-def next_own_level(engine, book, node, below, limit):
+def next_own_level(engine, node, below, limit):
     """The row's best resting level on the other side, below a level and not below a limit; LEVEL_NONE if there is none."""
-    best = LEVEL_NONE
-    if side_of(book, 1 - node.side).own_best < limit:  # nearly always: however many orders rest, none is looked at
-        return best
-    index = np.int64(row_at(engine, node.row).resting)
-    while index != 0:
-        other = node_at(engine, index)
-        if other.instrument == node.instrument and other.side != node.side and limit <= other.level < below:
-            best = max(best, np.int64(other.level))
-        index = np.int64(other.row_next)
-    return best
+    index = first_in_line(account_of(engine, node), 1 - node.side)
+    while index != 0 and node_at(engine, index).level >= below:
+        index = np.int64(node_at(engine, index).line_next)
+    return np.int64(node_at(engine, index).level) if index != 0 and node_at(engine, index).level >= limit else LEVEL_NONE
 
 
 @kernel
@@ -248,12 +240,12 @@ def take(engine, book, index, ts_event):
     ladder = side_of(book, 1 - node.side)
     limit = opposite_limit(node.level_accepted)
     best = ladder.best if has_best(ladder) else LEVEL_NONE
-    level = max(best, next_own_level(engine, book, node, np.int64(2**32), limit))
+    level = max(best, next_own_level(engine, node, np.int64(2**32), limit))
     while open_lots(engine, node) > 0 and level != LEVEL_NONE and level >= limit:
         take_level(engine, book, index, level, ts_event)
         if node.venue_state == ENDED:
             return
-        level = max(next_level(ladder, level), next_own_level(engine, book, node, level, limit))
+        level = max(next_level(ladder, level), next_own_level(engine, node, level, limit))
 
 
 @kernel
