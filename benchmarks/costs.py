@@ -98,6 +98,30 @@ class MakerSignals(Maker):
         self.signal(0, account.position)
 
 
+class MakerAmongThousands(Maker):
+    """As Maker, and has 4,096 orders of its own rest for ever, far from the market."""
+
+    rested: tl.int64
+
+    def on_trade(self, trade, market, orders, account):
+        """At the first trade: on both sides, from 500 ticks away on, over 128 levels."""
+        if self.rested == 0 and market.has_bid and market.has_ask:
+            for k in range(2048):
+                away = (500 + k % 128) * market.tick
+                self.rested += orders.buy(market.bid_price - away, 1, tl.POST_ONLY)
+                orders.sell(market.ask_price + away, 1, tl.POST_ONLY)
+
+
+class MakerTrades(Maker):
+    """As Maker, and sees every trade."""
+
+    rested: tl.int64
+
+    def on_trade(self, trade, market, orders, account):
+        """Count."""
+        self.rested += 1
+
+
 @dataclass(frozen=True)
 class Part:
     """Something that can be switched on, and what it is added to."""
@@ -128,6 +152,9 @@ PARTS = (
     Part("limits on notional and order rate", "maker", Maker, {"limits": tl.Limits(notional_max=1e9, orders_per_second_max=1000)}),
     Part("kill switch", "maker", Maker, {"limits": tl.Limits(loss_max=1e12)}),
     *(Part(f"queue = {model!r}", "maker", Maker, {"rules": tl.FillRules(queue=model)}) for model in QUEUE_MODELS if model not in ("exact", "none")),
+    Part("explain = True", "maker", Maker, backtest={"explain": True}),
+    Part("a maker that sees trades", "maker", MakerTrades),
+    Part("4,096 orders far from the market", "a maker that sees trades", MakerAmongThousands, {"limits": tl.Limits(orders_live_max=4200)}),
     Part("impact = 'none'", "maker", Maker, {"rules": tl.FillRules(impact="none")}),
     Part("ten makers", "maker", Maker, copies=10),
 )

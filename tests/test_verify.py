@@ -26,8 +26,8 @@ def test_equal_results_are_equal() -> None:
     found = compare(journal().result(), journal().result())
     assert found.is_equal
     assert found.to_dict()["equal"] is True
-    assert found.lines == {"fills": 4, "orders": 4, "equity": 2, "signals": 1, "stops": 0}
-    assert str(found) == "compiled and reference agree: 4 fills, 4 orders, 2 equity, 1 signals, 0 stops"
+    assert found.lines == {"fills": 4, "orders": 4, "equity": 2, "signals": 1, "stops": 0, "steps": 0}
+    assert str(found) == "compiled and reference agree: 4 fills, 4 orders, 2 equity, 1 signals, 0 stops, 0 steps"
 
 
 def test_the_first_difference_is_named_with_both_values() -> None:

@@ -59,6 +59,7 @@ class Backtest:
         rules: FillRules | None = None,
         limits: Limits | None = None,
         equity_every: str | int = "1s",
+        explain: bool = False,
         engine: Literal["compiled", "reference"] = "compiled",
         threads: int | None = None,
     ) -> None:
@@ -69,7 +70,8 @@ class Backtest:
         closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
-        accounts are sampled. `engine="reference"` runs the readable pure-Python engine: a thousand times slower, with equal results.
+        accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
+        pure-Python engine: a thousand times slower, with equal results.
         `threads=2`, the default where there are two cores: DBN is normalised on a second thread while the first simulates, with the same results.
 
         Raises ConfigError and DataError on settings and files that make no sense.
@@ -82,6 +84,7 @@ class Backtest:
             raise ConfigError(f"threads={threads!r}: expected 1 or 2")
         self.engine = engine
         self.threads = threads or cores_used()
+        self.explain = explain
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
@@ -133,7 +136,7 @@ class Backtest:
 
     def settings(self) -> dict[str, Any]:
         """What was given, for the manifest."""
-        return {**self._instruments, "engine": self.engine, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
+        return {**self._instruments, "engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
 
     def open(self) -> tuple[Input, Instruments]:
         """The input, and its instruments."""
@@ -217,7 +220,8 @@ class _Run:
     def _compiled(self) -> Journals:
         from tapeline.engine.session import Session  # noqa: PLC0415 - the compiler is only needed here
 
-        session = Session(self._rows, several=self._instruments.several, equity_every_ns=self._backtest.equity_every_ns)
+        run = self._backtest
+        session = Session(self._rows, several=self._instruments.several, equity_every_ns=run.equity_every_ns, explain=run.explain)
         if not session.is_compiled:
             self._tell(0, 0, compiling=True)
             if self._progress is None:
@@ -253,12 +257,13 @@ class _Run:
         from tapeline.reference import replay, run  # noqa: PLC0415 - a plain engine for those who ask for it
 
         source, counters = self._source, dict[str, int]()
+        every, explain = self._backtest.equity_every_ns, self._backtest.explain
         with _Interrupts() as interrupts:
             try:
                 if isinstance(source, DbnInput):
-                    journals = run(self._records(source, interrupts), self._instruments, self._rows, self._backtest.equity_every_ns)
+                    journals = run(self._records(source, interrupts), self._instruments, self._rows, every, explain=explain)
                 else:
-                    journals = replay(self._tape_events(interrupts, counters), self._instruments, self._rows, self._backtest.equity_every_ns)
+                    journals = replay(self._tape_events(interrupts, counters), self._instruments, self._rows, every, explain=explain)
             except DataError as damage:
                 self._damage, journals = damage, damage.result
         if isinstance(source, DbnInput):

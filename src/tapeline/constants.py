@@ -176,6 +176,25 @@ class FillRule(IntEnum):
     ESTIMATED = 11
 
 
+class QueueStep(IntEnum):
+    """What happened to the queue in front of an order of ours, in `result.steps` (`Backtest(explain=True)`)."""
+
+    PLACED = 1
+    """It took a place in a queue: on arrival, when it was triggered, or by a modify."""
+    ADDED = 2
+    """A snapshot brought back an order in front of it."""
+    REMOVED = 3
+    """An order in front left, or a part of it."""
+    FILLED = 4
+    """An order in front was executed: the REMOVED of its stamp that follows is, as far as that goes, a fill."""
+    CLEARED = 5
+    """The book was voided."""
+    LOST = 6
+    """The book came back without the orders that were known: it was put behind everything."""
+    REGUESSED = 7
+    """An estimator changed its mind."""
+
+
 class QueueModel(IntEnum):
     """How a resting order's place in its queue is known (`FillRules(queue=…)`); from RISK_AVERSE on it is estimated from displayed sizes and prints."""
 

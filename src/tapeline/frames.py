@@ -16,7 +16,21 @@ import numpy.typing as npt
 import polars as pl
 
 from tapeline.config import RowSpec, Venue
-from tapeline.constants import MARKET, POST_ONLY, PRICE_SCALE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, FillRule, Reason, Side, Status, TimeInForce
+from tapeline.constants import (
+    MARKET,
+    POST_ONLY,
+    PRICE_SCALE,
+    REDUCE_ONLY,
+    STOP,
+    TIF_BITS,
+    UNDEFINED_PRICE,
+    FillRule,
+    QueueStep,
+    Reason,
+    Side,
+    Status,
+    TimeInForce,
+)
 from tapeline.errors import InvariantError
 from tapeline.instruments import Instrument
 from tapeline.load import parameter_types
@@ -233,6 +247,26 @@ def stops_frame(stops: Records, context: Context) -> pl.DataFrame:
             pl.Series("net", stops["net"]),
             pl.Series("limit", stops["limit"]),
             _coded("currency", place[stops["instrument"]], currencies),
+        ]
+    )
+
+
+def steps_frame(steps: Records, context: Context) -> pl.DataFrame:
+    """One line per change of the queue in front of an order, in its order: what, lots (negative: fewer), lots in front afterwards.
+
+    `price`: of the place that it took. `stamp`: of the order that came, left or was executed.
+    """
+    placed = steps["what"] == QueueStep.PLACED
+    return pl.DataFrame(
+        [
+            *_who(steps, context, instrument=False),
+            pl.Series("order_id", steps["order_id"]),
+            _time("ts_event", steps["ts_event"]),
+            _enum("what", steps["what"], QueueStep),
+            pl.Series("size", steps["size"]),
+            pl.Series("ahead", steps["ahead"]),
+            _masked("price", steps["stamp"] / PRICE_SCALE, ~placed),
+            _masked("stamp", steps["stamp"], placed | (steps["what"] > QueueStep.FILLED)),
         ]
     )
 

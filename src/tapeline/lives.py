@@ -1,8 +1,8 @@
 """The life of an order: sent, arrived, how the queue in front of it fell and why, its fills and by which rule, its end.
 
-Runs journal nothing for it. A result knows when an order arrived and ended; what happened at its level in between is read from the run's data, where stamps
-say what stood in front. So it costs a run nothing, works for every saved result whose data is still there, and checks the engine: the queue that is found
-here must end where the engine's ended.
+A run with `explain=True` has journalled it. For any other it is read from the run's data: a result knows when an order arrived and ended, and stamps say what
+stood in front in between. So it costs a run nothing, works for every saved result whose data is still there, and checks the engine: the queue that is found
+here must end where the engine's ended. Orders that were modified or triggered took places that only the journal has.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Life:
     fills: pl.DataFrame
     """Its lines of `result.fills`."""
     steps: pl.DataFrame
-    """How the size in front changed while it rested: when; what (cancel ahead, fill ahead, clear, restored); by how much; lots in front after it."""
+    """How the size in front changed while it rested: when; what (cancel ahead, fill ahead, clear, restored, placed anew …); lots more; lots in front then."""
     untold: str = ""
     """Why the steps are not told, if so."""
 
@@ -70,13 +70,18 @@ class Life:
         lines.append(f"{_clock(order['ts_sent'])}  sent")
         if order["ts_arrived"] is not None:
             rested = "" if order["ahead_at_entry"] is None else f", {order['ahead_at_entry']} lots in front of it"
+            if order["type"] in ("stop", "stop_limit"):
+                rested = ", to wait for its stop price"
             lines.append(f"{_clock(order['ts_arrived'])}  arrived{rested}")
         return lines
 
     def _queue(self) -> list[str]:
         fills = self.fills.select("ts_event", "size", "price", "rule", "size_left", "market_size").to_dicts()
         told = [(fill["ts_event"], f"filled {fill['size']} at {fill['price']:g}, {fill['size_left']} left: {_rule(fill)}") for fill in fills]
-        told += [(step["ts_event"], f"{step['what']} {step['size']:+d}: {step['ahead']} in front") for step in self.steps.to_dicts()]
+        told += [(step["ts_event"], _step(step)) for step in self.steps.to_dicts()]
+        if self.order["ts_triggered"] is not None:
+            place = "" if self.order["ahead_at_entry"] is None else f", {self.order['ahead_at_entry']} in front"
+            told.append((self.order["ts_triggered"], f"triggered{place}"))
         lines = [f"{_clock(ts)}  {text}" for ts, text in sorted(told, key=lambda line: line[0])]
         if len(lines) > LINES_MAX:
             half = LINES_MAX // 2
@@ -102,6 +107,11 @@ def _clock(ts: Any) -> str:
     return f"{ts:%Y-%m-%d %H:%M:%S.%f}"
 
 
+def _step(step: dict[str, Any]) -> str:
+    size = f" {step['size']:+d}" if step["size"] else ""
+    return f"{step['what']}{size}: {step['ahead']} in front"
+
+
 def _rule(fill: dict[str, Any]) -> str:
     return f"{RULES.get(fill['rule'], fill['rule'])} ({fill['market_size']} lots)"
 
@@ -118,6 +128,9 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
         raise ConfigError(f"explain: order {order_id}{f' of {strategy}' if strategy else ''}: {problem} ({known})")
     order, row = mine.to_dicts()[0], mine["row"][0]
     fills = result.fills.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
+    if result.manifest["settings"].get("explain"):
+        journal = result.steps.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
+        return Life(order, fills, pl.DataFrame(_from_journal(journal), STEPS, orient="row"), _guessed(result, row))
     untold = _untold(result, order, row)
     steps = pl.DataFrame(schema=STEPS)
     if order["ahead_at_entry"] is not None and not untold:
@@ -131,15 +144,47 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
     return Life(order, fills, steps, untold)
 
 
+def _from_journal(journal: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """Steps as a story has them: what went in front is a fill as far as an order of that stamp was executed before it went."""
+    steps: list[tuple[Any, ...]] = []
+    executed: dict[int, int] = {}
+    ahead = None
+    for ts, what, size, left, price, stamp in journal.select(pl.col("ts_event").to_physical(), "what", "size", "ahead", "price", "stamp").rows():
+        if what == "filled":
+            executed[stamp] = executed.get(stamp, 0) - size
+        elif what == "placed":
+            if ahead is not None:  # the first place is its arrival's
+                steps.append((ts, f"placed anew at {price:g}", 0, left))
+            ahead = left
+        elif what == "removed":
+            fills = min(executed.pop(stamp, 0), -size)
+            parts = (("fill ahead", fills, left - size - fills), ("cancel ahead", -size - fills, left))
+            steps += [(ts, name, -lots, rest) for name, lots, rest in parts if lots]
+            ahead = left
+        else:
+            steps.append((ts, _WORDS[what], left - (ahead or 0), left))
+            ahead = left
+    return steps
+
+
+_WORDS: Final = {"added": "restored", "cleared": "clear", "lost": "book lost, behind everything", "reguessed": "guessed anew"}
+
+
+def _guessed(result: "Result", row: int) -> str:
+    """A word of warning, where a row's queues are estimates."""
+    queue = result.manifest["strategies"][row]["venue"]["rules"]["queue"]
+    return "" if queue in ("exact", "none") else f"its place was not known but guessed: queue={queue!r}"
+
+
 def _untold(result: "Result", order: dict[str, Any], row: int) -> str:
     """Why the queue cannot be told from the data, if so."""
     queue = result.manifest["strategies"][row]["venue"]["rules"]["queue"]
     if order["modifies"]:
-        return f"modified {order['modifies']} times: how its queues fell is told only of orders that kept their price and size"
+        return f"modified {order['modifies']} times: how its queues fell is told of a run with explain=True"
     if order["type"] != "limit":
-        return "it came to rest when it was triggered, which runs do not record"
+        return "it came to rest when it was triggered: that is told of a run with explain=True"
     if queue != "exact":
-        return f"its place was not known but guessed: queue={queue!r}"
+        return _guessed(result, row) or "its queue was left out of account: queue='none'"
     return is_missing(result.manifest) or ""
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from tapeline import schema
 from tapeline.accounts import accounts_frame
 from tapeline.errors import ConfigError
-from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, stops_frame
+from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import check_accounts
 from tapeline.observed import Observed, observe_run
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tapeline.desk import OrderComparison
     from tapeline.lives import Life
 
-FRAMES: Final = ("fills", "orders", "equity", "signals", "stops")
+FRAMES: Final = ("fills", "orders", "equity", "signals", "stops", "steps")
 _FORMAT: Final = "tapeline-result"
-_FORMAT_VERSION: Final = 2
+_FORMAT_VERSION: Final = 3
 _INDEX: Final = "result.json"
 
 
@@ -47,6 +47,8 @@ class Result:
     """What strategies recorded with `self.signal`."""
     stops: pl.DataFrame
     """Rows that were stopped at a loss (`Limits(loss_max=…)`)."""
+    steps: pl.DataFrame
+    """What happened to the queue in front of each order (`Backtest(explain=True)`)."""
     counters: dict[str, int]
     manifest: dict[str, Any]
     contracts: dict[str, Contract] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Result:
             equity=equity_frame(equity, context),
             signals=signals_frame(_sorted(journals.signals, schema.SIGNALS, "ts"), context),
             stops=stops_frame(_sorted(journals.stops, schema.STOPS, "ts"), context),
+            steps=steps_frame(_sorted(journals.steps, schema.STEPS, "order_id"), context),
             counters={name: int(n) for name, n in journals.counters.items()},
             manifest=dict(manifest),
             contracts=context.contracts,
@@ -113,8 +116,8 @@ class Result:
     def explain(self, order_id: int, strategy: str | None = None) -> "Life":
         """An order's life: sent, arrived, the queue in front of it and how that fell (cancels, fills), its fills by which rule, its end; prints as a story.
 
-        `strategy`: the label of its row, if the run had several. Reads the run's data again, up to the order's end; runs journal nothing for it. Raises
-        ConfigError if there is no such order.
+        `strategy`: the label of its row, if the run had several. From the run's journal, if it has one (`Backtest(explain=True)`), else the run's data is
+        read again, up to the order's end. Raises ConfigError if there is no such order.
         """
         from tapeline.lives import explain  # noqa: PLC0415 - few ask
 

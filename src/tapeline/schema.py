@@ -114,6 +114,19 @@ STOPS: Final = np.dtype(
     ],
     align=True,
 )
+STEPS: Final = np.dtype(
+    [
+        ("ts_event", "<i8"),  # at the exchange
+        ("order_id", "<i8"),
+        ("ahead", "<i8"),  # displayed size in front of it afterwards
+        ("size", "<i8"),  # lots that came in front or went, or (FILLED) were executed: negative
+        ("stamp", "<i8"),  # of the order that did; of PLACED the price, 1e-9; else 0
+        ("row", "<i4"),
+        ("what", "u1"),  # Step
+    ],
+    align=True,
+)
+"""What `explain=True` records."""
 SIGNALS: Final = np.dtype([("ts", "<i8"), ("value", "<f8"), ("row", "<i4"), ("signal", "<i4")], align=True)
 
 
@@ -130,3 +143,4 @@ class Journals:
     signals: Rows
     counters: dict[str, int]
     stops: Rows = field(default_factory=list)
+    steps: Rows = field(default_factory=list)

@@ -21,7 +21,7 @@ BOTH: Final = "both"
 OPTIONS: Final = {"fees": "fee", "rules": "fill-rule", "limits": "limit"}
 TABLES: Final = ("latency", "fees", "rules", "limits", "set")
 SCALARS: Final = (
-    "tick_size", "definitions", "status", "instruments", "multiplier", "exclude_orders", "feed_time", "equity_every", "engine", "threads",
+    "tick_size", "definitions", "status", "instruments", "multiplier", "exclude_orders", "feed_time", "equity_every", "explain", "engine", "threads",
 )  # fmt: skip
 """Keywords of Backtest that a file may set beside the tables."""
 _NAMED: Final = re.compile(r"\s*(\w+)\s*=(?!=)(.*)", re.DOTALL)

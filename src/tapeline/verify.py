@@ -8,7 +8,7 @@ import polars as pl
 
 from tapeline.result import FRAMES, Result
 
-_TIMES: Final = {"fills": "ts_local", "orders": "ts_sent", "equity": "ts", "signals": "ts", "stops": "ts"}
+_TIMES: Final = {"fills": "ts_local", "orders": "ts_sent", "equity": "ts", "signals": "ts", "stops": "ts", "steps": "ts_event"}
 _ABSENT: Final = "(no such line)"
 
 

@@ -93,6 +93,7 @@ def drawn(rng: random.Random, numbers: Numbers, books: int, phases: int, events_
     classes = SINGLE if books == 1 else SEVERAL
     classes += tuple(rng.choice(classes) for _ in range(rng.randrange(3)))
     settings = {"tick_size": "1", "instruments": [1] if books == 1 else [1, 2], "multiplier": rng.choice((1.0, 50.0))}
+    settings["explain"] = rng.choice((False, True))
     settings |= {"equity_every": rng.choice((1, 100, 1000)), "feed_time": rng.choice(("received", "received", "sent"))}
     return Case(
         market=rng.randrange(2**31),

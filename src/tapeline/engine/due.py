@@ -40,6 +40,7 @@ from tapeline.engine.records import (
     TIMER,
 )
 from tapeline.engine.special import find_places, let_in_special
+from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, HALTED, go_to, side_of
@@ -56,6 +57,8 @@ def journal_is_short(engine):
     everything = max(engine.rows_n * engine.instruments, 1)
     room = min(engine.fills.capacity - engine.fills.n, engine.orders.capacity - engine.orders.n)
     room = min(room, (engine.equity.capacity - engine.equity.n) // everything)
+    if engine.explains and steps_are_short(engine):
+        room = np.int64(0)
     engine.deliveries_fit = min(room, (engine.signals.capacity - engine.signals.n) // max(engine.signals_per_callback, 1))
     return engine.deliveries_fit <= 0
 

@@ -13,6 +13,7 @@ from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import node_at, row_at
 from tapeline.engine.records import GUESS, RESTING
 from tapeline.engine.rules import show_ahead
+from tapeline.engine.steps import REGUESSED
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, DIRTY, GUESSED, TRADED, WATCHED, go_to, is_matching, side_of
 from tapeline.market.ladder import size_at
@@ -171,7 +172,7 @@ def settle(engine, book, index, event):
     in_front = np.int64(math.ceil(guess.ahead))
     if in_front != node.ahead:
         node.ahead = in_front
-        show_ahead(engine, index, event)
+        show_ahead(engine, index, event, REGUESSED)
     lots = np.int64(guess.credit)
     if lots > 0:
         guess.credit -= lots

@@ -4,6 +4,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
+from tapeline.engine.steps import steps_are_short
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER, SHOWN_SIZE
@@ -29,6 +30,7 @@ def ring_is_full(engine):
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
         slowest = min(slowest, group.cursor if group.due != NEVER else slowest)
+        short |= bool(engine.explains and steps_are_short(engine))
         short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
     return engine.notices_fit < NOTICES_PER_EVENT_MAX or short

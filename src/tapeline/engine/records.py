@@ -310,6 +310,13 @@ class Engine(Record):
     guarded: int64  # 1: some row has a limit on its loss
     guard_row: int64
     guard_group: int64
+    explains: int64  # 1: what happens to queues in front of our orders is journalled
+    note_step: int64
+    step_node: int64
+    step_what: int64
+    step_event: int64  # address of the tape event; of PLACED 0, and
+    step_time: int64
+    note_fills_ahead: int64
     meet_history: int64
     history_event: int64
     history_first: int64
@@ -395,6 +402,7 @@ class Engine(Record):
     equity: Journal
     signals: Journal
     stops: Journal
+    steps: Journal
     counters: Counters
     kind_counts: int64  # address of a Counter per kind of tape event
 

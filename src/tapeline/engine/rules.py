@@ -9,6 +9,7 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
+from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
 from tapeline.market.ladder import has_best, size_at
@@ -80,8 +81,9 @@ def forget_take(engine, book, index):
 
 
 @kernel
-def show_ahead(engine, index, event):
-    """The queue ahead of an order changed: its row learns of it when the feed does."""
+def show_ahead(engine, index, event, what):
+    """The queue ahead of an order changed, as `what` (a Step) says: its row learns of it when the feed does."""
+    journal_step(engine, index, what, event)
     node = node_at(engine, index)
     row = row_at(engine, node.row)
     if not row.asks_ahead:
@@ -140,7 +142,7 @@ def move_queue(engine, book, event, first):
         if event.priority < node.priority:
             node.ahead += event.delta
             if node.order_id != 0:
-                show_ahead(engine, index, event)
+                show_ahead(engine, index, event, ADDED if event.delta > 0 else REMOVED)
             elif event.delta < 0:
                 node.left = min(node.left, node.ahead)
                 if node.left <= 0:
@@ -168,7 +170,7 @@ def void_queue(engine, book, event):
                 book.void = 2
                 if node.ahead != 0:
                     node.ahead = 0
-                    show_ahead(engine, index, event)
+                    show_ahead(engine, index, event, CLEARED)
             index = np.int64(node.row_next)
     for index in range(engine.takes_first, engine.takes_top):
         take = node_at(engine, index)
@@ -353,6 +355,8 @@ def meet_history(engine):
         if is_in_auction(book):
             auction_print(engine, book, event)
     elif event.kind == FILL:
+        if engine.explains:
+            note_fills_ahead(engine)
         if is_matching(book):
             fill_behind(engine, book, event, engine.history_first)
         elif is_in_auction(book):

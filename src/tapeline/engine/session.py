@@ -47,6 +47,7 @@ from tapeline.engine.records import (
 from tapeline.engine.requests import send_cancel, send_modify, send_new
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import UNITS as SPECIAL_UNITS
+from tapeline.engine.steps import note_fills_ahead, note_step
 from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
@@ -59,7 +60,14 @@ from tapeline.memory import field
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
-_JOURNALS: Final = {"fills": schema.FILLS, "orders": schema.ORDERS, "equity": schema.EQUITY, "signals": schema.SIGNALS, "stops": schema.STOPS}
+_JOURNALS: Final = {
+    "fills": schema.FILLS,
+    "orders": schema.ORDERS,
+    "equity": schema.EQUITY,
+    "signals": schema.SIGNALS,
+    "stops": schema.STOPS,
+    "steps": schema.STEPS,
+}
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
@@ -86,12 +94,13 @@ class Session:
     _markets: np.ndarray[Any, Any]
     _market_levels: np.ndarray[Any, Any]
 
-    def __init__(self, rows: Sequence[RowSpec], *, several: bool, equity_every_ns: int) -> None:
-        """Build all tables for these rows, and the runner of their classes. Their strategies are copied: `strategies()` gives the copies."""
+    def __init__(self, rows: Sequence[RowSpec], *, several: bool, equity_every_ns: int, explain: bool = False) -> None:
+        """Build all tables for these rows, and the runner of their classes. `explain`: record what happens to the queues in front of their orders."""
         self._rows_spec = list(rows)
         self._limits = rows[0].venue.limits
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
+        self.engine.explains = explain
         self._instruments: list[Instrument] = []
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
@@ -123,6 +132,8 @@ class Session:
                 travel.place(self.engine)
             if self.engine.guarded:
                 guard.place(self.engine)
+            for kernel in (note_step, note_fills_ahead) if self.engine.explains else ():
+                kernel.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):
                 kernel.place(self._gateway)
             self._run = compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
@@ -334,6 +345,10 @@ class Session:
         for name, dtype in _JOURNALS.items():
             journal = getattr(engine, name)
             used = int(journal.n)
+            if name == "steps":
+                if not engine.explains:
+                    continue
+                spare = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
             if used + spare // 2 < int(journal.capacity):
                 continue
             if used > self._limits.journal_rows_max:
@@ -363,7 +378,9 @@ class Session:
         if status == MAKE_ROOM:
             self.books.make_room(int(engine.room_instrument), int(engine.room_side), int(engine.room_level))
         elif status == GROW_NOTICES:
-            if engine.notices_fit < NOTICES_PER_EVENT_MAX:
+            if engine.explains and engine.steps.capacity - engine.steps.n < engine.shown_room + engine.agenda.capacity:
+                self._grow_journals()
+            elif engine.notices_fit < NOTICES_PER_EVENT_MAX:
                 self._ring(2 * int(engine.notices_capacity))
             else:
                 self._shown_ring(2 * int(engine.shown_capacity))

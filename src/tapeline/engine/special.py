@@ -23,6 +23,7 @@ from tapeline.engine.records import (
     WAITING,
 )
 from tapeline.engine.rules import show_ahead
+from tapeline.engine.steps import LOST
 from tapeline.engine.venue import (
     ACCEPTED,
     CANCELLED,
@@ -346,7 +347,7 @@ def find_place(engine, book, index, event):
         ahead = size_at(side_of(book, node.side), np.int64(node.level))
         if ahead != node.ahead:
             node.ahead = ahead
-            show_ahead(engine, index, event)
+            show_ahead(engine, index, event, LOST)
 
 
 UNITS = (let_in_special, trigger_stops, drop_reducers, find_places)

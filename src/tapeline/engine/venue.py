@@ -21,6 +21,7 @@ from tapeline.engine.records import (
     SMP_REJECT,
 )
 from tapeline.engine.rules import find_take, mark_taken
+from tapeline.engine.steps import journal_placed
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, HALTED, is_matching, side_of
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
@@ -210,6 +211,7 @@ def execute(engine, book, index, ts_event):
     node.venue_state = RESTING
     link(engine, book, index)
     link_resting(engine, row, index)
+    journal_placed(engine, index, ts_event)
 
 
 @kernel

@@ -22,17 +22,17 @@ from tapeline.schema import Journals
 COUNTERS: Final = ("crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
 
 
-def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int) -> Journals:
-    """Replay the input for all rows, and return what was recorded.
+def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False) -> Journals:
+    """Replay the input for all rows, and return what was recorded; with `explain`, also what happened to the queues in front of their orders.
 
     Memory grows with the input's books and with what is recorded: there are no tables here, so the limits on tables do not apply.
     Raises DataError at a price that cannot be; its `result` has what was recorded before.
     """
     counters: dict[str, int] = {}
-    return _run(Engine(instruments, rows, equity_every_ns, counters), tape(chunks, instruments, counters))
+    return _run(Engine(instruments, rows, equity_every_ns, counters, explain=explain), tape(chunks, instruments, counters))
 
 
-def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int) -> Journals:
+def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False) -> Journals:
     """The same for tape events; whoever gives them registers instruments before their first event."""
     counters = {"events": 0} | {f"tape_{kind.name}": 0 for kind in Kind}
 
@@ -42,7 +42,7 @@ def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence
             counters["events"] += event.is_last
             yield event
 
-    return _run(Engine(instruments, rows, equity_every_ns, counters), counted())
+    return _run(Engine(instruments, rows, equity_every_ns, counters, explain=explain), counted())
 
 
 def _run(engine: "Engine", events: Iterable[TapeEvent]) -> Journals:
@@ -58,7 +58,7 @@ def _run(engine: "Engine", events: Iterable[TapeEvent]) -> Journals:
 class Engine:
     """One run."""
 
-    def __init__(self, instruments: Instruments, specs: Sequence[RowSpec], equity_every_ns: int, counters: dict[str, int]) -> None:
+    def __init__(self, instruments: Instruments, specs: Sequence[RowSpec], equity_every_ns: int, counters: dict[str, int], *, explain: bool) -> None:
         """Start before the first tape event."""
         self._instruments = instruments
         self._counters = counters
@@ -68,6 +68,8 @@ class Engine:
         self._rows = [Row(index, spec, self._clock, self._schedule) for index, spec in enumerate(specs)]
         self._publisher = Publisher(self._rows, self._schedule)
         self._journal = Journal(self._rows, equity_every_ns)
+        for row in self._rows:
+            row.steps = self._journal.steps if explain else None
         self._books: list[ExchangeBook] = []
         self._arrival_last: list[int | None] = []
         """Per book, the latest arrival let in."""

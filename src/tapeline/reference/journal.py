@@ -27,6 +27,8 @@ class Journal:
         self._equity: list[tuple[Any, ...]] = []
         self._signals: list[tuple[Any, ...]] = []
         self._stops: list[tuple[Any, ...]] = []
+        self.steps: list[tuple[Any, ...]] = []
+        """What happened to the queues in front of orders."""
 
     def start(self, now: int) -> None:
         """The first sample is due at the first multiple of the interval."""
@@ -74,6 +76,7 @@ class Journal:
             signals=sorted(self._signals, key=lambda signal: (signal[2], signal[0])),
             counters=counters,
             stops=sorted(self._stops, key=lambda stop: stop[3]),
+            steps=sorted(self.steps, key=lambda step: (step[5], step[1])),
         )
 
     def _multiple_from(self, ts: int) -> int:

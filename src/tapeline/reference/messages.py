@@ -27,14 +27,16 @@ class Place:
         """The acknowledgement tells the first value, the feed the changes."""
         self.shown = self.ahead
 
-    def change(self, ahead: int, ts_known: int) -> None:
-        """Move up (or, while a snapshot rebuilds the book, down); the row's feed tells at `ts_known`, but changes never overtake."""
+    def change(self, ahead: int, ts_known: int) -> bool:
+        """Move up (or, while a snapshot rebuilds the book, down); the row's feed tells at `ts_known`, but changes never overtake. Whether it is a move."""
         if ahead < 0:
             raise InvariantError(f"queue ahead of an order fell to {ahead} at level {self.level}")
-        if ahead != self.ahead:
-            self.ahead = ahead
-            previous = self._unseen[-1][0] if self._unseen else ts_known
-            self._unseen.append((max(ts_known, previous), ahead))
+        if ahead == self.ahead:
+            return False
+        self.ahead = ahead
+        previous = self._unseen[-1][0] if self._unseen else ts_known
+        self._unseen.append((max(ts_known, previous), ahead))
+        return True
 
     def ahead_at(self, now: int) -> int:
         """`ahead` as the feed has shown it by `now`; `now` never goes back."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tapeline.config import RowSpec
-from tapeline.constants import Reason
+from tapeline.constants import QueueStep, Reason
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import ExchangeBook, price_of
@@ -13,6 +13,7 @@ from tapeline.reference.limits import loss_beyond
 from tapeline.reference.market import Market
 from tapeline.reference.messages import OrderUpdate, Request
 from tapeline.reference.orders import Gateway, Ticket
+from tapeline.reference.rules import OwnOrder
 from tapeline.reference.schedule import Arrival, Clock, Due, Response, Schedule, Timer
 from tapeline.reference.venue import Answer, Desk
 
@@ -33,6 +34,8 @@ class Row:
         self.gateway = Gateway(self.instruments, self.accounts, spec.venue, self)
         self.timer: Timer | None = None
         self.is_stopped = False
+        self.steps: list[tuple[Any, ...]] | None = None
+        """Where to note what happens to queues in front of its orders; None where nobody asks."""
         self._clock = clock
         self._schedule = schedule
 
@@ -44,7 +47,7 @@ class Row:
         """Trade one more instrument. `market` is what the row sees of it."""
         self.instruments.append(book.instrument)
         self.accounts.append(Account(book.instrument, self.venue.fees, market))
-        self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self.answer, self.remind))
+        self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self))
 
     # ------------------------------------------------------------------ the line: requests go out, answers come back
 
@@ -66,6 +69,11 @@ class Row:
     def answer(self, answer: Answer) -> None:
         """Rule 8: so does a response."""
         self._schedule.add(self.connection.response(answer.ts_event), Due.RESPONSE, Response(self, answer))
+
+    def note_step(self, ts: int, order: OwnOrder, what: QueueStep, size: int, stamp: int) -> None:
+        """A row of `schema.STEPS`, for those who ask."""
+        if self.steps is not None:
+            self.steps.append((ts, order.order_id, order.place.ahead, size, stamp, self.index, int(what)))
 
     def refuse(self, update: OrderUpdate) -> None:
         """Rule 10: the gateway answers at once."""

@@ -1,10 +1,28 @@
 """A row's orders at the exchange, in one book. Every row has a desk of its own per book: history does not see it, nor do other rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol
 
 from tapeline.config import FillRules
-from tapeline.constants import DAY, FOK, GTD, IOC, MARKET, POST_ONLY, REDUCE_ONLY, TIF_BITS, UNDEFINED_PRICE, FillRule, Kind, Phase, Reason, Side, Update
+from tapeline.constants import (
+    DAY,
+    FOK,
+    GTD,
+    IOC,
+    MARKET,
+    POST_ONLY,
+    REDUCE_ONLY,
+    TIF_BITS,
+    UNDEFINED_PRICE,
+    FillRule,
+    Kind,
+    Phase,
+    QueueStep,
+    Reason,
+    Side,
+    Update,
+)
 from tapeline.reference.book import MARKET_LEVEL, ExchangeBook, opposite, price_of
 from tapeline.reference.estimators import Guess, is_estimated, note, settle
 from tapeline.reference.messages import NOWHERE, Ask, FillReport, OrderUpdate, Place, Request
@@ -39,22 +57,33 @@ def rests(order: OwnOrder) -> bool:
     return not order.instruction & (MARKET | IOC)  # IOC is in FOK, too
 
 
+class Listener(Protocol):
+    """Who hears of what happens at a desk."""
+
+    def answer(self, answer: Answer) -> None:
+        """Send on its way what the exchange has to say."""
+
+    def remind(self, time: int, request: Request) -> None:
+        """Have the exchange ask itself for something at a time."""
+
+    def note_step(self, ts: int, order: OwnOrder, what: QueueStep, size: int, stamp: int) -> None:
+        """Note what happened to the queue in front of an order."""
+
+
 class Desk:
     """The orders of one row in one book, what was taken by it, and what the fill rules do to both."""
 
-    def __init__(self, book: ExchangeBook, rules: FillRules, feed_ns: int, answer: Callable[[Answer], None], remind: Callable[[int, Request], None]) -> None:
-        """`answer` sends on its way what the exchange has to say, `remind` has it ask itself for something at a time.
-
-        `feed_ns` tells when the row's feed shows a change of its queues.
-        """
+    def __init__(self, book: ExchangeBook, rules: FillRules, feed_ns: int, row: Listener) -> None:
+        """`feed_ns` tells when the feed of the row shows a change of its queues."""
         self.orders: dict[int, OwnOrder] = {}
         """All that ever arrived."""
         self._resting: list[OwnOrder] = []
         self._book = book
         self._rules = rules
         self._feed_ns = feed_ns
-        self._answer = answer
-        self._remind = remind
+        self._answer = row.answer
+        self._remind = row.remind
+        self._note_step = row.note_step
         self._waiting: list[OwnOrder] = []
         """Stops that are not in the book yet."""
         self._holding = Holding()
@@ -69,6 +98,7 @@ class Desk:
             for order in self._resting:
                 note(order, event, self._book, self._rules)
         if event.kind == Kind.FILL:
+            self._note_fill_ahead(event)
             for match in trade_through(list(self._resting), event, self._book, self._rules):
                 self._fill(match, match.order.level, event.ts_event, event.size)
             for match in auction_fill(list(self._resting), event, self._book, self._rules):
@@ -79,6 +109,12 @@ class Desk:
                 self._fill(match, level, event.ts_event, event.size)
         elif event.kind == Kind.ADD:
             self._cross(event)
+
+    def _note_fill_ahead(self, event: TapeEvent) -> None:
+        """An order of history was executed in front of ours."""
+        for order in self._resting:
+            if not event.is_snapshot and (order.side, order.level) == (event.side, event.level) and event.priority < order.place.stamp:
+                self._note_step(event.ts_event, order, QueueStep.FILLED, event.delta, event.priority)
 
     def _cross(self, event: TapeEvent) -> None:
         """Rule 3: what an ADD meets, and what is taken of it."""
@@ -93,7 +129,8 @@ class Desk:
     def after(self, event: TapeEvent) -> None:
         """Rules 1 and 5: queues and takes move with the book; at the end of an event stops are looked at."""
         for order in self._resting:
-            order.place.change(queue_moves(order, event), event.ts_recv + self._feed_ns)
+            if order.place.change(queue_moves(order, event), event.ts_recv + self._feed_ns):
+                self._note_move(order, event)
             order.is_voided |= event.kind == Kind.CLEAR
         self._takes.update(event)
         if event.is_last and is_estimated(self._rules):
@@ -104,6 +141,12 @@ class Desk:
                     order.is_triggered = True
                     self._remind(event.ts_event, Request(Ask.TRIGGER, order.order_id, event.instrument))
 
+    def _note_move(self, order: OwnOrder, event: TapeEvent) -> None:
+        if event.kind == Kind.CLEAR:
+            self._note_step(event.ts_event, order, QueueStep.CLEARED, 0, 0)
+        else:
+            self._note_step(event.ts_event, order, QueueStep.ADDED if event.delta > 0 else QueueStep.REMOVED, event.delta, event.priority)
+
     def _settle_estimates(self, event: TapeEvent) -> None:
         """An event has ended: what estimators make of it, in the order in which the orders came."""
         for order in sorted(self._resting, key=lambda o: o.place.arrival):
@@ -111,7 +154,8 @@ class Desk:
                 continue
             printed = order.guess.printed if order.guess else 0
             ahead, lots, rule = settle(order, self._book, self._rules)
-            order.place.change(ahead, event.ts_recv + self._feed_ns)
+            if order.place.change(ahead, event.ts_recv + self._feed_ns):
+                self._note_step(event.ts_event, order, QueueStep.REGUESSED, 0, 0)
             if lots > 0:
                 self._fill(Match(order, min(lots, order.size_open), rule), order.level, event.ts_event, printed)
 
@@ -125,7 +169,8 @@ class Desk:
                 order.gaps += 1
                 place = queue(self._book, order, self._book.stamp_next, order.place.arrival, self._rules)
                 order.place.stamp = place.stamp
-                order.place.change(place.ahead, event.ts_recv + self._feed_ns)
+                if order.place.change(place.ahead, event.ts_recv + self._feed_ns):
+                    self._note_step(event.ts_event, order, QueueStep.LOST, 0, 0)
                 order.guess = Guess(float(place.ahead)) if is_estimated(self._rules) else None
             order.is_voided = False
 
@@ -290,6 +335,7 @@ class Desk:
             order.place = place
             order.guess = Guess(float(place.ahead)) if is_estimated(self._rules) else None
             self._resting.append(order)
+            self._note_step(ts, order, QueueStep.PLACED, 0, price_of(order.side, order.level, self._book.instrument.grid))
         else:
             self._end(order, Update.EXPIRED, ts, Reason.NO_LIQUIDITY if order.instruction & MARKET else Reason.IOC_REMAINDER)
 
