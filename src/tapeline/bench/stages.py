@@ -26,7 +26,7 @@ from tapeline.strategy import Strategy
 
 ROUNDS: Final = 3
 _ROWS: Final = 4096
-_NOT_OF_BOOKS: Final = ("latency", "fees", "rules", "limits", "equity_every", "engine", "threads", "status", "exclude_orders", "multiplier")
+_NOT_OF_BOOKS: Final = ("latency", "fees", "rules", "limits", "equity_every", "explain", "engine", "threads", "status", "exclude_orders", "multiplier")
 
 
 @dataclass(frozen=True)
