@@ -177,8 +177,10 @@ def main() -> None:
     parser.add_argument("--multiplier", type=float, default=50.0)
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", action="append", metavar="PART", help="a part to measure, with what it adds to; may be repeated. Default: all")
     given = parser.parse_args()
     settings = {"tick_size": given.tick_size, "multiplier": given.multiplier}
+    parts = chosen(given.only)
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         sources = {
@@ -188,16 +190,24 @@ def main() -> None:
         for tape, source in sources.items():
             tl.write_tape(source, tape, tick_size=given.tick_size)  # so that reading DBN is in no figure
         short, long = sources
-        for part in PARTS:
+        for part in parts:
             seconds(short, part, settings)  # compiles
-        taken: dict[str, list[float]] = {part.name: [] for part in PARTS}
+        taken: dict[str, list[float]] = {part.name: [] for part in parts}
         for _ in range(given.rounds):
-            for part in PARTS:
+            for part in parts:
                 taken[part.name].append(spent(short, long, part, settings))
     print("| part | M events/s | of what it adds to |\n|---|---|---|")
-    for part in PARTS:
+    for part in parts:
         ratios = [base / own for own, base in zip(taken[part.name], taken[part.base], strict=True)]
         print(f"| {part.name} | {1e3 / statistics.median(taken[part.name]):.1f} | {statistics.median(ratios):.2f} × {part.base} |")
+
+
+def chosen(names: list[str] | None) -> list[Part]:
+    """The parts of these names, and what they add to; all, if none is named."""
+    wanted = set(names or (part.name for part in PARTS))
+    while not wanted >= (bases := {part.base for part in PARTS if part.name in wanted}):
+        wanted |= bases
+    return [part for part in PARTS if part.name in wanted]
 
 
 def spent(short: Path, long: Path, part: Part, settings: dict[str, Any]) -> float:
