@@ -15,7 +15,7 @@ from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
 
-MAKER = f"{Path(__file__).resolve().parents[1] / 'examples' / 'touch_maker.py'}:TouchMaker"
+MAKER = f"{Path(__file__).resolve().parents[2] / 'examples' / 'touch_maker.py'}:TouchMaker"
 P = 10**9
 
 
