@@ -279,6 +279,14 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
     assert RunResult.load(tmp_path / "run").fills.height > 0
 
 
+def test_run_tells_what_its_stages_take(session: Path) -> None:
+    """`--profile` adds a table of the run's stages, and JSON has it too."""
+    profile = json.loads(invoke("run", MAKER, session, *TICK, "--no-save", "--json", "--profile").stdout)["profile"]
+    assert [line["stage"] for line in profile] == ["read", "normalise", "books and views", "idle run", "strategy", "sum"]
+    assert all(set(line) == {"stage", "ns", "share", "what"} for line in profile)
+    assert "idle run" in invoke("run", MAKER, session, *TICK, "--no-save", "--profile").stdout
+
+
 def test_engines_agree_on_the_command_line(session: Path) -> None:
     """`run --engine reference` gives the same statistics, and `verify` finds no difference."""
     results = [json.loads(invoke("run", MAKER, session, *TICK, "--no-save", "--json", "--engine", engine).stdout) for engine in ("compiled", "reference")]
