@@ -25,6 +25,8 @@ class BookReader:
     """Replays an input; memory does not grow with its length. Subclasses say what a row is."""
 
     row_items: int
+    threads = 1
+    """On how many the input is read."""
 
     def __init__(self, data: Data, view: tuple[int, Sequence[int]], every: str | int, **instruments: Any) -> None:
         """Open the input. `view`: the levels and features that are wanted; `instruments`: tick_size, definitions, instruments of Backtest.
@@ -38,6 +40,7 @@ class BookReader:
         self._state = state = Replay.array(1)[0]
         state.interval, state.interval_end = self._interval_ns, -(2**63)
         set_plan(state.plan, [view], self._keep)
+        state.plan.feature_masks = 0
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
@@ -69,14 +72,18 @@ class BookReader:
     def head(self, rows: Rows) -> dict[str, Any]:
         """The columns that say when, and of which instrument."""
         known = self._instruments.known
-        place = rows[:, 3]
+        place = rows[:, 3] if len(known) > 1 else np.zeros(len(rows), np.int64)
         return {
-            "ts_event": pl.Series(rows[:, 0].copy()).cast(pl.Datetime("ns", "UTC")),
-            "ts_recv": pl.Series(rows[:, 1].copy()).cast(pl.Datetime("ns", "UTC")),
+            "ts_event": pl.Series(self.column(rows, 0)).cast(pl.Datetime("ns", "UTC")),
+            "ts_recv": pl.Series(self.column(rows, 1)).cast(pl.Datetime("ns", "UTC")),
             "sequence": rows[:, 2].astype(np.uint32),
             "instrument_id": np.array([i.instrument_id for i in known], np.uint32)[place],
             "publisher_id": np.array([i.publisher_id for i in known], np.uint16)[place],
         }
+
+    def column(self, rows: Rows, k: int) -> npt.NDArray[np.int64]:
+        """One column of rows, in memory of its own."""
+        return rows[:, k].copy()
 
     def _open(self, instrument: Instrument) -> None:
         self._books.open(instrument)
@@ -88,7 +95,7 @@ class BookReader:
     def runs(self) -> Iterator[Rows]:
         """Rows as the kernel writes them, to be copied before the next are asked for."""
         state = self._state
-        self._reader = reader = reader_of(self._input, self._instruments, self._open)
+        self._reader = reader = reader_of(self._input, self._instruments, self._open, threads=self.threads)
         try:
             for n, _ in reader.chunks():
                 if self.each_chunk is not None:

@@ -15,7 +15,7 @@ from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_STA
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TRADED, WATCHED, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TIMED, TRADED, WATCHED, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit
@@ -84,7 +84,7 @@ def change_book(engine, book, event, side, cell):
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
     cell.size = size
-    book.dirty |= level >= ladder.watch
+    book.dirty |= (level >= ladder.watch) << side
     best = max(ladder.best, level if size > 0 else LEVEL_NONE)
     ladder.best = best
     if (size == 0) & (level == best):
@@ -193,8 +193,8 @@ def end_event(engine, book, event):
             book.dirty = 0
             if book.stops != 0 and not book.crossed:
                 look_at_stops(engine, book, event, what)
-            if what & DIRTY:
-                classes = update_view(book, engine.plan)
+            if what & (DIRTY | TIMED):
+                classes = update_view(book, engine.plan, what)
                 if classes != 0:
                     publish(engine, book, event, ON_BOOK, classes)
     if book.crossed:

@@ -15,7 +15,7 @@ from tapeline.engine.records import GUESS, RESTING
 from tapeline.engine.rules import show_ahead
 from tapeline.engine.steps import REGUESSED
 from tapeline.jit import kernel
-from tapeline.market.book import BOOK, DIRTY, GUESSED, TRADED, WATCHED, go_to, is_matching, side_of
+from tapeline.market.book import BOOK, DIRTY, GUESSED, TIMED, TRADED, WATCHED, go_to, is_matching, side_of
 from tapeline.market.ladder import size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.normalise import ASK, BID, CLEAR, EVENT, FILL, SNAPSHOT, TRADE
@@ -150,7 +150,7 @@ def settle_event(engine):
             settle(engine, book, index, event)
         index = np.int64(guess.next)
     drop(engine, book)
-    book.dirty &= DIRTY | TRADED | WATCHED
+    book.dirty &= DIRTY | TRADED | WATCHED | TIMED
     return 0
 
 

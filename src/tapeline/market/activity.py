@@ -12,7 +12,7 @@ import numpy as np
 
 from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature
 from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, NUMBER, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, TIMED, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
 from tapeline.memory import address_of, record_at, unit
@@ -79,7 +79,7 @@ def note_activity(plan):
     A REMOVE is a cancel unless it is half of a modify, or takes away what FILLs of its event took.
     """
     book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
-    book.dirty |= DIRTY  # something changes with every event: time
+    book.dirty |= TIMED
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     kind = np.int64(event.kind)
     is_whole = event.flags & MODIFIED == 0  # selects in place of branches: which kind comes next, nobody can predict
@@ -225,6 +225,8 @@ def update_activity(plan):
         memory.now = event.ts_event
     if memory.trades:
         memory.trade_time = memory.now
+        put(market, wanted, masks, TRADE_SIZE, memory.trade_size)
+        put(market, wanted, masks, VWAP, vwap(memory))
     decay(memory, factor)
     move_touch(memory, book)
     if memory.now >= (memory.step + 1) * STEP_NS:
@@ -237,9 +239,7 @@ def update_activity(plan):
     put(market, wanted, masks, VOLUME_RATE, memory.volume_rate)
     put(market, wanted, masks, TRADE_FLOW, memory.trade_flow)
     put(market, wanted, masks, TRADE_IMBALANCE, trade_imbalance(memory))
-    put(market, wanted, masks, VWAP, vwap(memory))
     put(market, wanted, masks, TRADE_AGE, age(memory, memory.trade_time, memory.trade_time != NOT_YET))
-    put(market, wanted, masks, TRADE_SIZE, memory.trade_size)
     put(market, wanted, masks, TOUCH_AGE_BID, age(memory, memory.bid_since, market.has_bid))
     put(market, wanted, masks, TOUCH_AGE_ASK, age(memory, memory.ask_since, market.has_ask))
     put(market, wanted, masks, RETURN_100MS, change(memory, MIDS_100MS, memory.step))

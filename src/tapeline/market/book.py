@@ -125,7 +125,7 @@ class Book(Record):
     void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
     lost: uint8  # and no order came back since
     phase: uint8  # of trading, at the time of what concerns our orders now
-    dirty: uint8  # DIRTY, GUESSED, TRADED, WATCHED
+    dirty: uint8  # DIRTY_BIDS, …
     index: int32
 
 
@@ -138,8 +138,10 @@ class PhaseChange(Record):
 
 
 BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_
-DIRTY, GUESSED, TRADED, WATCHED = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
-"""Bits of `dirty`: something that a view shows may have changed; an event concerned orders of ours whose place is guessed."""
+DIRTY_BIDS, DIRTY_ASKS, GUESSED, TRADED, WATCHED, TIMED = (np.uint8(1 << bit) for bit in range(6))
+"""Bits of `dirty`: something that a view shows of a side may have changed (1 << side); an event concerned orders of ours whose place is guessed; …; there are
+features of what happened to be brought up to date."""
+DIRTY = DIRTY_BIDS | DIRTY_ASKS
 BIDS, ASKS = np.int64(0), np.int64(1)
 TRADING, AUCTION, HALTED, CLOSED = (np.int64(p) for p in Phase)
 
@@ -210,10 +212,11 @@ class ViewPlan(Record):
     note_activity: int64
     book: int64
     event: int64
-    touch_changed: int64  # whether this event changed the BBO
+    sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
+    touch_changed: int64  # whether it changed the BBO
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
     declared: int64  # address of their `declared_n` numbers
     declared_n: int64
     depth_masks: int64  # address of `depth` Bits: number k has the classes whose view reaches level k
-    feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
+    feature_masks: int64  # address of a Bits per feature: the classes that are woken by it; 0: nobody is

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import PRICE_SCALE, Feature
+from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature
 from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, FEATURES_OFFSET, NUMBER, side_of
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY_ASKS, DIRTY_BIDS, FEATURES_OFFSET, NUMBER, side_of
 from tapeline.market.ladder import LEVEL, LEVEL_NONE, Level, has_best
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, float64, int64
@@ -37,12 +37,16 @@ TOUCH_FEATURES: Final = np.int64(
     | bits_of(Feature.ORDER_FLOW_IMBALANCE, Feature.VOLATILITY)
 )
 LEVELS_OF_SHAPE: Final = 5
+WORST: Final = np.int64(-(2**63))
+"""An absent level is worse than any price."""
 VOLATILITY_DECAY, VOLATILITY_NEWS = 0.94, 0.06
 
 
 class TouchMemory(Record):
     """What the features of the touch remember of one book."""
 
+    bid_price: int64 = UNDEFINED_PRICE  # of the last view
+    ask_price: int64 = UNDEFINED_PRICE
     bid_level: int64  # of the last view, for the order flow
     ask_level: int64
     bid_size: int64
@@ -59,6 +63,11 @@ class ShapeMemory(Record):
     """What the features of several levels remember of one book: the five best of each side, bids first."""
 
     levels: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # an array of them
+    bid_5: int64  # size of the five and ten best levels
+    bid_10: int64
+    ask_5: int64
+    ask_10: int64
+    mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
     flow: int64
     flow_seen: int64
 
@@ -83,6 +92,8 @@ def put(market, wanted, masks, which, value):
     kept = value_of(market, which)
     before = kept.value
     kept.value = value
+    if masks == 0:
+        return np.uint64(0)
     differs = (value != before) & ((value == value) | (before == before))  # noqa: PLR0124 - false for NaN
     return record_at(masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
 
@@ -171,16 +182,20 @@ def update_touch(plan):
     market = book.market
     wanted, masks = plan.features, plan.feature_masks
     both = market.has_bid and market.has_ask
-    changed = put(market, wanted, masks, SPREAD, spread(market) if both else math.nan)
-    changed |= put(market, wanted, masks, SPREAD_RELATIVE, spread_relative(market) if both else math.nan)
-    changed |= put(market, wanted, masks, MID, mid(market) if both else math.nan)
+    changed = np.uint64(0)
+    if (market.bid_price != seen.bid_price) | (market.ask_price != seen.ask_price):  # sizes change ten times as often
+        seen.bid_price = market.bid_price
+        seen.ask_price = market.ask_price
+        changed |= put(market, wanted, masks, SPREAD, spread(market) if both else math.nan)
+        changed |= put(market, wanted, masks, SPREAD_RELATIVE, spread_relative(market) if both else math.nan)
+        changed |= put(market, wanted, masks, MID, mid(market) if both else math.nan)
+        if (wanted >> VOLATILITY) & 1:
+            changed |= put(market, wanted, masks, VOLATILITY, volatility(market, seen))
     changed |= put(market, wanted, masks, MICROPRICE, microprice(market) if both else math.nan)
     changed |= put(market, wanted, masks, IMBALANCE, imbalance(market.bid_size, market.ask_size) if both else math.nan)
     changed |= put(market, wanted, masks, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
     if (wanted >> ORDER_FLOW_IMBALANCE) & 1:
         changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE, order_flow_imbalance(book, seen))
-    if (wanted >> VOLATILITY) & 1:
-        changed |= put(market, wanted, masks, VOLATILITY, volatility(market, seen))
     return np.int64(changed)
 
 
@@ -223,49 +238,67 @@ def flow_of_side(market, seen, side):
     for i in range(LEVELS_OF_SHAPE):
         now = record_at(market.levels, side * np.int64(market.depth) + i, LEVEL)
         before = record_at(address_of(seen), side * LEVELS_OF_SHAPE + i, LEVEL)
-        level = LEVEL_NONE if now.size == 0 else now.price * (1 - 2 * side)
-        if now.size == 0:  # worse than any price
-            total -= before.size
-        elif before.size == 0:
-            total += now.size
-        else:
-            total += flow(level, now.size, before.price, before.size)
+        level = now.price * (1 - 2 * side) if now.size > 0 else WORST
+        total += flow(level, now.size, before.price if before.size > 0 else WORST, before.size)
         before.price = level
         before.size = now.size
     return total
 
 
 @kernel
-def order_flow_imbalance_5(market, seen):
+def order_flow_imbalance_5(market, seen, sides):
     """Multi-level order-flow imbalance: as ORDER_FLOW_IMBALANCE, summed over the five best levels. Lots (Xu, Gould, Howison 2018)."""
-    both = flow_of_side(market, seen, BIDS) - flow_of_side(market, seen, ASKS)
+    came = np.int64(0)  # a side that did not change adds nothing
+    if sides & DIRTY_BIDS:
+        came += flow_of_side(market, seen, BIDS)
+    if sides & DIRTY_ASKS:
+        came -= flow_of_side(market, seen, ASKS)
     if seen.flow_seen:
-        seen.flow += both
+        seen.flow += came
     seen.flow_seen = 1
     return np.float64(seen.flow)
 
 
+@kernel
+def update_slopes(plan, market, seen):
+    """Slopes change with their side, and both with the mid."""
+    wanted, masks = plan.features, plan.feature_masks
+    mid_twice = market.ask_price + market.bid_price if market.has_bid and market.has_ask else np.int64(UNDEFINED_PRICE)
+    is_moved = mid_twice != seen.mid_twice
+    is_known = mid_twice != UNDEFINED_PRICE
+    seen.mid_twice = mid_twice
+    changed = np.uint64(0)
+    if is_moved or plan.sides & DIRTY_BIDS:
+        changed |= put(market, wanted, masks, SLOPE_BID, slope(market, 0) if is_known else math.nan)
+    if is_moved or plan.sides & DIRTY_ASKS:
+        changed |= put(market, wanted, masks, SLOPE_ASK, slope(market, np.int64(market.depth)) if is_known else math.nan)
+    return changed
+
+
 @unit("update_shape")
 def update_shape(plan):
-    """Bring what depends on several levels of plan.book up to date; the classes for whom a feature changed."""
+    """Bring what depends on several levels of plan.book up to date, side by side; the classes for whom a feature changed."""
     book = record_at(plan.book, 0, BOOK)
-    market = book.market
+    market, seen = book.market, record_at(book.shape_memory, 0, SHAPE_MEMORY)
     wanted, masks = plan.features, plan.feature_masks
-    both = market.has_bid and market.has_ask
     asks = np.int64(market.depth)
-    bid_depth, ask_depth = depth(market, 0, LEVELS_OF_SHAPE), depth(market, asks, LEVELS_OF_SHAPE)
-    changed = put(market, wanted, masks, DEPTH_BID, np.float64(bid_depth))
-    changed |= put(market, wanted, masks, DEPTH_ASK, np.float64(ask_depth))
-    changed |= put(market, wanted, masks, IMBALANCE_5, imbalance(bid_depth, ask_depth))
+    if plan.sides & DIRTY_BIDS:
+        seen.bid_5 = depth(market, 0, LEVELS_OF_SHAPE)
+        if wanted & TEN_LEVELS:
+            seen.bid_10 = seen.bid_5 + depth(market, LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
+    if plan.sides & DIRTY_ASKS:
+        seen.ask_5 = depth(market, asks, LEVELS_OF_SHAPE)
+        if wanted & TEN_LEVELS:
+            seen.ask_10 = seen.ask_5 + depth(market, asks + LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
+    changed = put(market, wanted, masks, DEPTH_BID, np.float64(seen.bid_5))
+    changed |= put(market, wanted, masks, DEPTH_ASK, np.float64(seen.ask_5))
+    changed |= put(market, wanted, masks, IMBALANCE_5, imbalance(seen.bid_5, seen.ask_5))
     if wanted & TEN_LEVELS:
-        bid_depth += depth(market, LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
-        ask_depth += depth(market, asks + LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
-        changed |= put(market, wanted, masks, DEPTH_BID_10, np.float64(bid_depth))
-        changed |= put(market, wanted, masks, DEPTH_ASK_10, np.float64(ask_depth))
-        changed |= put(market, wanted, masks, IMBALANCE_10, imbalance(bid_depth, ask_depth))
+        changed |= put(market, wanted, masks, DEPTH_BID_10, np.float64(seen.bid_10))
+        changed |= put(market, wanted, masks, DEPTH_ASK_10, np.float64(seen.ask_10))
+        changed |= put(market, wanted, masks, IMBALANCE_10, imbalance(seen.bid_10, seen.ask_10))
     if (wanted >> SLOPE_BID) & 3:
-        changed |= put(market, wanted, masks, SLOPE_BID, slope(market, 0) if both else math.nan)
-        changed |= put(market, wanted, masks, SLOPE_ASK, slope(market, asks) if both else math.nan)
+        changed |= update_slopes(plan, market, seen)
     if (wanted >> ORDER_FLOW_IMBALANCE_5) & 1:
-        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE_5, order_flow_imbalance_5(market, record_at(book.shape_memory, 0, SHAPE_MEMORY)))
+        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE_5, order_flow_imbalance_5(market, seen, plan.sides))
     return np.int64(changed)

@@ -4,8 +4,7 @@ import numpy as np
 
 from tapeline.jit import entry, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, ViewPlan, show_touch, side_of
-from tapeline.market.features import value_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, FEATURES_N, FEATURES_OFFSET, NUMBER, ViewPlan, show_touch, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
@@ -16,8 +15,8 @@ from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE,
 DONE, MAKE_ROOM, ROWS_FULL, ROW = range(4)
 
 
-class DepthHead(Record):
-    """What stands in front of a row's levels."""
+class RowHead(Record):
+    """What stands in front of a row's levels or features."""
 
     ts_event: int64
     ts_recv: int64
@@ -33,13 +32,16 @@ class Replay(Record):
     n: int64
     x: int64
     books: int64
-    rows: int64  # address of the rows: DepthHead, then 2 x depth Level records, bids first; or of the columns: those of DepthHead, then one per feature
+    rows: int64  # address of the rows: RowHead, then 2 x depth Level records, bids first, or all features and a user's own
     rows_n: int64
     rows_capacity: int64
     row_size: int64  # bytes
-    column_size: int64  # bytes; 0: rows of levels
-    which: int64  # address of `features_n` numbers of features
-    features_n: int64
+    columns_n: int64  # 0: rows of levels, taken as they are
+    which: int64  # address of the numbers of words in a row that make the columns
+    columns: int64  # address of the columns that full rows are added to
+    column_size: int64  # bytes
+    kept_n: int64  # of their rows
+    kept_capacity: int64
     stops: int64  # 1: answer ROW after each row
     row_book: int64  # address of the book of the last row
     interval: int64  # ns; of rows in the same interval of ts_recv the last is wanted: a row takes the place of the one before it where that is its own; 0: all
@@ -51,14 +53,15 @@ class Replay(Record):
     room_level: int64
 
 
-DEPTH_HEAD = DepthHead.dtype_
-HEAD_SIZE = np.int64(DEPTH_HEAD.itemsize)
+ROW_HEAD = RowHead.dtype_
+HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8
 
 
 @leaf
-def change(book, ladder, cell, event):
+def change(book, side, cell, event):
     """Do what an ADD or REMOVE does to a side; whether its window ran empty while something may lie beyond it."""
+    ladder = side_of(book, side)
     level = np.int64(event.level)
     emptied = False
     if event.kind == ADD:
@@ -66,8 +69,7 @@ def change(book, ladder, cell, event):
     else:
         cell.count -= event.flags & GONE
     cell.size += event.delta
-    if level >= ladder.watch:
-        book.dirty = 1
+    book.dirty |= (level >= ladder.watch) << side
     if level >= ladder.best:
         if cell.size > 0:
             ladder.best = level
@@ -97,11 +99,11 @@ def apply(state, book, event):
         level = np.int64(event.level)
         i = level - ladder.base
         if 0 < i < ladder.width:
-            emptied = change(book, ladder, record_at(ladder.cells, i, CELL), event)
+            emptied = change(book, side, record_at(ladder.cells, i, CELL), event)
         elif needs_room(ladder, level) or not has_best(ladder):  # a far level must not be all that a side has: its best is sought in the window
             return ask_for_room(state, book, side, level)
         else:
-            emptied = change(book, ladder, cell_at(ladder, level), event)
+            emptied = change(book, side, cell_at(ladder, level), event)
         if emptied:
             state.emptied = 1 + side
     elif event.kind == TRADE:
@@ -111,7 +113,7 @@ def apply(state, book, event):
     elif event.kind == CLEAR:
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
-        book.dirty = 1
+        book.dirty |= DIRTY
     return DONE
 
 
@@ -126,43 +128,53 @@ def note(state, book, event):
 
 @leaf
 def write_row(state, book, event):
-    """Add a row with the levels that the book's view shows now."""
+    """Add a row with the levels or the features that the book's view shows now."""
+    market = book.market
     place = state.rows + state.rows_n * state.row_size
-    head = record_at(place, 0, DEPTH_HEAD)
+    head = record_at(place, 0, ROW_HEAD)
     head.ts_event = event.ts_event
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
+    state.rows_n += 1
+    if state.columns_n != 0:
+        copy(place + HEAD_SIZE, address_of(market) + FEATURES_OFFSET, 8 * FEATURES_N)  # all of them: a few words more cost less than a loop
+        market.ts_event = event.ts_event
+        market.ts_recv = event.ts_recv
+        state.row_book = address_of(book)
+        return
     if state.plan.depth == 1:
-        show_touch(book.market)
-    copy(place + HEAD_SIZE, book.market.levels, 2 * state.plan.depth * LEVEL_SIZE)
-    state.rows_n += 1
+        show_touch(market)
+    copy(place + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
 
 
 @leaf
-def write_columns(state, book, event):
-    """Add a row with the features that somebody asked for."""
-    place = state.rows + state.rows_n * 8
-    step = state.column_size
-    record_at(place, 0, COUNTER).n = event.ts_event
-    record_at(place + step, 0, COUNTER).n = event.ts_recv
-    record_at(place + 2 * step, 0, COUNTER).n = np.int64(event.sequence)
-    record_at(place + 3 * step, 0, COUNTER).n = np.int64(book.index)
-    place += HEAD_COLUMNS * step
-    for i in range(state.features_n):
-        record_at(place, 0, NUMBER).value = value_of(book.market, record_at(state.which, i, COUNTER).n).value
-        place += step
-    market = book.market
-    market.ts_event = event.ts_event
-    market.ts_recv = event.ts_recv
-    state.row_book = address_of(book)
-    state.rows_n += 1
+def put_value(state, i, value):
+    """Write a value behind the features of the last row, as the i-th of a user's own."""
+    record_at(state.rows + (state.rows_n - 1) * state.row_size + HEAD_SIZE, FEATURES_N + i, NUMBER).value = value
+
+
+@entry
+def keep_columns(state):
+    """Add the rows, few enough for the first cache, to columns; whether these are full.
+
+    Written row by row, forty columns have a line each in every row, and their lines left the cache before they were full: that was a third of all time.
+    """
+    n, row_size = state.rows_n, state.row_size
+    for k in range(state.columns_n):
+        source = state.rows + record_at(state.which, k, COUNTER).n * 8
+        to = state.columns + k * state.column_size + state.kept_n * 8
+        for i in range(n):
+            record_at(to, i, COUNTER).n = record_at(source + i * row_size, 0, COUNTER).n
+    state.kept_n += n
+    state.rows_n = 0
+    return state.kept_n == state.kept_capacity
 
 
 @leaf
-def put_column(state, column, value):
-    """Write a value into the last row: column number `column` behind the head."""
-    record_at(state.rows + (HEAD_COLUMNS + column) * state.column_size, state.rows_n - 1, NUMBER).value = value
+def is_full(state):
+    """Whether there is no room for another row."""
+    return state.rows_n == state.rows_capacity and (state.columns_n == 0 or keep_columns(state))
 
 
 @leaf
@@ -171,32 +183,23 @@ def thin_out(state, book, event):
     if event.ts_recv >= state.interval_end:
         state.interval_end = (event.ts_recv // state.interval + 1) * state.interval
     elif state.rows_n > 0:
-        last = state.rows_n - 1
-        if state.column_size:
-            instrument = record_at(state.rows + 3 * state.column_size, last, COUNTER).n
-            ts_recv = record_at(state.rows + state.column_size, last, COUNTER).n
-        else:
-            head = record_at(state.rows + last * state.row_size, 0, DEPTH_HEAD)
-            instrument = head.instrument
-            ts_recv = head.ts_recv
-        if instrument == book.index and ts_recv <= event.ts_recv:
-            state.rows_n = last
+        head = record_at(state.rows + (state.rows_n - 1) * state.row_size, 0, ROW_HEAD)
+        if head.instrument == book.index and head.ts_recv <= event.ts_recv:
+            state.rows_n -= 1
 
 
 @leaf
 def end_event(state, book, event):
     """The end of an ordinary event: a row of what it left, if that is wanted. Whether there is one."""
-    wanted = state.column_size != 0
-    if book.dirty:
+    wanted = state.columns_n != 0
+    dirty = book.dirty
+    if dirty:
         book.dirty = 0
-        wanted |= update_view(book, state.plan) != 0
+        wanted |= update_view(book, state.plan, dirty) != 0
     if wanted:
         if state.interval:
             thin_out(state, book, event)
-        if state.column_size:
-            write_columns(state, book, event)
-        else:
-            write_row(state, book, event)
+        write_row(state, book, event)
     return wanted
 
 
@@ -207,7 +210,7 @@ def replay(state):
         event = record_at(state.events, state.x, EVENT)
         book = record_at(state.books, np.int64(event.instrument), BOOK)
         if not state.applied:
-            if state.rows_n == state.rows_capacity:
+            if is_full(state):
                 return ROWS_FULL
             result = apply(state, book, event)
             if result != DONE:

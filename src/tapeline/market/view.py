@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, side_of
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, TIMED, side_of
 from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
@@ -89,12 +89,14 @@ def top_of(ladder, side, book):
 def update_deep(plan):
     """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
     book = record_at(plan.book, 0, BOOK)
-    depth = plan.depth
+    depth = first = plan.depth
     changed = np.uint64(0)
     if depth > 1:
         levels = book.market.levels
-        first = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
-        first = min(first, refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth))
+        if plan.sides & DIRTY_BIDS:
+            first = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
+        if plan.sides & DIRTY_ASKS:
+            first = min(first, refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth))
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.features & SHAPE_FEATURES:
@@ -107,8 +109,13 @@ def update_deep(plan):
 
 
 @leaf
-def update_view(book, plan):
-    """At the end of an ordinary event that touched a view: bring book.market up to date; the classes whose own view changed, one bit each."""
+def update_view(book, plan, dirty):
+    """At the end of an ordinary event: bring book.market up to date; the classes whose own view changed, one bit each. `dirty`: the book's, for this event."""
+    if dirty & DIRTY == 0:
+        if dirty & TIMED:
+            plan.book = address_of(book)
+            update_activity(plan)
+        return np.uint64(0)
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     bid_changed = top_of(bids, BIDS, book)
     ask_changed = top_of(asks, ASKS, book)
@@ -118,10 +125,12 @@ def update_view(book, plan):
         if has_best(bids) and has_best(asks):
             book.market.mark = bids.best - asks.best
             book.market.has_mark = True
-    bids.watch = bids.best
-    asks.watch = asks.best
+    if plan.depth == 1:
+        bids.watch = bids.best
+        asks.watch = asks.best
     if plan.depth > 1 or plan.features != 0:
         plan.book = address_of(book)
+        plan.sides = dirty & DIRTY
         plan.touch_changed = bid_changed or ask_changed
         changed |= np.uint64(update_deep(plan))
     return changed
