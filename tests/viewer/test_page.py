@@ -130,8 +130,8 @@ def test_the_page_shows_what_is_served(browser: Any, served: Served, theme: str,
     assert scene["time"][11:19] in page.page.inner_text('[aria-label="clock"]')
     assert page.page.evaluate("document.documentElement.dataset.theme") == theme
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    drawn = "[...tapelineCanvas.getContext('2d').getImageData(0, 0, tapelineCanvas.width, tapelineCanvas.height).data].some(v => v)"
-    assert page.page.evaluate(f"(tapelineCanvas => {drawn})(document.querySelector('canvas'))")
+    drawn = "[...document.querySelectorAll('canvas')].map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v))"
+    assert page.page.evaluate(drawn) == [True, True]
     page.shoot(f"view-{theme}-{width}")
     page.close()
 

@@ -23,6 +23,8 @@ THERE: Final = 10
 """What follow() answers besides DONE and MAKE_ROOM: it is where it was told to stop."""
 KEPT: Final = 64
 """So many of the last tape events and trades are kept; a power of two."""
+TOUCHES_KEPT: Final = 256
+"""So many of the last changes of the best prices are kept; likewise."""
 OWN_MAX: Final = 256
 """So many own orders may rest in a book at a time."""
 NEVER: Final = np.int64(2**62)
@@ -48,6 +50,14 @@ class Trade(Record):
     tape: TapeEvent
 
 
+class Touch(Record):
+    """Best prices from a time on, 1e-9; UNDEFINED_PRICE where a side is empty."""
+
+    ts: int64
+    bid: int64
+    ask: int64
+
+
 class Seen(Record):
     """What has been seen of one book."""
 
@@ -67,10 +77,12 @@ class Seen(Record):
     prints_n: int64  # likewise
     prints_ended: int64
     volume_begun: int64  # lots of the event under way, too
+    touches_n: int64  # changes of the best prices
     own_next: int64  # how many of our orders have come
     own_n: int64  # how many rest
     tape: (TapeEvent, (KEPT,))  # type: ignore[syntax]
     prints: (Trade, (KEPT,))  # type: ignore[syntax]
+    touches: (Touch, (TOUCHES_KEPT,))  # type: ignore[syntax]
     own: (Own, (OWN_MAX,))  # type: ignore[syntax]
 
 
@@ -92,8 +104,8 @@ class Follow(Replay):
     until_ts: int64 = int(NEVER)  # or before the first event that begins after this time
 
 
-OWN, TRADE_SEEN, SEEN, OWN_TABLE = Own.dtype_, Trade.dtype_, Seen.dtype_, OwnTable.dtype_
-TAPE_OFFSET, PRINTS_OFFSET, OWN_OFFSET = (np.int64(SEEN.fields[name][1]) for name in ("tape", "prints", "own"))
+OWN, TRADE_SEEN, TOUCH, SEEN, OWN_TABLE = Own.dtype_, Trade.dtype_, Touch.dtype_, Seen.dtype_, OwnTable.dtype_
+TAPE_OFFSET, PRINTS_OFFSET, TOUCHES_OFFSET, OWN_OFFSET = (np.int64(SEEN.fields[name][1]) for name in ("tape", "prints", "touches", "own"))
 OWN_SIZE: Final = OWN.itemsize
 _MASK: Final = np.int64(KEPT - 1)
 
@@ -177,6 +189,19 @@ def remember(seen, event):
 
 
 @leaf
+def note_touch(seen, market):
+    """Keep the best prices, if they have changed."""
+    first = address_of(seen) + TOUCHES_OFFSET
+    last = record_at(first, (seen.touches_n - 1) & (TOUCHES_KEPT - 1), TOUCH)
+    if seen.touches_n == 0 or last.bid != market.bid_price or last.ask != market.ask_price:
+        place = record_at(first, seen.touches_n & (TOUCHES_KEPT - 1), TOUCH)
+        place.ts = seen.clock
+        place.bid = market.bid_price
+        place.ask = market.ask_price
+        seen.touches_n += 1
+
+
+@leaf
 def end(state, book, seen, event):
     """An ordinary event has ended: whether that is where to stop."""
     if book.dirty:
@@ -184,6 +209,7 @@ def end(state, book, seen, event):
         update_view(book, state.plan)
     seen.events += 1
     seen.clock = max(seen.clock, event.ts_event)
+    note_touch(seen, book.market)
     seen.trades += seen.prints_n - seen.prints_ended
     seen.prints_ended = seen.prints_n
     seen.volume = seen.volume_begun

@@ -169,9 +169,10 @@ class Session:
             "volume": int(seen.volume),
             "tape_n": int(seen.tape_ended),
             "tape": [_tape_event(line, instrument, is_now=i >= int(seen.tape_event)) for i, line in _numbered(seen.tape, int(seen.tape_ended))],
-            "trades": [{"event": int(line["event"]), **_tape_event(line["tape"], instrument)} for line in _last(seen.prints, int(seen.prints_ended))],
-            "own": [{**order, "tick": round(order["price"] * PRICE_SCALE) // instrument.grid, "since": _time(order["since"])} for order in own],
-            "fills": [{**fill, "ts": str(fill["ts"]), "time": _time(fill["ts"])} for fill in (fills.before(now, FILLS_SHOWN) if fills is not None else ())],
+            "trades": [_trade(line, instrument, now) for line in _last(seen.prints, int(seen.prints_ended))],
+            "touches": [[_ms(int(t["ts"]), now), _price(int(t["bid"])), _price(int(t["ask"]))] for t in reversed(_last(seen.touches, int(seen.touches_n)))],
+            "own": [_own(order, instrument, now) for order in own],
+            "fills": [_fill(fill, now) for fill in (fills.before(now, FILLS_SHOWN) if fills is not None else ())],
             "features": [None if math.isnan(value) else value for value in features],
             "replayed": player.replayed,
         }
@@ -191,7 +192,7 @@ def _instrument(instrument: Instrument) -> dict[str, Any]:
 
 def _numbered(ring: Any, n: int) -> list[tuple[int, Any]]:
     """The last items of a ring that `n` were put in, with their numbers; newest first."""
-    return [(i, ring[i & (KEPT - 1)]) for i in range(n - 1, max(n - KEPT, 0) - 1, -1)]
+    return [(i, ring[i % len(ring)]) for i in range(n - 1, max(n - len(ring), 0) - 1, -1)]
 
 
 def _last(ring: Any, n: int) -> list[Any]:
@@ -214,6 +215,26 @@ def _tape_event(line: Any, instrument: Instrument, *, is_now: bool = False) -> d
         "is_snapshot": bool(flags & TapeFlag.SNAPSHOT),
         "is_now": is_now,
     }
+
+
+def _trade(line: Any, instrument: Instrument, now: int) -> dict[str, Any]:
+    """A print; `event`: whose part it was."""
+    return {"event": int(line["event"]), "ms": _ms(int(line["tape"]["ts_event"]), now), **_tape_event(line["tape"], instrument)}
+
+
+def _own(order: dict[str, Any], instrument: Instrument, now: int) -> dict[str, Any]:
+    """One of our orders that rest."""
+    return {**order, "tick": round(order["price"] * PRICE_SCALE) // instrument.grid, "ms": _ms(order["since"], now), "since": _time(order["since"])}
+
+
+def _fill(fill: dict[str, Any], now: int) -> dict[str, Any]:
+    """One of our fills."""
+    return {**fill, "ms": _ms(fill["ts"], now), "ts": str(fill["ts"]), "time": _time(fill["ts"])}
+
+
+def _ms(ts: int, now: int) -> float:
+    """How long before now, as a negative number of milliseconds."""
+    return (ts - now) / 1e6
 
 
 def _price(price: int) -> float | None:

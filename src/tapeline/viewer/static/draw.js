@@ -1,4 +1,4 @@
-// The session at a glance: best prices, volume, own fills, and where we are. Drawn on a canvas: it is redrawn with every step.
+// The session at a glance, and its last moments: best prices, trades or volume, own orders and fills. Drawn on canvases: they are redrawn with every step.
 const PAD = { left: 4, right: 62, top: 6, bottom: 18 };
 const STEPS_MS = [1, 10, 100, 1e3, 5e3, 15e3, 60e3, 300e3, 900e3, 3600e3, 4 * 3600e3, 24 * 3600e3, 7 * 24 * 3600e3];
 
@@ -25,14 +25,7 @@ const clock = (start, ms) => new Date(Number(BigInt(start) / 1000000n) + ms).toI
 
 /** Draw it all. `at`: ms since the start; `colors`: the theme's; `known`: the instrument. */
 export function drawOverview(canvas, overview, at, colors, known) {
-  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const { pen, width, height } = fitted(canvas);
   const s = scales(overview, width, height);
   if (!s) return;
   pen.font = "11px system-ui, sans-serif";
@@ -47,6 +40,75 @@ export function drawOverview(canvas, overview, at, colors, known) {
   pen.restore();
   drawPrices(pen, s, colors, known);
   if (at !== null) drawCursor(pen, s, at, colors);
+}
+
+/** The last changes of the best prices, the trades at them, and our orders and fills: time runs to the right, up to now. */
+export function drawRecent(canvas, scene, colors, known) {
+  const { pen, width, height } = fitted(canvas);
+  const whole = scene.touches.filter(([, bid, ask]) => bid !== null && ask !== null && bid < ask);
+  if (!whole.length) return;
+  // as far back as both are whole: so many prices are kept, and so many trades
+  const oldest = scene.trades.length < scene.trades_n ? scene.trades[scene.trades.length - 1].ms * 1.05 : -Infinity;
+  const start = Math.min(Math.max(whole[0][0], oldest), -1e-3), first = whole.findLastIndex(([ms]) => ms <= start);
+  const path = whole.slice(Math.max(first, 0)).map(([ms, ...prices]) => [Math.max(ms, start), ...prices]);
+  const trades = scene.trades.filter((t) => t.ms >= start);
+  const prices = path.flatMap(([, bid, ask]) => [bid, ask]), own = scene.own.filter((o) => Math.abs(o.tick * known.grid - path[path.length - 1][1]) < 20 * known.grid * known.step);
+  const all = [...prices, ...own.map((o) => o.price)], room = known.grid * known.step;
+  const low = Math.min(...all) - room, high = Math.max(...all) + room, right = width - PAD.right, bottom = height - PAD.bottom;
+  const x = (ms) => PAD.left + (1 - ms / start) * (right - PAD.left), y = (p) => bottom - ((p - low) / (high - low)) * (bottom - PAD.top);
+  const ends = [...path.slice(1).map(([ms]) => ms), 0];
+  pen.font = "11px system-ui, sans-serif";
+  pen.textAlign = "center";
+  const step = STEPS_MS.find((ms) => (-ms / start) * (right - PAD.left) >= 64) || -start;
+  pen.strokeStyle = colors.line;
+  for (let t = 0; t >= start; t -= step) {
+    pen.fillStyle = colors.quiet;
+    pen.beginPath();
+    pen.moveTo(Math.round(x(t)) + 0.5, PAD.top);
+    pen.lineTo(Math.round(x(t)) + 0.5, bottom);
+    pen.stroke();
+    if (x(t) > 24) pen.fillText(t ? ago(-t) : "now", x(t), bottom + 13);
+  }
+  for (const [i, color] of [[1, colors.buy], [2, colors.sell]]) {
+    pen.strokeStyle = color;
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    path.forEach((point, k) => { pen.lineTo(x(point[0]), y(point[i])); pen.lineTo(x(ends[k]), y(point[i])); });
+    pen.stroke();
+  }
+  pen.strokeStyle = colors.own;
+  pen.lineWidth = 3;
+  for (const o of own) {
+    pen.beginPath();
+    pen.moveTo(x(Math.max(o.ms, start)), y(o.price));
+    pen.lineTo(x(0), y(o.price));
+    pen.stroke();
+  }
+  pen.globalAlpha = 0.75;
+  for (const t of trades) {
+    pen.fillStyle = t.side === "buy" ? colors.buy : t.side === "sell" ? colors.sell : colors.quiet;
+    pen.beginPath();
+    pen.arc(x(Math.min(t.ms, 0)), y(t.price), Math.min(2 + Math.sqrt(t.size), 11), 0, 7);
+    pen.fill();
+  }
+  pen.globalAlpha = 1;
+  drawFills(pen, scene.fills.filter((f) => f.ms >= start).map((f) => [f.ms, f.price, f.side]), { x, y }, colors);
+  drawPrices(pen, { low, high, right, y }, colors, known);
+}
+
+const ago = (ms) => (ms < 1e3 ? `−${ms} ms` : ms < 120e3 ? `−${ms / 1e3} s` : ms < 3600e3 ? `−${ms / 60e3} min` : `−${ms / 3600e3} h`);
+
+/** A canvas's pen, when it has as many points as the screen. */
+function fitted(canvas) {
+  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  return { pen, width, height };
 }
 
 function drawTimes(pen, overview, s, colors) {

@@ -1,6 +1,6 @@
 // The page of `tapeline view`: where we are, how we move, and what the panels are given. One request is under way at a time; of those that wait, the last counts.
 import { h, html, render, useEffect, useLayoutEffect, useReducer, useRef } from "/preact.js";
-import { drawOverview, scales } from "/draw.js";
+import { drawOverview, drawRecent, scales } from "/draw.js";
 import { Features, Fills, Ladder, Order, Orders, Tape, Trades, price } from "/panels.js";
 
 const SPEEDS = [["1 event/s", { events: 1 }], ["10 events/s", { events: 10 }], ["100 events/s", { events: 100 }], ["1 ×", { time: 1 }], ["10 ×", { time: 10 }], ["60 ×", { time: 60 }], ["600 ×", { time: 600 }]];
@@ -191,6 +191,12 @@ function Overview({ view }) {
     onPointerDown=${down} onPointerMove=${move}></canvas></section>`;
 }
 
+function Recent({ scene, known }) {
+  const canvas = useRef(null);
+  useLayoutEffect(() => { drawRecent(canvas.current, scene, colors(), known); });
+  return html`<section class="panel" aria-label="recent"><h2>Last moments<span>best prices, trades${scene.own.length ? ", your orders" : ""}</span></h2><canvas class="recent" ref=${canvas}></canvas></section>`;
+}
+
 const ICONS = {
   first: "M2 2h2.5v12H2zM14 2v12L5 8z", last: "M11.500 2H14v12h-2.500zM2 2v12l9-6z", play: "M3 1.500v13L14 8z", pause: "M3 2h3.500v12H3zM9.500 2H13v12H9.500z",
   back: "M11 2v12L4 8z", on: "M5 2v12l7-6z", theme: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1zm0 1.600v10.800a5.400 5.400 0 0 1 0-10.800z",
@@ -282,7 +288,7 @@ function App() {
     ${!progress.is_finished && html`<div aria-label="indexing"><div class="quiet">Reading the data … ${progress.tape_events.toLocaleString("en-US")} tape events so far; what has been read can be looked at.</div><div class="progress"><div style=${{ width: `${progress.share * 100}%` }}></div></div></div>`}
     <${Overview} view=${view} /><${Transport} view=${view} open=${open} />
     ${scene && known ? html`<main class="columns"><${Ladder} ...${shared} rows=${rows} kept=${view.centre} />
-      <div class="stack">${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${session.run.strategies.length > 0 && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
+      <div class="stack"><${Recent} scene=${scene} known=${known} />${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${session.run.strategies.length > 0 && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
       <div class="stack"><${Tape} ...${shared} /><${Features} scene=${scene} names=${session.features} /></div></main>` : html`<p class="empty">${progress.is_finished ? "There is nothing in this data." : "Compiling, the first time; then reading …"}</p>`}
     ${view.message && html`<div class="toast" role="status">${view.message}</div>`}<${Help} dialog=${help} /><${GoTo} view=${view} dialog=${go} /></div>`;
 }
