@@ -6,6 +6,7 @@ The queue ahead of an order is checked at each of its changes, by the engines th
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
 from tapeline.constants import Status
 from tapeline.errors import InvariantError
@@ -56,18 +57,12 @@ def check_orders(fills: Records, orders: Records) -> None:
 
     Raises InvariantError.
     """
-    ids = np.dtype([("row", np.int64), ("order_id", np.int64)])
-    keys = np.zeros(len(orders) + len(fills), ids)
-    for name in ("row", "order_id"):
-        keys[name] = np.concatenate((orders[name], fills[name]))
-    known, place = np.unique(keys, return_inverse=True)
-    traded, said = np.zeros(len(known), np.int64), np.zeros(len(known), np.int64)
-    np.add.at(traded, place[len(orders) :], fills["size"])
-    np.add.at(said, place[: len(orders)], orders["filled"])
-    wrong = np.flatnonzero(traded != said)
-    if len(wrong):
-        row, order_id = known[wrong[0]]
-        raise InvariantError(f"row {row}, order {order_id}: its fills sum to {traded[wrong[0]]}, the order says {said[wrong[0]]}; please report this as a bug")
+    keys = {name: np.concatenate((orders[name], fills[name])) for name in ("row", "order_id")}
+    said = np.concatenate((orders["filled"], np.zeros(len(fills), np.int64)))
+    traded = np.concatenate((np.zeros(len(orders), np.int64), fills["size"]))
+    sums = pl.DataFrame(keys | {"said": said, "traded": traded}).group_by("row", "order_id").agg(pl.col("said", "traded").sum())
+    for row, order_id, says, trades in sums.filter(pl.col("said") != pl.col("traded")).sort("row", "order_id").head(1).iter_rows():
+        raise InvariantError(f"row {row}, order {order_id}: its fills sum to {trades}, the order says {says}; please report this as a bug")
     broken = (orders["filled"] > orders["size"]) | ((orders["status"] == Status.FILLED) & (orders["filled"] != orders["size"])) | (orders["ahead_at_end"] < -1)
     refused = orders["status"] == Status.REJECTED  # of any size, negative ones too
     for order in orders[broken & ~refused][:1]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.engine.records import CLASS_SHIFT, DUE, MESSAGE, NEVER
+from tapeline.engine.records import CLASS_SHIFT, DUE, MESSAGE, NEVER, NOT_YET
 from tapeline.jit import kernel, leaf
 from tapeline.memory import record_at
 
@@ -93,3 +93,10 @@ def pop(agenda):
         place = child
     set_due(agenda, place, time, order, message)
     return first
+
+
+@leaf
+def look_at_room(engine):
+    """Something fills up: let the event loop look at all rings and journals before the next tape event."""
+    engine.notices_fit = 0
+    engine.agenda.next_due = NOT_YET

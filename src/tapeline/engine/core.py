@@ -10,8 +10,8 @@ from tapeline.constants import UNDEFINED_PRICE
 from tapeline.engine.due import NO_BOOK, ask_for_room, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
-from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_event, ring_is_full
-from tapeline.engine.records import DONE, GROW_NOTICES, NOT_YET, ON_BOOK, ON_START
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
+from tapeline.engine.records import DONE, GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
@@ -48,7 +48,7 @@ def tell_orders(engine, event, first):
     """An event concerns our orders, or may: let them know."""
     engine.history_event = address_of(event)
     engine.history_first = first
-    if engine.guesses != 0:
+    if not engine.exact:
         note_event(engine)
     meet_history(engine)
 
@@ -73,14 +73,14 @@ def change_book(engine, book, event, side, cell):
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
+    priority = event.priority
     is_add = event.kind == ADD
-    exact = engine.guesses == 0
-    joins = is_add & exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
-    if ((cell.own != 0) & (not joins)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
+    joins = is_add & engine.exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
+    if ((cell.own != 0) & (joins == 0)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
         head = node_at(engine, cell.own)
-        if is_add | (head.next != 0) | (event.priority < head.priority) | (not exact):
+        if is_add | (head.next != 0) | (priority < head.priority) | (not engine.exact):
             tell_orders(engine, event, cell.own)
-    book.stamp = max(book.stamp, event.priority + 1 if is_add else 0)
+    book.stamp = max(book.stamp, (priority + 1) & -np.int64(is_add))
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
     cell.size = size
@@ -126,9 +126,11 @@ def change_rarely(engine, book, event):
         book.market.last_price = event.priority
         book.market.last_size = event.delta
         book.market.last_side = event.side
-        if engine.guesses != 0:
+        if not engine.exact:
             engine.history_event = address_of(event)
             note_event(engine)
+        if event.flags & SNAPSHOT == 0:
+            publish_trade(engine, book, event)
     elif event.kind == CLEAR:
         tell_orders(engine, event, 0)
         clear(side_of(book, BIDS))
@@ -180,8 +182,7 @@ def look_at_stops(engine, book, event, what):
 
 @leaf
 def end_event(engine, book, event):
-    """After the last tape event of an event: whether the book is crossed, and whose view changed."""
-    engine.counters.events += 1
+    """After the last tape event of an event that touched a view, or left the book crossed: whether it is now, and whose view changed."""
     if book.dirty:
         if book.dirty & GUESSED:
             engine.history_event = address_of(event)
@@ -204,24 +205,23 @@ def end_event(engine, book, event):
 @leaf
 def move_clocks(engine, event):
     """The exchange's clock goes on to an event's time, but not to a snapshot's."""
-    ordinary = event.flags & SNAPSHOT == 0
-    ts_event = event.ts_event if ordinary else NOT_YET
-    engine.watermark = max(engine.watermark, ts_event)
-    engine.ts_end = max(engine.ts_end, max(ts_event, event.ts_recv if ordinary else NOT_YET))
+    if event.flags & SNAPSHOT == 0:
+        engine.watermark = max(engine.watermark, event.ts_event)
+        engine.ts_recv_last = max(engine.ts_recv_last, event.ts_recv)
 
 
 @leaf
 def follow(engine, book, event):
     """What an applied tape event leads to: news of it, the end of its event."""
-    engine.feed_delay = event.ts_recv - event.ts_event if event.flags & SNAPSHOT == 0 else engine.feed_delay
     record_at(engine.kind_counts, np.int64(event.kind), COUNTER).n += 1
     if event.ts_event < book.ts_arrived:
         engine.counters.records_after_arrival += event.flags & SNAPSHOT == 0
-    if ((event.kind == TRADE) | (engine.follows_events != 0)) and event.flags & SNAPSHOT == 0:
-        publish_event(engine, book, event)
+    if engine.followed:
+        tell_followers(engine, book, event)
     last = event.flags & LAST != 0
     book.in_event = not last
-    if last:
+    engine.counters.events += last
+    if last & ((book.dirty | book.crossed) != 0):  # one test, since each of the two alone is as good as a coin
         end_event(engine, book, event)
 
 
@@ -250,8 +250,8 @@ def core(engine):
                 result = begin_event(engine, book, event)
             elif book.void:
                 note_return(book, event)
-        if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
-            result = GROW_NOTICES
+            if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
+                result = GROW_NOTICES
         if result == 0:
             move_clocks(engine, event)
             result = apply(engine, book, event)

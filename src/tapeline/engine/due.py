@@ -8,7 +8,7 @@ from tapeline.engine.calls import call, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import first_group, notice_at, receive, ring_is_full, show_print
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, first_group, notice_at, receive, ring_is_full, show_print
 from tapeline.engine.phases import deliver_phase
 from tapeline.engine.records import (
     ALARM,
@@ -265,7 +265,7 @@ def what_lacks(engine, message):
     return 0
 
 
-@kernel
+@leaf
 def happen_until(engine):
     """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
     ts_event = engine.due_before
@@ -275,7 +275,8 @@ def happen_until(engine):
         market_due = record_at(engine.groups, group, GROUP).due
         agenda_due = next_time(engine.agenda)
         if callback or min(market_due, agenda_due) >= ts_event:
-            engine.agenda.next_due = NOT_YET if engine.parked + engine.voided > 0 else min(market_due, agenda_due)
+            unsettled = (engine.parked + engine.voided > 0) | (engine.notices_fit < NOTICES_PER_EVENT_MAX)  # to be looked at before every event
+            engine.agenda.next_due = NOT_YET if unsettled else min(market_due, agenda_due)
             return callback
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
@@ -294,15 +295,8 @@ def happen_until(engine):
 
 @kernel
 def finish(engine):
-    """After the last record: what is due by the end happens; then answers under way are booked, without callbacks."""
+    """After the last record, when everything due by the end has happened: answers under way are booked, without callbacks."""
     if not engine.ending:
-        result = let_in_parked(engine, NO_BOOK, engine.ts_end + 1) if engine.parked > 0 else 0
-        if result:
-            return result
-        engine.due_before = engine.ts_end + 1
-        result = happen_until(engine)
-        if result:
-            return result
         if journal_is_short(engine):
             return GROW_JOURNAL
         sample_before(engine, engine.ts_end)
@@ -338,14 +332,28 @@ def end_void(engine):
     return 0
 
 
+@kernel
+def let_in_waiting(engine):
+    """Requests that waited for the book whose event is next, or (at the end) for any, take their places. What the driver has to do before, or 0."""
+    if engine.due_for == NO_BOOK:
+        engine.ts_end = max(engine.watermark, engine.ts_recv_last)
+        engine.due_before = engine.ts_end + 1
+    return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
+
+
 @unit("wake")
 def wake(engine):
     """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
-    if engine.due_for == NO_BOOK:
+    at_end = engine.due_for == NO_BOOK
+    if engine.ending:
         return finish(engine)
-    if record_at(engine.books, engine.due_for, BOOK).parked > 0:
-        result = let_in_parked(engine, engine.due_for, engine.due_before)
+    if at_end or record_at(engine.books, engine.due_for, BOOK).parked > 0:
+        result = let_in_waiting(engine)
         if result:
             return result
     result = happen_until(engine)
-    return end_void(engine) if result == 0 and engine.voided > 0 else result
+    if result:
+        return result
+    if at_end:
+        return finish(engine)
+    return end_void(engine) if engine.voided > 0 else 0

@@ -3,14 +3,14 @@
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.engine.records import GROUP, NEVER, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
+from tapeline.engine.records import GROUP, NEVER, NOT_YET, NOTICE, ON_BOOK, ON_EVENT, ON_TRADE
 from tapeline.engine.steps import steps_are_short
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER, SHOWN_SIZE
+from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at
-from tapeline.tape.normalise import ASK, CLEAR, COUNTER, STATUS, TRADE
+from tapeline.tape.normalise import ASK, CLEAR, COUNTER, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE = 48
 NOTICES_PER_EVENT_MAX = 3
@@ -37,7 +37,7 @@ def ring_is_full(engine):
 
 
 @leaf
-def show(to, market, event):
+def show(to, market, times):
     """Copy what is told of a market, field by field: its fields were just written, and a load of several at once would have to wait for all of them (5 ns)."""
     to.bid_price = market.bid_price
     to.ask_price = market.ask_price
@@ -47,8 +47,8 @@ def show(to, market, event):
     to.ask_count = market.ask_count
     to.last_price = market.last_price
     to.last_size = market.last_size
-    to.ts_event = event.ts_event
-    to.ts_recv = event.ts_recv
+    to.ts_event = times.ts_event
+    to.ts_recv = times.ts_recv
     to.mark = market.mark
     to.last_side = market.last_side
     to.has_bid = market.has_bid
@@ -90,6 +90,8 @@ def publish(engine, book, event, what, classes):
             group.cursor = number
             group.due = max(event.ts_recv + group.feed, group.due_last)
             engine.agenda.next_due = min(engine.agenda.next_due, group.due)
+    if engine.notices_fit < NOTICES_PER_EVENT_MAX:
+        engine.agenda.next_due = NOT_YET  # so that the event loop looks at the ring before the next tape event
     while classes != 0:  # one notice per class
         classes &= classes - np.uint64(1)
         engine.counters.notices += 1
@@ -123,7 +125,7 @@ def receive(engine, group, number):
     """A group reads a notice: its copy of the market is brought up to date."""
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
-    copy(address_of(market), address_of(notice.market), SHOWN_SIZE)
+    show(market, notice.market, notice.market)
     copy_features(address_of(market), address_of(notice.market), group.declared, group.declared_n)
     depth, published = group.depth, engine.plan.depth
     if depth > 1 and notice.what == ON_BOOK:
@@ -154,9 +156,12 @@ def show_print(engine, notice):
         to.price = (-event.level if event.side == ASK else event.level) * grid
 
 
-@leaf
-def publish_event(engine, book, event):
-    """A tape event as such, and a trade, for those who follow them."""
+@kernel
+def tell_followers(engine, book, event):
+    """A tape event as such, for those who follow them all: features of what happens, latencies that are the feed's, on_event."""
+    if event.flags & SNAPSHOT:
+        return
+    engine.feed_delay = event.ts_recv - event.ts_event
     if engine.plan.features & ACTIVITY_FEATURES:
         engine.plan.book = address_of(book)
         engine.plan.event = address_of(event)
@@ -164,4 +169,11 @@ def publish_event(engine, book, event):
     if engine.event_classes != 0:
         publish(engine, book, event, ON_EVENT, engine.event_classes)
     if event.kind == TRADE and engine.trade_classes != 0:
+        publish(engine, book, event, ON_TRADE, engine.trade_classes)
+
+
+@leaf
+def publish_trade(engine, book, event):
+    """A trade, for those who follow them, unless `tell_followers` does it."""
+    if engine.trade_classes != 0 and not engine.followed:
         publish(engine, book, event, ON_TRADE, engine.trade_classes)

@@ -322,7 +322,7 @@ class Engine(Record):
     history_first: int64
     note_event: int64
     settle_event: int64
-    guesses: int64  # a Guess per node, if any row's queue is an estimator; else 0
+    guesses: int64  # address of a Guess per node, unless `exact`
     guesses_noted: int64  # the first of the orders that the current events concern
     due_before: int64
     due_for: int64  # the book whose event is next; NO_BOOK at the end
@@ -349,7 +349,8 @@ class Engine(Record):
     next_event: int64  # address of the event that is about to begin, while voided > 0
     deliveries_fit: int64  # so many deliveries fit into the journals for sure
     watermark: int64
-    feed_delay: int64  # ts_recv - ts_event of the last ordinary tape event
+    ts_recv_last: int64  # the latest of ordinary tape events
+    feed_delay: int64  # ts_recv - ts_event of the last ordinary tape event, if they are followed
     now: int64
     ts_end: int64
     started: int64
@@ -364,7 +365,8 @@ class Engine(Record):
     levels: int64  # 2 x depth Level records per place of the ring
     event_classes: uint64
     trade_classes: uint64
-    follows_events: int64  # 1: a class follows every tape event, or a feature does
+    followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
+    exact: int64  # 1: no row's queue is an estimator
     shown_capacity: int64
     shown_room: int64  # what one tape event may take of it
     takes_first: int64  # nodes from here to takes_top were takes at some time

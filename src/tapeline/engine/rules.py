@@ -6,6 +6,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, FillRule, QueueModel
 from tapeline.engine.account import ACCOUNT
+from tapeline.engine.agenda import look_at_room
 from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
@@ -98,7 +99,7 @@ def show_ahead(engine, index, event, what):
     shown.place = node.arrival
     shown.told_by = node.told_by
     if engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room:
-        engine.notices_fit = 0  # so that the event loop looks at all rings before the next event
+        look_at_room(engine)
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 from tapeline import precompile, schema
 from tapeline.config import UNLIMITED, Latency, RowSpec
 from tapeline.constants import UNDEFINED_PRICE, QueueModel, Reason, Status
-from tapeline.delays import least_ns
+from tapeline.delays import Delay, least_ns
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
 from tapeline.engine.deliver import apply_answer, record_order, sample
@@ -139,7 +139,7 @@ class Session:
             self._run = compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
         finally:
             precompile.finish(helper)
-        for kernel in (wake, meet_history, *((note_event, settle_event) if self.engine.guesses else ())):
+        for kernel in (wake, meet_history, *((note_event, settle_event) if not self.engine.exact else ())):
             kernel.place(self.engine)
 
     # ------------------------------------------------------------------ building
@@ -163,7 +163,8 @@ class Session:
                 engine.event_classes |= np.uint64(1 << bit)
             if hasattr(cls, "on_trade"):
                 engine.trade_classes |= np.uint64(1 << bit)
-        engine.follows_events = int(engine.event_classes) != 0 or (int(engine.plan.features) & int(ACTIVITY_FEATURES)) != 0
+        by_latency = any(isinstance(leg, Delay) and leg.model == "feed" for r in self._rows_spec for leg in r.venue.latency.legs)
+        engine.followed = by_latency or int(engine.event_classes) != 0 or (int(engine.plan.features) & int(ACTIVITY_FEATURES)) != 0
         classes = self._flat(len(self._classes), STRATEGY_CLASS)
         for bit, cls in enumerate(self._classes):
             classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
@@ -186,7 +187,8 @@ class Session:
             first += capacity[i]
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
-        if any(r.venue.rules.queue_model > QueueModel.EXACT for r in self._rows_spec):
+        engine.exact = all(r.venue.rules.queue_model <= QueueModel.EXACT for r in self._rows_spec)
+        if not engine.exact:
             engine.guesses = self._flat(first + 1, GUESS).ctypes.data
         engine.takes_first = engine.takes_top = first + 1
         engine.takes_end = len(self._nodes)
@@ -239,7 +241,7 @@ class Session:
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
         self._gateway.engine = self._address_of_engine()
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
-        engine.now = engine.watermark = engine.ts_end = -(2**62)
+        engine.now = engine.watermark = engine.ts_recv_last = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
         engine.agenda.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tapeline import schema
 from tapeline.constants import QueueStep
+from tapeline.engine.agenda import look_at_room
 from tapeline.engine.lists import node_at
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
@@ -70,7 +71,8 @@ def note_step(engine):
             to.size = event.delta
             to.stamp = event.priority
     if steps_are_short(engine):
-        engine.notices_fit = engine.deliveries_fit = 0
+        engine.deliveries_fit = 0
+        look_at_room(engine)
     return 0
 
 

@@ -66,8 +66,6 @@ class Market(Record):
 
 
 MARKET: Final = Market.dtype_
-SHOWN_SIZE: Final = np.int64(MARKET.fields["tick"][1])
-"""Bytes of a Market that are told to strategies whenever it changes."""
 
 
 @kernel
