@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from served import Served
+from streams import SNAPSHOT, Stream
 
+from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import Shown, opened
@@ -33,8 +35,8 @@ def browser() -> Iterator[Any]:
 class Page:
     """A page that is open, and what its console complains about."""
 
-    def __init__(self, browser: Any, served: Served, place: str = "", **options: Any) -> None:
-        """Open it, and wait for the ladder."""
+    def __init__(self, browser: Any, served: Served, place: str = "", wait: str = ".ladder tbody tr", **options: Any) -> None:
+        """Open it, and wait for something, the ladder first of all."""
         self.served = served
         self.context = browser.new_context(**{"viewport": {"width": 1600, "height": 1000}, **options})
         self.said: list[str] = []
@@ -44,8 +46,9 @@ class Page:
         self.asked: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(served.url + place)
-        self.page.wait_for_selector(".ladder tbody tr", timeout=60_000)
-        self.settled()
+        self.page.wait_for_selector(wait, timeout=60_000)
+        if wait != "body":
+            self.settled()
 
     def settled(self) -> dict[str, Any]:
         """The scene, when nothing is under way any more."""
@@ -274,4 +277,39 @@ def test_damage_is_said_on_the_page(browser: Any, serve: Callable[[Session], Ser
         session.index._thread.join()
         page = Page(browser, serve(session))
         assert "truncated" in page.page.inner_text('[role="alert"]')
+        page.close()
+
+
+def sparse() -> Stream:
+    """Few orders at prices far apart, some below zero; then a crossed book."""
+    stream = Stream(grid=10_000_000)
+    for i, (side, price) in enumerate((("B", -300), ("B", 17), ("B", 912), ("A", 1_380), ("A", 5_000), ("A", 2_000_000), ("A", 905))):
+        stream.add(i + 1, side, price, 1 + 1_000 * i, ts=10**18 + i * 10**9)
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "words"),
+    [
+        ("nothing", Stream(), "There is nothing in this data."),
+        ("a snapshot", Stream().clear(flags=SNAPSHOT).add(1, "B", 100, 5, flags=SNAPSHOT), "100.00"),
+        ("one side", Stream().add(1, "A", 100, 5, ts=10**18), "100.00"),
+        ("sparse", sparse(), "levels only"),
+    ],
+)
+def test_odd_books_have_a_page(browser: Any, serve: Callable[[Session], Served], tmp_path: Path, name: str, stream: Stream, words: str) -> None:
+    """An empty file, a snapshot and nothing more, a book of one side, one with wide gaps that is crossed at last: each is shown, without a complaint."""
+    path = tmp_path / "odd.dbn"
+    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "ODD"}, start_ns=0)
+    with opened(Shown([path]), None, {"tick_size": "0.01" if name != "nothing" else "1"}) as session:
+        session.index._thread.join()
+        page = Page(browser, serve(session), wait="body", color_scheme="dark")
+        if name == "sparse":
+            page.page.wait_for_selector(".ladder tbody tr")
+            scene = page.press("End")
+            levels = sorted([tick for tick, _, _ in scene["bids"] + scene["asks"]], reverse=True)
+            assert page.page.evaluate("[...document.querySelectorAll('.ladder tbody tr')].map(r => Number(r.dataset.tick))") == levels
+            assert len(levels) == 7
+            page.shoot("view-sparse")
+        page.until(f"document.body.innerText.includes({words!r})")
         page.close()

@@ -204,9 +204,10 @@ def note_touch(seen, market):
 @leaf
 def end(state, book, seen, event):
     """An ordinary event has ended: whether that is where to stop."""
-    if book.dirty:
+    dirty = book.dirty
+    if dirty:
         book.dirty = 0
-        update_view(book, state.plan)
+        update_view(book, state.plan, dirty)
     seen.events += 1
     seen.clock = max(seen.clock, event.ts_event)
     note_touch(seen, book.market)

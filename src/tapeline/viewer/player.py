@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from typing import Any, Final, Literal
 
+from tapeline.market.follow import NEVER
 from tapeline.viewer.follower import Follower, Saved
 from tapeline.viewer.index import Checkpoint, Index
 
@@ -40,9 +41,12 @@ class Player:
         return rows
 
     def to_event(self, instrument: int, number: int) -> None:
-        """As event `number` left the book, from 1; the first or the last if there is none of that number."""
+        """As event `number` left the book, from 1; the first or the last if there is none of that number. Where there is none at all, what a snapshot shows."""
         last = self._index.reach.events[instrument]
-        self._move(instrument, "events", max(min(number, last), min(last, 1)))
+        if last == 0:
+            self._move(instrument, "ts", int(NEVER) - 1)
+        else:
+            self._move(instrument, "events", max(min(number, last), 1))
 
     def to_trade(self, instrument: int, number: int) -> None:
         """After the event with trade `number`, from 1, which there is."""

@@ -277,7 +277,8 @@ function App() {
     view.poll();
     const listener = (event) => keyed(view, open, event);
     addEventListener("keydown", listener);
-    return () => removeEventListener("keydown", listener);
+    addEventListener("resize", again); // how many rows the ladder has
+    return () => { removeEventListener("keydown", listener); removeEventListener("resize", again); };
   }, []);
   const { session, scene, known } = view;
   if (!session) return html`<p class="page">${view.message || "…"}</p>`;
