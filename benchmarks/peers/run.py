@@ -1,7 +1,7 @@
 """Tapeline side by side with others that read the same market-by-order stream: one market maker, and replays.
 
-    python benchmarks/peers/run.py                                            (a simulated session of a million records)
-    python benchmarks/peers/run.py esh4-20231225.mbo.dbn.zst                  (a real one, end to end until there are a million)
+    python benchmarks/peers/run.py                                            (a simulated session of two million records)
+    python benchmarks/peers/run.py esh4-20231225.mbo.dbn.zst                  (a real one, end to end until there are as many)
     python benchmarks/peers/run.py --only hftbacktest --json
 
 Each peer works in a process and a virtual environment of its own (versions in environments.py, made on first use); all take turns, so that what slows the
@@ -103,7 +103,7 @@ def start(names: list[str], folder: Path, environments: Path, arguments: list[st
 
 
 def measure(workers: list[Worker], n: int, rounds: int) -> list[dict[str, Any]]:
-    """All works in turn, each round in another order: medians, and ratios to Tapeline's work of that name in the same round."""
+    """All works in turn, each round in another order: medians, and ratios to Tapeline's maker or replay on one thread in the same round, in processor time."""
     turns = [(worker, what) for worker in workers for what in worker.works]
     taken: dict[tuple[str, str], list[dict[str, Any]]] = {(worker.name, what): [] for worker, what in turns}
     for k in range(rounds):
@@ -113,14 +113,13 @@ def measure(workers: list[Worker], n: int, rounds: int) -> list[dict[str, Any]]:
             taken[worker.name, what].append(worker.work(what))
     lines = []
     for (name, what), rows in taken.items():
-        like = taken["tapeline", "market maker" if what.startswith("market maker") else "replay"]
+        like = taken["tapeline", "market maker, one thread" if what.startswith("market maker") else "replay"]
         own_n = rows[0].get("records", n)
-        ratios = [row["seconds"] / own_n / (ours["seconds"] / n) for row, ours in zip(rows, like, strict=True)]
-        ns = statistics.median(row["seconds"] for row in rows) / own_n * 1e9
-        counted = {key: value for key, value in rows[-1].items() if key not in {"seconds", "cpu_share"}}
-        share = statistics.median(row["cpu_share"] for row in rows)
-        numbers = {"ns_per_event": round(ns, 2), "events_per_second": round(1e9 / ns), "times_tapeline": round(statistics.median(ratios), 2)}
-        lines.append({"who": name, "what": what, **numbers, "cpu_share": round(share, 2), **counted})
+        ratios = [row["cpu_seconds"] / own_n / (ours["cpu_seconds"] / n) for row, ours in zip(rows, like, strict=True)]
+        ns, cpu_ns = (statistics.median(row[key] for row in rows) / own_n * 1e9 for key in ("seconds", "cpu_seconds"))
+        numbers = {"ns_per_event": round(ns, 2), "events_per_second": round(1e9 / ns), "cpu_ns_per_event": round(cpu_ns, 2)}
+        counted = {key: value for key, value in rows[-1].items() if key not in {"seconds", "cpu_seconds"}}
+        lines.append({"who": name, "what": what, **numbers, "times_tapeline": round(statistics.median(ratios), 2), **counted})
     return lines
 
 
@@ -131,12 +130,20 @@ def tell(text: str) -> None:
 
 def show(report: dict[str, Any]) -> None:
     """The table, as Markdown."""
-    print("| | work | ns per event | events/s | × Tapeline's time | orders | fills | last best prices |\n|---|---|---|---|---|---|---|---|")
+    names = ("", "work", "ns per event", "events/s", "processor ns per event", "× Tapeline's", "orders", "fills", "last best prices")
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for line in report["results"]:
         version = next(iter(report["versions"][line["who"]].values()))
         counts = [f"{line[key]:,}" if key in line else "" for key in ("orders", "fills")]
         touch = f"{line['bid']:.2f} / {line['ask']:.2f}" if "bid" in line else ""
-        cells = [f"{line['ns_per_event']:.1f}", f"{line['events_per_second']:,}", f"{line['times_tapeline']:.2f}", *counts, touch]
+        cells = [
+            f"{line['ns_per_event']:.1f}",
+            f"{line['events_per_second']:,}",
+            f"{line['cpu_ns_per_event']:.1f}",
+            f"{line['times_tapeline']:.2f}",
+            *counts,
+            touch,
+        ]
         print(f"| {line['who']} {version} | {line['what']} | {' | '.join(cells)} |")
     for name, why in report["missing"].items():
         print(f"\n{name} is missing: {why}")
@@ -147,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path, help="a DBN file of one instrument")
     parser.add_argument("--tick-size", default="0.25")
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=PINNED, metavar="PEER", help=f"one of {', '.join(PINNED)}; may be repeated")
     parser.add_argument("--environments", type=Path, default=Path.home() / ".cache" / "tapeline-peers", help="where virtual environments are kept")

@@ -14,7 +14,8 @@ Work = Callable[[], dict[str, Any]]
 def serve(packages: list[str], works: dict[str, Work]) -> None:
     """Do each work once, so that it is compiled; announce; then a work per line of stdin, a line of JSON for each.
 
-    A work gives what it counted. `seconds` among it is what counts; without, the whole of the work does. What libraries print goes to stderr.
+    A work gives what it counted. `seconds` and `cpu_seconds` among it are what counts (see `timed`); without, the whole of the work does. What libraries print
+    goes to stderr.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -22,7 +23,12 @@ def serve(packages: list[str], works: dict[str, Work]) -> None:
         work()
     print(json.dumps({"versions": {name: version(name) for name in packages}, "works": list(works)}), file=answers)
     for line in sys.stdin:
-        start, cpu = time.perf_counter(), time.process_time()
-        counted = works[line.strip()]()
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-        print(json.dumps({"seconds": wall, "cpu_share": cpu / wall, **counted}), file=answers)
+        whole, counted = timed(works[line.strip()])
+        print(json.dumps({**whole, **counted}), file=answers)
+
+
+def timed(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    """What a work took, by the clock and of all cores, and what it gave."""
+    start, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}, result

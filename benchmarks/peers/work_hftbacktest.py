@@ -5,7 +5,6 @@ follow the touch; orders are looked at only where the touch moved, which is when
 """
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hftbacktest import GTX, LIMIT, BacktestAsset, ROIVectorMarketDepthBacktest
 from hftbacktest.data.validation import correct_event_order, correct_local_timestamp, validate_event_order
 from hftbacktest.types import event_dtype
 from numba import njit
-from serve import serve
+from serve import serve, timed
 
 TICK = float(sys.argv[2])
 END_OF_DATA = 1
@@ -89,12 +88,10 @@ def run(loop: Any, data: Any, *arguments: Any) -> dict[str, Any]:
         .roi_ub(float(prices.max()) + 100 * TICK)
     )
     hbt = ROIVectorMarketDepthBacktest([asset])
-    start, cpu = time.perf_counter(), time.process_time()
-    orders, bid, ask = loop(hbt, *arguments)
-    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    took, (orders, bid, ask) = timed(lambda: loop(hbt, *arguments))
     fills = int(hbt.state_values(0).num_trades)
     hbt.close()
-    return {"seconds": wall, "cpu_share": cpu / wall, "orders": int(orders), "fills": fills, "bid": bid * TICK, "ask": ask * TICK}
+    return {**took, "orders": int(orders), "fills": fills, "bid": bid * TICK, "ask": ask * TICK}
 
 
 events = prepared()

@@ -6,7 +6,6 @@ first.dbn.zst, because objects take some 0.8 GB per million.
 """
 
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
 from nautilus_trader.model.instruments import FuturesContract
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
-from serve import serve
+from serve import serve, timed
 
 TICK, RECORDS = sys.argv[2], int(sys.argv[4])
 INSTRUMENT_ID = InstrumentId(Symbol("PEERS"), Venue("SIM"))
@@ -101,12 +100,10 @@ def run(strategy: Watcher, data: list[Any]) -> dict[str, Any]:
     engine.add_instrument(INSTRUMENT)
     engine.add_data(data)
     engine.add_strategy(strategy)
-    start, cpu = time.perf_counter(), time.process_time()
-    engine.run()
-    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    took, _ = timed(engine.run)
     fills = sum(order.filled_qty > 0 for order in engine.cache.orders())
     engine.dispose()
-    return {"records": RECORDS, "seconds": wall, "cpu_share": cpu / wall, "orders": strategy.sent, "fills": fills}
+    return {"records": RECORDS, **took, "orders": strategy.sent, "fills": fills}
 
 
 deltas = DatabentoDataLoader().from_dbn_file(Path(sys.argv[1]) / "first.dbn.zst", instrument_id=INSTRUMENT_ID, as_legacy_cython=True)
