@@ -104,10 +104,10 @@ class MakerAmongThousands(Maker):
     rested: tl.int64
 
     def on_trade(self, trade, market, orders, account):
-        """At the first trade: on both sides, from 500 ticks away on, over 128 levels."""
+        """At the first trade: on both sides, from 3,000 ticks away on, over 128 levels."""
         if self.rested == 0 and market.has_bid and market.has_ask:
             for k in range(2048):
-                away = (500 + k % 128) * market.tick
+                away = (3000 + k % 128) * market.tick
                 self.rested += orders.buy(market.bid_price - away, 1, tl.POST_ONLY)
                 orders.sell(market.ask_price + away, 1, tl.POST_ONLY)
 

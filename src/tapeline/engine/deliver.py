@@ -19,6 +19,7 @@ from tapeline.record import Record, bool_, float64, int32, int64, uint8
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED), np.int64(Update.FILL)
 STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
+IN_FLIGHT, OPEN = np.int64(Status.IN_FLIGHT), np.int64(Status.OPEN)
 NO_REASON, TRIGGERED = np.int64(Reason.NONE), np.int64(Update.TRIGGERED)
 
 
@@ -129,7 +130,7 @@ def record_fill(engine, message):
     to.rule = message.rule
 
 
-@entry
+@kernel
 def record_order(engine, index, status, reason, ts_end_local):
     """An order, from birth to end."""
     node = node_at(engine, index)
@@ -158,6 +159,13 @@ def record_order(engine, index, status, reason, ts_end_local):
     to.stop = node.stop if node.stop == UNDEFINED_PRICE else (node.stop if node.side == 0 else -node.stop) * book.grid
     to.ts_triggered = node.ts_triggered
     to.gaps = node.gaps
+
+
+@entry
+def record_open(engine, indices):
+    """The orders that are still open, or under way, at the end."""
+    for i in range(len(indices)):
+        record_order(engine, indices[i], IN_FLIGHT if node_at(engine, indices[i]).ts_arrived < 0 else OPEN, NO_REASON, -1)
 
 
 @kernel

@@ -109,15 +109,23 @@ def stands_before(a, b):
 
 @kernel
 def link_in_line(engine, index):
-    """Put a resting order in its row's line on its side of the book. At the ends, where orders nearly always join, whatever rests in between."""
+    """Put a resting order, which is in its level's list, in its row's line on its side of the book.
+
+    Nearly always that is behind the order before it at its level, or at an end of the line; only a level between others is searched for.
+    """
     node = node_at(engine, index)
     account = account_of(engine, node)
     before = account.buys_last if node.side == 0 else account.sells_last
     behind = np.int64(0)
     if before != 0 and stands_before(node, node_at(engine, before)):
-        before, behind = np.int64(0), first_in_line(account, node.side)
-        while stands_before(node_at(engine, behind), node):
-            before, behind = behind, np.int64(node_at(engine, behind).line_next)
+        before = np.int64(node.prev)
+        neighbour = node_at(engine, before)
+        behind = np.int64(neighbour.line_next)
+        is_own = neighbour.order_id != 0 and neighbour.row == node.row and stands_before(neighbour, node)
+        if not is_own or behind == 0 or not stands_before(node, node_at(engine, behind)):
+            before, behind = np.int64(0), first_in_line(account, node.side)
+            while stands_before(node_at(engine, behind), node):
+                before, behind = behind, np.int64(node_at(engine, behind).line_next)
     node.line_prev = before
     node.line_next = behind
     join_in_line(engine, account, node.side, before, index)

@@ -8,11 +8,11 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import UNLIMITED, Latency, RowSpec
-from tapeline.constants import UNDEFINED_PRICE, QueueModel, Reason, Status
+from tapeline.constants import UNDEFINED_PRICE, QueueModel
 from tapeline.delays import Delay, least_ns
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
-from tapeline.engine.deliver import apply_answer, record_order, sample
+from tapeline.engine.deliver import apply_answer, record_open, sample
 from tapeline.engine.due import wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
@@ -340,8 +340,8 @@ class Session:
             follow_phases(self.engine, i)
         self._grow_journals()
 
-    def _grow_journals(self) -> None:
-        """Room for what one delivery may record, at least, and four times what was recorded so far."""
+    def _grow_journals(self, more: int = 0) -> None:
+        """Room for what one delivery may record, or so many more rows, at least, and four times what was recorded so far."""
         engine = self.engine
         spare = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
         for name, dtype in _JOURNALS.items():
@@ -351,11 +351,11 @@ class Session:
                 if not engine.explains:
                     continue
                 spare = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
-            if used + spare // 2 < int(journal.capacity):
+            if used + max(spare // 2, more) < int(journal.capacity):
                 continue
             if used > self._limits.journal_rows_max:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            grown = np.empty(4 * used + spare, dtype)  # what is never written takes no memory
+            grown = np.empty(4 * used + spare + more, dtype)  # what is never written takes no memory
             grown[:used] = self._journals[name][:used]
             self._journals[name] = grown
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
@@ -417,9 +417,9 @@ class Session:
         self._grow_journals()
         sample(engine, int(engine.ts_end), True)
         orders = self._nodes[: int(engine.takes_first)]
-        for index in np.flatnonzero((orders["order_id"] != 0) & (orders["local_state"] != FREE)):
-            self._grow_journals()
-            record_order(engine, index, Status.IN_FLIGHT if orders[index].ts_arrived < 0 else Status.OPEN, Reason.NONE, -1)
+        still_there = np.flatnonzero((orders["order_id"] != 0) & (orders["local_state"] != FREE))
+        self._grow_journals(len(still_there))
+        record_open(engine, still_there)
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
