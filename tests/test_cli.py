@@ -143,7 +143,7 @@ def test_options_become_settings(engine: SimpleNamespace) -> None:
         "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --feed-time sent --status s.dbn --status t.dbn --latency entry=2ms "
         "--latency feed=-1us --latency response=log_normal(median=80us,sigma=0.5,seed=3) --latency messages_max=9 --fee maker=-0.1 --fee taker=1 "
         "--fee unit=bps --limit position_max=1_000 --limit loss_max=2.5 --fill-rule crossing=off --fill-rule on_gap=cancel --queue log "
-        "--engine reference --no-save"
+        "--engine reference --explain --no-save"
     )
     done = invoke("run", MAKER, "a.dbn", "b.dbn", *options.split())
     assert done.exit_code == 0, done.stderr
@@ -151,7 +151,7 @@ def test_options_become_settings(engine: SimpleNamespace) -> None:
     response = tapeline.Delay.log_normal(median="80us", sigma=0.5, seed=3)
     assert given == {
         "data": [Path("a.dbn"), Path("b.dbn")], "tick_size": "0.25", "instruments": ["A", 7], "multiplier": 50.0, "feed_time": "sent",
-        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference",
+        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference", "explain": True,
         "latency": tapeline.Latency(feed="-1us", entry="2ms", response=response, messages_max=9),
         "fees": tapeline.Fees(maker=-0.1, taker=1.0, unit="bps"),
         "limits": tapeline.Limits(position_max=1000, loss_max=2.5),

@@ -57,6 +57,7 @@ class RunOptions(TapeOptions):
     queue: Annotated[str | None, typer.Option(metavar="MODEL", help="Queue model, --fill-rule queue=MODEL: exact, none, or an estimator such as power2.")] = (
         None
     )
+    explain: Annotated[bool | None, typer.Option("--explain/--no-explain", help="Record what happens in front of each order, for tapeline explain.")] = None
     config: Annotated[Path | None, typer.Option(metavar="TOML", help="A file of settings; options on the command line come before it.")] = None
 
 
