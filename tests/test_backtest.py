@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import tapeline as tl
 from tapeline import backtest as module
 from tapeline.demo import example
+from tapeline.engine.special import UNITS
 from tapeline.errors import DataError
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
@@ -91,3 +93,34 @@ def test_damage_in_the_middle_keeps_what_came_before(session: Path, tmp_path: Pa
     assert result.fills.equals(expected.fills)
     assert result.orders.equals(expected.orders)
     assert "record" in result.manifest["error"]
+
+
+class Stopper(tl.Strategy):
+    """Sends a stop order at once."""
+
+    sent: tl.int64
+
+    def on_book(self, market: Any, orders: Any, account: Any) -> None:
+        """Once."""
+        if self.sent == 0 and market.has_ask:
+            self.sent = orders.buy_stop(market.ask_price, 1)
+
+
+def test_what_is_compiled_in_the_middle_of_a_run_does_not_count(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds that a manifest tells leave out the compilation of what only few runs need, here of stops."""
+    from tapeline.engine import session as engine_session
+
+    class Slow:
+        """Units that take half a second more."""
+
+        def place(self, record: Any) -> None:
+            """Wait, then do it."""
+            time.sleep(0.5)
+            for unit in UNITS:
+                unit.place(record)
+
+    monkeypatch.setattr(engine_session, "SPECIAL_UNITS", (Slow(),))
+    begun = time.perf_counter()
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50).run(Stopper())
+    assert result.orders.height == 1
+    assert result.manifest["seconds"] <= time.perf_counter() - begun - 0.5

@@ -251,6 +251,7 @@ class _Run:
                 )
                 raise
             session.finish()
+        self._started += session.seconds_compiling
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
     def _reference(self) -> Journals:

@@ -1,6 +1,7 @@
 """The Python side of the engine: owns its tables, lets the compiled loop run over chunks of tape events, and does what it asks for."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -101,6 +102,8 @@ class Session:
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
         self.engine.explains = explain
+        self.seconds_compiling = 0.0
+        """While tape events waited for what few runs need."""
         self._instruments: list[Instrument] = []
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
@@ -387,16 +390,21 @@ class Session:
             else:
                 self._shown_ring(2 * int(engine.shown_capacity))
         elif status == NEED_SPECIAL:
-            for kernel in SPECIAL_UNITS if JIT else ():
-                kernel.place(engine)
-            engine.let_in_special = engine.let_in_special or 1  # without the JIT nobody calls by address
-            engine.find_places = engine.find_places or 1
+            self._compile_special()
         elif status == GROW_JOURNAL:
             self._grow_journals()
             self._check_tables()
         elif status == LIMIT:
             self._check_tables()
             raise InvariantError("the engine stopped without a reason")
+
+    def _compile_special(self) -> None:
+        engine, begun = self.engine, time.perf_counter()
+        for kernel in SPECIAL_UNITS if JIT else ():
+            kernel.place(engine)
+        engine.let_in_special = engine.let_in_special or 1  # without the JIT nobody calls by address
+        engine.find_places = engine.find_places or 1
+        self.seconds_compiling += time.perf_counter() - begun
 
     def _check_tables(self) -> None:
         if self._broken.value:
