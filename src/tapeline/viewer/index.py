@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from tapeline.errors import TapelineError
-from tapeline.inputs import Data, open_input, reader_of, registry
+from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.tape.file import TapeInput
 from tapeline.viewer.follower import Follower, Rows, Saved
@@ -21,7 +21,7 @@ CHECKPOINT_EVENTS: Final = 1 << 15
 CHECKPOINTS_MAX: Final = 512
 CHECKPOINT_BYTES_MAX: Final = 1 << 28
 """Of all checkpoints."""
-SAMPLE_EVENTS: Final = 1 << 8
+SAMPLE_EVENTS: Final = 1 << 6
 SAMPLES_MAX: Final = 1 << 12
 SAMPLE_LINES_MAX: Final = 1 << 18
 """Samples of all instruments."""
@@ -106,7 +106,7 @@ class Index:
             self.is_finished = True
 
     def _read(self) -> None:
-        reader = reader_of(self._source, self._registry, self._open)
+        reader = reader_of(self._source, self._registry, self._open, threads=cores_used())
         total = self._bytes_total()
         for n, _ in reader.chunks():
             begin = self.spill.n
@@ -121,6 +121,7 @@ class Index:
             self.share = min(reader.bytes_done / total, 1.0)
             if self._stop.is_set():
                 return
+        self._sample()
         self.share = 1.0
 
     def _bytes_total(self) -> int:
