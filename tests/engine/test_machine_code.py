@@ -14,7 +14,7 @@ from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan
 from tapeline.market.features import update_shape, update_touch
-from tapeline.market.replay import Replay, replay
+from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.view import update_deep
 from tapeline.tape.file_kernels import Columns, checksum, gather
 from tapeline.tape.normalise import normalise
@@ -29,6 +29,7 @@ HOT = {
     "meet_history": (meet_history, Engine, 0, ""),
     "normalise": (normalise, Reader, 1, "a print's price to the tick below it, where it may lie between two: prints are one record in thirty"),
     "replay": (replay, Replay, 1, "the end of an interval, once in each"),
+    "keep_columns": (keep_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),
     "update_touch": (update_touch, ViewPlan, 0, ""),
     "update_shape": (update_shape, ViewPlan, 0, ""),
