@@ -157,3 +157,45 @@ def test_damage_ends_the_index_and_is_told(data: Path, tmp_path: Path) -> None:
         session.index._thread.join()
         assert "truncated" in session.describe()["progress"]["problem"]
         assert session.at_event(0, 2**40)["event"] == session.index.reach.events[0] > 1_000
+
+
+class Mover(tl.Strategy):
+    """One order to buy, moved a tick up or down every 20 seconds."""
+
+    sent: tl.int64
+    moves: tl.int64
+
+    def on_start(self, market, orders, account):
+        """Wait for the market."""
+        orders.wake_at(orders.now + 5_000_000_000)
+
+    def on_timer(self, market, orders, account):
+        """Send, or move."""
+        price = market.bid_price - market.tick * (1 + self.moves % 2)
+        if orders.is_live(self.sent):
+            orders.modify(self.sent, price, 5)
+        else:
+            self.sent = orders.buy(price, 5)
+        self.moves += 1
+        orders.wake_at(orders.now + 20_000_000_000)
+
+
+def test_what_a_run_has_journalled_is_shown(data: Path, tmp_path: Path) -> None:
+    """Of a run with explain=True, modified orders stand at the price that they had at that time, with the lots ahead that the journal has."""
+    backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, explain=True)
+    result = backtest.run(Mover())
+    directory = result.save(tmp_path / "mover")
+    order = result.orders.sort("modifies").with_columns(pl.col("ts_arrived", "ts_end").to_physical()).to_dicts()[-1]
+    assert order["modifies"] > 3
+    steps = result.steps.filter(pl.col("order_id") == order["order_id"]).with_columns(pl.col("ts_event").to_physical(), pl.col("price").forward_fill())
+    rng = random.Random(4)
+    prices = set()
+    with opened(Shown([], directory), None, {}) as session:
+        session.index._thread.join()
+        for ts in (rng.randrange(order["ts_arrived"], order["ts_end"] or steps["ts_event"][-1]) for _ in range(60)):
+            now = steps.filter(pl.col("ts_event") <= ts).row(-1, named=True)
+            line = shown(session, order, ts)
+            assert (line["price"], line["ahead"]) == (now["price"], now["ahead"])
+            assert line["tick"] == round(now["price"] * 4)
+            prices.add(line["price"])
+    assert len(prices) > 2

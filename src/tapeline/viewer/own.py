@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
@@ -20,6 +21,8 @@ from tapeline.viewer.follower import Rows
 
 SETTINGS: Final = ("tick_size", "definitions", "instruments", "exclude_orders")
 """Of the run, which the book is read with, too."""
+_ROW_KEY: Final = 1 << 40
+"""More than orders of a row: a row's number times this, and an order's, are one key."""
 _FILL: Final = ("strategy", "order_id", "side", "price", "size", "size_left", "position", "is_maker", "rule", "market_size", "fee")
 _ORDER: Final = (
     *("strategy", "row", "order_id", "symbol", "side", "type", "tif", "post_only", "price", "stop", "size", "filled", "status", "reason"),
@@ -54,6 +57,32 @@ class Fills:
         return place if 0 <= place < len(self.ts) else None
 
 
+@dataclass(frozen=True)
+class Journal:
+    """What a run with `explain=True` journalled of the queues in front of its orders: price and lots ahead of each, from a time on."""
+
+    keys: npt.NDArray[np.int64]
+    """(steps,) of the orders, growing; see `key`."""
+    ts: npt.NDArray[np.int64]
+    ahead: npt.NDArray[np.int64]
+    price: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, steps: pl.DataFrame) -> "Journal":
+        """From the frame of a result, or a part of it."""
+        price = pl.col("price").fill_null(strategy="forward").over("row", "order_id")
+        lines = steps.select(pl.col("ts_event").to_physical(), "ahead", price, key=pl.col("row").cast(pl.Int64) * _ROW_KEY + pl.col("order_id"))
+        lines = lines.sort("key", maintain_order=True)
+        return cls(*(lines[name].to_numpy() for name in ("key", "ts_event", "ahead", "price")))
+
+    def at(self, row: int, order_id: int, now: int) -> dict[str, Any]:
+        """Price and lots ahead at a time; nothing before the first step."""
+        key = row * _ROW_KEY + order_id
+        first, last = np.searchsorted(self.keys, key), np.searchsorted(self.keys, key, "right")
+        place = int(first + np.searchsorted(self.ts[first:last], now, "right")) - 1
+        return {} if place < first else {"ahead": int(self.ahead[place]), "price": float(self.price[place])}
+
+
 class OwnOrders:
     """Orders and fills of a run, or of one of its strategies; of no run, none."""
 
@@ -62,13 +91,16 @@ class OwnOrders:
         self.tables: dict[int, Rows] = {}
         self.fills: dict[int, Fills] = {}
         self.strategies: list[str] = []
+        self.symbols: list[str] = []
+        """In order of their index."""
         self.orders = pl.DataFrame()
         self._left: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
+        self._journal: Journal | None = None
         if result is None:
             return
         labels = [str(row["label"]) for row in result.manifest["strategies"]]
         self.orders, fills = _plain(result.orders), _plain(result.fills)
-        self.strategies = labels
+        self.strategies, self.symbols = labels, list(result.contracts)
         if strategy is not None:
             if strategy not in labels:
                 raise ConfigError(f"--strategy {strategy}: the run has {', '.join(labels)}")
@@ -77,6 +109,8 @@ class OwnOrders:
         partial = fills.filter(pl.col("size_left") > 0).group_by("row", "order_id", maintain_order=True).agg("ts_event", "size_left")
         self._left = {(row, order): (ts, left) for row, order, ts, left in partial.iter_rows()}
         queues = [row["venue"]["rules"]["queue"] for row in result.manifest["strategies"]]
+        if result.manifest["settings"].get("explain"):
+            self._journal = Journal.of(result.steps.filter(pl.col("row").is_in([row for row, queue in enumerate(queues) if queue == "exact"])))
         for index, symbol in enumerate(result.contracts):
             self.fills[index] = Fills(fills.filter(pl.col("symbol") == symbol).sort("ts_event", maintain_order=True))
             self.tables[index] = self._table(symbol, int(result.manifest["instruments"][index]["grid"]), queues)
@@ -126,7 +160,8 @@ class OwnOrders:
         place = bisect_right(times, now)
         names = ("strategy", "row", "order_id", "side", "price", "size", "ahead_at_entry", "modifies")
         told = {"ahead": None if ahead == UNKNOWN else ahead, "left": left[place - 1] if place else order["size"]}
-        return {**{name: order[name] for name in names}, **told, "since": order["ts_triggered"] or order["ts_arrived"]}
+        journalled = self._journal.at(order["row"], order["order_id"], now) if self._journal is not None else {}
+        return {**{name: order[name] for name in names}, **told, **journalled, "since": order["ts_triggered"] or order["ts_arrived"]}
 
     def find(self, order_id: int, strategy: str | None = None) -> dict[str, Any]:
         """An order as its run recorded it; times in ns. Raises ConfigError if there is none, or more than one."""
@@ -138,7 +173,7 @@ class OwnOrders:
         if not found.height:
             raise ConfigError(f"order {f'{strategy} ' if strategy else ''}{order_id}: there is no such order{'' if self.orders.width else ': no RUN is shown'}")
         order = found.row(0, named=True)
-        return {name: order[name] for name in (*_ORDER, *_TIMES, "instrument_id")}
+        return {name: order[name] for name in (*_ORDER, *_TIMES)}
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -135,12 +135,12 @@ class Session:
         raise ConfigError(f"{text!r}: {HINT}")
 
     def _to_order(self, order: dict[str, Any], levels: int) -> dict[str, Any]:
-        known = [i.index for i in self.index.instruments[: len(self.index.reach.events)] if i.instrument_id == order["instrument_id"]]
-        if not known:
+        number = self.own.symbols.index(order["symbol"])
+        if number >= len(self.index.reach.events):
             raise ConfigError(f"order {order['order_id']}: its instrument has not been read yet")
         when = order["ts_triggered"] or order["ts_arrived"] or order["ts_sent"]
         told = {**order, **{name: _time(order[name]) for name in order if name.startswith("ts_")}}
-        return {**self._at_time(known[0], when, levels), "order": told}
+        return {**self._at_time(number, when, levels), "order": told}
 
     def _at_time(self, number: int, ts: int, levels: int) -> dict[str, Any]:
         self._player.to_time(self.instrument(number).index, ts)

@@ -77,7 +77,7 @@ export function Orders({ scene, instrument, onOrder }) {
     const level = at(o), size = level ? level[1] : 0, share = o.ahead !== null && size ? Math.min(o.ahead / size, 1) : 0;
     const label = o.ahead === null ? "not known" : `${lots(o.ahead)} of ${lots(size)}`;
     return html`<tr key=${`${o.row} ${o.order_id}`}><td class="text"><button class="text own-text" title=${o.strategy} onClick=${() => onOrder(o)}>${o.order_id}</button></td><td class=${`text ${o.side}`}>${o.side}</td><td>${o.left}${o.left < o.size ? ` of ${o.size}` : ""}</td>
-      <td title=${o.modifies ? "as last accepted: it was modified" : ""}>${price(o.price, instrument)}${o.modifies ? "*" : ""}</td><td>${label} ${o.ahead !== null && html`<span class="meter"><i style=${{ width: `${share * 100}%` }}></i></span>`}</td><td>${o.ahead_at_entry === null ? "–" : lots(o.ahead_at_entry)}</td></tr>`;
+      <td title=${o.modifies && o.ahead === null ? "as last accepted: it was modified" : ""}>${price(o.price, instrument)}${o.modifies && o.ahead === null ? "*" : ""}</td><td>${label} ${o.ahead !== null && html`<span class="meter"><i style=${{ width: `${share * 100}%` }}></i></span>`}</td><td>${o.ahead_at_entry === null ? "–" : lots(o.ahead_at_entry)}</td></tr>`;
   });
   return html`<section class="panel" aria-label="orders"><h2>Your orders<span>${scene.own.length || ""}</span></h2>
     ${lines.length ? html`<div class="list"><table><thead><tr><th class="text">order</th><th class="text">side</th><th>lots</th><th>price</th><th>ahead</th><th>at entry</th></tr></thead><tbody>${lines}</tbody></table></div>` : html`<p class="empty">None rests now.</p>`}</section>`;
