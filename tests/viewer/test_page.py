@@ -143,8 +143,9 @@ def test_every_key_does_what_the_help_says(browser: Any, served: Served) -> None
     """Arrows, tens, thousands, ends, fills, trades, play and pause, speeds, help, theme, and going to a text."""
     page = Page(browser, served, "#0/5000")
     last = served.ask("/api/at", event=1)["events"]
-    for key, event in (("ArrowRight", 5001), ("ArrowRight", 5002), ("ArrowLeft", 5001), ("Shift+ArrowRight", 5011), ("Shift+ArrowLeft", 5001),
-                       ("PageDown", 6001), ("PageUp", 5001), ("End", last), ("ArrowRight", last), ("Home", 1), ("ArrowLeft", 1)):  # fmt: skip
+    steps = (("ArrowRight", 5001), ("ArrowRight", 5002), ("ArrowLeft", 5001), ("ArrowDown", 5011), ("ArrowUp", 5001), ("Shift+ArrowRight", 5011))
+    leaps = (("PageDown", 6011), ("PageUp", 5011), ("Shift+ArrowLeft", 5001), ("End", last), ("ArrowRight", last), ("Home", 1), ("ArrowLeft", 1))
+    for key, event in (*steps, *leaps):
         assert page.press(key)["event"] == event, key
     first = page.press("n")
     assert first["fills"][0]["ts"] == first["now"]

@@ -7,7 +7,7 @@ const SPEEDS = [["1 event/s", { events: 1 }], ["10 events/s", { events: 10 }], [
 const TICK_MS = 50;
 const POLL_MS = 400;
 const KEYS = [
-  ["← →", "event before, next event"], ["⇧← ⇧→", "ten events"], ["PgUp PgDn", "a thousand events"], ["Home End", "first, last event"], ["Space", "play, pause"], ["+ −", "faster, slower"],
+  ["← →", "event before, next event"], ["↑ ↓", "ten events back, on; ⇧← ⇧→ do, too"], ["PgUp PgDn", "a thousand events"], ["Home End", "first, last event"], ["Space", "play, pause"], ["+ −", "faster, slower"],
   ["n p", "your next, previous fill"], ["t r", "next, previous trade"], ["g", "go to a time, event, order, fill"], ["c", "centre the ladder"], ["d", "dark, light"], ["?", "this help"],
 ];
 
@@ -250,7 +250,7 @@ function keyed(view, open, event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
   const big = event.shiftKey ? 10 : 1;
   const acts = {
-    ArrowLeft: () => view.step(-big), ArrowRight: () => view.step(big), PageUp: () => view.step(-1000), PageDown: () => view.step(1000), Home: () => view.event(1), End: () => view.event(Infinity),
+    ArrowLeft: () => view.step(-big), ArrowRight: () => view.step(big), ArrowUp: () => view.step(-10), ArrowDown: () => view.step(10), PageUp: () => view.step(-1000), PageDown: () => view.step(1000), Home: () => view.event(1), End: () => view.event(Infinity),
     " ": () => view.toggle(), n: () => view.find("next_fill"), p: () => view.find("previous_fill"), t: () => view.find("next_trade"), r: () => view.find("previous_trade"), g: () => open("go"), "?": () => open("help"),
     c: () => { view.centre.current = null; view.changed(); }, d: () => flipTheme(view), "+": () => view.setSpeed(view.speed + 1), "=": () => view.setSpeed(view.speed + 1), "-": () => view.setSpeed(view.speed - 1),
   };
