@@ -402,6 +402,9 @@ def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_
         ("limits = 3", "is a table: [limits]"),
         ("[limits]\nposition = 3", "did you mean 'position_max'"),
         ("[set]\nsice = 3", "did you mean 'size'"),
+        ("multiplier = '50'", "expected a number"),
+        ("threads = true", "expected a number"),
+        ("instruments = 'ESH4'", "expected a list of symbols and ids"),
         ("tick_size =", "cannot be read as TOML"),
     ],
 )

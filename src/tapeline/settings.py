@@ -20,10 +20,20 @@ BOTH: Final = "both"
 """Entry and response latency at once."""
 OPTIONS: Final = {"fees": "fee", "rules": "fill-rule", "limits": "limit"}
 TABLES: Final = ("latency", "fees", "rules", "limits", "set")
-SCALARS: Final = (
-    "tick_size", "definitions", "status", "instruments", "multiplier", "exclude_orders", "feed_time", "equity_every", "explain", "engine", "threads",
-)  # fmt: skip
-"""Keywords of Backtest that a file may set beside the tables."""
+SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "tick_size": ("a number, or text", (str, int, float)),
+    "definitions": ("a file, or a list of files", (str, list)),
+    "status": ("a file, or a list of files", (str, list)),
+    "instruments": ("a list of symbols and ids", (list,)),
+    "multiplier": ("a number", (int, float)),
+    "exclude_orders": ("a list of order ids", (list,)),
+    "feed_time": ("text", (str,)),
+    "equity_every": ("a time such as '1s'", (str, int)),
+    "explain": ("true or false", (bool,)),
+    "engine": ("text", (str,)),
+    "threads": ("a number", (int,)),
+}
+"""Keywords of Backtest that a file may set beside the tables: what they are."""
 _NAMED: Final = re.compile(r"\s*(\w+)\s*=(?!=)(.*)", re.DOTALL)
 _CALL: Final = re.compile(r"\s*(log_normal|gamma|from_feed|table)\s*\((.*)\)\s*", re.DOTALL)
 _INTEGER: Final = re.compile(r"[+-]?\d[\d_]*")
@@ -90,6 +100,10 @@ def _read(path: Path) -> dict[str, Any]:
         if name not in (*SCALARS, *TABLES) or isinstance(value, dict) != (name in TABLES):
             expected = f"is a table: [{name}]" if name in TABLES else _unknown(name, [*SCALARS, *TABLES])
             raise ConfigError(f"{path}: {name}: {expected}")
+        if name in SCALARS:
+            expected, types = SCALARS[name]
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise ConfigError(f"{path}: {name} = {value!r}: expected {expected}")
     return found
 
 
