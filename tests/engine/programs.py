@@ -66,126 +66,108 @@ class Actor(tl.Strategy):
 
     def look_at_market(self, market):
         """Everything but levels and features."""
-        digest = self.digest
-        digest = mix(digest, market.bid_price)
-        digest = mix(digest, market.ask_price)
-        digest = mix(digest, market.bid_size)
-        digest = mix(digest, market.ask_size)
-        digest = mix(digest, market.bid_count)
-        digest = mix(digest, market.ask_count)
-        digest = mix(digest, 1 if market.has_bid else 0)
-        digest = mix(digest, 1 if market.has_ask else 0)
-        digest = mix(digest, market.last_price)
-        digest = mix(digest, market.last_size)
-        digest = mix(digest, market.last_side)
-        digest = mix(digest, market.ts_event)
-        digest = mix(digest, market.ts_recv)
-        digest = mix(digest, market.tick)
-        digest = mix(digest, market.phase)
-        digest = mix(digest, market.instrument)
-        self.digest = digest
+        self.see(market.bid_price)
+        self.see(market.ask_price)
+        self.see(market.bid_size)
+        self.see(market.ask_size)
+        self.see(market.bid_count)
+        self.see(market.ask_count)
+        self.see(1 if market.has_bid else 0)
+        self.see(1 if market.has_ask else 0)
+        self.see(market.last_price)
+        self.see(market.last_size)
+        self.see(market.last_side)
+        self.see(market.ts_event)
+        self.see(market.ts_recv)
+        self.see(market.tick)
+        self.see(market.phase)
+        self.see(market.instrument)
 
     def look_at_levels(self, market, depth):
         """The declared levels, and every feature, declared or not."""
-        digest = self.digest
         for i in range(depth):
             bid, ask = market.bid(i), market.ask(i)
-            digest = mix(digest, bid.price)
-            digest = mix(digest, bid.size)
-            digest = mix(digest, bid.count)
-            digest = mix(digest, ask.price)
-            digest = mix(digest, ask.size)
-            digest = mix(digest, ask.count)
+            self.see(bid.price)
+            self.see(bid.size)
+            self.see(bid.count)
+            self.see(ask.price)
+            self.see(ask.size)
+            self.see(ask.count)
         for k in range(FEATURES_N):
             self.feel(market.features[k])
-        self.digest = digest
 
     def look_at_account(self, account):
         """Every property."""
-        digest = self.digest
-        digest = mix(digest, account.position)
+        self.see(account.position)
         self.feel(account.cash)
         self.feel(account.average_price)
         self.feel(account.realised_pnl)
         self.feel(account.unrealised_pnl)
         self.feel(account.fees)
         self.signal(2, account.pnl)
-        self.digest = digest
 
     def look_at_orders(self, orders):
         """The clock, and the last orders: one that never was among them."""
-        digest = self.digest
-        digest = mix(digest, orders.now)
+        self.see(orders.now)
         for i in range(-1, 6):
             order_id = self.last_id - i
-            digest = mix(digest, 1 if orders.is_live(order_id) else 0)
-            digest = mix(digest, 1 if orders.is_cancelling(order_id) else 0)
-            digest = mix(digest, orders.price(order_id))
-            digest = mix(digest, orders.size_left(order_id))
-            digest = mix(digest, orders.ahead(order_id))
-        self.digest = digest
+            self.see(1 if orders.is_live(order_id) else 0)
+            self.see(1 if orders.is_cancelling(order_id) else 0)
+            self.see(orders.price(order_id))
+            self.see(orders.size_left(order_id))
+            self.see(orders.ahead(order_id))
 
     def look_at_update(self, update):
         """The argument of on_order."""
-        digest = self.digest
-        digest = mix(digest, update.order_id)
-        digest = mix(digest, update.what)
-        digest = mix(digest, update.reason)
-        digest = mix(digest, update.ts_event)
-        digest = mix(digest, update.price)
-        digest = mix(digest, update.size)
-        digest = mix(digest, update.size_left)
-        digest = mix(digest, update.ahead)
-        digest = mix(digest, update.instrument)
-        self.digest = digest
+        self.see(update.order_id)
+        self.see(update.what)
+        self.see(update.reason)
+        self.see(update.ts_event)
+        self.see(update.price)
+        self.see(update.size)
+        self.see(update.size_left)
+        self.see(update.ahead)
+        self.see(update.instrument)
 
     def look_at_fill(self, fill):
         """The argument of on_fill."""
-        digest = self.digest
-        digest = mix(digest, fill.order_id)
-        digest = mix(digest, fill.side)
-        digest = mix(digest, fill.price)
-        digest = mix(digest, fill.size)
-        digest = mix(digest, fill.size_left)
-        digest = mix(digest, 1 if fill.is_maker else 0)
-        digest = mix(digest, fill.rule)
-        digest = mix(digest, fill.ts_event)
-        digest = mix(digest, fill.instrument)
-        self.digest = digest
+        self.see(fill.order_id)
+        self.see(fill.side)
+        self.see(fill.price)
+        self.see(fill.size)
+        self.see(fill.size_left)
+        self.see(1 if fill.is_maker else 0)
+        self.see(fill.rule)
+        self.see(fill.ts_event)
+        self.see(fill.instrument)
 
     def look_at_trade(self, trade):
         """The argument of on_trade."""
-        digest = self.digest
-        digest = mix(digest, trade.price)
-        digest = mix(digest, trade.size)
-        digest = mix(digest, trade.side)
-        digest = mix(digest, trade.ts_event)
-        digest = mix(digest, trade.ts_recv)
-        digest = mix(digest, trade.instrument)
-        self.digest = digest
+        self.see(trade.price)
+        self.see(trade.size)
+        self.see(trade.side)
+        self.see(trade.ts_event)
+        self.see(trade.ts_recv)
+        self.see(trade.instrument)
 
     def look_at_event(self, event):
         """The argument of on_event."""
-        digest = self.digest
-        digest = mix(digest, event.kind)
-        digest = mix(digest, event.side)
-        digest = mix(digest, event.price)
-        digest = mix(digest, event.size)
-        digest = mix(digest, event.flags)
-        digest = mix(digest, event.sequence)
-        digest = mix(digest, event.ts_event)
-        digest = mix(digest, event.ts_recv)
-        digest = mix(digest, event.instrument)
-        self.digest = digest
+        self.see(event.kind)
+        self.see(event.side)
+        self.see(event.price)
+        self.see(event.size)
+        self.see(event.flags)
+        self.see(event.sequence)
+        self.see(event.ts_event)
+        self.see(event.ts_recv)
+        self.see(event.instrument)
 
     def look_at_status(self, status):
         """The argument of on_status."""
-        digest = self.digest
-        digest = mix(digest, status.phase)
-        digest = mix(digest, status.ts_event)
-        digest = mix(digest, status.ts_recv)
-        digest = mix(digest, status.instrument)
-        self.digest = digest
+        self.see(status.phase)
+        self.see(status.ts_event)
+        self.see(status.ts_recv)
+        self.see(status.instrument)
 
     def some_price(self, market):
         """Near the touch; sometimes far from it; rarely one that is refused."""
