@@ -263,6 +263,7 @@ def test_several_instruments_and_no_run(browser: Any, serve: Callable[[Session],
         assert page.page.query_selector('[aria-label="orders"]') is None
         assert page.page.query_selector('button[aria-label="your next fill"]') is None
         event = scene["event"]
+        page.until(f"location.hash === '#2/{event}'")
         page.page.reload()
         page.page.wait_for_selector(".ladder tbody tr")
         assert (page.settled()["instrument"], page.settled()["event"]) == (2, event)

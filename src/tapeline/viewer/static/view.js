@@ -6,6 +6,7 @@ import { Features, Fills, Ladder, Order, Orders, Tape, Trades, price } from "/pa
 const SPEEDS = [["1 event/s", { events: 1 }], ["10 events/s", { events: 10 }], ["100 events/s", { events: 100 }], ["1 ×", { time: 1 }], ["10 ×", { time: 10 }], ["60 ×", { time: 60 }], ["600 ×", { time: 600 }]];
 const TICK_MS = 50;
 const POLL_MS = 400;
+const NOTE_MS = 300;
 const KEYS = [
   ["← →", "event before, next event"], ["↑ ↓", "ten events back, on; ⇧← ⇧→ do, too"], ["PgUp PgDn", "a thousand events"], ["Home End", "first, last event"], ["Space", "play, pause"], ["+ −", "faster, slower"],
   ["n p", "your next, previous fill"], ["t r", "next, previous trade"], ["g", "go to a time, event, order, fill"], ["c", "centre the ladder"], ["d", "dark, light"], ["?", "this help"],
@@ -62,7 +63,8 @@ class View {
     this.scene = { ...scene, delay_us: delay(scene) };
     if (scene.order) this.order = scene.order;
     if (scene.instrument !== this.instrument) this.choose(scene.instrument, false);
-    history.replaceState(null, "", `#${scene.instrument}/${scene.event}`);
+    clearTimeout(this.noting); // browsers refuse hundreds of changes of the address in a minute
+    this.noting = setTimeout(() => history.replaceState(null, "", `#${scene.instrument}/${scene.event}`), NOTE_MS);
     this.changed();
   }
 
