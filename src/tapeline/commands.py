@@ -214,6 +214,16 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
     return report, None if before is None else changes(before, vars(report))
 
 
+def _show_timings(lines: list[dict[str, Any]]) -> None:
+    """What was timed on one stream, and what the runs among it did, in tables that fit a terminal."""
+    times = [line | {"M/s": line["per_second"] / 1e6, "x floor": line["floor_multiple"]} for line in lines]
+    terminal.out.print(tables.records_table([{name: line[name] for name in ("name", "ns", "M/s", "x floor", "spread")} for line in times], "per record"))
+    counted = {"orders": "orders_per_second", "fills": "fills_per_second", "callbacks": "callbacks_per_second", "strategy-events": "strategy_events_per_second"}
+    runs = [line for line in lines if "orders_per_second" in line]
+    did = [{"name": line["name"]} | {what: line[name] / 1e6 for what, name in counted.items()} for line in runs]
+    terminal.out.print(tables.records_table(did, "what runs did, in millions per second"))
+
+
 def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
     """The tables of a measurement."""
     out = terminal.out
@@ -222,9 +232,7 @@ def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
         warm = "not known" if stream["page_cache"] is None else f"{stream['page_cache']:.0%}"
         text = f"{stream['name']}: {stream['records']:,} records ({mix}), {stream['gap_ms_mean']:.3g} ms apart, {warm} of them in the page cache"
         out.print(text, markup=False, soft_wrap=True)
-        shown = ("name", "ns", "per_second", "floor_multiple", "spread", "orders_per_second", "fills_per_second", "callbacks_per_second")
-        lines = [{name: line.get(name) for name in shown} for line in report.results if line["stream"] == stream["name"]]
-        out.print(tables.records_table(lines, "per record"))
+        _show_timings([line for line in report.results if line["stream"] == stream["name"]])
     pairs = [{name: line[name] for name in ("name", "before_ns", "after_ns", "times_faster", "expected", "equal")} for line in report.before_after]
     out.print(tables.records_table(pairs, "faults of the old kind, before and after"))
     if report.machine["cpu_share"] < CPU_SHARE_MIN:

@@ -99,7 +99,7 @@ def records_table(records: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in names:
         numeric = all(isinstance(record.get(name), int | float | None) for record in records)
-        table.add_column(name.replace("_per_second", "/s"), justify="right" if numeric else "left")
+        table.add_column(name, justify="right" if numeric else "left")
     for record in records:
         table.add_row(*(_plain(record.get(name)) for name in names))
     return table
