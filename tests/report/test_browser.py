@@ -1,7 +1,5 @@
 """The page in a real browser: no errors, every plot drawn, numbers as in `result.stats`, light and dark. Screenshots are kept in build/screenshots."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,7 @@ from tapeline.result import Result
 from tapeline.stats import METRICS
 from tapeline.tables import format_metric, to_lines
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is a development dependency")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """The page in a real browser: numbers as served, keys, buttons and touch, dark and light, wide and narrow, and a silent console."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,8 @@ from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import Shown, opened
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is a development dependency")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PHONE = {"viewport": {"width": 400, "height": 850}, "is_mobile": True, "has_touch": True}
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Page:

@@ -12,12 +12,14 @@ from tapeline.config import LEGS, UNLIMITED, Latency
 from tapeline.delays import DELAY_MAX_NS, Delay
 from tapeline.engine.lists import row_at
 from tapeline.jit import kernel
+from tapeline.market.book import count_until
 from tapeline.memory import record_at, unit
 from tapeline.record import Record, float64, int64, uint8, uint64
 from tapeline.tape.normalise import COUNTER
 
 RESPONSE_LEG: Final = LEGS.index("response")
 CONSTANT, LOG_NORMAL, GAMMA, FEED, TABLE = range(5)
+COUNTER_SIZE: Final = np.int64(COUNTER.itemsize)
 MODELS: Final = {"log_normal": LOG_NORMAL, "gamma": GAMMA, "feed": FEED, "table": TABLE}
 GOLDEN, SHIFT_30, SHIFT_27, SHIFT_31, SHIFT_12 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 30, 27, 31, 12))
 FIRST_FACTOR, SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -97,13 +99,7 @@ def gamma(way):
 @kernel
 def looked_up(way, now):
     """Linear between measured points, constant outside them."""
-    low, high = np.int64(0), way.points
-    while low < high:  # low: how many points are not after now
-        middle = (low + high) >> 1
-        if record_at(way.times, middle, COUNTER).n <= now:
-            low = middle + 1
-        else:
-            high = middle
+    low = count_until(way.times, way.points, COUNTER_SIZE, now)
     if low == 0 or low == way.points:
         return record_at(way.delays, max(low - 1, 0), COUNTER).n
     before, after = record_at(way.times, low - 1, COUNTER).n, record_at(way.times, low, COUNTER).n

@@ -26,11 +26,10 @@ def notice_at(engine, number):
 def ring_is_full(engine):
     """Whether a group is so far behind that what the next event tells might not fit; if not, for how many notices there is room."""
     slowest = engine.notices_written
-    short = False
+    short = bool(engine.explains and steps_are_short(engine))
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
         slowest = min(slowest, group.cursor if group.due != NEVER else slowest)
-        short |= bool(engine.explains and steps_are_short(engine))
         short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
     return engine.notices_fit < NOTICES_PER_EVENT_MAX or short

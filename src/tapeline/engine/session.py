@@ -346,14 +346,14 @@ class Session:
     def _grow_journals(self, more: int = 0) -> None:
         """Room for what one delivery may record, or so many more rows, at least, and four times what was recorded so far."""
         engine = self.engine
-        spare = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
+        of_deliveries = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
+        of_steps = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
         for name, dtype in _JOURNALS.items():
+            if name == "steps" and not engine.explains:
+                continue
+            spare = of_steps if name == "steps" else of_deliveries
             journal = getattr(engine, name)
             used = int(journal.n)
-            if name == "steps":
-                if not engine.explains:
-                    continue
-                spare = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
             if used + max(spare // 2, more) < int(journal.capacity):
                 continue
             if used > self._limits.journal_rows_max:

@@ -9,6 +9,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.ladder import LADDER, LEVEL, Ladder
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
+from tapeline.tape.records import COUNTER
 
 FEATURES_N: Final = len(Feature)
 
@@ -136,6 +137,7 @@ class PhaseChange(Record):
 
 
 BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_
+PHASE_CHANGE_SIZE: Final = np.int64(PHASE_CHANGE.itemsize)
 DIRTY_BIDS, DIRTY_ASKS, GUESSED, TRADED, WATCHED, TIMED = (np.uint8(1 << bit) for bit in range(6))
 """Bits of `dirty`: something that a view shows of a side may have changed (1 << side); an event concerned orders of ours whose place is guessed; …; there are
 features of what happened to be brought up to date."""
@@ -145,16 +147,23 @@ TRADING, AUCTION, HALTED, CLOSED = (np.int64(p) for p in Phase)
 
 
 @kernel
-def find_phase(book, ts):
-    """The phase at a time, for books whose phases are known."""
-    low, high = np.int64(0), book.phases_n
-    while low < high:  # low: how many changes are not after ts
+def count_until(first, n, stride, ts):
+    """How many of `n` times, `stride` bytes apart from address `first` on and in order, are not after `ts`."""
+    low, high = np.int64(0), n
+    while low < high:
         middle = (low + high) >> 1
-        if record_at(book.phases, middle, PHASE_CHANGE).ts <= ts:
+        if record_at(first + middle * stride, 0, COUNTER).n <= ts:
             low = middle + 1
         else:
             high = middle
-    book.phase = record_at(book.phases, low - 1, PHASE_CHANGE).phase if low > 0 else TRADING
+    return low
+
+
+@kernel
+def find_phase(book, ts):
+    """The phase at a time, for books whose phases are known."""
+    begun = count_until(book.phases, book.phases_n, PHASE_CHANGE_SIZE, ts)
+    book.phase = record_at(book.phases, begun - 1, PHASE_CHANGE).phase if begun > 0 else TRADING
 
 
 @leaf
