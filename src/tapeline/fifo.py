@@ -80,14 +80,13 @@ class FifoCount:
     def _give_slots(self, name: str, bits: int) -> None:
         table = getattr(self._state, name)
         self._keep[name] = slots = np.zeros(1 << bits, SLOT)
-        table.slots, table.bits, table.live = slots.ctypes.data, bits, 0
+        table.lay(slots.ctypes.data, bits)
 
     def _grow(self, name: str) -> None:
         """Twice the slots for a table."""
         table = getattr(self._state, name)
         old, slots = type(table).array(1)[0], self._keep[name]
-        for field in ("slots", "bits", "live"):
-            setattr(old, field, getattr(table, field))
+        old.lay(slots.ctypes.data, int(table.bits))
         self._give_slots(name, int(old.bits) + 1)
         rehash(old, table)
         del slots

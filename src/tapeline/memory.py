@@ -99,6 +99,13 @@ def _load_u64(_context: Any, _place: Any) -> Any:
     return types.uint64(types.int64), codegen
 
 
+def _unseen(_context: Any, _value: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        return builder.asm(ir.FunctionType(_I64, [_I64]), "", "=r,0", args, side_effect=False)
+
+    return types.int64(types.int64), codegen
+
+
 def _call(context: Any, builder: Any, record: Any, address: Any, value: Any) -> Any:
     """Call the compiled function of one record at an address; it returns an int64. What it raises is passed on."""
     pointer = builder.inttoptr(address, context.call_conv.get_function_type(types.int64, (record,)).as_pointer())
@@ -142,6 +149,15 @@ def address_of(record: Any) -> int:
 def load_u64(place: int) -> Any:
     """The eight bytes at `place`, which need not be aligned."""
     return np.uint64(ctypes.c_uint64.from_address(int(place)).value)
+
+
+@_compiled_as(_unseen)
+def unseen(value: int) -> int:
+    """The same number, of which LLVM does not see how it was made.
+
+    For a condition of several parts that is to be one branch: LLVM makes a branch of each, and where each is a guess, so is each mispredicted.
+    """
+    return value
 
 
 def field(record: Any, name: str) -> Any:

@@ -16,8 +16,10 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
     from tapeline.engine.rules import meet_history  # noqa: PLC0415
     from tapeline.tape.normalise import normalise  # noqa: PLC0415
     from tapeline.tape.records import Reader  # noqa: PLC0415
+    from tapeline.tape.rules import do_record  # noqa: PLC0415
 
-    return [(wake.dispatcher, (Engine.type_,)), (normalise, (Reader.type_,)), (meet_history.dispatcher, (Engine.type_,))]
+    reader = (Reader.type_,)
+    return [(wake.dispatcher, (Engine.type_,)), (normalise, reader), (do_record.dispatcher, reader), (meet_history.dispatcher, (Engine.type_,))]
 
 
 def start() -> "subprocess.Popen[bytes] | None":

@@ -19,6 +19,7 @@ from tapeline.market.view import update_deep
 from tapeline.tape.file_kernels import Columns, checksum, gather
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import Reader
+from tapeline.tape.rules import do_record
 
 pytestmark = pytest.mark.skipif(not JIT, reason="there is no machine code without the JIT")
 
@@ -27,7 +28,8 @@ ALLOWED_CALLS = ("_ZN8tapeline", "llvm.", "exp", "sqrt", "memcpy", "memmove", "m
 HOT = {
     "core": (core, Engine, 1, "the first event of a run finds the first sample's time"),
     "meet_history": (meet_history, Engine, 0, ""),
-    "normalise": (normalise, Reader, 1, "a print's price to the tick below it, where it may lie between two: prints are one record in thirty"),
+    "normalise": (normalise, Reader, 0, ""),
+    "do_record": (do_record, Reader, 1, "a print's price to the tick below it, where it lies between two"),
     "replay": (replay, Replay, 1, "the end of an interval, once in each"),
     "keep_columns": (keep_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),

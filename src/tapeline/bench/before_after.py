@@ -102,8 +102,7 @@ def _look_ups(n: int, live: int = 10_000) -> tuple[Callable[[], Any], Callable[[
     wanted = rng.choice(ids, n)
     table = Table.array(1)[0]
     slots = np.zeros(4 * (1 << live.bit_length()), SLOT)
-    table.bits = len(slots).bit_length() - 1
-    table.slots = slots.ctypes.data
+    table.lay(slots.ctypes.data, len(slots).bit_length() - 1)
     kernels.fill_table(table, ids.ctypes.data, live)
 
     def hashed() -> Any:

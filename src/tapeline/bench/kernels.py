@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.jit import entry
 from tapeline.memory import record_at
 from tapeline.record import Record, uint64
-from tapeline.tape.order_table import SLOT, find
+from tapeline.tape.order_table import SLOT, enter, find
 from tapeline.tape.records import MBO_RECORD
 
 
@@ -55,9 +55,9 @@ def fill_table(table, ids, n_ids):
     """Enter the ids, each with its place."""
     for i in range(n_ids):
         order_id = record_at(ids, i, ID).value
-        slot = record_at(table.slots, find(table, order_id), SLOT)
-        slot.order_id = order_id
+        place = find(table, order_id)
+        enter(table, place, order_id)
+        slot = record_at(table.slots, place, SLOT)
         slot.priority = i + 1
         slot.level = i
-    table.live = n_ids
     return 0

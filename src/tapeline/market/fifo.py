@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.memory import record_at
+from tapeline.memory import address_of, record_at
 from tapeline.record import Record, int64, uint64
-from tapeline.tape.order_table import SLOT, Table, erase_rarely, find, is_full, is_taken
+from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, is_full
 from tapeline.tape.records import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, GONE, LAST, REMOVE
 
 # what count_fifo() answers
@@ -89,10 +89,10 @@ def set_head(state, key, order):
     place = find(state.levels, key)
     slot = record_at(state.levels.slots, place, SLOT)
     if order == 0:
-        erase_rarely(state.levels, place)
+        erase(state.levels, address_of(slot))
         return
-    state.levels.live += slot.priority == 0
-    slot.order_id = key
+    if slot.priority == 0:
+        enter(state.levels, place, key)
     slot.priority = order
 
 
@@ -108,10 +108,10 @@ def join(state, event):
     order.size = event.delta
     order.event = -1
     order.level = key
-    slot = record_at(state.stamps.slots, find(state.stamps, np.uint64(event.priority)), SLOT)
-    slot.order_id = np.uint64(event.priority)
-    slot.priority = number
-    state.stamps.live += 1
+    stamp = np.uint64(event.priority)
+    place = find(state.stamps, stamp)
+    enter(state.stamps, place, stamp)
+    record_at(state.stamps.slots, place, SLOT).priority = number
     head = record_at(state.levels.slots, find(state.levels, key), SLOT).priority
     if head == 0:
         order.next = number
@@ -135,8 +135,8 @@ def join(state, event):
 
 
 @kernel
-def leave(state, place, number):
-    """An order leaves its queue; `place`: of its stamp."""
+def leave(state, address, number):
+    """An order leaves its queue; `address`: of its stamp's slot."""
     order = record_at(state.orders, number, RESTING)
     head = record_at(state.levels.slots, find(state.levels, order.level), SLOT).priority
     if order.next == number:
@@ -145,7 +145,7 @@ def leave(state, place, number):
         set_head(state, order.level, order.next)
     record_at(state.orders, order.previous, RESTING).next = order.next
     record_at(state.orders, order.next, RESTING).previous = order.previous
-    erase_rarely(state.stamps, place)
+    erase(state.stamps, address)
     order.stamp = -order.stamp
     record_at(state.orders, state.free_last, RESTING).next = number
     state.free_last = number
@@ -158,7 +158,7 @@ def clear_book(state, instrument):
     for number in range(1, state.orders_n):
         order = record_at(state.orders, number, RESTING)
         if order.stamp > 0 and np.int64(order.level >> np.uint64(34)) == instrument:
-            leave(state, find(state.stamps, np.uint64(order.stamp)), np.int64(number))
+            leave(state, address_in(state.stamps, np.uint64(order.stamp)), np.int64(number))
 
 
 @kernel
@@ -220,13 +220,13 @@ def end_event(state, book):
 @kernel
 def change(state, event):
     """A REMOVE, or a FILL of what was displayed; of orders that are not known, nothing."""
-    place = find(state.stamps, np.uint64(event.priority))
-    if is_taken(state.stamps, place):
-        number = record_at(state.stamps.slots, place, SLOT).priority
+    address = address_in(state.stamps, np.uint64(event.priority))
+    if address != 0:
+        number = record_at(address, 0, SLOT).priority
         if event.kind == FILL:
             hit(state, event, number)
         elif event.flags & GONE:
-            leave(state, place, number)
+            leave(state, address, number)
         else:
             record_at(state.orders, number, RESTING).size += event.delta
 

@@ -33,7 +33,6 @@ def move(to, source):
     to.position = source.position
     to.out = source.out
     to.stamp = source.stamp
-    to.records = source.records
     to.word = source.word
     to.index = source.index
     to.source = source.source

@@ -9,6 +9,9 @@ from tapeline.memory import record_at
 from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE
 
 OFF_GRID_TICKS: Final = -(2**62)
+NOTHING: Final = np.int64(0)
+_ZERO: Final = np.uint64(0)
+_SHIFT_MAX: Final = np.uint64(63)
 
 
 @leaf
@@ -18,12 +21,21 @@ def count(reader, which):
 
 
 @leaf
+def ticks_above_least(source, price):
+    """How many ticks of the grid a price lies above the least that the book takes; more than `source.ticks_span` where it is none that the book takes.
+
+    Exact division without a divide: what is no multiple of the grid's odd part becomes a huge number by its modular inverse, and what is none of its power of
+    two has bits that the rotation brings to the top (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", section 9).
+    """
+    product = (np.uint64(price) + source.price_span) * source.grid_inverse
+    return (product >> (source.grid_shift & _SHIFT_MAX)) | (product << ((_ZERO - source.grid_shift) & _SHIFT_MAX))
+
+
+@leaf
 def ticks_of(source, price):
-    """A price in ticks of the grid, or OFF_GRID_TICKS. Exact division by the modular inverse: shift, multiply, no divide."""
-    ticks = np.int64(np.uint64(price >> source.grid_shift) * source.grid_inverse)
-    if (ticks > source.ticks_max) | (ticks < -source.ticks_max) | (ticks * source.grid != price):
-        return np.int64(OFF_GRID_TICKS)
-    return ticks
+    """A price in ticks of the grid, or OFF_GRID_TICKS."""
+    ticks = ticks_above_least(source, price)
+    return np.int64(OFF_GRID_TICKS) if ticks > source.ticks_span else np.int64(ticks) - source.ticks_max
 
 
 @leaf
@@ -34,9 +46,9 @@ def next_stamp(here):
 
 
 @leaf
-def marks(kind, flags, side):
-    """Kind, flags and side of a tape event as they lie in memory."""
-    return kind | flags << 8 | side << 16
+def marks(kind, flags):
+    """Kind and flags of a tape event as they lie in memory; its side lies 16 bits up."""
+    return kind | flags << 8
 
 
 @leaf
@@ -47,12 +59,18 @@ def emit(here, record, marked, level, delta):
     event.ts_event = record.ts_event
     event.ts_recv = record.ts_recv
     event.delta = delta
-    event.place = (np.int64(level) & 0xFFFFFFFF) | (np.int64(record.sequence) << 32)
-    event.marks = here.index | (np.int64(marked) << 32)
+    event.place = (level & 0xFFFFFFFF) | (np.int64(record.sequence) << 32)
+    event.marks = here.index | marked << 32
     return event
+
+
+@leaf
+def emit_order(here, record, slot, marked, delta):
+    """A tape event of a resting order, at its place."""
+    emit(here, record, marked | np.int64(slot.side) << 16, np.int64(slot.level), delta).priority = slot.priority
 
 
 @leaf
 def emit_nothing(here, record, kind, flags):
     """CLEAR or STATUS: a tape event without place or side."""
-    emit(here, record, marks(kind, flags, NO_SIDE), 0, 0).priority = 0
+    emit(here, record, marks(kind, flags) | NO_SIDE << 16, NOTHING, NOTHING).priority = 0

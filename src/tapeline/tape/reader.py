@@ -5,16 +5,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_MAX
+from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
-from tapeline.jit import bound
+from tapeline.jit import JIT, bound
 from tapeline.memory import field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
 from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
+from tapeline.tape.rules import do_record
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
@@ -48,7 +49,9 @@ class TapeReader:
         reader.here.stamp = 1
         self._excluded = np.array(sorted(instruments.excluded_orders), np.uint64)
         reader.excluded, reader.excluded_n = self._excluded.ctypes.data, len(self._excluded)
-        self._position, self._records, self._n = field(reader.here, "position"), field(reader.here, "records"), field(reader, "n")
+        self._position, self._records, self._n = field(reader.here, "position"), field(reader, "records"), field(reader, "n")
+        if JIT:
+            do_record.place(reader)
         self._normalise = bound(kernels.normalise, reader)
         self._place_tables()
         for instrument in instruments.known:
@@ -111,7 +114,6 @@ class TapeReader:
         reader.end = start + len(data)
         reader.final = span.final
         reader.stride = span.stride
-        reader.here.source = 0
         while not self._stopped:
             status = self._normalise(reader)
             position = here.value - start
@@ -187,7 +189,8 @@ class TapeReader:
         source.grid = instrument.grid
         source.grid_shift = shift = (instrument.grid & -instrument.grid).bit_length() - 1
         source.grid_inverse = np.uint64(pow(instrument.grid >> shift, -1, 1 << 64))
-        source.ticks_max = min(LEVEL_MAX, (2**63 - 1) // instrument.grid)
+        source.ticks_max = ticks_max = min(LEVEL_MAX, (UNDEFINED_PRICE - 1) // instrument.grid)
+        source.ticks_span, source.price_span = 2 * ticks_max, ticks_max * instrument.grid
         source.ts_event = -(2**63)
         source.in_snapshot = EXCLUDES if len(self._excluded) else 0
         for name in ("table", "voided"):
@@ -199,16 +202,13 @@ class TapeReader:
         address = slots.ctypes.data
         address += -address % 64
         self._keep[address] = slots
-        table.slots = address
-        table.bits = bits
-        table.live = 0
+        table.lay(address, bits)
 
     def _grow_table(self, index: int) -> None:
         """Twice the slots for a book's order table."""
         table = self._sources[index].table
         old = type(table).array(1)[0]
-        for name in ("slots", "bits", "live"):
-            setattr(old, name, getattr(table, name))
+        old.lay(int(table.slots), int(table.bits))
         if int(old.bits) >= 40:
             raise LimitError("an order table of 2^40 slots is full")
         self._give_slots(table, int(old.bits) + 1)

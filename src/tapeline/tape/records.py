@@ -109,9 +109,11 @@ class Source(Record):
     table: Table
     voided: Table  # the orders that the last CLEAR voided
     grid: int64
-    grid_shift: int64  # trailing zero bits of the grid
+    grid_shift: uint64  # trailing zero bits of the grid
     grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
-    ticks_max: int64
+    ticks_max: int64  # a book takes prices from minus to plus so many
+    ticks_span: uint64  # twice that
+    price_span: uint64  # the price of `ticks_max`
     ts_event: int64  # of the last record that was no SNAPSHOT; int64 min: there was none
     trade_order_id: uint64
     snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
@@ -129,17 +131,20 @@ class Cursor(Record):
     position: int64  # address of the next input byte
     out: int64  # address of the next tape event
     stamp: int64  # the next priority stamp
-    records: int64  # MBO records read, of all instruments
     word: uint64  # first eight bytes of the last record: length, type, publisher, instrument; equal means same book
     index: int64  # of that book; -1: not wanted
-    source: int64  # address of its Source record; 0: no record of this span was looked at
+    source: int64  # address of its Source record
 
 
 class Reader(Record):
     """State of the normaliser: input, output, and the counters."""
 
     here: Cursor
+    records: int64  # MBO records read, of all instruments
     end: int64
+    near_end: int64  # records up to this address have another behind them, and one PREFETCH_RECORDS on, by these distances; 0 where the data ends before
+    to_next: int64
+    to_prefetched: int64
     stride: int64  # of an MBO record: 56, or 64 with ts_out
     final: int64  # 1: no more bytes of this file follow
     sources: int64  # address of the Source records
@@ -147,17 +152,15 @@ class Reader(Record):
     keys_bits: int64
     out: int64  # address of the tape events
     out_capacity: int64
+    out_end: int64  # behind this address a record may not find the room it needs
     n: int64  # tape events written
     counters: int64  # address
     actions: int64  # address of the numbers of records by action: 256 counters
     excluded: int64  # address of the sorted ids of orders to take out of the tape
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand
-
-    @property
-    def records(self):
-        """MBO records read, of all instruments."""
-        return self.here.records
+    last: int64  # LAST if that record ends its event
+    do_record: int64  # a unit's address
 
 
 class OrderId(Record):
@@ -184,3 +187,5 @@ ORDER_ID: Final = OrderId.dtype_
 CURSOR: Final = Cursor.dtype_
 EVENT_SIZE: Final = EVENT.itemsize
 SOURCE_SIZE: Final = SOURCE.itemsize
+PREFETCH_RECORDS: Final = 16
+"""The order table's line for so many records on is asked for."""

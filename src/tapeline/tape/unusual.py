@@ -6,9 +6,9 @@ These are calls that work on `Reader.here`, so that the common records' code sta
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, load_u64, record_at
-from tapeline.tape.emit import OFF_GRID_TICKS, count, emit, emit_nothing, marks, next_stamp, ticks_of
+from tapeline.tape.emit import NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, marks, next_stamp, ticks_of
 from tapeline.tape.order_table import find, is_taken, wipe
 from tapeline.tape.records import (
     ADD,
@@ -44,6 +44,7 @@ from tapeline.tape.records import (
     NEW_INSTRUMENT,
     OFF_GRID,
     ORDER_ID,
+    PREFETCH_RECORDS,
     PROCEED,
     REMOVE,
     RTYPE_MBO,
@@ -66,16 +67,17 @@ _UNREGISTERED = np.int64(-2)
 def clear_book(reader, source, record):
     """CLEAR, with the orders put aside for the snapshot that may follow."""
     table, voided = source.table, source.voided
-    table.slots, voided.slots = voided.slots, table.slots
-    table.bits, voided.bits = voided.bits, table.bits
-    table.live, voided.live = voided.live, table.live
+    slots, bits, room = table.slots, table.bits, table.room
+    table.lay(voided.slots, voided.bits)
+    voided.lay(slots, bits)
+    voided.room = room
     wipe(table)
     source.top_bid.size = 0
     source.top_ask.size = 0
-    emit_nothing(reader.here, record, CLEAR, 0)
+    emit_nothing(reader.here, record, CLEAR, NOTHING)
 
 
-@kernel
+@leaf
 def before_unusual(reader, source, record):
     """Begins or ends a snapshot, counts odd times, and does the whole of a top-of-book record: DONE or OFF_GRID. PROCEED: the record is still to be done."""
     here = reader.here
@@ -99,12 +101,12 @@ def before_unusual(reader, source, record):
     return PROCEED
 
 
-@kernel
+@leaf
 def _ts_event(record):
     return record.ts_recv if record.ts_event == UNDEFINED_TIMESTAMP else record.ts_event
 
 
-@kernel
+@leaf
 def _ts_recv(record):
     return record.ts_event if record.ts_recv == UNDEFINED_TIMESTAMP else record.ts_recv
 
@@ -169,21 +171,23 @@ def take_out(reader, record):
     reader.here.out = reader.first + kept * EVENT_SIZE
 
 
-@kernel
+@leaf
 def after_unusual(reader, record, last):
     """Mends the times of the record's tape events, marks those of a SNAPSHOT, and the last of them with `last`: a CLEAR may be all there is."""
     if reader.excluded_n > 0 and record.flags & TOP_OF_BOOK == 0 and is_excluded(reader, record.order_id):
         take_out(reader, record)
         if last and reader.here.out == reader.first:
             emit_nothing(reader.here, record, STATUS, LAST)
-    end = reader.here.out
-    for i in range((end - reader.first) // EVENT_SIZE):
-        event = record_at(reader.first, i, EVENT)
-        event.ts_event = _ts_event(record)
-        event.ts_recv = _ts_recv(record)
-        event.flags |= record.flags & SNAPSHOT
+    ts_event, ts_recv, snapshot = _ts_event(record), _ts_recv(record), record.flags & SNAPSHOT
+    place = reader.first
+    while place < reader.here.out:
+        event = record_at(place, 0, EVENT)
+        event.ts_event = ts_event
+        event.ts_recv = ts_recv
+        event.flags |= snapshot
+        place += EVENT_SIZE
     if last:
-        record_at(end, -1, EVENT).flags |= LAST
+        record_at(place, -1, EVENT).flags |= LAST
 
 
 @kernel
@@ -203,15 +207,16 @@ def _on_top_of_book(reader, source, record):
         ticks = ticks_of(source, record.price)
         if ticks == OFF_GRID_TICKS:
             return OFF_GRID
+    side = np.int64(record.side)
     top = source.top_ask if record.side == ASK else source.top_bid
     if top.size > 0:
-        emit(reader.here, record, marks(REMOVE, GONE, record.side), top.level, -top.size).priority = top.priority
+        emit(reader.here, record, marks(REMOVE, GONE) | side << 16, np.int64(top.level), -top.size).priority = top.priority
         top.size = 0
     if fills_side:
         top.size = record.size
         top.level = -ticks if record.side == ASK else ticks
         top.priority = next_stamp(reader.here)
-        emit(reader.here, record, marks(ADD, 0, record.side), top.level, top.size).priority = top.priority
+        emit(reader.here, record, marks(ADD, NOTHING) | side << 16, np.int64(top.level), top.size).priority = top.priority
     return DONE
 
 
@@ -227,6 +232,16 @@ def _lookup_instrument(reader, word):
         if key.word == 0:
             return _UNREGISTERED
         place = (place + np.uint64(1)) & mask
+
+
+@leaf
+def _look_ahead(reader):
+    """Note how far the records reach that have others behind them."""
+    left = reader.end - reader.here.position
+    ahead = PREFETCH_RECORDS * reader.stride
+    reader.to_next = reader.stride if left >= 2 * reader.stride else 0
+    reader.to_prefetched = ahead if left >= ahead + reader.stride else 0
+    reader.near_end = reader.end - reader.stride - max(reader.to_next, reader.to_prefetched)
 
 
 @kernel
@@ -252,9 +267,10 @@ def select(reader):
             here.word = word
             here.index = index
             here.source = reader.sources + index * SOURCE_SIZE
+            _look_ahead(reader)
             return PROCEED
         count(reader, N_OTHER_INSTRUMENT)
-        here.records += 1
+        reader.records += 1
     here.position += length
     return SKIPPED
 

@@ -1,0 +1,225 @@
+"""The rules for one record, whatever it may be: docs/ARCHITECTURE.md, in numbers; `tapeline.reference.normaliser` says the same at leisure.
+
+`normalise` does by itself what nearly all records are, and comes here with the rest; so this is compiled by itself, and works on `Reader.here`.
+"""
+
+import numpy as np
+
+from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
+from tapeline.jit import leaf
+from tapeline.memory import address_of, record_at, unit
+from tapeline.tape.emit import NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
+from tapeline.tape.order_table import SLOT, enter, erase, find, is_full, is_taken
+from tapeline.tape.records import (
+    ADD,
+    ASK,
+    BID,
+    COUNTER,
+    EXCESS,
+    FILL,
+    GONE,
+    MBO_RECORD,
+    MODIFIED,
+    N_AGGRESSOR_F,
+    N_BEYOND,
+    N_LIVE_ADD,
+    N_NO_PRICE,
+    N_NO_SIDE,
+    N_OVERSIZED_C,
+    N_PARTIAL_C,
+    N_REFILL,
+    N_UNKNOWN_C,
+    N_UNKNOWN_F,
+    N_UNKNOWN_M,
+    N_ZERO,
+    NO_SIDE,
+    OFF_GRID,
+    PROCEED,
+    REMOVE,
+    SNAPSHOT,
+    SOURCE,
+    STATUS,
+    TABLE_FULL,
+    TRADE,
+    A,
+    C,
+    F,
+    M,
+    R,
+    T,
+)  # fmt: skip
+from tapeline.tape.unusual import after_unusual, before_unusual, clear_book
+
+
+@leaf
+def _stamp_for(here, source, record, level):
+    """The next stamp; in a snapshot, the old one of an order that was live at this place when the book was voided."""
+    if record.flags & SNAPSHOT:
+        place = find(source.voided, record.order_id)
+        old = record_at(source.voided.slots, place, SLOT)
+        if old.priority != 0 and old.level == level and old.side == record.side:
+            return old.priority
+    return next_stamp(here)
+
+
+@leaf
+def _on_add(reader, source, record, place, last):
+    """A, and M of an unknown id: an order joins the back of a level."""
+    here, table = reader.here, source.table
+    if (record.side != BID) & (record.side != ASK):
+        count(reader, N_NO_SIDE)
+        return PROCEED
+    if record.price == UNDEFINED_PRICE:
+        count(reader, N_NO_PRICE)
+        return PROCEED
+    if record.size == 0:
+        count(reader, N_ZERO)
+        return PROCEED
+    ticks = ticks_of(source, record.price)
+    if ticks == OFF_GRID_TICKS:
+        return OFF_GRID
+    level = -ticks if record.side == ASK else ticks
+    slot = record_at(table.slots, place, SLOT)
+    if slot.priority != 0:
+        count(reader, N_LIVE_ADD)
+        emit_order(here, record, slot, marks(REMOVE, GONE), -np.int64(slot.size))
+    else:
+        enter(table, place, record.order_id)
+    slot.priority = _stamp_for(here, source, record, level)
+    slot.level = level
+    slot.size = record.size
+    slot.filled = 0
+    slot.side = record.side
+    emit_order(here, record, slot, marks(ADD, last), np.int64(record.size))
+    return TABLE_FULL if is_full(table) else PROCEED
+
+
+@leaf
+def _on_cancel(reader, source, record, place, last):
+    """C: the order loses what the record says, at most what it has."""
+    here, table = reader.here, source.table
+    slot = record_at(table.slots, place, SLOT)
+    if slot.priority == 0:
+        count(reader, N_UNKNOWN_C)
+        return
+    if record.size == 0:
+        count(reader, N_ZERO)
+        return
+    if record.size < slot.size:
+        count(reader, N_PARTIAL_C)
+        emit_order(here, record, slot, marks(REMOVE, last), -np.int64(record.size))
+        slot.size -= record.size
+        slot.filled = 0
+        return
+    if record.size > slot.size:
+        count(reader, N_OVERSIZED_C)
+    emit_order(here, record, slot, marks(REMOVE, GONE | last), -np.int64(slot.size))
+    erase(table, address_of(slot))
+
+
+@leaf
+def _on_modify(reader, source, record, place, last):
+    """M: keeps its priority if it stays at its level and does not grow beyond what the FILLs left; otherwise it queues anew, in the same slot."""
+    here, table = reader.here, source.table
+    slot = record_at(table.slots, place, SLOT)
+    if record.size == 0:
+        count(reader, N_ZERO)
+        emit_order(here, record, slot, marks(REMOVE, GONE | last), -np.int64(slot.size))
+        erase(table, address_of(slot))
+        return PROCEED
+    if record.price == UNDEFINED_PRICE:
+        count(reader, N_NO_PRICE)
+        return PROCEED
+    side = slot.side if (record.side != BID) & (record.side != ASK) else record.side
+    ticks = ticks_of(source, record.price)
+    if ticks == OFF_GRID_TICKS:
+        return OFF_GRID
+    level = -ticks if side == ASK else ticks
+    size, left = np.int64(record.size), np.int64(slot.size) - np.int64(slot.filled)
+    stays = (level == slot.level) & (side == slot.side)
+    if stays & (size <= left):
+        if size != slot.size:
+            emit_order(here, record, slot, marks(REMOVE, last), size - np.int64(slot.size))
+    else:
+        if stays & (slot.filled > 0):
+            count(reader, N_REFILL)
+        emit_order(here, record, slot, marks(REMOVE, GONE | MODIFIED), -np.int64(slot.size))
+        slot.priority = next_stamp(here)
+        slot.level = level
+        slot.side = side
+        emit_order(here, record, slot, marks(ADD, MODIFIED | last), size)
+    slot.size = record.size
+    slot.filled = 0
+    return PROCEED
+
+
+@leaf
+def _on_fill(reader, source, record, place, last):
+    """F: the aggressor's own is ignored; what exceeds the displayed rest of an order came from refills behind and is a FILL of its own, with a new stamp."""
+    here, slot = reader.here, record_at(source.table.slots, place, SLOT)
+    if (record.order_id == source.trade_order_id) & (record.order_id != 0):
+        count(reader, N_AGGRESSOR_F)
+        return
+    if slot.priority == 0:
+        count(reader, N_UNKNOWN_F)
+        return
+    if record.size == 0:
+        count(reader, N_ZERO)
+        return
+    size = np.int64(record.size)
+    displayed = min(size, max(np.int64(slot.size) - np.int64(slot.filled), 0))
+    if displayed > 0:
+        emit_order(here, record, slot, marks(FILL, last if displayed == size else NOTHING), -displayed)
+    if size > displayed:
+        count(reader, N_BEYOND)
+        emit(here, record, marks(FILL, EXCESS | last) | np.int64(slot.side) << 16, np.int64(slot.level), displayed - size).priority = next_stamp(here)
+    slot.filled = min(np.int64(slot.filled) + size, 0xFFFFFFFF)
+
+
+@leaf
+def _on_trade(reader, source, record, last):
+    """T: the print. Its exact price travels in `priority`, for prints lie between ticks at times."""
+    source.trade_order_id = record.order_id
+    level = max(min(record.price // source.grid, LEVEL_MAX + 1), -LEVEL_MAX - 1)
+    side = NO_SIDE if (record.side != BID) & (record.side != ASK) else np.int64(record.side)
+    emit(reader.here, record, marks(TRADE, last) | side << 16, level, np.int64(record.size)).priority = record.price
+
+
+@unit("do_record")
+def do_record(reader):  # noqa: C901 - one question per action
+    """The record at `reader.here`, with `reader.last`: LAST if it ends its event.
+
+    PROCEED, OFF_GRID (not done), or TABLE_FULL: done, but the table is to grow before the next record.
+    """
+    here, last = reader.here, reader.last
+    record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
+    action, first = record.action, here.out
+    record_at(reader.actions, np.int64(action), COUNTER).n += 1
+    status = before_unusual(reader, source, record)
+    if status != PROCEED:
+        pass
+    elif action == T:
+        _on_trade(reader, source, record, last)
+    elif action == R:
+        clear_book(reader, source, record)
+    elif (action == A) | (action == M) | (action == C) | (action == F):
+        place = find(source.table, record.order_id)
+        if action == C:
+            _on_cancel(reader, source, record, place, last)
+        elif action == F:
+            _on_fill(reader, source, record, place, last)
+        elif (action == M) & is_taken(source.table, place):
+            status = _on_modify(reader, source, record, place, last)
+        else:
+            if action == M:
+                count(reader, N_UNKNOWN_M)
+            status = _on_add(reader, source, record, place, last)
+    if status == OFF_GRID:
+        here.out = first
+        return OFF_GRID
+    if (last != 0) & (here.out == reader.first):
+        emit_nothing(here, record, STATUS, last)
+    after_unusual(reader, record, last)
+    reader.records += 1
+    here.position += reader.stride
+    return TABLE_FULL if status == TABLE_FULL else PROCEED
