@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from tapeline.constants import FEATURE_ACTIVITY_FIRST, LEVEL_NONE, Feature
 from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
-from tapeline.jit import JIT
+from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
-from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Market, ViewPlan
+from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Book, Market, ViewPlan
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
@@ -58,7 +59,15 @@ def numbers_of(features: int, keep: list[Any]) -> tuple[int, int]:
 
 def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:
     """A Market before anything was seen, with the levels and features (a bit each) that it shows; `levels`: address of its Level records."""
-    market = Market(tick=instrument.tick, levels=levels, depth=depth, instrument=instrument.index)
+    market = _blank_market(depth, features).copy()
+    market.tick, market.levels, market.instrument = instrument.tick, levels, instrument.index
+    return market
+
+
+@cache
+def _blank_market(depth: int, features: int) -> Any:
+    """What the markets of all instruments have in common."""
+    market = Market(depth=depth)
     for feature in range(FEATURES_N):
         if (features >> feature) & 1 and feature in _STARTS_AT_ZERO:
             market.features[feature] = 0.0
@@ -97,49 +106,45 @@ class Books:
         self._levels_max = levels_max
         self.array = np.zeros(4, BOOK)
         self._keep: dict[tuple[int, int | str], Any] = {}
+        self._new = Ladder.array(1)
+        self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1)
+        self._lay_window, self._best_anywhere = bound(lay_window, self._new[0], self._new[0]), bound(best_anywhere, self._new[0])
 
     def open(self, instrument: Instrument) -> None:
         """An empty book for an instrument. Books may move in memory."""
-        if instrument.index >= len(self.array):
+        index, depth = instrument.index, int(self._plan.depth)
+        if index >= len(self.array):
             self.array = np.concatenate([self.array, np.zeros_like(self.array)])
-        book = self.array[instrument.index]
-        levels = self._keep[instrument.index, "levels"] = np.zeros(2 * int(self._plan.depth), LEVEL)
+        book = self.array[index]
+        levels = self._keep[index, "levels"] = np.zeros(2 * depth, LEVEL)
         levels["price"] = 2**63 - 1
-        book.market = new_market(instrument, int(self._plan.depth), int(self._plan.features), levels.ctypes.data)
+        self.array[index] = self._blank
+        book.market = new_market(instrument, depth, int(self._plan.features), levels.ctypes.data)
         book.grid = instrument.grid
-        book.index = instrument.index
-        book.ts_arrived = -(2**62)
-        book.trade_last = 2**63 - 1
+        book.index = index
         if instrument.phases:
-            changes = self._keep[instrument.index, "phases"] = np.array(list(instrument.phases), PHASE_CHANGE)
+            changes = self._keep[index, "phases"] = np.array(list(instrument.phases), PHASE_CHANGE)
             book.phases, book.phases_n = changes.ctypes.data, len(changes)
         for group, field, memory, _ in _UNITS_OF_FEATURES:
             if int(self._plan.features) & int(group):
-                self._keep[instrument.index, field] = remembered = memory.array(1)
+                self._keep[index, field] = remembered = memory.array(1)
                 setattr(book, field, remembered.ctypes.data)
         for side in range(2):
-            self._lay(instrument.index, side, width=1, base=2 * LEVEL_NONE, far_capacity=16)
-            ladder = book.sides[side]
-            ladder.own_best = LEVEL_NONE
-            ladder.watch = LEVEL_NONE
+            book.sides[side] = self._ladder((index, side), 1, 2 * LEVEL_NONE, 16)
 
-    def _lay(self, index: int, side: int, *, width: int, base: int, far_capacity: int) -> None:
+    def _ladder(self, place: tuple[int, int], width: int, base: int, far_capacity: int) -> Any:
+        """An empty ladder for a book's side, with a window of `width` cells from the level `base` on; it lies where the last one was."""
         cells, far = np.zeros(width, CELL), np.zeros(far_capacity, FAR_CELL)
         cells["size"][0] = 1  # the guard
-        new = Ladder(cells=cells.ctypes.data, base=base, width=width, best=base, far=far.ctypes.data, far_capacity=far_capacity)
-        old = self.array[index].sides[side]
-        if int(old.width):
-            lay_window(old, new)
-            new.far_touches = 0
-            new.watch, new.own_best = LEVEL_NONE, old.own_best  # an empty side watches its window's base, which has moved
-        for name in Ladder.fields_:
-            setattr(old, name, getattr(new, name))
-        self._keep[index, side] = cells, far
+        self._keep[place] = cells, far
+        # all fields at once, in their order: one by one they take as long as the rest
+        self._new[0] = cells.ctypes.data, base, width, base, LEVEL_NONE, LEVEL_NONE, far.ctypes.data, 0, far_capacity, 0
+        return self._new[0]
 
     def make_room(self, index: int, side: int, level: int) -> None:
         """Move or widen the window of a ladder, or its list of far levels, so that `level` and the best can be worked with."""
         ladder = self.array[index].sides[side]
-        top = max(level, int(best_anywhere(ladder)))
+        top = max(level, int(self._best_anywhere(ladder)))
         width = max(int(ladder.width), WIDTH_MIN)
         if int(ladder.far_touches) >= FAR_TOUCHES_MAX and width < self._levels_max:
             width *= 2
@@ -148,13 +153,13 @@ class Books:
         if top > LEVEL_NONE and (int(ladder.width) != width or not base < top < base + width):
             base = top + width // 4 - width
         capacity = 64
-        cells, _ = self._keep[index, side]
-        taken = int(ladder.far_count) + int(np.count_nonzero(cells["size"])) + int(np.count_nonzero(cells["own"]))
+        held = self._keep[index, side]  # until all of it has moved
+        taken = int(ladder.far_count) + int(np.count_nonzero(held[0]["size"])) + int(np.count_nonzero(held[0]["own"]))
         while capacity < 2 * taken + 2:
             capacity *= 2
         if capacity > 1 << 30:
             raise LimitError("more than 2^29 price levels outside the window of a ladder; raise Limits(ladder_levels_max=…)")
-        self._lay(index, side, width=width, base=base, far_capacity=capacity)
+        self._lay_window(ladder, self._ladder((index, side), width, base, capacity))
 
     def best(self, index: int, side: int, n: int) -> np.ndarray[Any, Any]:
         """(levels, 3) of the level, size and number of orders of the at most `n` best levels of a side, best first."""

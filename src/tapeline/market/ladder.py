@@ -199,16 +199,19 @@ def clear(ladder):
 
 
 @entry
-def lay_window(old, new):
-    """Move everything into a ladder that has another window and an empty far list with room for it all."""
-    for i in range(old.far_count):
-        found = record_at(old.far, i, FAR_CELL)
+def lay_window(ladder, new):
+    """Give a ladder another window and another far list, both empty and with room for all that it holds; `new` is a ladder of these."""
+    for i in range(ladder.far_count):
+        found = record_at(ladder.far, i, FAR_CELL)
         move_cell(new, found.level, found.cell)
-    for i in range(1, old.width):
-        cell = record_at(old.cells, i, CELL)
+    for i in range(1, ladder.width):
+        cell = record_at(ladder.cells, i, CELL)
         if cell.size != 0 or cell.own != 0 or cell.count != 0:
-            move_cell(new, old.base + i, cell)
-    new.best = scan_best(new, new.base + new.width - 1)
+            move_cell(new, ladder.base + i, cell)
+    ladder.cells, ladder.base, ladder.width = new.cells, new.base, new.width
+    ladder.far, ladder.far_count, ladder.far_capacity, ladder.far_touches = new.far, new.far_count, new.far_capacity, 0
+    ladder.best = scan_best(new, new.base + new.width - 1)
+    ladder.watch = LEVEL_NONE  # an empty side watches its window's base, which has moved
 
 
 @kernel

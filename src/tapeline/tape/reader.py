@@ -13,12 +13,14 @@ from tapeline.jit import JIT, bound
 from tapeline.memory import field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
-from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, Table, rehash
 from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
 from tapeline.tape.rules import do_record
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
+_LINE_BYTES: Final = 64
+"""Of the cache: a bucket of an order table."""
 _SAME: tuple[tuple[Any, Any], ...] = ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT))
 for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
@@ -53,6 +55,8 @@ class TapeReader:
         if JIT:
             do_record.place(reader)
         self._normalise = bound(kernels.normalise, reader)
+        self._old = old = Table()
+        self._rehash = bound(rehash, old, old)
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
@@ -193,24 +197,25 @@ class TapeReader:
         source.ticks_span, source.price_span = 2 * ticks_max, ticks_max * instrument.grid
         source.ts_event = -(2**63)
         source.in_snapshot = EXCLUDES if len(self._excluded) else 0
-        for name in ("table", "voided"):
-            self._give_slots(getattr(source, name), TABLE_BITS_MIN)
+        self._give_slots(TABLE_BITS_MIN, source.table, source.voided)
         self._on_instrument(instrument)
 
-    def _give_slots(self, table: Any, bits: int) -> None:
-        slots = np.zeros((1 << bits) * SLOT.itemsize + 64, np.uint8)
+    def _give_slots(self, bits: int, *tables: Any) -> None:
+        size = SLOT.itemsize << bits
+        slots = np.zeros(len(tables) * size + _LINE_BYTES, np.uint8)
         address = slots.ctypes.data
-        address += -address % 64
-        self._keep[address] = slots
-        table.lay(address, bits)
+        address += -address % _LINE_BYTES
+        for table in tables:
+            self._keep[address] = slots
+            table.lay(address, bits)
+            address += size
 
     def _grow_table(self, index: int) -> None:
         """Twice the slots for a book's order table."""
-        table = self._sources[index].table
-        old = type(table).array(1)[0]
+        table, old = self._sources[index].table, self._old
         old.lay(int(table.slots), int(table.bits))
         if int(old.bits) >= 40:
             raise LimitError("an order table of 2^40 slots is full")
-        self._give_slots(table, int(old.bits) + 1)
-        rehash(old, table)
+        self._give_slots(int(old.bits) + 1, table)
+        self._rehash(old, table)
         del self._keep[int(old.slots)]
