@@ -21,8 +21,20 @@ JIT = not numba_config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: everything runs as plain Python, for debuggers."""
 if not JIT:
     np.seterr(over="ignore")  # integers wrap silently, as they do in compiled code: hashes depend on it
-KERNEL_OPTIONS = {"nogil": True, "error_model": "numpy"}
-USER_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": True}
+COMPILER_TESTED_WITH = "0.68."
+"""compiler.py uses parts of Numba that may change. Other versions compile in their own way, to the same effect: it takes twice as long."""
+
+
+def _our_way(name: str) -> dict[str, Any]:
+    if not JIT or not numba.__version__.startswith(COMPILER_TESTED_WITH):
+        return {}
+    from tapeline import compiler  # noqa: PLC0415 - other versions may lack what it imports
+
+    return {"pipeline_class": getattr(compiler, name)}
+
+
+KERNEL_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"} | _our_way("KernelCompiler")
+USER_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": True} | _our_way("UserCompiler")
 """For strategies' own methods: bounds checks cost nothing measurable there and turn silent corruption into IndexError."""
 
 
@@ -81,11 +93,14 @@ def bound(function: Any, *like: Any) -> Any:
     return function.overloads[types].entry_point
 
 
+CALLED_BY_KERNELS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Decorator for what only compiled code calls: as `entry`, but neither wrapped for Python nor kept by itself: half of the first compilation's time."""
-    return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **KERNEL_OPTIONS)
+    return numba.njit(function, **CALLED_BY_KERNELS, **KERNEL_OPTIONS)
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Decorator for small kernels on the hot path: as `kernel`, and always inlined; LLVM by itself leaves half as calls (70 ns a record instead of 20)."""
-    return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **KERNEL_OPTIONS)
+    return numba.njit(function, forceinline=True, **CALLED_BY_KERNELS, **KERNEL_OPTIONS)

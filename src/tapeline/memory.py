@@ -195,8 +195,8 @@ def _call_by_field(field: str) -> Callable[..., Any]:
 def unit(field: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorator for a kernel of one record (returning an integer) that others call by the address in that record's `field`.
 
-    LLVM optimises every function again in each of its callers, and theirs: a chain of ten calls is optimised ten times. Units cut the chains: they made the
-    first compilation of the engine three times faster, at a call's cost of one or two ns where they are called.
+    What an entry calls is optimised in it, and again in every other entry that calls it. A unit is optimised once, at a call's cost of one or two ns; and what
+    few runs need is a unit that others do not compile.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

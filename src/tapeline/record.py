@@ -30,11 +30,11 @@ import numpy as np
 from numba import types
 from numba.core.imputils import builtin_registry
 from numba.core.typing.arraydecl import RecordAttribute, StaticGetItemLiteralRecord
-from numba.core.typing.templates import AbstractTemplate, _OverloadMethodTemplate, infer_getattr, make_overload_attribute_template
+from numba.core.typing.templates import AbstractTemplate
 from numba.core.utils import pysignature
 from numba.extending import overload, typeof_impl
 
-from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
+from tapeline.jit import CALLED_BY_KERNELS, JIT, KERNEL_OPTIONS, USER_OPTIONS, kernel
 
 if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
     bool_ = bool
@@ -58,6 +58,7 @@ record_classes: dict[Any, type["Record"]] = {}
 user_modules: set[str] = set()
 """Modules that define records of users: their plain functions are compiled when a method calls them, and so are those of users' modules that they import."""
 _methods: dict[str, dict[Any, Any]] = {}
+_called: dict[str, Any] = {}
 _properties: dict[str, dict[Any, Any]] = {}
 _items: dict[Any, Any] = {}
 _constants: dict[tuple[Any, str], Any] = {}
@@ -180,29 +181,22 @@ def _bind_class(cls: type[Record], lineage: list[Any]) -> None:
                 _bind_constant(name, record_type, member)
 
 
-class _MethodOfType(_OverloadMethodTemplate):
-    """As `overload_method(types.Record, name)`, but only for the classes that have the method."""
+def _signature_of_method(context: Any, name: str, args: Any, kws: Any) -> tuple[Any, Any]:
+    """The function that stands for all methods of that name, and its signature for these arguments, the first being the record."""
+    function = context.resolve_value_type(_called[name])
+    signature = function.get_call_type(context, args, kws)
+    return function, signature.replace(pysig=pysignature(_methods[name][args[0]]))
 
-    @classmethod
-    def _get_signature(cls, context: Any, function: Any, args: Any, kws: Any) -> Any:
-        signature = function.get_call_type(context, args, kws)
-        return signature.replace(pysig=pysignature(_methods[cls._attr][args[0]]))
 
-    def _resolve(self, record_type: Any, attribute: str) -> Any:
-        if self._attr != attribute or record_type not in _methods[attribute]:
-            return None
-        template = self
+@cache
+def _method_of(record_type: Any, name: str) -> Any:
+    class Method(AbstractTemplate):
+        key = (types.Record, name)
 
-        class Method(AbstractTemplate):
-            key = (types.Record, attribute)
-            _inline = template._inline
-            _inline_overloads = template._inline_overloads
+        def generic(self, args: Any, kws: Any) -> Any:
+            return _signature_of_method(self.context, name, (record_type, *args), kws)[1].as_method()
 
-            def generic(self, args: Any, kws: Any) -> Any:
-                function = template._get_function_type(self.context, record_type)
-                return template._get_signature(self.context, function, (record_type, *args), kws).as_method()
-
-        return types.BoundFunction(Method, record_type)
+    return types.BoundFunction(Method, record_type)
 
 
 def _bind_method(name: str, record_type: Any, function: Any, options: dict[str, Any]) -> None:
@@ -212,13 +206,21 @@ def _bind_method(name: str, record_type: Any, function: Any, options: dict[str, 
         def method(self: Any, *_args: Any, **_kws: Any) -> Any:
             return table.get(self)  # the method itself, no lambda around it: one compilation less
 
-        overload(method, strict=False, jit_options=options)(method)
-        infer_getattr(make_overload_attribute_template(types.Record, name, method, base=_MethodOfType))
+        overload(method, strict=False, jit_options=options | CALLED_BY_KERNELS)(method)
+        _called[name] = method
+
+        @builtin_registry.lower((types.Record, name), types.Record, types.VarArg(types.Any))
+        def _(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            function, signature = _signature_of_method(context.typing_context, name, signature.args, {})
+            call = context.get_function(function, signature)
+            context.add_linking_libs(getattr(call, "libs", ()))
+            return call(builder, args)
+
     _methods[name][record_type] = function
 
 
 def _bind_property(name: str, record_type: Any, getter: Any) -> None:
-    dispatcher = numba.njit(getter, **KERNEL_OPTIONS)
+    dispatcher = kernel(getter)
     _properties.setdefault(name, {})[record_type] = dispatcher
 
     @builtin_registry.lower_getattr(record_type, name)
@@ -243,9 +245,11 @@ _resolve_field = RecordAttribute.generic_resolve
 
 
 def _resolve_attribute(self: Any, record_type: Any, attribute: str) -> Any:
-    """Fields, then properties, then constants. Numba's own raises KeyError on an unknown field, which hides methods first named after the first compilation."""
+    """Fields, then methods, properties and constants. All in one place, for Numba asks every place in turn, and for each field of each expression."""
     if attribute in record_type.fields:
         return _resolve_field(self, record_type, attribute)
+    if record_type in _methods.get(attribute, ()):
+        return _method_of(record_type, attribute)
     getter = _properties.get(attribute, {}).get(record_type)
     if getter is not None:
         getter.compile((record_type,))
@@ -290,7 +294,7 @@ def _typeof_plain_function(function: Any, _context: Any) -> Any:
     if not _is_users(function.__module__ or ""):
         return None
     if function not in _dispatchers:
-        _dispatchers[function] = numba.njit(function, **USER_OPTIONS)
+        _dispatchers[function] = numba.njit(function, **CALLED_BY_KERNELS, **USER_OPTIONS)
     return types.Dispatcher(_dispatchers[function])
 
 
@@ -303,6 +307,7 @@ def _resolve_static_item(self: Any, args: Any, kws: Any) -> Any:
 
 
 if JIT:
+    types.Record.__repr__ = types.Type.__repr__
     RecordAttribute.generic_resolve = _resolve_attribute
     StaticGetItemLiteralRecord.generic = _resolve_static_item
     typeof_impl.register(FunctionType)(_typeof_plain_function)

@@ -1,0 +1,98 @@
+"""Functions are compiled by passes of our own, to the same effect as Numba's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+from tapeline.jit import COMPILER_TESTED_WITH, JIT
+
+if not JIT:
+    pytest.skip("nothing is compiled", allow_module_level=True)
+
+PROGRAM = """
+import sys
+import numba
+import numpy as np
+if len(sys.argv) > 1:
+    numba.__version__ = sys.argv[1]
+from tapeline.jit import entry, kernel, leaf
+from tapeline.record import Record, float64, int64
+
+
+class Pair(Record):
+    left: int64
+    right: int64
+
+    @property
+    def both(self):
+        return self.left + self.right
+
+    def swap(self, by=1):
+        self.left, self.right = self.right * by, self.left
+
+
+@leaf
+def rotate(word, by):
+    return (word << np.uint64(by)) | (word >> np.uint64(64 - by))
+
+
+@kernel
+def steps(pair, n):
+    last = np.uint64(0)
+    for i in range(n):
+        if i % 3 == 0:
+            pair.swap(by=2)
+        elif pair.both > 1 << 40:
+            raise OverflowError("too far")
+        last = rotate(np.uint64(pair.both), 7)
+    return last
+
+
+@entry
+def of_record(pair):
+    return steps(pair, 9)
+
+
+@entry
+def of_array(values):
+    out = np.empty_like(values)
+    for i in range(values.shape[0]):
+        out[i] = max(values[i], 2.0) ** 0.5
+    return out
+
+
+@numba.njit
+def from_outside(pair):
+    return steps(pair, 4)
+
+
+pair = Pair(left=3, right=5)
+print(of_record(pair), from_outside(pair), int(pair.both), of_array(np.arange(4.0)).tolist())
+pair.left = 1 << 60
+try:
+    of_record(pair)
+except OverflowError as error:
+    print(error)
+print("tapeline.compiler" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_functions_do_the_same_however_they_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Methods, properties, exceptions, arrays and callers: by our compiler, by Numba's (as where ours was not tested), and as plain Python."""
+    monkeypatch.setenv("TAPELINE_CACHE", str(tmp_path / "cache"))
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    ours, numbas = (subprocess.run([sys.executable, program, *version], capture_output=True, text=True, check=True) for version in ([], ["0.99.0"]))
+    assert (ours.stderr, numbas.stderr) == ("True\n", "False\n")
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    plain = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert ours.stdout == numbas.stdout == plain.stdout
+    assert ours.stdout.endswith("too far\n")
+
+
+def test_the_installed_numba_is_one_that_the_compiler_was_tested_with() -> None:
+    """Whoever moves to another version tries the compiler with it, and says so in jit.py."""
+    assert numba.__version__.startswith(COMPILER_TESTED_WITH)
