@@ -48,7 +48,7 @@ class Market(Record):
         if not 0 <= i < self.depth:
             raise IndexError("market.bid(i): i is outside the strategy's declared depth")
         if self.depth == 1:
-            show_touch(self)
+            show_touch(self, self.levels)
         return record_at(self.levels, i, LEVEL)
 
     def ask(self, i):
@@ -56,7 +56,7 @@ class Market(Record):
         if not 0 <= i < self.depth:
             raise IndexError("market.ask(i): i is outside the strategy's declared depth")
         if self.depth == 1:
-            show_touch(self)
+            show_touch(self, self.levels)
         return record_at(self.levels, self.depth + i, LEVEL)
 
     def __getitem__(self, index):
@@ -69,10 +69,10 @@ class Market(Record):
 MARKET: Final = Market.dtype_
 
 
-@kernel
-def show_touch(market):
-    """The two levels of a class that declares no depth: as the market's own fields say."""
-    bid, ask = record_at(market.levels, 0, LEVEL), record_at(market.levels, 1, LEVEL)
+@leaf
+def show_touch(market, levels):
+    """The two levels of a class that declares no depth, as the market's own fields say; `levels`: address."""
+    bid, ask = record_at(levels, 0, LEVEL), record_at(levels, 1, LEVEL)
     bid.price = market.bid_price
     bid.size = market.bid_size
     bid.count = market.bid_count

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
+from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import BOOK
-from tapeline.market.ladder import LEVEL_NONE
 from tapeline.market.observe import CLOCK_START
-from tapeline.market.replay import DONE, Replay, apply, ask_for_room, note
+from tapeline.market.replay import DONE, Replay, apply, note
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
@@ -240,15 +240,11 @@ def follow(state):
             result = apply(state, book, event)
             if result != DONE:
                 return result
-            state.applied = 1
-            note(state, book, event)
-            remember(seen, event)
-        if state.emptied:
-            side = state.emptied - 1
-            state.emptied = 0
-            return ask_for_room(state, book, side, LEVEL_NONE)
         state.applied = 0
         state.x += 1
+        if state.plan.features & ACTIVITY_FEATURES and event.flags & SNAPSHOT == 0:
+            note(state.plan, book, event)
+        remember(seen, event)
         if event.flags & LAST:
             seen.in_event = 0
             if event.flags & SNAPSHOT == 0 and end(state, book, seen, event):

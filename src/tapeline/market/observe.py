@@ -9,8 +9,8 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, side_of
-from tapeline.market.ladder import LEVEL_NONE, has_best, size_at
-from tapeline.market.replay import DONE, Replay, apply, ask_for_room
+from tapeline.market.ladder import has_best, size_at
+from tapeline.market.replay import DONE, Replay, apply
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int64, uint8
 from tapeline.tape.normalise import ASK, CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
@@ -272,10 +272,6 @@ def observe(state):
             if result != DONE:
                 return result
             state.applied = 1
-        if state.emptied:
-            side = state.emptied - 1
-            state.emptied = 0
-            return ask_for_room(state, book, side, LEVEL_NONE)
         if watch.wanted:
             result = after_event(watch, book, event)
             if result != DONE:

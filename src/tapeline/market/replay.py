@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tapeline.jit import entry, leaf
+from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, FEATURES_N, FEATURES_OFFSET, NUMBER, ViewPlan, show_touch, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
-from tapeline.market.view import update_view
+from tapeline.market.view import refresh_touch, update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
@@ -46,8 +46,7 @@ class Replay(Record):
     row_book: int64  # address of the book of the last row
     interval: int64  # ns; of rows in the same interval of ts_recv the last is wanted: a row takes the place of the one before it where that is its own; 0: all
     interval_end: int64
-    applied: int64  # the event at x is in its book, but for its end
-    emptied: int64  # 1 + the side whose window ran empty, though something may lie beyond it
+    applied: int64  # the event at x is in its book, but for what it leads to
     room_instrument: int64
     room_side: int64
     room_level: int64
@@ -59,29 +58,6 @@ HEAD_COLUMNS = HEAD_SIZE // 8
 
 
 @leaf
-def change(book, side, cell, event):
-    """Do what an ADD or REMOVE does to a side; whether its window ran empty while something may lie beyond it."""
-    ladder = side_of(book, side)
-    level = np.int64(event.level)
-    emptied = False
-    if event.kind == ADD:
-        cell.count += 1
-    else:
-        cell.count -= event.flags & GONE
-    cell.size += event.delta
-    book.dirty |= (level >= ladder.watch) << side
-    if level >= ladder.best:
-        if cell.size > 0:
-            ladder.best = level
-        else:
-            ladder.best = scan_best(ladder, level)
-            emptied = ladder.far_count > 0 and not has_best(ladder)
-    if not ladder.base < level < ladder.base + ladder.width:
-        far_drop_empty(ladder, level)
-    return emptied
-
-
-@leaf
 def ask_for_room(state, book, side, level):
     """Tell the driver which level needs room."""
     state.room_instrument = book.index
@@ -90,23 +66,52 @@ def ask_for_room(state, book, side, level):
     return MAKE_ROOM
 
 
+@kernel
+def find_next_best(state, book, side):
+    """The best level ran empty: the next below it is the best. As `apply`: there may be nothing in the window, but something beyond."""
+    ladder = side_of(book, side)
+    ladder.best = scan_best(ladder, ladder.best)
+    if ladder.far_count > 0 and not has_best(ladder):
+        state.applied = 1
+        return ask_for_room(state, book, side, LEVEL_NONE)
+    return DONE
+
+
 @leaf
-def apply(state, book, event):
-    """One tape event into its book; something for the caller to return, or DONE."""
-    if event.kind < FILL:
-        side = ASKS if event.side == ASK else BIDS
-        ladder = side_of(book, side)
-        level = np.int64(event.level)
-        i = level - ladder.base
-        if 0 < i < ladder.width:
-            emptied = change(book, side, record_at(ladder.cells, i, CELL), event)
-        elif needs_room(ladder, level) or not has_best(ladder):  # a far level must not be all that a side has: its best is sought in the window
-            return ask_for_room(state, book, side, level)
-        else:
-            emptied = change(book, side, cell_at(ladder, level), event)
-        if emptied:
-            state.emptied = 1 + side
-    elif event.kind == TRADE:
+def change(state, book, event, side, cell):
+    """ADD or REMOVE, as `apply`.
+
+    Selects in place of branches: which of the two comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as the rest.
+    """
+    ladder = side_of(book, side)
+    level = np.int64(event.level)
+    cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
+    size = cell.size + event.delta
+    cell.size = size
+    best = max(ladder.best, level if size > 0 else LEVEL_NONE)
+    ladder.best = best
+    book.dirty |= (level >= ladder.watch) << side
+    if (size == 0) & (level == best):
+        return find_next_best(state, book, side)
+    return DONE
+
+
+@kernel
+def change_far(state, book, event, side):
+    """The same for a level outside the window."""
+    ladder = side_of(book, side)
+    level = np.int64(event.level)
+    if needs_room(ladder, level):
+        return ask_for_room(state, book, side, level)
+    change(state, book, event, side, cell_at(ladder, level))  # the window's best does not move
+    far_drop_empty(ladder, level)
+    return DONE
+
+
+@kernel
+def change_rarely(book, event):
+    """TRADE and CLEAR; FILL and STATUS do nothing."""
+    if event.kind == TRADE:
         book.market.last_price = event.priority
         book.market.last_size = event.delta
         book.market.last_side = event.side
@@ -114,38 +119,61 @@ def apply(state, book, event):
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
         book.dirty |= DIRTY
-    return DONE
 
 
 @leaf
-def note(state, book, event):
-    """Let the features of what happened know of a tape event, if somebody asked for any."""
-    if state.plan.features & ACTIVITY_FEATURES and event.flags & SNAPSHOT == 0:
-        state.plan.book = address_of(book)
-        state.plan.event = address_of(event)
-        note_activity(state.plan)
+def apply(state, book, event):
+    """One tape event into its book: DONE, or MAKE_ROOM; then `state.applied` says whether it is in there already."""
+    if event.kind >= FILL:
+        change_rarely(book, event)
+        return DONE
+    side = ASKS if event.side == ASK else BIDS
+    ladder = side_of(book, side)
+    i = np.int64(event.level) - ladder.base
+    if not 0 < i < ladder.width:
+        return change_far(state, book, event, side)
+    return change(state, book, event, side, record_at(ladder.cells, i, CELL))
+
+
+@leaf
+def note(plan, book, event):
+    """Let the features of what happened know of a tape event of an ordinary event; they are wanted."""
+    plan.book = address_of(book)
+    plan.event = address_of(event)
+    note_activity(plan)
+
+
+@kernel
+def thin_out(state, book, event):
+    """Make room for a row, if the last one is of the same book and interval, and no later (the driver takes the clock from the rows): it is not wanted then."""
+    if event.ts_recv >= state.interval_end:
+        state.interval_end = (event.ts_recv // state.interval + 1) * state.interval
+    elif state.rows_n > 0:
+        head = record_at(state.rows + (state.rows_n - 1) * state.row_size, 0, ROW_HEAD)
+        if head.instrument == book.index and head.ts_recv <= event.ts_recv:
+            state.rows_n -= 1
 
 
 @leaf
 def write_row(state, book, event):
     """Add a row with the levels or the features that the book's view shows now."""
     market = book.market
-    place = state.rows + state.rows_n * state.row_size
-    head = record_at(place, 0, ROW_HEAD)
+    row = state.rows + state.rows_n * state.row_size
+    state.rows_n += 1
+    head = record_at(row, 0, ROW_HEAD)
     head.ts_event = event.ts_event
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
-    state.rows_n += 1
     if state.columns_n != 0:
-        copy(place + HEAD_SIZE, address_of(market) + FEATURES_OFFSET, 8 * FEATURES_N)  # all of them: a few words more cost less than a loop
+        copy(row + HEAD_SIZE, address_of(market) + FEATURES_OFFSET, 8 * FEATURES_N)  # all of them: a few words more cost less than a loop
         market.ts_event = event.ts_event
         market.ts_recv = event.ts_recv
         state.row_book = address_of(book)
-        return
-    if state.plan.depth == 1:
-        show_touch(market)
-    copy(place + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
+    elif state.plan.depth == 1:
+        show_touch(market, row + HEAD_SIZE)
+    else:
+        copy(row + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
 
 
 @leaf
@@ -178,51 +206,55 @@ def is_full(state):
 
 
 @leaf
-def thin_out(state, book, event):
-    """Make room for a row, if the last one is of the same book and interval, and no later (the driver takes the clock from the rows): it is not wanted then."""
-    if event.ts_recv >= state.interval_end:
-        state.interval_end = (event.ts_recv // state.interval + 1) * state.interval
-    elif state.rows_n > 0:
-        head = record_at(state.rows + (state.rows_n - 1) * state.row_size, 0, ROW_HEAD)
-        if head.instrument == book.index and head.ts_recv <= event.ts_recv:
-            state.rows_n -= 1
+def add_row(state, book, event):
+    """A row of what an event left; what the driver has to do about it, or DONE."""
+    if state.interval:
+        thin_out(state, book, event)
+    write_row(state, book, event)
+    if state.stops:
+        return ROW
+    return ROWS_FULL if is_full(state) else DONE
 
 
 @leaf
-def end_event(state, book, event):
-    """The end of an ordinary event: a row of what it left, if that is wanted. Whether there is one."""
-    wanted = state.columns_n != 0
-    dirty = book.dirty
-    if dirty:
-        book.dirty = 0
-        wanted |= update_view(book, state.plan, dirty) != 0
-    if wanted:
-        if state.interval:
-            thin_out(state, book, event)
-        write_row(state, book, event)
-    return wanted
+def ends_not(event):
+    """0 after the last tape event of an ordinary event, otherwise more than any book's `dirty`: one test then, where each of two alone is as good as a coin."""
+    return ((np.int64(event.flags) & (LAST | SNAPSHOT)) ^ LAST) << 8
 
 
 @entry
 def replay(state):
     """Go on until all tape events of the chunk are in their books, or the driver has to act."""
-    while state.x < state.n:
-        event = record_at(state.events, state.x, EVENT)
-        book = record_at(state.books, np.int64(event.instrument), BOOK)
-        if not state.applied:
-            if is_full(state):
-                return ROWS_FULL
-            result = apply(state, book, event)
-            if result != DONE:
-                return result
-            state.applied = 1
-            note(state, book, event)
-        if state.emptied:
-            side = state.emptied - 1
-            state.emptied = 0
-            return ask_for_room(state, book, side, LEVEL_NONE)
-        state.applied = 0
-        state.x += 1
-        if event.flags & LAST and event.flags & SNAPSHOT == 0 and end_event(state, book, event) and state.stops:
-            return ROW
-    return DONE
+    if is_full(state):
+        return ROWS_FULL
+    plan = state.plan
+    follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.columns_n != 0
+    is_flat = (plan.depth == 1) & (plan.features == 0)
+    events, x, n = state.events, state.x, state.n
+    is_applied, state.applied = state.applied != 0, 0
+    status = DONE
+    instrument = np.int64(-1)
+    book = record_at(state.books, 0, BOOK)
+    while x < n:
+        event = record_at(events, x, EVENT)
+        if np.int64(event.instrument) != instrument:
+            instrument = np.int64(event.instrument)
+            book = record_at(state.books, instrument, BOOK)
+        if not is_applied:
+            status = apply(state, book, event)
+            if status != DONE:
+                break
+        is_applied = False
+        x += 1
+        if follows and event.flags & SNAPSHOT == 0:
+            note(plan, book, event)
+        dirty = book.dirty
+        if (dirty | rows_always) > ends_not(event):
+            book.dirty = 0
+            is_news = refresh_touch(book, dirty) if is_flat else update_view(book, plan, dirty) != 0
+            if is_news | rows_always:
+                status = add_row(state, book, event)
+                if status != DONE:
+                    break
+    state.x = x
+    return status

@@ -5,21 +5,46 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, TIMED, side_of
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, MARKET, TIMED, side_of
 from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
+from tapeline.record import Record, bool_
+from tapeline.tape.records import COUNTER
+
+
+class Flag(Record):
+    """Whether something is there."""
+
+    here: bool_
+
+
+FLAG = Flag.dtype_
+PRICES_OFFSET, SIZES_OFFSET, COUNTS_OFFSET, HAS_OFFSET = (np.int64(MARKET.fields[n][1]) for n in ("bid_price", "bid_size", "bid_count", "has_bid"))
+"""Where a Market has the best bid's price, size, number of orders, and whether there is one; the best ask's are behind them."""
 
 
 @leaf
-def show(first, i, price, size, count):
-    """Bring Level number `i` up to date; whether it changed."""
-    shown = record_at(first, i, LEVEL)
-    changed = (shown.price != price) | (shown.size != size) | (shown.count != count)
+def differs(shown, price, size, count):
+    """Whether a Level shows something else."""
+    return (shown.price != price) | (shown.size != size) | (shown.count != count)
+
+
+@leaf
+def show(shown, price, size, count):
+    """What a Level shows from now on."""
     shown.price = price
     shown.size = size
     shown.count = count
-    return changed
+
+
+@leaf
+def next_place(cells, i):
+    """The next cell below number `i` that holds size; the guard's, if there is none."""
+    i -= 1
+    while record_at(cells, i, CELL).size == 0:
+        i -= 1
+    return i
 
 
 @kernel
@@ -28,60 +53,76 @@ def refresh_levels(ladder, price_step, first, n):
 
     Absent levels have no price and size 0. The deepest is the one from which on a change concerns a view.
     """
-    changed = n
     cells, base = ladder.cells, ladder.base
     i, k = ladder.best - base, np.int64(0)
-    while i > 0 and k < n:  # within the window, where nearly all are: one cell after the other
+    last = i
+    while (i > 0) & (k < n):  # levels as they were, within the window, where nearly all are: one cell after the other
         cell = record_at(cells, i, CELL)
-        news = show(first, k, (base + i) * price_step, cell.size, np.int64(cell.count))
-        changed = min(changed, k if news else n)
-        ladder.watch = base + i
+        if differs(record_at(first, k, LEVEL), (base + i) * price_step, cell.size, np.int64(cell.count)):
+            break
+        last = i
         k += 1
-        i -= 1
-        while record_at(cells, i, CELL).size == 0:
-            i -= 1
-    return changed if k == n else min(changed, refresh_far(ladder, price_step, first, (k, n)))
+        i = next_place(cells, i)
+    changed = k
+    while (i > 0) & (k < n):
+        cell = record_at(cells, i, CELL)
+        show(record_at(first, k, LEVEL), (base + i) * price_step, cell.size, np.int64(cell.count))
+        last = i
+        k += 1
+        i = next_place(cells, i)
+    ladder.watch = base + last
+    return changed if k == n else refresh_far(ladder, price_step, first, (changed, k, n))
 
 
 @kernel
 def refresh_far(ladder, price_step, first, which):
-    """The same for those levels that lie outside the window, or nowhere."""
-    k, n = which
-    changed = n
+    """The same for those levels, from number k on, that lie outside the window, or nowhere."""
+    changed, k, n = which
+    is_first = changed == k
     level = next_level(ladder, ladder.base + 1) if has_best(ladder) else LEVEL_NONE
     for i in range(k, n):
+        shown = record_at(first, i, LEVEL)
         ladder.watch = level
-        if level == LEVEL_NONE:
-            news = show(first, i, np.int64(UNDEFINED_PRICE), np.int64(0), np.int64(0))
-        else:
-            news = show(first, i, level * price_step, size_at(ladder, level), count_at(ladder, level))
+        price, size, count = np.int64(UNDEFINED_PRICE), np.int64(0), np.int64(0)
+        if level != LEVEL_NONE:
+            price, size, count = level * price_step, size_at(ladder, level), count_at(ladder, level)
             level = next_level(ladder, level)
-        if news:
-            changed = min(changed, i)
+        is_first = is_first and not differs(shown, price, size, count)
+        changed += is_first
+        show(shown, price, size, count)
     return changed
 
 
 @leaf
-def top_of(ladder, side, book):
-    """Bring one side of the BBO up to date; whether it changed."""
-    market = book.market
+def refresh_best(book, side):
+    """Bring one side of the BBO up to date; whether it changed. No branch on the side: a coin."""
+    ladder = side_of(book, side)
+    first = address_of(book.market)
+    best = ladder.best
+    ladder.watch = best
+    cell = record_at(ladder.cells, best - ladder.base, CELL)  # the guard, if there is none
     here = has_best(ladder)
-    cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)  # the guard, if there is none
-    price = (-ladder.best if side == ASKS else ladder.best) * book.grid if here else np.int64(UNDEFINED_PRICE)
+    price = (-best if side == ASKS else best) * book.grid if here else np.int64(UNDEFINED_PRICE)
     size = cell.size if here else np.int64(0)
     count = np.int64(cell.count) if here else np.int64(0)
-    if side == ASKS:
-        changed = (price != market.ask_price) | (size != market.ask_size) | (count != market.ask_count)
-        market.ask_price = price
-        market.ask_size = size
-        market.ask_count = count
-        market.has_ask = here
-    else:
-        changed = (price != market.bid_price) | (size != market.bid_size) | (count != market.bid_count)
-        market.bid_price = price
-        market.bid_size = size
-        market.bid_count = count
-        market.has_bid = here
+    shown_price = record_at(first + PRICES_OFFSET, side, COUNTER)
+    shown_size = record_at(first + SIZES_OFFSET, side, COUNTER)
+    shown_count = record_at(first + COUNTS_OFFSET, side, COUNTER)
+    changed = (shown_price.n != price) | (shown_size.n != size) | (shown_count.n != count)
+    shown_price.n = price
+    shown_size.n = size
+    shown_count.n = count
+    record_at(first + HAS_OFFSET, side, FLAG).here = here
+    return changed
+
+
+@leaf
+def refresh_touch(book, dirty):
+    """Bring the BBO up to date, as far as it may have changed; whether it did."""
+    one = np.int64(dirty & DIRTY) >> 1  # the side that may have changed, or one of both
+    changed = refresh_best(book, one)
+    if dirty & DIRTY == DIRTY:
+        changed |= refresh_best(book, BIDS)
     return changed
 
 
@@ -116,21 +157,15 @@ def update_view(book, plan, dirty):
             plan.book = address_of(book)
             update_activity(plan)
         return np.uint64(0)
-    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
-    bid_changed = top_of(bids, BIDS, book)
-    ask_changed = top_of(asks, ASKS, book)
-    changed = np.uint64(0)
-    if bid_changed | ask_changed:
-        changed = record_at(plan.depth_masks, 0, BITS).bits
-        if has_best(bids) and has_best(asks):
-            book.market.mark = bids.best - asks.best
-            book.market.has_mark = True
-    if plan.depth == 1:
-        bids.watch = bids.best
-        asks.watch = asks.best
-    if plan.depth > 1 or plan.features != 0:
+    is_touched = refresh_touch(book, dirty)
+    market = book.market
+    if market.has_bid & market.has_ask:
+        market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
+        market.has_mark = True
+    changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
+    if (plan.depth > 1) | (plan.features != 0):
         plan.book = address_of(book)
         plan.sides = dirty & DIRTY
-        plan.touch_changed = bid_changed or ask_changed
+        plan.touch_changed = is_touched
         changed |= np.uint64(update_deep(plan))
     return changed

@@ -92,4 +92,4 @@ class Follower:
         """A book as it was saved, be it by another Follower."""
         self.books.restore(index, saved.book)
         self.seen[index : index + 1].view(np.uint8)[: len(saved.seen)] = saved.seen
-        self.state.applied = self.state.emptied = 0
+        self.state.applied = 0
