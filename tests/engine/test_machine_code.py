@@ -30,7 +30,7 @@ HOT = {
     "meet_history": (meet_history, Engine, 0, ""),
     "normalise": (normalise, Reader, 0, ""),
     "do_record": (do_record, Reader, 1, "a print's price to the tick below it, where it lies between two"),
-    "replay": (replay, Replay, 2, "the end of an interval, once in each; the code is there for rows of features and for rows of levels"),
+    "replay": (replay, Replay, 1, "the end of an interval, once in each"),
     "keep_columns": (keep_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),
     "update_touch": (update_touch, ViewPlan, 0, ""),
