@@ -64,6 +64,8 @@ class SynthConfig:
     """Of events: aggressive orders."""
     modify_share: float = 0.238
     """Of events."""
+    touch_share: float = 0.62
+    """Of new orders that are not inside the spread: at the best price; the less, the further from it are the others, and the seldomer the touch changes."""
     partial_cancel_share: float = 0.01
     """Of cancels; ESH4 has none."""
     iceberg_share: float = 0.008

@@ -88,6 +88,7 @@ class Market(Record):
 
     trade_share: float64  # of events
     modify_share: float64
+    touch_share: float64  # of new orders outside the spread
     partial_cancel_share: float64  # of cancels
     iceberg_share: float64  # of new orders near the touch
     sweep_share: float64  # of aggressive orders

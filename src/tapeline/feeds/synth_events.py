@@ -44,8 +44,8 @@ GAP_RANGE: Final = 4.0
 _ADD_BASE: Final = 0.585
 """Adds among adds and cancels that keep the number of orders, with ESH4's fills; the feedback corrects the rest."""
 _ADD_GAIN: Final = 3.0
-_PICK_BEST: Final = 0.2
-"""Without it the queues at the best prices grow into walls; with it they have a dozen orders, as ESH4's."""
+_PICK_BEST: Final = 0.32
+"""Per share of orders that join the best: without it the queues there grow into walls; with it they have a dozen orders, as ESH4's."""
 _STAY: Final = 0.5
 """Chance that an event is of the same instrument as the last one: bursts are."""
 _SLOW: Final = 0.94
@@ -147,15 +147,15 @@ def _add(market, index):
 
 @entry
 def _distance(market, room):
-    """Ticks behind the best of the own side; negative: into the spread, which has `room` levels. ESH4's: 62 % at the best, 7 % one tick behind, a long tail."""
+    """Ticks behind the best of the own side; negative: into the spread, which has `room` levels. By default ESH4's: 62 % at the best, 8 % one tick behind, a long tail."""
     if room > 0 and uniform(market) < 0.6:
         return -1 - np.int64(uniform(market) * uniform(market) * room)
-    draw = uniform(market)
-    if draw < 0.62:
+    draw = uniform(market) - market.touch_share
+    if draw < 0.0:
         return 0
-    if draw < 0.70:
+    if draw < 0.08:
         return 1
-    if draw < 0.73:
+    if draw < 0.11:
         return 2
     return np.int64(3.0 * np.exp(uniform(market) * np.log(market.levels / 12.0)))
 
@@ -179,7 +179,7 @@ def order_size(market):
 def _pick(market, index):
     """A live order: the youngest at the best price of the side under pressure, a recent one, or any."""
     book = record_at(market.books, index, BOOK)
-    if uniform(market) < _PICK_BEST:
+    if uniform(market) < _PICK_BEST * market.touch_share:
         best = book.ask if uniform(market) < 0.5 + 0.4 * book.pressure else book.bid
         return np.int64(record_at(market.queues, index * market.levels + best, QUEUE).last)
     for _ in range(3):
