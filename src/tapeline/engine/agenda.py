@@ -1,10 +1,18 @@
-"""The queue of what is to happen: a binary heap by (time, class, order of creation) over a pool of messages."""
+"""The queue of what is to happen, in order of (time, class, creation), over a pool of messages.
+
+Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a ring to which is added at
+the end. Only what would come before the last entry of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are many,
+that makes the queue as cheap as with one.
+"""
 
 import numpy as np
 
-from tapeline.engine.records import CLASS_SHIFT, DUE, MESSAGE, NEVER, NOT_YET
+from tapeline.engine.records import CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
-from tapeline.memory import record_at
+from tapeline.memory import address_of, record_at
+
+HEAP = np.int64(2)
+"""Where an entry is that is in no lane."""
 
 
 @leaf
@@ -30,18 +38,57 @@ def free_message(agenda, index):
 
 
 @leaf
-def next_time(agenda):
-    """Time of the first entry; NEVER if there is none."""
-    return record_at(agenda.heap, 0, DUE).time if agenda.n > 0 else NEVER
+def first_due(agenda):
+    """The entry that happens first; there is one."""
+    return record_at(agenda.first, 0, DUE)
 
 
 @leaf
-def set_due(agenda, place, time, order, message):
-    """Write one entry of the heap."""
-    entry = record_at(agenda.heap, place, DUE)
+def set_due(entry, time, order, message):
+    """Write one entry."""
     entry.time = time
     entry.order = order
     entry.message = message
+
+
+@leaf
+def comes_before(a, b):
+    """Whether one entry happens before another."""
+    return a.time < b.time or (a.time == b.time and a.order < b.order)
+
+
+@leaf
+def lane_at(agenda, which):
+    """A lane by its number, which is the class of what is in it."""
+    return record_at(address_of(agenda), which, LANE)
+
+
+@leaf
+def entry_at(agenda, lane, number):
+    """An entry of a lane by its number."""
+    return record_at(lane.entries, number & agenda.lane_mask, DUE)
+
+
+@leaf
+def consider(agenda, entry, source):
+    """An entry may be the first of all."""
+    if agenda.first == 0 or comes_before(entry, first_due(agenda)):
+        agenda.first = address_of(entry)
+        agenda.first_time = entry.time
+        agenda.first_source = source
+
+
+@kernel
+def find_first(agenda):
+    """Look up which entry happens first."""
+    agenda.first = 0
+    agenda.first_time = NEVER
+    for which in range(HEAP):
+        lane = lane_at(agenda, which)
+        if lane.read < lane.written:
+            consider(agenda, entry_at(agenda, lane, lane.read), which)
+    if agenda.heap_n > 0:
+        consider(agenda, record_at(agenda.heap, 0, DUE), HEAP)
 
 
 @kernel
@@ -50,49 +97,73 @@ def push(agenda, time, due_class, message):
     agenda.next_due = min(agenda.next_due, time)
     order = due_class << CLASS_SHIFT | agenda.created
     agenda.created += 1
+    if message == 0:  # none was left: the driver stops the run
+        return
+    if due_class <= RESPONSE:
+        lane = lane_at(agenda, due_class)
+        if lane.read == lane.written or time >= entry_at(agenda, lane, lane.written - 1).time:
+            entry = entry_at(agenda, lane, lane.written)
+            set_due(entry, time, order, message)
+            lane.written += 1
+            consider(agenda, entry, due_class)
+            return
     push_as(agenda, time, order, message)
 
 
 @kernel
 def push_as(agenda, time, order, message):
-    """As push, with an order of its own."""
-    if message == 0:  # no message was left: the driver stops the run
+    """As push, with an order of its own, through the heap."""
+    if message == 0:
         return
-    place = agenda.n
-    agenda.n += 1
+    place = agenda.heap_n
+    agenda.heap_n += 1
     while place > 0:
         above = record_at(agenda.heap, (place - 1) >> 1, DUE)
         if above.time < time or (above.time == time and above.order < order):
             break
-        set_due(agenda, place, above.time, above.order, above.message)
+        set_due(record_at(agenda.heap, place, DUE), above.time, above.order, above.message)
         place = (place - 1) >> 1
-    set_due(agenda, place, time, order, message)
+    set_due(record_at(agenda.heap, place, DUE), time, order, message)
+    find_first(agenda)
 
 
 @kernel
 def pop(agenda):
     """Take the first entry out; its message."""
-    first = record_at(agenda.heap, 0, DUE).message
-    agenda.n -= 1
-    last = record_at(agenda.heap, agenda.n, DUE)
+    message = first_due(agenda).message
+    if agenda.first_source == HEAP:
+        pop_heap(agenda)
+    else:
+        lane = lane_at(agenda, agenda.first_source)
+        lane.read += 1
+        if lane.read == lane.written:  # so that a few entries stay in the cache
+            lane.read = lane.written = 0
+    find_first(agenda)
+    return message
+
+
+@kernel
+def pop_heap(agenda):
+    """Take the first entry out of the heap."""
+    agenda.heap_n -= 1
+    last = record_at(agenda.heap, agenda.heap_n, DUE)
     time, order, message = last.time, last.order, last.message
     place = 0
     while True:
         child = 2 * place + 1
-        if child >= agenda.n:
+        if child >= agenda.heap_n:
             break
         at = record_at(agenda.heap, child, DUE)
-        if child + 1 < agenda.n:
+        if child + 1 < agenda.heap_n:
             right = record_at(agenda.heap, child + 1, DUE)
-            if right.time < at.time or (right.time == at.time and right.order < at.order):
+            if comes_before(right, at):
                 child += 1
                 at = right
         if time < at.time or (time == at.time and order < at.order):
             break
-        set_due(agenda, place, at.time, at.order, at.message)
+        set_due(record_at(agenda.heap, place, DUE), at.time, at.order, at.message)
         place = child
-    set_due(agenda, place, time, order, message)
-    return first
+    set_due(record_at(agenda.heap, place, DUE), time, order, message)
 
 
 @leaf

@@ -68,12 +68,25 @@ class Due(Record):
     message: int64
 
 
-class Agenda(Record):
-    """The queue of what is to happen: a binary heap of Due over a pool of messages."""
+class Lane(Record):
+    """A ring of Due that are added in order of time."""
 
+    entries: int64
+    read: int64
+    written: int64
+
+
+class Agenda(Record):
+    """The queue of what is to happen, over a pool of messages: a lane of requests, a lane of answers, and a binary heap of what does not come in order of time."""
+
+    lanes: (Lane, (2,))  # type: ignore[syntax]  # the first field
+    lane_mask: int64
     heap: int64
+    heap_n: int64
+    first: int64  # address of the Due that happens first; 0: there is none
+    first_time: int64  # and its time; NEVER
+    first_source: int64  # where it is: number of a lane, or HEAP
     messages: int64
-    n: int64
     free: int64  # first free message; 0: none
     capacity: int64
     created: int64
@@ -409,5 +422,5 @@ class Engine(Record):
     kind_counts: int64  # address of a Counter per kind of tape event
 
 
-MESSAGE, DUE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
+MESSAGE, DUE, LANE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Lane.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
 GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

@@ -226,10 +226,11 @@ class Session:
     def _build_rest(self, equity_every_ns: int) -> None:
         engine = self.engine
         messages = self._limits.messages_in_flight_max + 1
-        pool, heap = self._flat(messages, MESSAGE), self._flat(messages, DUE)
+        agenda, pool, lane = engine.agenda, self._flat(messages, MESSAGE), _power_of_two(messages)
         pool["next_free"][1:-1] = np.arange(2, messages)
-        engine.agenda.messages, engine.agenda.heap = pool.ctypes.data, heap.ctypes.data
-        engine.agenda.free, engine.agenda.capacity = 1, messages
+        agenda.messages, agenda.free, agenda.capacity = pool.ctypes.data, 1, messages
+        agenda.heap, agenda.lanes["entries"] = self._flat(messages, DUE).ctypes.data, [self._flat(lane, DUE).ctypes.data for _ in range(2)]
+        agenda.lane_mask, agenda.first_time = lane - 1, NEVER
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
