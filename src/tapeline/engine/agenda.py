@@ -1,8 +1,8 @@
 """The queue of what is to happen, in order of (time, class, creation), over a pool of messages.
 
-Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a ring to which is added at
-the end. Only what would come before the last entry of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are many,
-that makes the queue as cheap as with one.
+Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a ring to which is added
+at the end. Only what would come before the last entry of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are
+many, that makes the queue as cheap as with one.
 """
 
 import numpy as np

@@ -77,7 +77,7 @@ class Lane(Record):
 
 
 class Agenda(Record):
-    """The queue of what is to happen, over a pool of messages: a lane of requests, a lane of answers, and a binary heap of what does not come in order of time."""
+    """The queue of what is to happen, over a pool of messages: a lane of requests, one of answers, and a binary heap of all that is not in order of time."""
 
     lanes: (Lane, (2,))  # type: ignore[syntax]  # the first field
     lane_mask: int64

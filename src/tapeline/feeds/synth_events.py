@@ -147,7 +147,7 @@ def _add(market, index):
 
 @entry
 def _distance(market, room):
-    """Ticks behind the best of the own side; negative: into the spread, which has `room` levels. By default ESH4's: 62 % at the best, 8 % one tick behind, a long tail."""
+    """Ticks behind the best of the own side; negative: into the spread, which has `room` levels. ESH4's: 62 % at the best, 8 % one tick behind, a long tail."""
     if room > 0 and uniform(market) < 0.6:
         return -1 - np.int64(uniform(market) * uniform(market) * room)
     draw = uniform(market) - market.touch_share
