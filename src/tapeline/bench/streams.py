@@ -20,6 +20,8 @@ from tapeline.schema import MBO
 TICK: Final = "0.25"
 BUSY: Final = 0.0064
 """Of ESH4's gaps: half a millisecond in the mean."""
+FEW_WAKES: Final = "few-wakes"
+"""A mix as that of the stream that the targets were set on: 5 % M, and a fifth of the records wake who looks at the touch. ESH4's has 18 %, and half wake."""
 PAGE: Final = mmap.PAGESIZE
 
 
@@ -103,6 +105,7 @@ def streams(folder: Path, n: int, *, quick: bool) -> dict[str, Stream]:
     shapes: dict[str, dict[str, Any]] = {"live-10k": {"live_orders": 10_000, "gap_scale": BUSY}}
     if not quick:
         shapes |= {
+            FEW_WAKES: {"live_orders": 10_000, "gap_scale": BUSY, "modify_share": 0.055, "trade_share": 0.045, "touch_share": 0.1},
             "live-100k": {"live_orders": 100_000, "gap_scale": BUSY},
             "live-1m": {"live_orders": 1_000_000, "gap_scale": BUSY},
             "instruments-50": {"live_orders": 10_000, "instruments": 50, "gap_scale": BUSY},
