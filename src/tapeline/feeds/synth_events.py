@@ -44,7 +44,7 @@ GAP_RANGE: Final = 4.0
 _ADD_BASE: Final = 0.585
 """Adds among adds and cancels that keep the number of orders, with ESH4's fills; the feedback corrects the rest."""
 _ADD_GAIN: Final = 3.0
-_PICK_BEST: Final = 0.32
+_PICK_BEST: Final = 0.2 / 0.62
 """Per share of orders that join the best: without it the queues there grow into walls; with it they have a dozen orders, as ESH4's."""
 _STAY: Final = 0.5
 """Chance that an event is of the same instrument as the last one: bursts are."""
