@@ -1,8 +1,8 @@
 """DBN records → tape events, one compiled pass over a chunk that stays in the cache.
 
 What nearly all records are walks straight through here; a record that is anything else, seen before anything of it is done, goes to `tapeline.tape.rules`.
-Instructions and mispredicted branches per record (callgrind, a million simulated ones): 187 and 0.47 where every record went through all rules in one loop,
-133 and 0.12 so, without those of the jump by action, which is as hard to predict as the stream (0.64 both times).
+Instructions and mispredicted branches per record (`benchmarks/instructions.py normalise`): 200 and 0.53 where every record went through all rules in one loop,
+140 and 0.18 so, without those of the jump by action, which is as hard to predict as the stream (0.7 both times).
 """
 
 from typing import Final
