@@ -160,6 +160,21 @@ def test_chunks_are_the_whole(tmp_path: Path) -> None:
         assert pl.concat(depth_chunks(path, 4, every, tick_size="0.25")).equals(whole)
 
 
+def test_memory_of_rows_is_used_again(tmp_path: Path) -> None:
+    """Rows that nobody refers to any more make room for others; those that are held stay as they are."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=300, seed=6))
+    places, held = [], []
+    for rows in DepthReader(path, 4, chunk_bytes=1, tick_size="0.25").runs():
+        places.append(rows.ctypes.data)
+        if len(places) == 2:
+            held = [rows, rows.copy()]
+    assert len(places) > 6
+    assert len(set(places)) == 3
+    assert places.count(places[1]) == 1
+    assert np.array_equal(*held)
+
+
 def test_instruments_are_chosen_and_ticks_inferred(tmp_path: Path) -> None:
     """`instruments` keeps those named; without a tick size the grid is found in the data, and the rows are the same."""
     path = written(tmp_path / "random.dbn", random_stream(1))

@@ -1,5 +1,6 @@
 """Reads an input through the books and gives out rows of what they show: the common part of `tapeline.depth` and `tapeline.features`."""
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -13,10 +14,17 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
-from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, replay
+from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, keep_columns, replay
 
 HEAD: Final = int(HEAD_COLUMNS)
 """Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
+CHUNK_BYTES: Final = 1 << 24
+"""Of columns that are held at a time, about: small enough for the last cache, and so many rows that 40 columns more or less cost Python nothing per row."""
+CHUNK_ROWS_MIN: Final = 1024
+BLOCK_BYTES: Final = 1 << 13
+"""Of rows that are collected in the first cache before they are added to the chunk's columns."""
+_LINE: Final = 8
+"""Numbers in a cache line: columns are an odd number of lines apart, so that they lie in different sets of a cache."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -72,18 +80,18 @@ class BookReader:
     def head(self, rows: Rows) -> dict[str, Any]:
         """The columns that say when, and of which instrument."""
         known = self._instruments.known
-        place = rows[:, 3] if len(known) > 1 else np.zeros(len(rows), np.int64)
+        ids, publishers = np.array([i.instrument_id for i in known], np.uint32), np.array([i.publisher_id for i in known], np.uint16)
         return {
             "ts_event": pl.Series(self.column(rows, 0)).cast(pl.Datetime("ns", "UTC")),
             "ts_recv": pl.Series(self.column(rows, 1)).cast(pl.Datetime("ns", "UTC")),
             "sequence": rows[:, 2].astype(np.uint32),
-            "instrument_id": np.array([i.instrument_id for i in known], np.uint32)[place],
-            "publisher_id": np.array([i.publisher_id for i in known], np.uint16)[place],
+            "instrument_id": ids[rows[:, 3]] if len(known) != 1 else np.full(len(rows), ids[0]),
+            "publisher_id": publishers[rows[:, 3]] if len(known) != 1 else np.full(len(rows), publishers[0]),
         }
 
     def column(self, rows: Rows, k: int) -> npt.NDArray[np.int64]:
-        """One column of rows, in memory of its own."""
-        return rows[:, k].copy()
+        """One column of rows, in one piece."""
+        return np.ascontiguousarray(rows[:, k])
 
     def _open(self, instrument: Instrument) -> None:
         self._books.open(instrument)
@@ -93,7 +101,7 @@ class BookReader:
         return int(replay(self._state))
 
     def runs(self) -> Iterator[Rows]:
-        """Rows as the kernel writes them, to be copied before the next are asked for."""
+        """Rows in chunks, each column in one piece. Their memory is used again when nobody refers to it."""
         state = self._state
         self._reader = reader = reader_of(self._input, self._instruments, self._open, threads=self.threads)
         try:
@@ -106,19 +114,43 @@ class BookReader:
                         self._books.make_room(int(state.room_instrument), int(state.room_side), int(state.room_level))
                     else:
                         yield self._taken()
+                        self._give_columns()
         except DataError as damage:
             yield self._taken()
             raise damage from None
         yield self._taken()
 
-    def _taken(self) -> Rows:
-        n = int(self._state.rows_n)
-        self._state.rows_n = 0
-        return self._rows_of(n)
+    def _lay_out(self, width: int, which: Sequence[int], chunk_bytes: int) -> None:
+        """Have memory for rows of `width` numbers, of which those of `which` are given out, about `chunk_bytes` at a time."""
+        block = BLOCK_BYTES // (8 * width)
+        block = block & -_LINE or max(block, 1)
+        self._block = np.empty((block, width), np.int64)
+        self._which = np.array(which, np.int64)
+        rows = max(chunk_bytes // (8 * max(len(which), 1)), CHUNK_ROWS_MIN)
+        self._capacity = -(-rows // (2 * _LINE * block)) * 2 * _LINE * block  # an even number of lines
+        self._free: list[npt.NDArray[np.int64]] = []
+        state = self._state
+        state.rows, state.rows_capacity, state.row_size = self._block.ctypes.data, block, 8 * width
+        state.which, state.columns_n = self._which.ctypes.data, len(which)
+        self._give_columns()
 
-    def _rows_of(self, n: int) -> Rows:
-        """The first `n` rows of the buffer."""
-        raise NotImplementedError
+    def _give_columns(self) -> None:
+        """Columns to be filled: in the memory of a chunk that nobody has any more, if there is one. Fresh memory takes as long to be had as to be filled."""
+        memory = self._free.pop() if self._free else np.empty((len(self._which), self._capacity + _LINE), np.int64)
+        if memory.size:
+            lease = np.frombuffer(memory.data, np.int64)  # which all views of it refer to
+            weakref.finalize(lease, self._free.append, memory).atexit = False
+            self._columns = lease.reshape(memory.shape)
+        else:
+            self._columns = memory
+        state = self._state
+        state.columns, state.column_size, state.kept_n, state.kept_capacity = memory.ctypes.data, memory.strides[0], 0, self._capacity
+
+    def _taken(self) -> Rows:
+        keep_columns(self._state)
+        taken = self._columns[:, : int(self._state.kept_n)].T
+        del self._columns
+        return taken
 
     def _last_of_intervals(self, runs: Iterator[Rows]) -> Iterator[Rows]:
         """Of each instrument's rows in one interval the last; those of the interval that is still open are held back."""

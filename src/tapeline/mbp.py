@@ -3,18 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
-from tapeline.book_reader import HEAD, BookReader, Rows
+from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data
 
 LEVELS_MAX: Final = 10_000
-CHUNK_BYTES: Final = 1 << 24
-"""Of rows that are held at a time, about."""
-CHUNK_ROWS_MIN: Final = 1024
 _LEVEL: Final = 3
 """Integers of a level: price, size, count."""
 
@@ -62,10 +58,7 @@ class DepthReader(BookReader):
         super().__init__(data, (levels, ()), every, **instruments)
         self.levels = levels
         self.row_items = HEAD + 2 * levels * _LEVEL
-        state = self._state
-        state.row_size = 8 * self.row_items
-        self._rows = np.empty((max(chunk_bytes // int(state.row_size), CHUNK_ROWS_MIN), self.row_items), np.int64)
-        state.rows, state.rows_capacity = self._rows.ctypes.data, len(self._rows)
+        self._lay_out(self.row_items, range(self.row_items), chunk_bytes)
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
@@ -73,9 +66,7 @@ class DepthReader(BookReader):
         for k in range(self.levels):
             for field, name in enumerate(("px", "sz", "ct")):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
-                    columns[f"{side}_{name}_{k:02}"] = rows[:, HEAD + first * _LEVEL + field].copy()
-        prices = [name for name in columns if "_px_" in name]
-        return pl.DataFrame({**self.head(rows), **columns}).with_columns(pl.when(pl.col(prices) != UNDEFINED_PRICE).then(pl.col(prices)))
-
-    def _rows_of(self, n: int) -> Rows:
-        return self._rows[:n]
+                    columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * _LEVEL + field)
+        holed = [name for name, values in columns.items() if "_px_" in name and UNDEFINED_PRICE in values]
+        frame = pl.DataFrame([pl.Series(name, values) for name, values in {**self.head(rows), **columns}.items()])
+        return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame

@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from tapeline.backtest import Backtest
 from tapeline.bench.kernels import floor
-from tapeline.book_reader import HEAD, BookReader, Rows
+from tapeline.book_reader import HEAD, BookReader
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import Data, open_input, reader_of, registry
@@ -25,7 +23,6 @@ from tapeline.schema import MBO
 from tapeline.strategy import Strategy
 
 ROUNDS: Final = 3
-_ROWS: Final = 4096
 _OF_BOOKS: Final = ("tick_size", "definitions", "instruments")
 
 
@@ -42,17 +39,11 @@ class Stage:
 
 
 class _Books(BookReader):
-    """Keeps books and views; what it shows is overwritten."""
+    """Keeps books and views, and writes rows of which nothing is given out."""
 
     def __init__(self, data: Data, view: tuple[int, Any], **instruments: Any) -> None:
         super().__init__(data, view, "event", **instruments)
-        state = self._state
-        self.row_items = HEAD + 2 * int(state.plan.depth) * LEVEL.itemsize // 8
-        self._rows = np.empty((_ROWS, self.row_items), np.int64)
-        state.row_size, state.rows, state.rows_capacity = 8 * self.row_items, self._rows.ctypes.data, _ROWS
-
-    def _rows_of(self, n: int) -> Rows:
-        return self._rows[:n]
+        self._lay_out(HEAD + 2 * int(self._state.plan.depth) * LEVEL.itemsize // 8, (), 0)
 
 
 def idle_twin(cls: type[Any]) -> type[Any]:

@@ -61,6 +61,10 @@ class ActivityMemory(Record):
     bid_since: int64
     ask_since: int64
     mid: float64 = math.nan  # as the last event left it; NaN while a side is absent
+    mid_twice: int64 = UNDEFINED_PRICE  # best bid + best ask, likewise; while a side is absent, undefined
+    then_100ms: float64 = math.nan  # the mids that the returns are against
+    then_1s: float64 = math.nan
+    then_10s: float64 = math.nan
     realised: float64 = math.nan
     mids_100ms: (float64, (16,)) = math.nan  # type: ignore[syntax]  # the mid at multiples of a tenth of the horizon: number k lies at k & 15
     mids_1s: (float64, (16,)) = math.nan  # type: ignore[syntax]
@@ -154,9 +158,8 @@ def sample(memory, mids, numbers, mask):
 
 
 @kernel
-def change(memory, mids, number):
+def change(memory, then):
     """Return of the mid: now / then - 1, then being ten steps before the last multiple of the step. Dimensionless; NaN where one is not known, or then is 0."""
-    then = mid_at(memory, mids, number - RETURN_STEPS, MASK_16).value
     return memory.mid / then - 1.0 if then != 0.0 else math.nan
 
 
@@ -193,6 +196,9 @@ def pass_steps(memory, now):
         sample(memory, MIDS_10S, seconds, MASK_16)
         sample(memory, MIDS_VOLATILITY, seconds, MASK_64)
         memory.realised = volatility_realised(memory, seconds[1])
+    memory.then_100ms = mid_at(memory, MIDS_100MS, step - RETURN_STEPS, MASK_16).value
+    memory.then_1s = mid_at(memory, MIDS_1S, step // 10 - RETURN_STEPS, MASK_16).value
+    memory.then_10s = mid_at(memory, MIDS_10S, step // STEPS_PER_SECOND - RETURN_STEPS, MASK_16).value
 
 
 @kernel
@@ -229,9 +235,18 @@ def update_activity(plan):
         put(market, wanted, masks, VWAP, vwap(memory))
     decay(memory, factor)
     move_touch(memory, book)
-    if memory.now >= (memory.step + 1) * STEP_NS:
+    has_mid = market.has_bid & market.has_ask
+    mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
+    is_step = memory.now >= (memory.step + 1) * STEP_NS
+    if is_step:
         pass_steps(memory, memory.now)
-    memory.mid = mid(market) if market.has_bid and market.has_ask else math.nan
+    if is_step | (mid_twice != memory.mid_twice):  # what depends on the mids alone: four divisions that most events need not make
+        memory.mid_twice = mid_twice
+        memory.mid = mid(market) if has_mid else math.nan
+        put(market, wanted, masks, RETURN_100MS, change(memory, memory.then_100ms))
+        put(market, wanted, masks, RETURN_1S, change(memory, memory.then_1s))
+        put(market, wanted, masks, RETURN_10S, change(memory, memory.then_10s))
+        put(market, wanted, masks, VOLATILITY_REALISED, memory.realised)
     put(market, wanted, masks, EVENT_RATE, memory.event_rate)
     put(market, wanted, masks, ADD_RATE, memory.add_rate)
     put(market, wanted, masks, CANCEL_RATE, memory.cancel_rate)
@@ -242,8 +257,4 @@ def update_activity(plan):
     put(market, wanted, masks, TRADE_AGE, age(memory, memory.trade_time, memory.trade_time != NOT_YET))
     put(market, wanted, masks, TOUCH_AGE_BID, age(memory, memory.bid_since, market.has_bid))
     put(market, wanted, masks, TOUCH_AGE_ASK, age(memory, memory.ask_since, market.has_ask))
-    put(market, wanted, masks, RETURN_100MS, change(memory, MIDS_100MS, memory.step))
-    put(market, wanted, masks, RETURN_1S, change(memory, MIDS_1S, memory.step // 10))
-    put(market, wanted, masks, RETURN_10S, change(memory, MIDS_10S, memory.step // STEPS_PER_SECOND))
-    put(market, wanted, masks, VOLATILITY_REALISED, memory.realised)
     return 0

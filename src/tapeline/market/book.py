@@ -220,6 +220,7 @@ class ViewPlan(Record):
     book: int64
     event: int64
     sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
+    near: int64  # likewise: the sides of whose LEVELS_OF_SHAPE best levels it changed one
     touch_changed: int64  # whether it changed the BBO
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared

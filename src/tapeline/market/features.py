@@ -268,9 +268,9 @@ def update_slopes(plan, market, seen):
     is_known = mid_twice != UNDEFINED_PRICE
     seen.mid_twice = mid_twice
     changed = np.uint64(0)
-    if is_moved or plan.sides & DIRTY_BIDS:
+    if is_moved or plan.near & DIRTY_BIDS:
         changed |= put(market, wanted, masks, SLOPE_BID, slope(market, 0) if is_known else math.nan)
-    if is_moved or plan.sides & DIRTY_ASKS:
+    if is_moved or plan.near & DIRTY_ASKS:
         changed |= put(market, wanted, masks, SLOPE_ASK, slope(market, np.int64(market.depth)) if is_known else math.nan)
     return changed
 
@@ -282,13 +282,14 @@ def update_shape(plan):
     market, seen = book.market, record_at(book.shape_memory, 0, SHAPE_MEMORY)
     wanted, masks = plan.features, plan.feature_masks
     asks = np.int64(market.depth)
-    if plan.sides & DIRTY_BIDS:
+    if plan.near & DIRTY_BIDS:
         seen.bid_5 = depth(market, 0, LEVELS_OF_SHAPE)
-        if wanted & TEN_LEVELS:
-            seen.bid_10 = seen.bid_5 + depth(market, LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
-    if plan.sides & DIRTY_ASKS:
+    if plan.near & DIRTY_ASKS:
         seen.ask_5 = depth(market, asks, LEVELS_OF_SHAPE)
-        if wanted & TEN_LEVELS:
+    if wanted & TEN_LEVELS:
+        if plan.sides & DIRTY_BIDS:
+            seen.bid_10 = seen.bid_5 + depth(market, LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
+        if plan.sides & DIRTY_ASKS:
             seen.ask_10 = seen.ask_5 + depth(market, asks + LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
     changed = put(market, wanted, masks, DEPTH_BID, np.float64(seen.bid_5))
     changed |= put(market, wanted, masks, DEPTH_ASK, np.float64(seen.ask_5))
@@ -300,5 +301,5 @@ def update_shape(plan):
     if (wanted >> SLOPE_BID) & 3:
         changed |= update_slopes(plan, market, seen)
     if (wanted >> ORDER_FLOW_IMBALANCE_5) & 1:
-        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE_5, order_flow_imbalance_5(market, seen, plan.sides))
+        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE_5, order_flow_imbalance_5(market, seen, plan.near))
     return np.int64(changed)

@@ -36,7 +36,8 @@ class Replay(Record):
     rows_n: int64
     rows_capacity: int64
     row_size: int64  # bytes
-    columns_n: int64  # 0: rows of levels, taken as they are
+    always: int64  # 1: rows of features, one for each ordinary event; 0: of levels, one for each that changed one of them
+    columns_n: int64
     which: int64  # address of the numbers of words in a row that make the columns
     columns: int64  # address of the columns that full rows are added to
     column_size: int64  # bytes
@@ -165,7 +166,7 @@ def write_row(state, book, event):
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
-    if state.columns_n != 0:
+    if state.always:
         copy(row + HEAD_SIZE, address_of(market) + FEATURES_OFFSET, 8 * FEATURES_N)  # all of them: a few words more cost less than a loop
         market.ts_event = event.ts_event
         market.ts_recv = event.ts_recv
@@ -202,7 +203,7 @@ def keep_columns(state):
 @leaf
 def is_full(state):
     """Whether there is no room for another row."""
-    return state.rows_n == state.rows_capacity and (state.columns_n == 0 or keep_columns(state))
+    return state.rows_n == state.rows_capacity and keep_columns(state)
 
 
 @leaf
@@ -228,7 +229,7 @@ def replay(state):
     if is_full(state):
         return ROWS_FULL
     plan = state.plan
-    follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.columns_n != 0
+    follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.always
     is_flat = (plan.depth == 1) & (plan.features == 0)
     events, x, n = state.events, state.x, state.n
     is_applied, state.applied = state.applied != 0, 0

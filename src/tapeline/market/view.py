@@ -6,7 +6,7 @@ from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, MARKET, TIMED, side_of
-from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
+from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, bool_
@@ -130,17 +130,20 @@ def refresh_touch(book, dirty):
 def update_deep(plan):
     """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
     book = record_at(plan.book, 0, BOOK)
-    depth = first = plan.depth
+    depth = plan.depth
     changed = np.uint64(0)
     if depth > 1:
+        bid = ask = depth
         levels = book.market.levels
         if plan.sides & DIRTY_BIDS:
-            first = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
+            bid = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
         if plan.sides & DIRTY_ASKS:
-            first = min(first, refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth))
+            ask = refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth)
+        first = min(bid, ask)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.features & SHAPE_FEATURES:
+                plan.near = np.int64(bid < LEVELS_OF_SHAPE) * np.int64(DIRTY_BIDS) | np.int64(ask < LEVELS_OF_SHAPE) * np.int64(DIRTY_ASKS)
                 changed |= np.uint64(update_shape(plan))
     if plan.touch_changed and plan.features & TOUCH_FEATURES:
         changed |= np.uint64(update_touch(plan))
