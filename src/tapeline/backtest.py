@@ -218,15 +218,7 @@ class _Run:
             self._progress(Progress(n_records, n_bytes, self._bytes_total, now - self._started, compiling))
 
     def _compiled(self) -> Journals:
-        from tapeline.engine.session import Session  # noqa: PLC0415 - the compiler is only needed here
-
-        run = self._backtest
-        session = Session(self._rows, several=self._instruments.several, equity_every_ns=run.equity_every_ns, explain=run.explain)
-        if not session.is_compiled:
-            self._tell(0, 0, compiling=True)
-            if self._progress is None:
-                sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
-        session.compile()
+        session = self._session()
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
         with _Interrupts() as interrupts:
@@ -253,6 +245,26 @@ class _Run:
             session.finish()
         self._started += session.seconds_compiling
         return Journals(**session.journals(), counters=reader.counters | session.counters)
+
+    def _session(self) -> Any:
+        """The engine, compiled."""
+        from tapeline import precompile  # noqa: PLC0415 - the compiler is only needed here
+
+        helper = precompile.start()  # before anything else: it works while this process imports the engine and builds its tables
+        try:
+            from tapeline.engine.session import Session  # noqa: PLC0415 - same
+
+            run = self._backtest
+            session = Session(self._rows, several=self._instruments.several, equity_every_ns=run.equity_every_ns, explain=run.explain)
+            if not session.is_compiled:
+                self._tell(0, 0, compiling=True)
+                if self._progress is None:
+                    sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
+        except BaseException:
+            precompile.abandon(helper)
+            raise
+        session.compile(helper)
+        return session
 
     def _reference(self) -> Journals:
         from tapeline.reference import replay, run  # noqa: PLC0415 - a plain engine for those who ask for it

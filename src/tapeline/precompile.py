@@ -10,16 +10,22 @@ TIMEOUT_S: Final = 300
 
 
 def _units() -> list[tuple[object, tuple[object, ...]]]:
-    """What the second process compiles: about half of the work, as dispatchers with the types of their arguments."""
+    """What the second process compiles: about half of the work, as dispatchers with the types of their arguments; last, what statistics take."""
     from tapeline.engine.due import wake  # noqa: PLC0415 - imports the engine, which the first process has anyway
     from tapeline.engine.records import Engine  # noqa: PLC0415
-    from tapeline.engine.rules import meet_history  # noqa: PLC0415
+    from tapeline.market.fifo import Fifo, count_fifo  # noqa: PLC0415
+    from tapeline.market.observe import Observer, observe  # noqa: PLC0415
     from tapeline.tape.normalise import normalise  # noqa: PLC0415
     from tapeline.tape.records import Reader  # noqa: PLC0415
     from tapeline.tape.rules import do_record  # noqa: PLC0415
 
-    reader = (Reader.type_,)
-    return [(wake.dispatcher, (Engine.type_,)), (normalise, reader), (do_record.dispatcher, reader), (meet_history.dispatcher, (Engine.type_,))]
+    return [
+        (wake.dispatcher, (Engine.type_,)),
+        (do_record.dispatcher, (Reader.type_,)),
+        (normalise, (Reader.type_,)),
+        (observe, (Observer.type_,)),
+        (count_fifo, (Fifo.type_,)),
+    ]
 
 
 def start() -> "subprocess.Popen[bytes] | None":
@@ -38,6 +44,13 @@ def finish(process: "subprocess.Popen[bytes] | None") -> None:
         process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+def abandon(process: "subprocess.Popen[bytes] | None") -> None:
+    """End it: there will be no run."""
+    if process is not None:
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

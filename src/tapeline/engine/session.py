@@ -1,6 +1,7 @@
 """The Python side of the engine: owns its tables, lets the compiled loop run over chunks of tape events, and does what it asks for."""
 
 import math
+import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -123,13 +124,16 @@ class Session:
         """Whether the runner's code is there already."""
         return not JIT or is_kept(self._module)
 
-    def compile(self) -> None:
-        """Compile what is not kept from before. Raises CompileError, naming the user's file and line, if a strategy cannot be compiled."""
+    def compile(self, helper: "subprocess.Popen[bytes] | None" = None) -> None:
+        """Compile what is not kept from before. Raises CompileError, naming the user's file and line, if a strategy cannot be compiled.
+
+        `helper`: what `precompile.start` answered, for those who asked it earlier.
+        """
         if not JIT:
             return
-        helper = precompile.start()
+        helper = helper or precompile.start()
         try:
-            for kernel in (core, let_in, apply_answer):
+            for kernel in (core, let_in, apply_answer, meet_history):
                 kernel.place(self.engine)
             if any(row.ways for row in self._rows):
                 travel.place(self.engine)
@@ -142,7 +146,7 @@ class Session:
             self._run = compile_runner(self._module, self._classes, self.engine, self._strategies, several=self._several)
         finally:
             precompile.finish(helper)
-        for kernel in (wake, meet_history, *((note_event, settle_event) if not self.engine.exact else ())):
+        for kernel in (wake, *((note_event, settle_event) if not self.engine.exact else ())):
             kernel.place(self.engine)
 
     # ------------------------------------------------------------------ building
