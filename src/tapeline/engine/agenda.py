@@ -7,12 +7,13 @@ many, that makes the queue as cheap as with one.
 
 import numpy as np
 
-from tapeline.engine.records import CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
+from tapeline.engine.records import AGENDA, CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, record_at
 
 HEAP = np.int64(2)
 """Where an entry is that is in no lane."""
+LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
 
 
 @leaf
@@ -38,12 +39,6 @@ def free_message(agenda, index):
 
 
 @leaf
-def first_due(agenda):
-    """The entry that happens first; there is one."""
-    return record_at(agenda.first, 0, DUE)
-
-
-@leaf
 def set_due(entry, time, order, message):
     """Write one entry."""
     entry.time = time
@@ -54,13 +49,19 @@ def set_due(entry, time, order, message):
 @leaf
 def comes_before(a, b):
     """Whether one entry happens before another."""
-    return a.time < b.time or (a.time == b.time and a.order < b.order)
+    return (a.time < b.time) | ((a.time == b.time) & (a.order < b.order))
+
+
+@leaf
+def head_at(agenda, source):
+    """The first entry of a lane, or of the heap."""
+    return record_at(address_of(agenda), source, DUE)
 
 
 @leaf
 def lane_at(agenda, which):
     """A lane by its number, which is the class of what is in it."""
-    return record_at(address_of(agenda), which, LANE)
+    return record_at(address_of(agenda) + LANES_OFFSET, which, LANE)
 
 
 @leaf
@@ -70,25 +71,14 @@ def entry_at(agenda, lane, number):
 
 
 @leaf
-def consider(agenda, entry, source):
-    """An entry may be the first of all."""
-    if agenda.first == 0 or comes_before(entry, first_due(agenda)):
-        agenda.first = address_of(entry)
-        agenda.first_time = entry.time
-        agenda.first_source = source
-
-
-@kernel
-def find_first(agenda):
-    """Look up which entry happens first."""
-    agenda.first = 0
-    agenda.first_time = NEVER
-    for which in range(HEAP):
-        lane = lane_at(agenda, which)
-        if lane.read < lane.written:
-            consider(agenda, entry_at(agenda, lane, lane.read), which)
-    if agenda.heap_n > 0:
-        consider(agenda, record_at(agenda.heap, 0, DUE), HEAP)
+def choose_first(agenda, source, time, order, message):
+    """The first entry of a lane, or of the heap, is another: which is the first of all? Selects, since nobody can predict that."""
+    set_due(head_at(agenda, source), time, order, message)
+    lane = np.int64(comes_before(head_at(agenda, 1), head_at(agenda, 0)))
+    from_heap = comes_before(head_at(agenda, HEAP), head_at(agenda, lane))
+    agenda.first_source = HEAP if from_heap else lane
+    first = head_at(agenda, agenda.first_source)
+    set_due(agenda.first, first.time, first.order, first.message)
 
 
 @kernel
@@ -101,11 +91,12 @@ def push(agenda, time, due_class, message):
         return
     if due_class <= RESPONSE:
         lane = lane_at(agenda, due_class)
-        if lane.read == lane.written or time >= entry_at(agenda, lane, lane.written - 1).time:
-            entry = entry_at(agenda, lane, lane.written)
-            set_due(entry, time, order, message)
+        was_empty = lane.read == lane.written
+        if was_empty or time >= entry_at(agenda, lane, lane.written - 1).time:
+            set_due(entry_at(agenda, lane, lane.written), time, order, message)
             lane.written += 1
-            consider(agenda, entry, due_class)
+            if was_empty:
+                choose_first(agenda, due_class, time, order, message)
             return
     push_as(agenda, time, order, message)
 
@@ -124,22 +115,36 @@ def push_as(agenda, time, order, message):
         set_due(record_at(agenda.heap, place, DUE), above.time, above.order, above.message)
         place = (place - 1) >> 1
     set_due(record_at(agenda.heap, place, DUE), time, order, message)
-    find_first(agenda)
+    find_head(agenda)
 
 
 @kernel
 def pop(agenda):
     """Take the first entry out; its message."""
-    message = first_due(agenda).message
-    if agenda.first_source == HEAP:
+    message, source = agenda.first.message, agenda.first_source
+    if source == HEAP:
         pop_heap(agenda)
+        find_head(agenda)
+        return message
+    lane = lane_at(agenda, source)
+    lane.read += 1
+    if lane.read == lane.written:  # so that a few entries stay in the cache
+        lane.read = lane.written = 0
+        choose_first(agenda, source, NEVER, NEVER, np.int64(0))
     else:
-        lane = lane_at(agenda, agenda.first_source)
-        lane.read += 1
-        if lane.read == lane.written:  # so that a few entries stay in the cache
-            lane.read = lane.written = 0
-    find_first(agenda)
+        entry = entry_at(agenda, lane, lane.read)
+        choose_first(agenda, source, entry.time, entry.order, entry.message)
     return message
+
+
+@kernel
+def find_head(agenda):
+    """The heap has changed."""
+    if agenda.heap_n > 0:
+        head = record_at(agenda.heap, 0, DUE)
+        choose_first(agenda, HEAP, head.time, head.order, head.message)
+    else:
+        choose_first(agenda, HEAP, NEVER, NEVER, np.int64(0))
 
 
 @kernel

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import Update
-from tapeline.engine.agenda import first_due, free_message, pop, push_as
+from tapeline.engine.agenda import free_message, pop, push_as
 from tapeline.engine.calls import call, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -219,8 +219,7 @@ def earlier(engine, a, b):
 @kernel
 def happen(engine):
     """The first entry of the agenda happens; the callback to be made, or 0."""
-    first = first_due(engine.agenda)
-    due, order = first.time, first.order
+    due, order = engine.agenda.first.time, engine.agenda.first.order
     place = pop(engine.agenda)
     message = record_at(engine.agenda.messages, place, MESSAGE)
     if message.kind == ANSWER:
@@ -273,7 +272,7 @@ def happen_until(engine):
     while True:
         group = first_group(engine)
         market_due = record_at(engine.groups, group, GROUP).due
-        agenda_due = engine.agenda.first_time
+        agenda_due = engine.agenda.first.time
         if callback or min(market_due, agenda_due) >= ts_event:
             unsettled = (engine.parked + engine.voided > 0) | (engine.notices_fit < NOTICES_PER_EVENT_MAX)  # to be looked at before every event
             engine.agenda.next_due = NOT_YET if unsettled else min(market_due, agenda_due)
@@ -282,12 +281,12 @@ def happen_until(engine):
             return GROW_JOURNAL
         engine.deliveries_fit -= 1
         if agenda_due < ts_event:
-            message = record_at(engine.agenda.messages, first_due(engine.agenda).message, MESSAGE)
+            message = record_at(engine.agenda.messages, engine.agenda.first.message, MESSAGE)
             if message.kind <= LAST_REQUEST:
                 lacking = what_lacks(engine, message)
                 if lacking:
                     return lacking
-        if agenda_due < market_due or (agenda_due == market_due and first_due(engine.agenda).order >> CLASS_SHIFT < MARKET_DUE):
+        if agenda_due < market_due or (agenda_due == market_due and engine.agenda.first.order >> CLASS_SHIFT < MARKET_DUE):
             callback = np.int64(happen(engine))
         else:
             callback = np.int64(deliver_notice(engine, group, market_due))
@@ -301,10 +300,10 @@ def finish(engine):
             return GROW_JOURNAL
         sample_before(engine, engine.ts_end)
         engine.ending = 1
-    while engine.agenda.first != 0:
+    while engine.agenda.first.message != 0:
         if journal_is_short(engine):
             return GROW_JOURNAL
-        place = first_due(engine.agenda).message
+        place = engine.agenda.first.message
         if record_at(engine.agenda.messages, place, MESSAGE).kind == ANSWER:
             happen(engine)
         else:

@@ -79,12 +79,12 @@ class Lane(Record):
 class Agenda(Record):
     """The queue of what is to happen, over a pool of messages: a lane of requests, one of answers, and a binary heap of all that is not in order of time."""
 
-    lanes: (Lane, (2,))  # type: ignore[syntax]  # the first field
+    heads: (Due, (3,))  # type: ignore[syntax]  # the first entry of each lane, and of the heap; NEVER and no message, if there is none
+    lanes: (Lane, (2,))  # type: ignore[syntax]
     lane_mask: int64
     heap: int64
     heap_n: int64
-    first: int64  # address of the Due that happens first; 0: there is none
-    first_time: int64  # and its time; NEVER
+    first: Due  # that which happens first
     first_source: int64  # where it is: number of a lane, or HEAP
     messages: int64
     free: int64  # first free message; 0: none
@@ -422,5 +422,5 @@ class Engine(Record):
     kind_counts: int64  # address of a Counter per kind of tape event
 
 
-MESSAGE, DUE, LANE, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Lane.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
+MESSAGE, DUE, LANE, AGENDA, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Lane.dtype_, Agenda.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
 GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

@@ -234,7 +234,8 @@ class Session:
         pool["next_free"][1:-1] = np.arange(2, messages)
         agenda.messages, agenda.free, agenda.capacity = pool.ctypes.data, 1, messages
         agenda.heap, agenda.lanes["entries"] = self._flat(messages, DUE).ctypes.data, [self._flat(lane, DUE).ctypes.data for _ in range(2)]
-        agenda.lane_mask, agenda.first_time = lane - 1, NEVER
+        agenda.lane_mask, agenda.first.time = lane - 1, NEVER
+        agenda.heads["time"] = agenda.heads["order"] = NEVER
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
