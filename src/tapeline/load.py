@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,15 @@ def parameter_types(strategy: type[Any]) -> dict[str, np.dtype[Any]]:
     return {name: strategy.dtype_.fields[name][0] for name in strategy.fields_ if name in strategy._defaults}  # noqa: SLF001 - Record's own table
 
 
+class _FromSource(SourceFileLoader):
+    """Reads the text itself: Python tells kept bytecode by the second and the length of a file, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """What the text says now."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a file under a name that depends on its path alone: compiled code refers to it by that name, in later processes too."""
     if not path.is_file():
@@ -84,7 +94,7 @@ def _import_file(path: Path) -> ModuleType:
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "_tapeline_content", None) == content:
         return loaded
-    spec = importlib.util.spec_from_file_location(name, resolved)
+    spec = importlib.util.spec_from_file_location(name, resolved, loader=_FromSource(name, str(resolved)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)

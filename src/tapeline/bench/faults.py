@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.typed import Dict
 
-from tapeline.jit import JIT, entry, leaf
+from tapeline.jit import JIT, counting, entry, leaf
 from tapeline.memory import _compiled_as, load_u64, record_at, view
 from tapeline.record import Record, int64
 from tapeline.tape.records import ASK, MBO_RECORD, A
@@ -122,7 +122,7 @@ def copy_words(shared, into):
     return torn
 
 
-@leaf
+@counting
 def clone(address, i, stride):
     """Before: a record as a message object of its own."""
     message = np.empty(1, MBO_RECORD)
@@ -154,7 +154,7 @@ def feature(k, level, size):
     return (np.float64(size) + 1.0) / (np.float64(level) + np.float64(k) + 2.0)
 
 
-@leaf
+@counting
 def put_named(features, level, size):
     """Before: eight features by name."""
     features["spread"] = feature(0, level, size)
@@ -180,7 +180,7 @@ def decide(k, price, size):
     return ((price >> 20) + size * (k + 3)) & 7 == 0
 
 
-@leaf
+@counting
 def answer_in_lists(price, size, signal):
     """Before: each of four strategies answers an event with lists made for it; what became of them."""
     total = np.int64(0)
@@ -219,7 +219,7 @@ def work_off(batch, n):
 # ---------------------------------------------------------------------- one difference each
 
 
-@entry
+@counting
 def updates_before(address, n, stride, sizes):
     """Each record is cloned into a message object of its own."""
     total = np.int64(0)
@@ -285,13 +285,13 @@ def read_after(shared, into):
     return n, torn
 
 
-@entry
+@counting
 def new_map():
     """A map from names to values."""
     return Dict.empty(types.unicode_type, types.float64)
 
 
-@entry
+@counting
 def features_before(address, n, stride, features):
     """Eight features by name."""
     total = 0.0
@@ -313,7 +313,7 @@ def features_after(address, n, stride, features):
     return total
 
 
-@entry
+@counting
 def strategies_before(address, n, stride):
     """Four strategies that answer in lists."""
     total = np.int64(0)
@@ -339,7 +339,7 @@ def strategies_after(address, n, stride, batch, capacity):
 # ---------------------------------------------------------------------- all at once
 
 
-@entry
+@counting
 def pipeline_before(address, n, stride, sizes, shared, features):  # noqa: PLR0913, PLR0917 - everything at once is the point
     """All four faults in one loop."""
     total = np.int64(0)
