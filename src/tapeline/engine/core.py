@@ -18,8 +18,8 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TIMED, TRADED, WATCHED, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
 from tapeline.market.view import update_view
-from tapeline.memory import address_of, record_at, unit
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
+from tapeline.memory import address_of, record_at, unit, unseen
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, SNAPSHOT, TRADE
 
 
 @leaf
@@ -218,10 +218,10 @@ def follow(engine, book, event):
         engine.counters.records_after_arrival += event.flags & SNAPSHOT == 0
     if engine.followed:
         tell_followers(engine, book, event)
-    last = event.flags & LAST != 0
-    book.in_event = not last
+    last = np.int64(event.flags) >> 7
+    book.in_event = 1 - last
     engine.counters.events += last
-    if last & ((book.dirty | book.crossed) != 0):  # one test, since each of the two alone is as good as a coin
+    if unseen(-last) & np.int64(book.dirty | book.crossed):  # one test, since each of the two alone is as good as a coin
         end_event(engine, book, event)
 
 

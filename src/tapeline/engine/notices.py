@@ -9,7 +9,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER
 from tapeline.market.ladder import LEVEL_SIZE
-from tapeline.memory import address_of, copy, record_at
+from tapeline.memory import address_of, copy, record_at, unseen
 from tapeline.tape.normalise import ASK, CLEAR, COUNTER, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE = 48
@@ -85,10 +85,10 @@ def publish(engine, book, event, what, classes):
         copy(address_of(notice.event), address_of(event), EVENT_SIZE)
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
-        if (group.due == NEVER) & (classes & group.classes != 0):
-            group.cursor = number
-            group.due = max(event.ts_recv + group.feed, group.due_last)
-            engine.agenda.next_due = min(engine.agenda.next_due, group.due)
+        is_next = unseen(np.int64((group.due == NEVER) & (classes & group.classes != 0)))  # as good as a coin: no branch
+        group.cursor += is_next * (number - group.cursor)
+        group.due += is_next * (max(event.ts_recv + group.feed, group.due_last) - group.due)
+        engine.agenda.next_due = min(engine.agenda.next_due, group.due)
     if engine.notices_fit < NOTICES_PER_EVENT_MAX:
         engine.agenda.next_due = NOT_YET  # so that the event loop looks at the ring before the next tape event
     while classes != 0:  # one notice per class
