@@ -229,6 +229,7 @@ def normalise(reader):  # noqa: C901 - one loop whose positions stay in register
             if status != PROCEED:
                 break
         record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
+        prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
         last = np.int64(record.flags) & LAST
         if _may_go_on(record, record_at(here.position + reader.to_next, 0, MBO_RECORD)):
             move(reader.here, here)
@@ -249,7 +250,6 @@ def normalise(reader):  # noqa: C901 - one loop whose positions stay in register
         source.ts_event = record.ts_event
         record_at(reader.actions, np.int64(record.action), COUNTER).n += 1
         reader.records += 1
-        prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
         here.position += reader.stride
     move(reader.here, here)
     reader.n = (here.out - reader.out) // EVENT_SIZE
