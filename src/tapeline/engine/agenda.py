@@ -104,8 +104,6 @@ def push(agenda, time, due_class, message):
 @kernel
 def push_as(agenda, time, order, message):
     """As push, with an order of its own, through the heap."""
-    if message == 0:
-        return
     place = agenda.heap_n
     agenda.heap_n += 1
     while place > 0:
