@@ -15,11 +15,15 @@ from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.market.books import Books, set_plan
 from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, keep_columns, replay
+from tapeline.memory import zeros
 
 HEAD: Final = int(HEAD_COLUMNS)
 """Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
+CHUNK_ROWS: Final = 1 << 15
+"""That are held at a time: so many that a column more costs Python nothing per row (half of a frame's time were it an eighth), and a few columns stay in the
+second cache."""
 CHUNK_BYTES: Final = 1 << 24
-"""Of columns that are held at a time, about: small enough for the last cache, and so many rows that 40 columns more or less cost Python nothing per row."""
+"""Of columns that are held at a time, at most: wide rows stay in the last cache."""
 CHUNK_ROWS_MIN: Final = 1024
 BLOCK_BYTES: Final = 1 << 13
 """Of rows that are collected in the first cache before they are added to the chunk's columns."""
@@ -126,7 +130,7 @@ class BookReader:
         block = block & -_LINE or max(block, 1)
         self._block = np.empty((block, width), np.int64)
         self._which = np.array(which, np.int64)
-        rows = max(chunk_bytes // (8 * max(len(which), 1)), CHUNK_ROWS_MIN)
+        rows = max(min(CHUNK_ROWS, chunk_bytes // (8 * max(len(which), 1))), CHUNK_ROWS_MIN)
         self._capacity = -(-rows // (2 * _LINE * block)) * 2 * _LINE * block  # an even number of lines
         self._free: list[npt.NDArray[np.int64]] = []
         state = self._state
@@ -136,15 +140,15 @@ class BookReader:
 
     def _give_columns(self) -> None:
         """Columns to be filled: in the memory of a chunk that nobody has any more, if there is one. Fresh memory takes as long to be had as to be filled."""
-        memory = self._free.pop() if self._free else np.empty((len(self._which), self._capacity + _LINE), np.int64)
+        shape = len(self._which), self._capacity + _LINE
+        memory = self._free.pop() if self._free else zeros(shape[0] * shape[1], np.int64)
+        lease = memory
         if memory.size:
             lease = np.frombuffer(memory.data, np.int64)  # which all views of it refer to
             weakref.finalize(lease, self._free.append, memory).atexit = False
-            self._columns = lease.reshape(memory.shape)
-        else:
-            self._columns = memory
+        self._columns = lease.reshape(shape)
         state = self._state
-        state.columns, state.column_size, state.kept_n, state.kept_capacity = memory.ctypes.data, memory.strides[0], 0, self._capacity
+        state.columns, state.column_size, state.kept_n, state.kept_capacity = memory.ctypes.data, 8 * shape[1], 0, self._capacity
 
     def _taken(self) -> Rows:
         keep_columns(self._state)

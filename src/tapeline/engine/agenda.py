@@ -18,13 +18,16 @@ LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
 
 @leaf
 def new_message(agenda):
-    """Index of a fresh message; 0 and agenda.full if there is none left."""
+    """Index of a fresh message; 0 and agenda.full if there is none left.
+
+    Which is free after it is told by the distance, so that a pool of zeros is one of free messages, and takes no memory before it is used.
+    """
     index = agenda.free
-    if index == 0:
+    if index == agenda.capacity:
         agenda.full = 1
         return np.int64(0)
     message = record_at(agenda.messages, index, MESSAGE)
-    agenda.free = message.next_free
+    agenda.free = index + 1 + message.next_free
     message.parked = 0
     message.place = 0
     message.reason = 0
@@ -34,7 +37,7 @@ def new_message(agenda):
 @leaf
 def free_message(agenda, index):
     """Give a message back."""
-    record_at(agenda.messages, index, MESSAGE).next_free = agenda.free
+    record_at(agenda.messages, index, MESSAGE).next_free = agenda.free - index - 1
     agenda.free = index
 
 

@@ -48,7 +48,7 @@ class Message(Record):
     node: int32  # where the order lies; 0: nowhere (refused by the gateway). Of news of a phase: the group
     row: int32
     instrument: int32
-    next_free: int32
+    next_free: int32  # of a free one: how far behind the one after it the next free one lies
     kind: uint8
     what: uint8
     reason: uint8

@@ -58,7 +58,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import MARKET, Markets
 from tapeline.market.books import Books, new_market, numbers_of, set_plan
 from tapeline.market.ladder import LEVEL
-from tapeline.memory import field
+from tapeline.memory import address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
@@ -152,7 +152,7 @@ class Session:
     # ------------------------------------------------------------------ building
 
     def _flat(self, n: int, dtype: Any) -> np.ndarray[Any, Any]:
-        array = np.zeros(n, dtype)
+        array = zeros(n, dtype)
         self._keep.append(array)
         return array
 
@@ -231,7 +231,6 @@ class Session:
         engine = self.engine
         messages = self._limits.messages_in_flight_max + 1
         agenda, pool, lane = engine.agenda, self._flat(messages, MESSAGE), _power_of_two(messages)
-        pool["next_free"][1:-1] = np.arange(2, messages)
         agenda.messages, agenda.free, agenda.capacity = pool.ctypes.data, 1, messages
         agenda.heap, agenda.lanes["entries"] = self._flat(messages, DUE).ctypes.data, [self._flat(lane, DUE).ctypes.data for _ in range(2)]
         agenda.lane_mask, agenda.first.time = lane - 1, NEVER
@@ -265,7 +264,7 @@ class Session:
         self._grow_journals()
 
     def _address_of_engine(self) -> int:
-        return int(self.engine.__array_interface__["data"][0])
+        return address_of(self.engine)
 
     # ------------------------------------------------------------------ growing
 
@@ -364,7 +363,7 @@ class Session:
                 continue
             if used > self._limits.journal_rows_max:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            grown = np.empty(4 * used + spare + more, dtype)  # what is never written takes no memory
+            grown = zeros(4 * used + spare + more, dtype)
             grown[:used] = self._journals[name][:used]
             self._journals[name] = grown
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
