@@ -9,6 +9,7 @@ Money is Float64 in the instrument's currency: ticks × lots × (grid / 1e9 × m
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -310,8 +311,8 @@ def _price(name: str, values: Ints) -> pl.Series:
 
 
 def _masked(name: str, values: npt.NDArray[Any], absent: npt.NDArray[np.bool_]) -> pl.Series:
-    frame = pl.DataFrame({"value": values, "absent": absent})
-    return frame.select(pl.when(~pl.col("absent")).then("value").alias(name)).to_series()
+    series = pl.Series(name, values)
+    return series.zip_with(pl.Series(~absent), pl.Series([None], dtype=series.dtype)) if absent.any() else series
 
 
 def _side(values: npt.NDArray[np.uint8]) -> pl.Series:
@@ -338,6 +339,10 @@ def _enum(  # noqa: PLR0913 - how names are written, and what is null
 
 def _coded(name: str, codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
     """A polars Enum column of `names[code]`; -1 is null. Gathered, since casts from integers changed between polars versions."""
-    known = pl.Series(name, names, dtype=pl.Enum(names))
-    index = _masked(name, codes.astype(np.int64), codes < 0)
-    return known.gather(index)
+    return _names_and_null(tuple(names))[np.where(codes < 0, len(names), codes).astype(np.uint32)].alias(name)
+
+
+@lru_cache(maxsize=128)
+def _names_and_null(names: tuple[str, ...]) -> pl.Series:
+    """What codes are told by; a run's result has 29 columns of them."""
+    return pl.Series([*names, None], dtype=pl.Enum(names))

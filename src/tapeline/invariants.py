@@ -61,7 +61,8 @@ def check_orders(fills: Records, orders: Records) -> None:
     said = np.concatenate((orders["filled"], np.zeros(len(fills), np.int64)))
     traded = np.concatenate((np.zeros(len(orders), np.int64), fills["size"]))
     sums = pl.DataFrame(keys | {"said": said, "traded": traded}).group_by("row", "order_id").agg(pl.col("said", "traded").sum())
-    for row, order_id, says, trades in sums.filter(pl.col("said") != pl.col("traded")).sort("row", "order_id").head(1).iter_rows():
+    differ = sums["said"] != sums["traded"]
+    for row, order_id, says, trades in sums.filter(differ).sort("row", "order_id").head(1).iter_rows() if differ.any() else ():
         raise InvariantError(f"row {row}, order {order_id}: its fills sum to {trades}, the order says {says}; please report this as a bug")
     broken = (orders["filled"] > orders["size"]) | ((orders["status"] == Status.FILLED) & (orders["filled"] != orders["size"])) | (orders["ahead_at_end"] < -1)
     refused = orders["status"] == Status.REJECTED  # of any size, negative ones too

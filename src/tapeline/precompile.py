@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 from tapeline import jit
 
 TIMEOUT_S: Final = 300
+_done: Final[set[Path]] = set()
+"""Directories where its work was found."""
 
 
 def _units() -> list[tuple[object, tuple[object, ...]]]:
@@ -31,7 +34,10 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
 def start() -> "subprocess.Popen[bytes] | None":
     """Start the second process, if there is anything to compile and anywhere to keep it."""
     directory = jit.cache_directory() if jit.JIT else None
-    if directory is None or any(directory.rglob("*.wake-*.nbc")):
+    if directory is None or directory in _done:
+        return None
+    if any(directory.rglob("*.wake-*.nbc")):
+        _done.add(directory)
         return None
     return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

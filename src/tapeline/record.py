@@ -133,13 +133,20 @@ class Record(_Void, metaclass=_RecordMeta):
 
     def __new__(cls, **values: Any) -> Any:
         """One instance, zero but for the defaults and `values`. Raises TypeError on a name that is no field."""
-        self = np.zeros(1, cls.dtype_)[0]
-        cls._fill(self)
+        self = cls._blank().copy()[0]
         for name, value in values.items():
             if name not in cls.fields_:
                 raise TypeError(f"{cls.__name__} has no field {name!r}; it has {', '.join(n for n in cls.fields_ if not n.startswith('_'))}")
             np.void.__setitem__(self, name, value)
         return self
+
+    @classmethod
+    @cache
+    def _blank(cls) -> np.ndarray[Any, Any]:
+        """One instance with nothing but the defaults, to be copied."""
+        rows = np.zeros(1, cls.dtype_)
+        cls._fill(rows[0])
+        return rows
 
     @classmethod
     def _fill(cls, self: Any) -> None:
@@ -155,8 +162,7 @@ class Record(_Void, metaclass=_RecordMeta):
     @classmethod
     def array(cls, n: int, **values: Any) -> np.ndarray[Any, Any]:
         """`n` instances side by side; each of `values` is one value for all or a sequence of `n`."""
-        rows = np.zeros(n, cls.dtype_)
-        rows[:] = cls()
+        rows = np.repeat(cls._blank(), n)
         for name, value in values.items():
             if name not in cls.fields_:
                 cls(**{name: value})
