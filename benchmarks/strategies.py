@@ -1,14 +1,17 @@
 """The strategies that `tapeline bench` times: a market maker that looks at sixteen features, and three that are unlike it."""
 
+from typing import ClassVar
+
 import tapeline as tl
 
 MICROPRICE, IMBALANCE = tl.Feature.MICROPRICE, tl.Feature.IMBALANCE_5
 
 
 class Maker(tl.Strategy):
-    """Quotes both sides of the touch, post-only, leaning on its position; reads two of its features at each change of the book."""
+    """Quotes both sides of the touch, post-only, leaning on its position; reads two of its features at each change of the touch."""
 
     features = tuple(tl.Feature)[:16]
+    wake_depth: ClassVar[int | None] = 1
 
     size: tl.int64 = 1
     position_max: tl.int64 = 10
@@ -20,6 +23,12 @@ class Maker(tl.Strategy):
         """Follow the touch."""
         self.lean = market.features[MICROPRICE] - market.features[IMBALANCE]
         quote(self, market, orders, account)
+
+
+class RestlessMaker(Maker):
+    """The same, woken by every change of any of its features."""
+
+    wake_depth = None
 
 
 class PlainMaker(tl.Strategy):

@@ -13,7 +13,7 @@ from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
-from tapeline.market.books import Books, set_plan
+from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, keep_columns, replay
 from tapeline.memory import zeros
 
@@ -40,8 +40,8 @@ class BookReader:
     threads = 1
     """On how many the input is read."""
 
-    def __init__(self, data: Data, view: tuple[int, Sequence[int]], every: str | int, **instruments: Any) -> None:
-        """Open the input. `view`: the levels and features that are wanted; `instruments`: tick_size, definitions, instruments of Backtest.
+    def __init__(self, data: Data, looks: Looks, every: str | int, **instruments: Any) -> None:
+        """Open the input. `looks`: at which levels and features; `instruments`: tick_size, definitions, instruments of Backtest.
 
         Raises ConfigError and DataError.
         """
@@ -51,7 +51,7 @@ class BookReader:
         self._keep: list[Any] = []
         self._state = state = Replay.array(1)[0]
         state.interval, state.interval_end = self._interval_ns, -(2**63)
-        set_plan(state.plan, [view], self._keep)
+        set_plan(state.plan, [looks], self._keep)
         state.plan.feature_masks = 0
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._input = open_input(data)

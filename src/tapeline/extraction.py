@@ -15,6 +15,8 @@ from tapeline.errors import CompileError, ConfigError, DataError
 from tapeline.inputs import Data
 from tapeline.instruments import Instrument
 from tapeline.market.book import FEATURES_N
+from tapeline.market.books import Looks
+from tapeline.market.features import bits_of
 from tapeline.record import Record
 from tapeline.runner import Fingerprint, import_generated
 
@@ -118,7 +120,7 @@ class FeatureReader(BookReader):
         """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError, CompileError and DataError."""
         known, self._own = _sorted_out(list(Feature) if which is None else which)
         needed = {*known, *(int(feature) for own in self._own for feature in type(own).features)}
-        super().__init__(data, (max([1, *(int(type(own).depth) for own in self._own)]), sorted(needed)), every, **instruments)
+        super().__init__(data, Looks(max([1, *(int(type(own).depth) for own in self._own)]), bits_of(*needed)), every, **instruments)
         self.names = [Feature(feature).name.lower() for feature in known] + [type(own).__name__ for own in self._own]
         self.row_items = HEAD + len(self.names)
         width = HEAD + FEATURES_N + len(self._own)

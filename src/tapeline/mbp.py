@@ -9,6 +9,7 @@ from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data
+from tapeline.market.books import Looks
 
 LEVELS_MAX: Final = 10_000
 _LEVEL: Final = 3
@@ -55,7 +56,7 @@ class DepthReader(BookReader):
         """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
         if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= LEVELS_MAX:
             raise ConfigError(f"levels={levels!r}: expected an integer from 1 to {LEVELS_MAX:,}")
-        super().__init__(data, (levels, ()), every, **instruments)
+        super().__init__(data, Looks(levels), every, **instruments)
         self.levels = levels
         self.row_items = HEAD + 2 * levels * _LEVEL
         self._lay_out(self.row_items, range(self.row_items), chunk_bytes)

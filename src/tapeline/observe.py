@@ -12,7 +12,7 @@ from tapeline.errors import DataError
 from tapeline.fifo import FifoCount
 from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument
-from tapeline.market.books import Books, set_plan
+from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.observe import BAR, BARS_FULL, CLOCK_START, HEAT, PRINT, PRINTS_FULL, QUOTE, WATCH, Observer, observe
 from tapeline.market.replay import DONE, MAKE_ROOM
 
@@ -94,7 +94,7 @@ class Pass:
         self._fifo = fifo
         self._keep: list[Any] = []
         self._state = state = Observer.array(1)[0]
-        set_plan(state.plan, [(1, ())], self._keep)
+        set_plan(state.plan, [Looks()], self._keep)
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._watches = np.zeros(4, WATCH)
         source = open_input(data)

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any, ClassVar
 
+from tapeline.errors import ConfigError
 from tapeline.record import Record, float64, uint64
 
 
@@ -11,14 +12,20 @@ class Strategy(Record):
 
     Class attributes say what it looks at, and what nobody looks at is not computed:
     `depth` (levels per side; 1 is the BBO), `features` (members of `tl.Feature`), `signals` (names of series that `self.signal(k, value)` writes to).
+    `wake_depth`: a change of the so many best levels calls `on_book`, and nothing else of what is looked at does; by default any change of it.
     """
 
     depth: ClassVar[int] = 1
     features: ClassVar[tuple[int, ...]] = ()
     signals: ClassVar[tuple[str, ...]] = ()
+    wake_depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls) -> None:
-        """Add the hidden fields of signals."""
+        """Add the hidden fields of signals. Raises ConfigError where `depth` or `wake_depth` make no sense."""
+        if not isinstance(cls.depth, int) or cls.depth < 1:
+            raise ConfigError(f"{cls.__name__}.depth = {cls.depth!r}: expected a number of levels, 1 or more")
+        if cls.wake_depth is not None and not (isinstance(cls.wake_depth, int) and 1 <= cls.wake_depth <= cls.depth):
+            raise ConfigError(f"{cls.__name__}.wake_depth = {cls.wake_depth!r}: expected a number of levels from 1 to depth = {cls.depth}, or None")
         hidden: dict[str, Any] = {"_signal_mask": uint64}
         if cls.signals:
             hidden["_signal_values"] = (float64, (len(cls.signals),))

@@ -330,6 +330,14 @@ class Follower(Quoter):
         self.look(market, orders, account)
 
 
+class Glancer(Watcher):
+    """Sees three levels and features, as they are when the touch changes; follows trades. A run of such classes alone computes them only then."""
+
+    features = tuple(feature for feature in tl.Feature if feature != tl.Feature.ORDER_FLOW_IMBALANCE_5)
+    wake_depth = 1
+    on_trade = Follower.on_trade
+
+
 class Sleeper(Actor):
     """Is woken by timers only: answers come without a callback. Never looks at `ahead`."""
 
@@ -379,6 +387,15 @@ class PairFollower(Pair):
     depth = 1
     features = ()
     on_trade, on_event = Follower.on_trade, Follower.on_event
+
+
+class PairGlancer(Pair):
+    """Sees three levels of all instruments, and the sum that has to see all changes, as they are when one of the two best levels changes; follows all."""
+
+    depth = 3
+    features = (tl.Feature.ORDER_FLOW_IMBALANCE_5, tl.Feature.IMBALANCE_10, tl.Feature.EVENT_RATE)
+    wake_depth = 2
+    on_event = Follower.on_event
 
 
 class Crowd(Pair):

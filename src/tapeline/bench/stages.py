@@ -17,6 +17,7 @@ from tapeline.book_reader import HEAD, BookReader
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import Data, open_input, reader_of, registry
+from tapeline.market.books import Looks
 from tapeline.market.ladder import LEVEL
 from tapeline.runner import CALLBACKS
 from tapeline.schema import MBO
@@ -41,15 +42,15 @@ class Stage:
 class _Books(BookReader):
     """Keeps books and views, and writes rows of which nothing is given out."""
 
-    def __init__(self, data: Data, view: tuple[int, Any], **instruments: Any) -> None:
-        super().__init__(data, view, "event", **instruments)
+    def __init__(self, data: Data, looks: Looks, **instruments: Any) -> None:
+        super().__init__(data, looks, "event", **instruments)
         self._lay_out(HEAD + 2 * int(self._state.plan.depth) * LEVEL.itemsize // 8, (), 0)
 
 
 def idle_twin(cls: type[Any]) -> type[Any]:
     """A strategy class with the same callbacks and the same view that does nothing in any of them."""
     callbacks = {name: _of_market if arguments.startswith("market") else _of_news for name, arguments in CALLBACKS.items() if hasattr(cls, name)}
-    return type(f"Idle{cls.__name__}", (Strategy,), {"depth": cls.depth, "features": cls.features, **callbacks})
+    return type(f"Idle{cls.__name__}", (Strategy,), {"depth": cls.depth, "features": cls.features, "wake_depth": cls.wake_depth, **callbacks})
 
 
 def _of_market(self: Any, market: Any, orders: Any, account: Any) -> None:
@@ -116,7 +117,7 @@ def _passes(strategy: Any, data: Data, backtest: Backtest, instruments: dict[str
         return reader.records
 
     def books() -> int:
-        for _ in _Books(data, (cls.depth, cls.features), **instruments).runs():
+        for _ in _Books(data, Looks.of(cls), **instruments).runs():
             pass
         return 0
 

@@ -170,6 +170,7 @@ def candidates(work: Work) -> dict[str, tuple[Candidate, int]]:
     chosen = {"normalise": work.normalise(), "replay": work.replay(stream.dbn)}
     if stream.config is None or stream.config.instruments == 1:
         chosen["pipeline"] = work.run("pipeline", stream.dbn, [strategy("Maker")])
+        chosen["pipeline, all wakes"] = work.run("pipeline, all wakes", stream.dbn, [strategy("RestlessMaker")])
     if stream.zst.exists():
         chosen["decompress"] = work.decompress()
         chosen["replay, zst"] = work.replay(stream.zst)
@@ -212,7 +213,7 @@ def check_prefix(stream: Stream) -> list[dict[str, Any]]:
     names = FeatureReader(path, tick_size=TICK)
     values = [row[5:] for frame in names.chunks() for row in frame.iter_rows()]
     features = [[repr(value) for value in row] for row in values] == [[repr(value) for value in row.values] for row in rows]
-    runs = verify(lambda: [strategy("Maker"), strategy("Taker"), strategy("Follower")], path, **SETTINGS)
+    runs = verify(lambda: [strategy(name) for name in ("Maker", "RestlessMaker", "Taker", "Follower")], path, **SETTINGS)
     n = f"the first {min(CHECKED_RECORDS, stream.n):,} records of {stream.name}"
     return [
         {"name": f"books are the reference's on {n}", "holds": books},
@@ -234,6 +235,7 @@ def targets(of: Callable[[str, str, str], float | None], stream: str, suffix: st
     compressed, tape, dbn = (of(stream, name, "per_second") for name in ("replay, zst", "replay, tape", "replay"))
     lines: list[_Target] = [
         *((f"full pipeline, {wanted} M records/s", pipeline, "records/s, at least", wanted * 1e6, True) for wanted in (10, 15, 17, 18)),
+        ("full pipeline, woken by each feature", of(stream, "pipeline, all wakes", "per_second"), "records/s, at least", 18e6, True),
         ("full pipeline against the floor", of(stream, "pipeline", "floor_multiple"), "x floor, at most", 10.0, False),
         ("replay, 10k live orders", of(stream, "replay", "floor_multiple"), "x floor, at most", 4.5, False),
         ("4 strategies", of(stream, "4 strategies", "per_second"), "records/s, at least", 18e6, True),

@@ -125,7 +125,8 @@ def receive(engine, group, number):
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
     show(market, notice.market, notice.market)
-    copy_features(address_of(market), address_of(notice.market), group.declared, group.declared_n)
+    kept = np.int64(0) if notice.what == ON_BOOK else group.of_views
+    copy_features(address_of(market), address_of(notice.market), group.declared + 8 * kept, group.declared_n - kept)
     depth, published = group.depth, engine.plan.depth
     if depth > 1 and notice.what == ON_BOOK:
         source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE

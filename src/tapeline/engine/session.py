@@ -56,7 +56,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import MARKET, Markets
-from tapeline.market.books import Books, new_market, numbers_of, set_plan
+from tapeline.market.books import OF_THE_BOOK, Books, Looks, new_market, numbers_of, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
@@ -79,11 +79,6 @@ _SHOWN: Final = 1 << 10
 
 def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
-
-
-def _declared(cls: Any) -> tuple[int, int]:
-    """What a class looks at: levels, and a bit per feature."""
-    return int(cls.depth), sum(1 << int(feature) for feature in set(cls.features))
 
 
 class Session:
@@ -164,7 +159,7 @@ class Session:
 
     def _build_plan(self) -> None:
         engine = self.engine
-        set_plan(engine.plan, [(int(c.depth), tuple(c.features)) for c in self._classes], self._keep)  # type: ignore[attr-defined]
+        set_plan(engine.plan, [Looks.of(c) for c in self._classes], self._keep)
         for bit, cls in enumerate(self._classes):
             if hasattr(cls, "on_event"):
                 engine.event_classes |= np.uint64(1 << bit)
@@ -241,8 +236,11 @@ class Session:
         for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
-            group.depth, group.features = _declared(self._classes[bit])
-            group.declared, group.declared_n = numbers_of(int(group.features), self._keep)
+            looks = Looks.of(self._classes[bit])
+            declared = numbers_of(looks.features)
+            self._keep.append(declared)
+            group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
+            group.of_views = 0 if looks.wake_depth is None else len(numbers_of(looks.features & OF_THE_BOOK))
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]

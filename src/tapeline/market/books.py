@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Book, Market, ViewPlan
-from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, update_shape, update_touch
+from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
 
@@ -21,6 +21,8 @@ _STARTS_AT_ZERO = {
     *(Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.DEPTH_BID_10, Feature.DEPTH_ASK_10, Feature.ORDER_FLOW_IMBALANCE, Feature.ORDER_FLOW_IMBALANCE_5),
     *(Feature.EVENT_RATE, Feature.ADD_RATE, Feature.CANCEL_RATE, Feature.TRADE_RATE, Feature.VOLUME_RATE, Feature.TRADE_FLOW),
 }
+OF_THE_BOOK = (1 << FEATURE_ACTIVITY_FIRST) - 1
+"""The features that are not of what happened."""
 _UNITS_OF_FEATURES = (
     (TOUCH_FEATURES, "touch_memory", TouchMemory, (update_touch,)),
     (SHAPE_FEATURES, "shape_memory", ShapeMemory, (update_shape,)),
@@ -29,32 +31,52 @@ _UNITS_OF_FEATURES = (
 """Per group of features: a bit for each, where a book keeps the address of what they remember, what that is, and the units that do the work."""
 
 
-def set_plan(plan: ViewPlan, views: Sequence[tuple[int, Sequence[int]]], keep: list[Any]) -> None:
-    """Fill in who looks at what: per class its depth and features. Arrays that the plan refers to are added to `keep`."""
+class Looks(NamedTuple):
+    """What a strategy class looks at in every book."""
+
+    depth: int = 1
+    features: int = 0
+    """A bit for each."""
+    wake_depth: int | None = None
+    """It is told of changes of so many levels; None: of all that it looks at."""
+
+    @property
+    def is_of_the_touch(self) -> bool:
+        """Whether nobody looks while the touch stays as it is."""
+        return self.wake_depth == 1 or (self.depth == 1 and not self.features & int(SHAPE_FEATURES))
+
+    @classmethod
+    def of(cls, strategy: Any) -> "Looks":
+        """What a strategy class declares."""
+        return cls(int(strategy.depth), bits_of(*strategy.features), strategy.wake_depth)
+
+
+def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
+    """Fill in who looks at what, per class. Arrays that the plan refers to are added to `keep`."""
     wanted = 0
     feature_masks = np.zeros(FEATURES_N, np.uint64)
-    for bit, (_, features) in enumerate(views):
-        for feature in features:
-            wanted |= 1 << int(feature)
-            if feature < FEATURE_ACTIVITY_FIRST:
-                feature_masks[int(feature)] |= np.uint64(1 << bit)
-    depth = max(depth for depth, _ in views)
+    for bit, looks in enumerate(views):
+        wanted |= looks.features
+        if looks.wake_depth is None:
+            feature_masks[numbers_of(looks.features & OF_THE_BOOK)] |= np.uint64(1 << bit)
+    depth = max(looks.depth for looks in views)
     if wanted & int(SHAPE_FEATURES):
         depth = max(depth, 2 * LEVELS_OF_SHAPE if wanted & TEN_LEVELS else LEVELS_OF_SHAPE)
     masks = np.zeros(depth, np.uint64)
-    for bit, (class_depth, _) in enumerate(views):
-        masks[:class_depth] |= np.uint64(1 << bit)
-    keep += [masks, feature_masks]
+    for bit, looks in enumerate(views):
+        masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
+    declared = numbers_of(wanted)
+    keep += [masks, feature_masks, declared]
     plan.depth, plan.features = depth, wanted
-    plan.declared, plan.declared_n = numbers_of(wanted, keep)
+    plan.declared, plan.declared_n = declared.ctypes.data, len(declared)
+    # a running sum over changes of five levels has to see all of them
+    plan.touch_only = all(looks.is_of_the_touch for looks in views) and not (wanted >> Feature.ORDER_FLOW_IMBALANCE_5) & 1
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
-def numbers_of(features: int, keep: list[Any]) -> tuple[int, int]:
-    """The address of an array, added to `keep`, of the numbers of features given as a bit each; and how many they are."""
-    numbers = np.array([feature for feature in range(FEATURES_N) if (features >> feature) & 1], np.int64)
-    keep.append(numbers)
-    return numbers.ctypes.data, len(numbers)
+def numbers_of(features: int) -> np.ndarray[Any, Any]:
+    """The numbers of features given as a bit each, those of the book first."""
+    return np.array([feature for feature in range(FEATURES_N) if (features >> feature) & 1], np.int64)
 
 
 def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:

@@ -25,7 +25,7 @@ IMBALANCE_5, IMBALANCE_10, DEPTH_BID_10, DEPTH_ASK_10, SLOPE_BID, SLOPE_ASK, ORD
 
 def bits_of(*features: int) -> int:
     """A set of features, one bit each."""
-    return sum(1 << int(feature) for feature in features)
+    return sum(1 << int(feature) for feature in set(features))
 
 
 TEN_LEVELS: Final = bits_of(Feature.IMBALANCE_10, Feature.DEPTH_BID_10, Feature.DEPTH_ASK_10)

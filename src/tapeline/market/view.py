@@ -130,15 +130,20 @@ def refresh_touch(book, dirty):
 def update_deep(plan):
     """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
     book = record_at(plan.book, 0, BOOK)
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     depth = plan.depth
     changed = np.uint64(0)
     if depth > 1:
         bid = ask = depth
         levels = book.market.levels
+        if plan.touch_only:
+            plan.sides = np.int64(DIRTY)  # whatever changed since the touch last did
         if plan.sides & DIRTY_BIDS:
-            bid = refresh_levels(side_of(book, BIDS), book.grid, levels, depth)
+            bid = refresh_levels(bids, book.grid, levels, depth)
         if plan.sides & DIRTY_ASKS:
-            ask = refresh_levels(side_of(book, ASKS), -book.grid, levels + depth * LEVEL_SIZE, depth)
+            ask = refresh_levels(asks, -book.grid, levels + depth * LEVEL_SIZE, depth)
+        if plan.touch_only:
+            bids.watch, asks.watch = bids.best, asks.best
         first = min(bid, ask)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
@@ -168,7 +173,10 @@ def update_view(book, plan, dirty):
     changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
     if (plan.depth > 1) | (plan.features != 0):
         plan.book = address_of(book)
-        plan.sides = dirty & DIRTY
-        plan.touch_changed = is_touched
-        changed |= np.uint64(update_deep(plan))
+        if is_touched | (plan.touch_only == 0):
+            plan.sides = dirty & DIRTY
+            plan.touch_changed = is_touched
+            changed |= np.uint64(update_deep(plan))
+        elif plan.features & ACTIVITY_FEATURES:
+            update_activity(plan)
     return changed

@@ -27,6 +27,14 @@ class View:
         same_features = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in of_the_book)
         return (self.bids, self.asks) == (other.bids, other.asks) and same_features
 
+    def has_the_same_best(self, n: int, other: "View") -> bool:
+        """Whether the `n` best levels of both sides are equal."""
+        return (self.bids[:n], self.asks[:n]) == (other.bids[:n], other.asks[:n])
+
+    def with_activity_of(self, other: "View") -> "View":
+        """This book with the other's features of what happened."""
+        return View(self.bids, self.asks, self.features[:FEATURE_ACTIVITY_FIRST] + other.features[FEATURE_ACTIVITY_FIRST:])
+
 
 @dataclass(slots=True, frozen=True)
 class Notice:

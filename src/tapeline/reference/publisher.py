@@ -56,6 +56,7 @@ class Audience:
         """Read what the class declares."""
         self.depth = max(1, int(getattr(strategy_class, "depth", 1)))
         self.features = tuple(int(feature) for feature in getattr(strategy_class, "features", ()))
+        self.wake_depth: int | None = getattr(strategy_class, "wake_depth", None)
         self.groups: dict[int, Group] = {}
         self.views: list[View] = []
         """Per book, the view last published."""
@@ -74,6 +75,13 @@ class Audience:
         """What this class sees of a book."""
         grid = book.instrument.grid
         return View(book.quotes(Side.BID, self.depth, grid), book.quotes(Side.ASK, self.depth, grid), declared_features(self.features, features.values))
+
+    def look_at(self, index: int, view: View) -> bool:
+        """Keep what this class sees of a book from now on; whether it is news. With a wake_depth the view stays as it is until it is."""
+        before = self.views[index]
+        is_news = not (view.shows_the_same_as(before) if self.wake_depth is None else view.has_the_same_best(self.wake_depth, before))
+        self.views[index] = view if is_news or self.wake_depth is None else before.with_activity_of(view)
+        return is_news
 
     def publish(self, callback: str, event: TapeEvent, last_trade: TradePrint, subject: TradePrint | EventNotice | None) -> None:
         """Send a notice to every group."""
@@ -129,10 +137,7 @@ class Publisher:
         if any(audience.features for audience in self.audiences.values()):
             features.update(book, event)
         for audience in self.audiences.values():
-            view = audience.view_of(book, features)
-            is_news = not view.shows_the_same_as(audience.views[event.instrument])
-            audience.views[event.instrument] = view
-            if is_news:
+            if audience.look_at(event.instrument, audience.view_of(book, features)):
                 self._publish_to(audience, "on_book", event, None)
 
     def _publish(self, callback: str, event: TapeEvent, subject: TradePrint | EventNotice) -> None:

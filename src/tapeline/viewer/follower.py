@@ -9,7 +9,8 @@ import numpy as np
 from tapeline.config import Limits
 from tapeline.constants import Feature
 from tapeline.instruments import Instrument
-from tapeline.market.books import Books, BookState, set_plan
+from tapeline.market.books import Books, BookState, Looks, set_plan
+from tapeline.market.features import bits_of
 from tapeline.market.follow import NEVER, OWN, OWN_OFFSET, OWN_TABLE, THERE, Follow, Seen, follow
 from tapeline.market.replay import DONE
 
@@ -43,7 +44,7 @@ class Follower:
         self.state = Follow.array(1)[0]
         self._keep: list[Any] = []
         self._own = own
-        set_plan(self.state.plan, [(1, tuple(Feature))], self._keep)
+        set_plan(self.state.plan, [Looks(features=bits_of(*Feature))], self._keep)
         self.books = Books(self.state.plan, Limits().ladder_levels_max)
         self._unseen = Seen.array(1)
         self.seen: Rows = self._unseen.repeat(4)
