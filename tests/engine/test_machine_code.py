@@ -16,7 +16,7 @@ from tapeline.market.book import ViewPlan
 from tapeline.market.features import update_shape, update_touch
 from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.view import update_deep
-from tapeline.tape.file_kernels import Columns, checksum, gather
+from tapeline.tape.file_kernels import Play, checksum, play
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import Reader
 from tapeline.tape.rules import do_record
@@ -80,7 +80,7 @@ def test_hot_loops_are_bare(name: str) -> None:
 def test_tapes_are_read_barely() -> None:
     """The same holds for what reads and checks tapes."""
     for kernel, signature in (
-        (gather, (Columns.type_, numba.types.UniTuple(numba.int64, 2), numba.int64, numba.int64[::1])),
+        (play, (Play.type_,)),
         (checksum, (numba.int64, numba.int64)),
     ):
         bodies = functions(kernel.py_func, signature)

@@ -20,13 +20,17 @@ import numpy as np
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import give_back
 from tapeline.instruments import Key
+from tapeline.jit import bound
+from tapeline.memory import field as field_of
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
-from tapeline.tape.file_kernels import Columns, checksum, gather, scatter
+from tapeline.tape.file_kernels import CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
 
 VERSION: Final = 1
 BATCH_EVENTS: Final = 8192
 """About 400 kB of columns: checked and read while they are in the L2 cache."""
+_GIVE_BACK_BYTES: Final = 1 << 24
+"""Of the mapped file, that were read."""
 _TIMES: Final = ("ts_event", "ts_recv")
 _MARK: Final = b'{"tapeline_tape":'
 _CHECK: Final = "crc32:"
@@ -61,7 +65,8 @@ class TapeWriter:
         self._places, size = arrow.batch_layout(TAPE_EVENT, BATCH_EVENTS)
         self._body = np.zeros(size + arrow.ALIGNMENT, np.uint8)[: size + arrow.ALIGNMENT]
         self._body = self._body[-self._body.ctypes.data % arrow.ALIGNMENT :][:size]
-        self._columns = _columns(self._body.ctypes.data, self._places)
+        self._columns = Columns.array(1)[0]
+        lay(self._columns, self._body.ctypes.data, BATCH_EVENTS)
         self._held = 0
         self._blocks: list[tuple[int, int, int]] = []
         self._batches: list[tuple[int, int, int]] = []
@@ -113,10 +118,6 @@ class TapeWriter:
         self._batches.append((self._offset, n, int(checksum(body.ctypes.data, size))))
         self._write(body)
         self._blocks.append((start, len(message), size))
-
-
-def _columns(address: int, places: Sequence[int]) -> Any:
-    return Columns.array(1, **{name: address + place for name, place in zip(TAPE_EVENT.names or (), places, strict=True)})[0]
 
 
 def _layout() -> list[list[str]]:
@@ -208,36 +209,36 @@ class TapeInput:
                 raise self._damaged(f"batches reach beyond its {size:,} bytes")
         return header
 
-    def batches(self) -> Iterator[tuple[Any, int]]:
-        """Columns and number of events of each batch. Raises DataError, when all before it was given out, where one does not have its checksum."""
-        base = np.frombuffer(self._bytes, np.uint8).ctypes.data
-        for number, (offset, n, expected) in enumerate(self.header["batches"]):
-            places, size = arrow.batch_layout(TAPE_EVENT, n)
-            if int(checksum(base + offset, size)) != expected:
-                raise self._damaged(
-                    f"bytes {offset:,} to {offset + size:,}, events {number * BATCH_EVENTS:,} to {number * BATCH_EVENTS + n:,}, do not have their checksum"
-                )
-            yield _columns(base + offset, places), n
-            give_back(self._bytes, offset, size)
-
     def chunks(self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
-        """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as in `gather`.
+        """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as Play has them.
 
-        A chunk ends at each of `stops`, numbers of events of the tape in rising order, even where it has no events.
+        A chunk ends at each of `stops`, numbers of events of the tape in rising order, even where it has no events. Raises DataError, when all before it was
+        given out, where a batch does not have its checksum.
         """
-        done, waiting = 0, list(stops)
-        while waiting and waiting[0] == 0:
-            yield 0, waiting.pop(0)
-        for columns, n in self.batches():
-            row = 0
-            while row < n:
-                until = min(n, row + len(out), waiting[0] - done if waiting else n)
-                written = int(gather(columns, (row, until), out.ctypes.data, places))
-                row = until
-                yield written, done + row
-                while waiting and waiting[0] <= done + row:
-                    waiting.pop(0)
-            done += n
+        batches = self.header["batches"]
+        table = Batch.array(len(batches), **dict(zip(("offset", "events", "checksum"), zip(*batches, strict=True), strict=True) if batches else ()))
+        state = Play.array(1, batches=table.ctypes.data, batches_n=len(batches), out=out.ctypes.data, out_capacity=len(out), places=places.ctypes.data)[0]
+        state.base = np.frombuffer(self._bytes, np.uint8).ctypes.data
+        go_on, done, written, batch = bound(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
+        given_back = 0
+        for stop in (*stops, self.events):
+            if done.value == stop < self.events:
+                yield 0, stop
+            state.stop, status = stop, CHUNK
+            while done.value < stop and status != END:
+                status = go_on(state)
+                if written.value or status != DAMAGED:
+                    yield written.value, done.value
+                if status == DAMAGED:
+                    raise self._without_checksum(batch.value, done.value)
+                if batch.value < len(batches) and batches[batch.value][0] - given_back > _GIVE_BACK_BYTES:
+                    give_back(self._bytes, given_back, batches[batch.value][0] - given_back)
+                    given_back = batches[batch.value][0]
+
+    def _without_checksum(self, batch: int, done: int) -> DataError:
+        offset, n, _ = self.header["batches"][batch]
+        end = offset + arrow.batch_layout(TAPE_EVENT, n)[1]
+        return self._damaged(f"bytes {offset:,} to {end:,}, events {done:,} to {done + n:,}, do not have their checksum")
 
 
 @contextlib.contextmanager
