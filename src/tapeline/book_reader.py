@@ -13,9 +13,10 @@ from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
+from tapeline.jit import bound
 from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, keep_columns, replay
-from tapeline.memory import zeros
+from tapeline.memory import field, zeros
 
 HEAD: Final = int(HEAD_COLUMNS)
 """Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
@@ -54,9 +55,12 @@ class BookReader:
         set_plan(state.plan, [looks], self._keep)
         state.plan.feature_masks = 0
         self._books = Books(state.plan, Limits().ladder_levels_max)
+        self._chunk = [field(state, name) for name in ("events", "n", "x")]
+        self._room = [field(state, name) for name in ("room_instrument", "room_side", "room_level")]
         self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
         self._reader: Any = None
+        self._tied: Any = None
         self.each_chunk: Callable[[int, int, int], None] | None = None
         """Called for each chunk of tape events, before its rows are given out: their address, their number, and how many books there are."""
 
@@ -99,23 +103,27 @@ class BookReader:
 
     def _open(self, instrument: Instrument) -> None:
         self._books.open(instrument)
-        self._state.books = self._books.array.ctypes.data
+        if self._books.array is not self._tied:  # they may have moved
+            self._tied = self._books.array
+            self._state.books = self._tied.ctypes.data
 
-    def _replay(self) -> int:
-        return int(replay(self._state))
+    def _replay(self) -> Callable[[Any], int]:
+        """What goes on with the state until the driver has to act."""
+        return bound(replay, self._state)  # type: ignore[no-any-return]
 
     def runs(self) -> Iterator[Rows]:
         """Rows in chunks, each column in one piece. Their memory is used again when nobody refers to it."""
-        state = self._state
+        state, go_on = self._state, self._replay()
         self._reader = reader = reader_of(self._input, self._instruments, self._open, threads=self.threads)
         try:
             for n, _ in reader.chunks():
                 if self.each_chunk is not None:
                     self.each_chunk(reader.events_address, n, len(self._instruments.known))
-                state.events, state.n, state.x = reader.events_address, n, 0
-                while (status := self._replay()) != DONE:
+                for where, value in zip(self._chunk, (reader.events_address, n, 0), strict=True):
+                    where.value = value
+                while (status := go_on(state)) != DONE:
                     if status == MAKE_ROOM:
-                        self._books.make_room(int(state.room_instrument), int(state.room_side), int(state.room_level))
+                        self._books.make_room(*(where.value for where in self._room))
                     else:
                         yield self._taken()
                         self._give_columns()

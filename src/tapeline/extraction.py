@@ -1,7 +1,7 @@
 """Features as data: one row per event, or per interval, as a polars frame or piece by piece."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import numba
@@ -135,12 +135,13 @@ class FeatureReader(BookReader):
         columns = [pl.Series(name, self.column(rows, HEAD + k).view(np.float64)) for k, name in enumerate(self.names)]  # a third faster than by a dict
         return pl.DataFrame([*(pl.Series(name, values) for name, values in self.head(rows).items()), *columns])
 
+    def _replay(self) -> Callable[[Any], int]:
+        module = self._module
+        return super()._replay() if module is None else lambda state: int(module.run(state, *self._copies))
+
     def _open(self, instrument: Instrument) -> None:
         super()._open(instrument)
         self._copies = [np.append(copies, np.array([own], copies.dtype)) for copies, own in zip(self._copies, self._own, strict=True)]
-
-    def _replay(self) -> int:
-        return super()._replay() if self._module is None else int(self._module.run(self._state, *self._copies))
 
 
 def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:

@@ -85,8 +85,7 @@ class FifoCount:
     def _grow(self, name: str) -> None:
         """Twice the slots for a table."""
         table = getattr(self._state, name)
-        old, slots = type(table).array(1)[0], self._keep[name]
-        old.lay(slots.ctypes.data, int(table.bits))
-        self._give_slots(name, int(old.bits) + 1)
-        rehash(old, table)
-        del slots
+        bits = int(table.bits) + 1
+        slots = np.zeros(1 << bits, SLOT)
+        rehash(table, slots.ctypes.data, bits)
+        self._keep[name] = slots

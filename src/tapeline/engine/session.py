@@ -322,6 +322,7 @@ class Session:
         """A new instrument: its book, its market in every group, an account in every row."""
         if instrument.index >= self._limits.instruments_max:
             raise LimitError(f"more than Limits(instruments_max={self._limits.instruments_max}) instruments")
+        before = self._capacity
         self._grow_instruments(instrument.index + 1)
         self._instruments.append(instrument)
         self.books.open(instrument)
@@ -344,12 +345,13 @@ class Session:
             if JIT and not self.engine.deliver_phase:
                 deliver_phase.place(self.engine)
             follow_phases(self.engine, i)
-        self._grow_journals()
+        if self._capacity > before:
+            self._grow_journals()
 
     def _grow_journals(self, more: int = 0) -> None:
         """Room for what one delivery may record, or so many more rows, at least, and four times what was recorded so far."""
         engine = self.engine
-        of_deliveries = 2 * (len(self._rows) * max(len(self._instruments), 1) + int(engine.signals_per_callback)) + _JOURNAL_ROWS
+        of_deliveries = 2 * (len(self._rows) * self._capacity + int(engine.signals_per_callback)) + _JOURNAL_ROWS
         of_steps = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
         for name, dtype in _JOURNALS.items():
             if name == "steps" and not engine.explains:

@@ -1,5 +1,6 @@
 """The Python side of the books: owns their memory, and makes room when a ladder's window has to move."""
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +15,12 @@ from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Book, Market, ViewPlan
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
-from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_MIN, Ladder, best_anywhere, lay_window
+from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
+from tapeline.memory import Arena, copy, view, zeros
+
+_FAR_FIRST, _FAR_MIN = 16, 64
+"""Levels outside its window that a ladder has room for, at first and later."""
 
 _STARTS_AT_ZERO = {
     *(Feature.DEPTH_BID, Feature.DEPTH_ASK, Feature.DEPTH_BID_10, Feature.DEPTH_ASK_10, Feature.ORDER_FLOW_IMBALANCE, Feature.ORDER_FLOW_IMBALANCE_5),
@@ -126,46 +131,55 @@ class Books:
                 for unit in units if int(plan.features) & int(group) else ():
                     unit.place(plan)
         self._levels_max = levels_max
-        self.array = np.zeros(4, BOOK)
         self._keep: dict[tuple[int, int | str], Any] = {}
+        self._arena = Arena()
         self._new = Ladder.array(1)
-        self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1)
         self._lay_window, self._best_anywhere = bound(lay_window, self._new[0], self._new[0]), bound(best_anywhere, self._new[0])
+        self._blank_levels = np.zeros(2 * int(plan.depth), LEVEL)
+        self._blank_levels["price"] = 2**63 - 1
+        self._blank_levels_at = self._blank_levels.ctypes.data
+        self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1, market=_blank_market(int(plan.depth), int(plan.features)))
+        for side in range(2):  # for all books the same, since nothing is ever put there: what comes first asks for room
+            self._blank.sides[side] = self._ladder(self._arena.take(_window_bytes(1, 1)), 1, 2 * LEVEL_NONE, 0)
+        self._tie(np.zeros(4, BOOK))
+
+    def _tie(self, array: np.ndarray[Any, Any]) -> None:
+        """Let the books lie there. A field of all books takes a twentieth of a book's attribute to be set."""
+        self.array = array
+        self._ladders, self._grid, self._index = array["sides"], array["grid"], array["index"]
+        self._width, self._own_best = self._ladders["width"], self._ladders["own_best"]
+        self._tick, self._levels, self._instrument = (array["market"][name] for name in ("tick", "levels", "instrument"))
 
     def open(self, instrument: Instrument) -> None:
         """An empty book for an instrument. Books may move in memory."""
-        index, depth = instrument.index, int(self._plan.depth)
+        index = instrument.index
         if index >= len(self.array):
-            self.array = np.concatenate([self.array, np.zeros_like(self.array)])
-        book = self.array[index]
-        levels = self._keep[index, "levels"] = np.zeros(2 * depth, LEVEL)
-        levels["price"] = 2**63 - 1
+            self._tie(np.concatenate([self.array, np.zeros_like(self.array)]))
+        levels = self._arena.take(self._blank_levels.nbytes)
+        copy(levels, self._blank_levels_at, self._blank_levels.nbytes)
         self.array[index] = self._blank
-        book.market = new_market(instrument, depth, int(self._plan.features), levels.ctypes.data)
-        book.grid = instrument.grid
-        book.index = index
+        self._grid[index], self._index[index], self._instrument[index] = instrument.grid, index, index
+        self._tick[index], self._levels[index] = instrument.tick, levels
         if instrument.phases:
+            book = self.array[index]
             changes = self._keep[index, "phases"] = np.array(list(instrument.phases), PHASE_CHANGE)
             book.phases, book.phases_n = changes.ctypes.data, len(changes)
         for group, field, memory, _ in _UNITS_OF_FEATURES:
             if int(self._plan.features) & int(group):
                 self._keep[index, field] = remembered = memory.array(1)
-                setattr(book, field, remembered.ctypes.data)
-        for side in range(2):
-            book.sides[side] = self._ladder((index, side), 1, 2 * LEVEL_NONE, 16)
+                setattr(self.array[index], field, remembered.ctypes.data)
 
-    def _ladder(self, place: tuple[int, int], width: int, base: int, far_capacity: int) -> Any:
-        """An empty ladder for a book's side, with a window of `width` cells from the level `base` on; it lies where the last one was."""
-        cells, far = np.zeros(width, CELL), np.zeros(far_capacity, FAR_CELL)
-        cells["size"][0] = 1  # the guard
-        self._keep[place] = cells, far
-        # all fields at once, in their order: one by one they take as long as the rest
-        self._new[0] = cells.ctypes.data, base, width, base, LEVEL_NONE, LEVEL_NONE, far.ctypes.data, 0, far_capacity, 0
+    def _ladder(self, memory: int, width: int, base: int, far_capacity: int) -> Any:
+        """An empty ladder, with a window of `width` cells from the level `base` on, in zeroed memory; it lies where the last one was."""
+        self._new[0] = _empty_ladder(memory, width, base, far_capacity)
         return self._new[0]
 
     def make_room(self, index: int, side: int, level: int) -> None:
         """Move or widen the window of a ladder, or its list of far levels, so that `level` and the best can be worked with."""
-        ladder = self.array[index].sides[side]
+        if level > LEVEL_NONE and self._width[index, side] == 1:
+            self._lay_first(index, side, level)
+            return
+        ladder = self._ladders[index, side]
         top = max(level, int(self._best_anywhere(ladder)))
         width = max(int(ladder.width), WIDTH_MIN)
         if int(ladder.far_touches) >= FAR_TOUCHES_MAX and width < self._levels_max:
@@ -173,22 +187,41 @@ class Books:
         # the window is kept where it is unless the best lies outside, or so close to its end that it might soon
         base = int(ladder.base)
         if top > LEVEL_NONE and (int(ladder.width) != width or not base < top < base + width):
-            base = top + width // 4 - width
-        capacity = 64
-        held = self._keep[index, side]  # until all of it has moved
-        taken = int(ladder.far_count) + int(np.count_nonzero(held[0]["size"])) + int(np.count_nonzero(held[0]["own"]))
+            base = _base_under(top, width)
+        capacity = _FAR_MIN
+        cells = self._cells(index, side)
+        taken = int(ladder.far_count) + int(np.count_nonzero(cells["size"])) + int(np.count_nonzero(cells["own"]))
         while capacity < 2 * taken + 2:
             capacity *= 2
         if capacity > 1 << 30:
             raise LimitError("more than 2^29 price levels outside the window of a ladder; raise Limits(ladder_levels_max=…)")
-        self._lay_window(ladder, self._ladder((index, side), width, base, capacity))
+        memory = zeros(_window_bytes(width, capacity), np.uint8)
+        self._lay_window(ladder, self._ladder(memory.ctypes.data, width, base, capacity))
+        self._keep[index, side] = memory
+
+    def _lay_first(self, index: int, side: int, level: int) -> None:
+        """The first window of a ladder, and of the other side's if it has none: that is near the same price."""
+        for s, at in ((side, level), (1 - side, -level)):
+            if self._width[index, s] == 1:
+                memory = self._arena.take(_window_bytes(WIDTH_FIRST, _FAR_FIRST))
+                own_best = int(self._own_best[index, s])
+                self._ladders[index, s] = _empty_ladder(memory, WIDTH_FIRST, _base_under(at, WIDTH_FIRST), _FAR_FIRST, own_best)
+
+    def _cells(self, index: int, side: int) -> np.ndarray[Any, Any]:
+        """The cells of a ladder's window."""
+        ladder = self._ladders[index, side]
+        return view(ladder.cells, ladder.width, CELL)
+
+    def _far_cells(self, index: int, side: int) -> np.ndarray[Any, Any]:
+        """The far cells of a ladder that are there."""
+        ladder = self._ladders[index, side]
+        return view(ladder.far, ladder.far_count, FAR_CELL)
 
     def best(self, index: int, side: int, n: int) -> np.ndarray[Any, Any]:
         """(levels, 3) of the level, size and number of orders of the at most `n` best levels of a side, best first."""
-        ladder, (cells, far) = self.array[index].sides[side], self._keep[index, side]
+        ladder, cells, far = self._ladders[index, side], self._cells(index, side), self._far_cells(index, side)[::-1]
         places = 1 + np.flatnonzero(cells["size"][1 : int(ladder.best) - int(ladder.base) + 1])[::-1][:n]
-        beyond = far[: int(ladder.far_count)][::-1]["cell"]
-        beyond_levels = far[: int(ladder.far_count)][::-1]["level"]
+        beyond, beyond_levels = far["cell"], far["level"]
         held = beyond["size"] > 0
         window = np.column_stack([int(ladder.base) + places, cells["size"][places], cells["count"][places]])
         return np.concatenate([window, np.column_stack([beyond_levels[held], beyond["size"][held], beyond["count"][held]])])[:n]
@@ -197,25 +230,45 @@ class Books:
         """What a book is now."""
         sides = []
         for side in range(2):
-            cells, far = self._keep[index, side]
+            cells = self._cells(index, side)
             places = np.flatnonzero((cells["size"] != 0) | (cells["count"] != 0))
-            sides.append((places, cells[places], far[: int(self.array[index].sides[side].far_count)].copy()))
+            sides.append((places, cells[places], self._far_cells(index, side).copy()))
         memories = tuple((field, self._keep[index, field].copy()) for _, field, _, _ in _UNITS_OF_FEATURES if (index, field) in self._keep)
-        return BookState(self.array[index : index + 1].copy(), self._keep[index, "levels"].copy(), tuple(sides), memories)
+        return BookState(self.array[index : index + 1].copy(), self._levels_of(index).copy(), tuple(sides), memories)
 
     def restore(self, index: int, state: BookState) -> None:
         """Make a book, which is open, what one was when it was saved, be it in other Books of the same plan."""
         book = state.record[0].copy()
         here = self.array[index]
         book.market.levels, book.phases = here.market.levels, here.phases
-        self._keep[index, "levels"][:] = state.levels
+        self._levels_of(index)[:] = state.levels
         for field, memory in state.memories:
             setattr(book, field, getattr(here, field))
             self._keep[index, field][:] = memory
         for side, (places, saved, saved_far) in enumerate(state.sides):
             ladder = book.sides[side]
-            cells, far = np.zeros(int(ladder.width), CELL), np.zeros(int(ladder.far_capacity), FAR_CELL)
-            cells[places], far[: len(saved_far)] = saved, saved_far
-            ladder.cells, ladder.far = cells.ctypes.data, far.ctypes.data
-            self._keep[index, side] = cells, far
+            memory = self._keep[index, side] = zeros(_window_bytes(int(ladder.width), int(ladder.far_capacity)), np.uint8)
+            ladder.cells, ladder.far = memory.ctypes.data, memory.ctypes.data + int(ladder.width) * CELL.itemsize
+            view(ladder.cells, ladder.width, CELL)[places] = saved
+            view(ladder.far, len(saved_far), FAR_CELL)[:] = saved_far
         self.array[index] = book
+
+    def _levels_of(self, index: int) -> np.ndarray[Any, Any]:
+        """What a book's view shows of its levels."""
+        return view(int(self._levels[index]), len(self._blank_levels), LEVEL)
+
+
+def _window_bytes(width: int, far_capacity: int) -> int:
+    """Of a window's cells and the list of far levels behind it."""
+    return width * CELL.itemsize + far_capacity * FAR_CELL.itemsize
+
+
+def _empty_ladder(memory: int, width: int, base: int, far_capacity: int, own_best: int = LEVEL_NONE) -> tuple[int, ...]:
+    """All fields of a ladder, in their order: one by one they take ten times as long to be set."""
+    ctypes.c_int64.from_address(memory).value = 1  # the size of cell 0, the guard
+    return memory, base, width, base, LEVEL_NONE, own_best, memory + width * CELL.itemsize, 0, far_capacity, 0
+
+
+def _base_under(top: int, width: int) -> int:
+    """The base of a window that has a quarter of itself free above a level."""
+    return top + width // 4 - width

@@ -58,6 +58,8 @@ CELL, FAR_CELL, LEVEL, LADDER = Cell.dtype_, FarCell.dtype_, Level.dtype_, Ladde
 LEVEL_SIZE: Final = LEVEL.itemsize
 LEVEL_NONE: Final = np.int64(constants.LEVEL_NONE)
 WIDTH_MIN: Final = 1024
+WIDTH_FIRST: Final = 256
+"""Of a ladder's first window: a page of memory, for there may be thousands of books in which not much happens."""
 FAR_TOUCHES_MAX: Final = 4096
 """After so many touches of far levels the driver doubles the window."""
 

@@ -172,12 +172,13 @@ def wipe(table):
 
 
 @entry
-def rehash(old, new):
-    """Copy all orders of a table into an empty, larger one."""
-    slots = view(old.slots, 1 << old.bits, SLOT)
-    for i in range(slots.shape[0]):
-        slot = slots[i]
+def rehash(table, slots, bits):
+    """Let a table lie in `1 << bits` empty slots at an address, more than it had, with all its orders."""
+    before, n = table.slots, 1 << table.bits
+    table.lay(slots, bits)
+    for i in range(n):
+        slot = record_at(before, i, SLOT)
         if slot.priority != 0:
-            place = find(new, slot.order_id)
-            enter(new, place, slot.order_id)
-            _move(record_at(new.slots, place, SLOT), slot)
+            place = find(table, slot.order_id)
+            enter(table, place, slot.order_id)
+            _move(record_at(table.slots, place, SLOT), slot)

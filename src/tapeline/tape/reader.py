@@ -10,17 +10,18 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import JIT, bound
-from tapeline.memory import field
+from tapeline.memory import Arena, field, zeros
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
-from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, Table, rehash
-from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, TapeEvent, counters_by_name
+from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, Source, TapeEvent, counters_by_name
 from tapeline.tape.rules import do_record
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
-_LINE_BYTES: Final = 64
-"""Of the cache: a bucket of an order table."""
+_ARENA_BYTES_MAX: Final = 1 << 16
+"""Order tables up to this size lie side by side, and stay when larger ones take their place."""
+_BITS_MAX: Final = 40
 _SAME: tuple[tuple[Any, Any], ...] = ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT))
 for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
@@ -51,20 +52,25 @@ class TapeReader:
         reader.here.stamp = 1
         self._excluded = np.array(sorted(instruments.excluded_orders), np.uint64)
         reader.excluded, reader.excluded_n = self._excluded.ctypes.data, len(self._excluded)
-        self._position, self._records, self._n = field(reader.here, "position"), field(reader, "records"), field(reader, "n")
+        self._position, self._index = field(reader.here, "position"), field(reader.here, "index")
+        self._records, self._n = field(reader, "records"), field(reader, "n")
         if JIT:
             do_record.place(reader)
         self._normalise = bound(kernels.normalise, reader)
-        self._old = old = Table()
-        self._rehash = bound(rehash, old, old)
+        self._arena = Arena()
+        self._blank = Source()
+        self._rehash = bound(rehash, self._blank.table, 0, 0)
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
 
     def _place_tables(self) -> None:
         self.reader.sources = self._sources.ctypes.data
+        self._table_slots, self._voided_slots = self._sources["table"]["slots"], self._sources["voided"]["slots"]
+        self._tables, self._table_bits = self._sources["table"], self._sources["table"]["bits"]
         self.reader.keys = self._keys.ctypes.data
-        self.reader.keys_bits = len(self._keys).bit_length() - 1
+        self.reader.keys_bits = self._keys_bits = len(self._keys).bit_length() - 1
+        self._words, self._sources_of_words = self._keys["word"], self._keys["source"]
 
     @property
     def counters(self) -> dict[str, int]:
@@ -82,11 +88,6 @@ class TapeReader:
         return self.records * MBO.itemsize
 
     @property
-    def events_address(self) -> int:
-        """Where the tape events of a chunk lie."""
-        return int(self.reader.out)
-
-    @property
     def events(self) -> np.ndarray[Any, Any]:
         """The buffer of tape events."""
         return self._events
@@ -94,7 +95,7 @@ class TapeReader:
     def write_to(self, events: np.ndarray[Any, Any]) -> None:
         """Write the next chunk to another buffer of the same length."""
         self._events = events
-        self.reader.out = events.ctypes.data
+        self.reader.out = self.events_address = int(events.ctypes.data)
 
     def stop(self) -> None:
         """Give out no more chunks."""
@@ -129,7 +130,7 @@ class TapeReader:
                 self._register(position, data)
                 continue
             if status == kernels.TABLE_FULL:
-                self._grow_table(int(reader.here.index))
+                self._grow_table(self._index.value)
                 continue
             if n.value:
                 yield n.value, span
@@ -155,10 +156,9 @@ class TapeReader:
         )
 
     def _register(self, position: int, data: np.ndarray[Any, Any]) -> None:
-        record = data[position : position + MBO.itemsize].view(MBO)[0]
-        before = len(self._instruments.known)
-        instrument = self._instruments.register((int(record["publisher_id"]), int(record["instrument_id"])))
         word = int.from_bytes(data[position : position + 8].tobytes(), "little")
+        before = len(self._instruments.known)
+        instrument = self._instruments.register((word >> 16 & 0xFFFF, word >> 32))
         if instrument is None:
             self._add_key(word, -1)
         else:
@@ -177,45 +177,51 @@ class TapeReader:
 
     def _put_key(self, word: int, source: int) -> None:
         mask = len(self._keys) - 1
-        place = ((word * 0x9E3779B97F4A7C15) & (2**64 - 1)) >> (64 - int(self.reader.keys_bits))
-        while self._keys[place]["word"]:
+        place = ((word * 0x9E3779B97F4A7C15) & (2**64 - 1)) >> (64 - self._keys_bits)
+        while self._words[place]:
             place = (place + 1) & mask
-        self._keys[place]["word"] = word
-        self._keys[place]["source"] = source
+        self._words[place] = word
+        self._sources_of_words[place] = source
 
     def _open(self, instrument: Instrument) -> None:
         """Give a book its tables."""
-        if instrument.index >= len(self._sources):
+        index = instrument.index
+        if index >= len(self._sources):
             fewer, self._sources = self._sources, np.zeros(2 * len(self._sources), SOURCE)
             self._sources[: len(fewer)] = fewer
             self._place_tables()
-        source = self._sources[instrument.index]
-        source.grid = instrument.grid
-        source.grid_shift = shift = (instrument.grid & -instrument.grid).bit_length() - 1
-        source.grid_inverse = np.uint64(pow(instrument.grid >> shift, -1, 1 << 64))
-        source.ticks_max = ticks_max = min(LEVEL_MAX, (UNDEFINED_PRICE - 1) // instrument.grid)
-        source.ticks_span, source.price_span = 2 * ticks_max, ticks_max * instrument.grid
-        source.ts_event = -(2**63)
-        source.in_snapshot = EXCLUDES if len(self._excluded) else 0
-        self._give_slots(TABLE_BITS_MIN, source.table, source.voided)
+        if int(self._blank.grid) != instrument.grid:
+            self._blank = _blank_source(instrument.grid, excludes=len(self._excluded) > 0)
+        self._sources[index] = self._blank
+        size = SLOT.itemsize << TABLE_BITS_MIN
+        self._table_slots[index] = slots = self._arena.take(2 * size)
+        self._voided_slots[index] = slots + size
         self._on_instrument(instrument)
-
-    def _give_slots(self, bits: int, *tables: Any) -> None:
-        size = SLOT.itemsize << bits
-        slots = np.zeros(len(tables) * size + _LINE_BYTES, np.uint8)
-        address = slots.ctypes.data
-        address += -address % _LINE_BYTES
-        for table in tables:
-            self._keep[address] = slots
-            table.lay(address, bits)
-            address += size
 
     def _grow_table(self, index: int) -> None:
         """Twice the slots for a book's order table."""
-        table, old = self._sources[index].table, self._old
-        old.lay(int(table.slots), int(table.bits))
-        if int(old.bits) >= 40:
-            raise LimitError("an order table of 2^40 slots is full")
-        self._give_slots(int(old.bits) + 1, table)
-        self._rehash(old, table)
-        del self._keep[int(old.slots)]
+        table, bits = self._tables[index], int(self._table_bits[index]) + 1
+        if bits > _BITS_MAX:
+            raise LimitError(f"an order table of 2^{_BITS_MAX} slots is full")
+        size = SLOT.itemsize << bits
+        if size <= _ARENA_BYTES_MAX:
+            self._rehash(table, self._arena.take(size), bits)
+            return
+        memory = zeros(size, np.uint8)  # in pages of its own: aligned to cache lines
+        before = int(table.slots)
+        self._rehash(table, memory.ctypes.data, bits)
+        self._keep.pop(before, None)
+        self._keep[memory.ctypes.data] = memory
+
+
+def _blank_source(grid: int, *, excludes: bool) -> Any:
+    """What books of one grid have in common at first."""
+    source = Source(ts_event=-(2**63), in_snapshot=EXCLUDES if excludes else 0)
+    source.grid = grid
+    source.grid_shift = shift = (grid & -grid).bit_length() - 1
+    source.grid_inverse = np.uint64(pow(grid >> shift, -1, 1 << 64))
+    source.ticks_max = ticks_max = min(LEVEL_MAX, (UNDEFINED_PRICE - 1) // grid)
+    source.ticks_span, source.price_span = 2 * ticks_max, ticks_max * grid
+    for table in (source.table, source.voided):
+        table.lay(0, TABLE_BITS_MIN)
+    return source
