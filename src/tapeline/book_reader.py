@@ -14,8 +14,9 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.jit import bound
+from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
-from tapeline.market.replay import DONE, HEAD_COLUMNS, MAKE_ROOM, Replay, keep_columns, replay
+from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
 from tapeline.memory import field, zeros
 
 HEAD: Final = int(HEAD_COLUMNS)

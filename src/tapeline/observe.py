@@ -12,9 +12,9 @@ from tapeline.errors import DataError
 from tapeline.fifo import FifoCount
 from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument
+from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.observe import BAR, BARS_FULL, CLOCK_START, HEAT, PRINT, PRINTS_FULL, QUOTE, WATCH, Observer, observe
-from tapeline.market.replay import DONE, MAKE_ROOM
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]

@@ -196,15 +196,9 @@ def _title(line: Mapping[str, Any]) -> str:
 
 def _format(value: object) -> str:
     match value:
-        case None:
-            return ABSENT
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
         case float():
             return f"{value:,.2f}"
         case timedelta():
             return format_seconds(value.total_seconds())
         case _:
-            return str(value)
+            return _plain(value)

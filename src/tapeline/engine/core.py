@@ -7,16 +7,16 @@ classes) makes the callback and calls `core` again, which goes on where it was. 
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.engine.due import NO_BOOK, ask_for_room, wake
+from tapeline.engine.due import NO_BOOK, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
-from tapeline.engine.records import DONE, GROW_NOTICES, ON_BOOK, ON_START
+from tapeline.engine.records import GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, GUESSED, TIMED, TRADED, WATCHED, side_of
-from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TIMED, TRADED, WATCHED, ask_for_room, find_next_best, side_of
+from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit, unseen
 from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, SNAPSHOT, TRADE
@@ -51,17 +51,6 @@ def tell_orders(engine, event, first):
     if not engine.exact:
         note_event(engine)
     meet_history(engine)
-
-
-@kernel
-def find_next_best(engine, book, side):
-    """The best level ran empty: the next below it is the best. MAKE_ROOM, if the window holds nothing but something may lie beyond, or 0."""
-    ladder = side_of(book, side)
-    ladder.best = scan_best(ladder, ladder.best)
-    if ladder.far_count > 0 and not has_best(ladder):
-        engine.applied = 1
-        return ask_for_room(engine, book, side, LEVEL_NONE)
-    return 0
 
 
 @leaf

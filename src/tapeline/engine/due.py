@@ -14,14 +14,12 @@ from tapeline.engine.records import (
     ALARM,
     ANSWER,
     CLASS_SHIFT,
-    DONE,
     DUE,
     FIRST_CALLBACK,
     GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
     LAST_REQUEST,
-    MAKE_ROOM,
     MARKET_DUE,
     MESSAGE,
     MODIFY,
@@ -43,7 +41,7 @@ from tapeline.engine.special import find_places, let_in_special
 from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, HALTED, go_to, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DONE, HALTED, ask_for_room, go_to, side_of
 from tapeline.market.ladder import LEVEL_NONE
 from tapeline.memory import record_at, unit
 
@@ -234,15 +232,6 @@ def happen(engine):
     else:
         park_or_let_in(engine, place, order)
     return 0
-
-
-@leaf
-def ask_for_room(engine, book, side, level):
-    """Tell the driver which level needs room."""
-    engine.room_instrument = book.index
-    engine.room_side = side
-    engine.room_level = level
-    return MAKE_ROOM
 
 
 @kernel

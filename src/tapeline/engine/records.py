@@ -19,8 +19,8 @@ CLASS_SHIFT: Final = 56
 NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM, PHASE = (np.int64(n) for n in range(1, 11))
 LAST_REQUEST = EXPIRE
 """Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
-# what core() answers: the first few are for the driver, the others name a callback for the runner
-DONE, MAKE_ROOM, GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(6)
+# what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others name a callback for the runner
+GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(2, 6)
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))
 # where an order stands, locally and at the exchange

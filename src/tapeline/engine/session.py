@@ -23,7 +23,6 @@ from tapeline.engine.limits import guard
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
-    DONE,
     DUE,
     FREE,
     GROUP,
@@ -31,7 +30,6 @@ from tapeline.engine.records import (
     GROW_NOTICES,
     GUESS,
     LIMIT,
-    MAKE_ROOM,
     MESSAGE,
     NEED_SPECIAL,
     NEVER,
@@ -55,7 +53,7 @@ from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
-from tapeline.market.book import MARKET, Markets
+from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
 from tapeline.market.books import OF_THE_BOOK, Books, Looks, new_market, numbers_of, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field, zeros

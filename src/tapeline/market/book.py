@@ -6,12 +6,14 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Feature, Phase, Side
 from tapeline.jit import kernel, leaf
-from tapeline.market.ladder import LADDER, LEVEL, Ladder
+from tapeline.market.ladder import LADDER, LEVEL, LEVEL_NONE, Ladder, has_best, scan_best
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
 from tapeline.tape.records import COUNTER
 
 FEATURES_N: Final = len(Feature)
+DONE, MAKE_ROOM = range(2)
+"""What every event loop answers: all is in the books, or a ladder's window has to move first. Some answer more, from 2 on."""
 
 
 class Market(Record):
@@ -189,6 +191,26 @@ def is_in_auction(book):
 def side_of(book, side):
     """The ladder of a side: the two come first in a book (`book.sides[side]` makes an array of them first, and a reference count)."""
     return record_at(address_of(book), side, LADDER)
+
+
+@leaf
+def ask_for_room(state, book, side, level):
+    """Tell the driver of an event loop which level needs room: MAKE_ROOM. `state`: the loop's record."""
+    state.room_instrument = book.index
+    state.room_side = side
+    state.room_level = level
+    return MAKE_ROOM
+
+
+@kernel
+def find_next_best(state, book, side):
+    """The best level ran empty: the next below it is the best. MAKE_ROOM, if the window holds nothing but something may lie beyond, or DONE."""
+    ladder = side_of(book, side)
+    ladder.best = scan_best(ladder, ladder.best)
+    if ladder.far_count > 0 and not has_best(ladder):
+        state.applied = 1
+        return ask_for_room(state, book, side, LEVEL_NONE)
+    return DONE
 
 
 class Bits(Record):

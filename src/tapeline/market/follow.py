@@ -11,9 +11,9 @@ import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES
-from tapeline.market.book import BOOK
+from tapeline.market.book import BOOK, DONE
 from tapeline.market.observe import CLOCK_START
-from tapeline.market.replay import DONE, Replay, apply, note
+from tapeline.market.replay import Replay, apply, note
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64

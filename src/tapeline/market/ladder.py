@@ -162,7 +162,13 @@ def next_level(ladder, level):
             i -= 1
         if i > 0:
             return ladder.base + i
-    place = far_place(ladder, level) - 1
+    return best_far(ladder, far_place(ladder, level))
+
+
+@kernel
+def best_far(ladder, n):
+    """The best level with size among the `n` least of those outside the window; LEVEL_NONE if there is none."""
+    place = n - 1
     while place >= 0:
         found = record_at(ladder.far, place, FAR_CELL)
         if found.cell.size > 0:
@@ -228,12 +234,4 @@ def move_cell(ladder, level, cell):
 @entry
 def best_anywhere(ladder):
     """The best level with size, of window and far; LEVEL_NONE if there is none. For make_room, whose window may have run empty."""
-    if has_best(ladder):
-        return ladder.best
-    place = ladder.far_count - 1
-    while place >= 0:
-        found = record_at(ladder.far, place, FAR_CELL)
-        if found.cell.size > 0:
-            return found.level
-        place -= 1
-    return LEVEL_NONE
+    return ladder.best if has_best(ladder) else best_far(ladder, ladder.far_count)

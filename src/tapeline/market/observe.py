@@ -8,9 +8,9 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import entry, kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DONE, side_of
 from tapeline.market.ladder import has_best, size_at
-from tapeline.market.replay import DONE, Replay, apply
+from tapeline.market.replay import Replay, apply
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int64, uint8
 from tapeline.tape.normalise import ASK, CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE

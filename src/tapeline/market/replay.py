@@ -4,15 +4,15 @@ import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, FEATURES_N, FEATURES_OFFSET, NUMBER, ViewPlan, show_touch, side_of
-from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, has_best, needs_room, scan_best
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, FEATURES_N, FEATURES_OFFSET, NUMBER, ViewPlan, ask_for_room, find_next_best, show_touch, side_of
+from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
 from tapeline.market.view import refresh_touch, update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
-# what replay() answers
-DONE, MAKE_ROOM, ROWS_FULL, ROW = range(4)
+ROWS_FULL, ROW = range(2, 4)
+"""What replay() answers besides DONE and MAKE_ROOM."""
 
 
 class RowHead(Record):
@@ -56,26 +56,6 @@ class Replay(Record):
 ROW_HEAD = RowHead.dtype_
 HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8
-
-
-@leaf
-def ask_for_room(state, book, side, level):
-    """Tell the driver which level needs room."""
-    state.room_instrument = book.index
-    state.room_side = side
-    state.room_level = level
-    return MAKE_ROOM
-
-
-@kernel
-def find_next_best(state, book, side):
-    """The best level ran empty: the next below it is the best. As `apply`: there may be nothing in the window, but something beyond."""
-    ladder = side_of(book, side)
-    ladder.best = scan_best(ladder, ladder.best)
-    if ladder.far_count > 0 and not has_best(ladder):
-        state.applied = 1
-        return ask_for_room(state, book, side, LEVEL_NONE)
-    return DONE
 
 
 @leaf

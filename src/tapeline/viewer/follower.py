@@ -9,10 +9,10 @@ import numpy as np
 from tapeline.config import Limits
 from tapeline.constants import Feature
 from tapeline.instruments import Instrument
+from tapeline.market.book import DONE
 from tapeline.market.books import Books, BookState, Looks, set_plan
 from tapeline.market.features import bits_of
 from tapeline.market.follow import NEVER, OWN, OWN_OFFSET, OWN_TABLE, THERE, Follow, Seen, follow
-from tapeline.market.replay import DONE
 
 Rows = np.ndarray[Any, Any]
 
