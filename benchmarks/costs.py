@@ -36,10 +36,28 @@ class IdleDepth(Idle):
     depth = 10
 
 
+class IdleDepthOfTouch(IdleDepth):
+    """As IdleDepth, but called for changes of the touch alone."""
+
+    wake_depth = 1
+
+
 class IdleFeatures(Idle):
     """As Idle, with every feature."""
 
     features = tuple(tl.Feature)
+
+
+class IdleSixteen(Idle):
+    """As Idle, with sixteen features."""
+
+    features = tuple(tl.Feature)[:16]
+
+
+class IdleSixteenOfTouch(IdleSixteen):
+    """As IdleSixteen, but called for changes of the touch alone."""
+
+    wake_depth = 1
 
 
 class IdleEvents(Idle):
@@ -139,6 +157,9 @@ DRAWN = tl.Delay.log_normal(median="80us", sigma=0.5)
 PARTS = (
     Part("idle strategy", "idle strategy", Idle),
     Part("depth = 10", "idle strategy", IdleDepth),
+    Part("depth = 10, wake_depth = 1", "idle strategy", IdleDepthOfTouch),
+    Part("sixteen features", "idle strategy", IdleSixteen),
+    Part("sixteen features, wake_depth = 1", "idle strategy", IdleSixteenOfTouch),
     Part("all features", "idle strategy", IdleFeatures),
     Part("on_trade", "idle strategy", IdleTrades),
     Part("on_event", "idle strategy", IdleEvents),
