@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tapeline.bench import kernels
+from tapeline.constants import RecordFlag
 from tapeline.conversion import write_tape
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_write import write_dbn
@@ -116,9 +117,15 @@ def streams(folder: Path, n: int, *, quick: bool) -> dict[str, Stream]:
 
 
 def tiled(real: Path, folder: Path, n: int) -> Stream:
-    """A real session end to end until there are `n` records: times go on, ids get a number of their own in each tile."""
+    """A real session end to end until there are `n` records: times go on, ids get a number of their own in each tile.
+
+    A snapshot comes a second before what follows it, not a day: that would be twelve calls per record for a strategy that wakes ten times a second.
+    """
     source = DbnInput([real])
     whole = np.concatenate([run.copy() for run, _ in records(source)])
+    in_snapshot = (whole["flags"] & RecordFlag.SNAPSHOT) != 0
+    for name in ("ts_event", "ts_recv") if not in_snapshot.all() else ():
+        whole[name][in_snapshot] = np.maximum(whole[name][in_snapshot], whole["ts_recv"][~in_snapshot][0] - 1_000_000_000)
     length = int(whole["ts_recv"].max() - whole["ts_recv"][whole["ts_recv"] > 0].min()) + 1_000_000_000
 
     def tiles() -> Iterator[Any]:
