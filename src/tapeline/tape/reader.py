@@ -10,7 +10,7 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import JIT, bound
-from tapeline.memory import Arena, field, zeros
+from tapeline.memory import Arena, field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
@@ -22,6 +22,8 @@ CHUNK_EVENTS: Final = 4096
 _ARENA_BYTES_MAX: Final = 1 << 16
 """Order tables up to this size lie side by side, and stay when larger ones take their place."""
 _BITS_MAX: Final = 40
+_LINE_BYTES: Final = 64
+"""Of the cache: a bucket of an order table."""
 _SAME: tuple[tuple[Any, Any], ...] = ((Mbo.dtype_, MBO), (TapeEvent.dtype_, TAPE_EVENT))
 for _ours, _theirs in _SAME:
     if [_ours.fields[name][:2] for name in _theirs.names] != [_theirs.fields[name][:2] for name in _theirs.names]:
@@ -207,11 +209,12 @@ class TapeReader:
         if size <= _ARENA_BYTES_MAX:
             self._rehash(table, self._arena.take(size), bits)
             return
-        memory = zeros(size, np.uint8)  # in pages of its own: aligned to cache lines
-        before = int(table.slots)
-        self._rehash(table, memory.ctypes.data, bits)
+        memory = np.zeros(size + _LINE_BYTES, np.uint8)  # all of it will be touched, at random: large ones do well in huge pages
+        address, before = memory.ctypes.data, int(table.slots)
+        address += -address % _LINE_BYTES
+        self._rehash(table, address, bits)
         self._keep.pop(before, None)
-        self._keep[memory.ctypes.data] = memory
+        self._keep[address] = memory
 
 
 def _blank_source(grid: int, *, excludes: bool) -> Any:
