@@ -184,7 +184,7 @@ def source(classes: Sequence[type], *, several: bool) -> str:
         elif name == "on_status":
             out += "            status = engine.call_status\n"
         elif name in ("on_order", "on_fill"):
-            out += f"            {CALLBACKS[name].partition(',')[0]} = record_at(engine.agenda.messages, engine.call_message, MESSAGE)\n"
+            out += f"            {CALLBACKS[name].partition(',')[0]} = record_at(engine.call_message, 0, MESSAGE)\n"
         out += "            first = 0\n"
         if name not in _TO_ALL:
             out += f"            market = {market}\n"

@@ -1,8 +1,9 @@
 """The queue of what is to happen, in order of (time, class, creation), over a pool of messages.
 
-Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a ring to which is added
-at the end. Only what would come before the last entry of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are
-many, that makes the queue as cheap as with one.
+Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a list to which is added
+at the end. Only what would come before the last of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are
+many, that makes the queue as cheap as with one. Which comes first is looked at when it is asked for: three times, of which two lie in messages that are
+to be read next.
 """
 
 import numpy as np
@@ -10,55 +11,56 @@ import numpy as np
 from tapeline.engine.records import AGENDA, CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, record_at
+from tapeline.tape.records import COUNTER
 
-HEAP = np.int64(2)
-"""Where an entry is that is in no lane."""
 LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
+MESSAGE_SIZE = np.int64(MESSAGE.itemsize)
+
+
+@leaf
+def message_at(address):
+    """The message at an address."""
+    return record_at(address, 0, MESSAGE)
 
 
 @leaf
 def new_message(agenda):
-    """Index of a fresh message; 0 and agenda.full if there is none left.
-
-    Which is free after it is told by the distance, so that a pool of zeros is one of free messages, and takes no memory before it is used.
-    """
-    index = agenda.free
-    if index == agenda.capacity:
-        agenda.full = 1
-        return np.int64(0)
-    message = record_at(agenda.messages, index, MESSAGE)
-    agenda.free = index + 1 + message.next_free
+    """A message that is free; the pool's first, which nobody gets, and agenda.full if there is none left."""
+    address = agenda.free
+    if address == 0:
+        return unused_message(agenda)
+    message = message_at(address)
+    agenda.free = message.next
     message.parked = 0
     message.place = 0
     message.reason = 0
-    return index
+    return message
+
+
+@kernel
+def unused_message(agenda):
+    """As new_message, where none was given back."""
+    address = agenda.fresh
+    if address == agenda.messages + agenda.capacity * MESSAGE_SIZE:
+        agenda.full = 1
+        return message_at(agenda.messages)
+    agenda.fresh += MESSAGE_SIZE
+    return message_at(address)
 
 
 @leaf
-def free_message(agenda, index):
+def free_message(agenda, message):
     """Give a message back."""
-    record_at(agenda.messages, index, MESSAGE).next_free = agenda.free - index - 1
-    agenda.free = index
+    message.next = agenda.free
+    agenda.free = address_of(message)
 
 
 @leaf
-def set_due(entry, time, order, message):
-    """Write one entry."""
+def set_due(entry, time, turn, message):
+    """Write one entry of the heap."""
     entry.time = time
-    entry.order = order
+    entry.turn = turn
     entry.message = message
-
-
-@leaf
-def comes_before(a, b):
-    """Whether one entry happens before another."""
-    return (a.time < b.time) | ((a.time == b.time) & (a.order < b.order))
-
-
-@leaf
-def head_at(agenda, source):
-    """The first entry of a lane, or of the heap."""
-    return record_at(address_of(agenda), source, DUE)
 
 
 @leaf
@@ -68,84 +70,74 @@ def lane_at(agenda, which):
 
 
 @leaf
-def entry_at(agenda, lane, number):
-    """An entry of a lane by its number."""
-    return record_at(lane.entries, number & agenda.lane_mask, DUE)
+def first_message(agenda):
+    """What happens first; a message that is due NEVER, if nothing does. Selects, since nobody can predict that."""
+    request, answer = lane_at(agenda, 0).head, lane_at(agenda, 1).head
+    first = answer if message_at(answer).due < message_at(request).due else request
+    other = record_at(agenda.heap, 0, DUE)
+    if other.time <= message_at(first).due and comes_before(other.time, other.turn, message_at(first).due, message_at(first).turn):
+        first = other.message
+    return message_at(first)
 
 
 @leaf
-def choose_first(agenda, source, time, order, message):
-    """The first entry of a lane, or of the heap, is another: which is the first of all? Selects, since nobody can predict that."""
-    set_due(head_at(agenda, source), time, order, message)
-    lane = np.int64(comes_before(head_at(agenda, 1), head_at(agenda, 0)))
-    from_heap = comes_before(head_at(agenda, HEAP), head_at(agenda, lane))
-    agenda.first_source = HEAP if from_heap else lane
-    first = head_at(agenda, agenda.first_source)
-    set_due(agenda.first, first.time, first.order, first.message)
+def comes_before(time, turn, other_time, other_turn):
+    """Whether one happens before another."""
+    return (time < other_time) | ((time == other_time) & (turn < other_turn))
 
 
-@kernel
+@leaf
 def push(agenda, time, due_class, message):
     """Let something happen at a time."""
     agenda.next_due = min(agenda.next_due, time)
-    order = due_class << CLASS_SHIFT | agenda.created
-    agenda.created += 1
-    if message == 0:  # none was left: the driver stops the run
+    address = address_of(message)
+    if address == agenda.messages:  # none was left: the driver stops the run
         return
+    turn = due_class << CLASS_SHIFT | agenda.created
+    agenda.created += 1
     if due_class <= RESPONSE:
         lane = lane_at(agenda, due_class)
-        was_empty = lane.read == lane.written
-        if was_empty or time >= entry_at(agenda, lane, lane.written - 1).time:
-            set_due(entry_at(agenda, lane, lane.written), time, order, message)
-            lane.written += 1
-            if was_empty:
-                choose_first(agenda, due_class, time, order, message)
+        if time >= lane.due_last:
+            message.due = time
+            message.turn = turn
+            message.next = agenda.messages
+            lane.due_last = time
+            record_at(lane.link, 0, COUNTER).n = address
+            lane.link = address_of(message) + NEXT_OFFSET
             return
-    push_as(agenda, time, order, message)
+    push_as(agenda, time, turn, message)
+
+
+NEXT_OFFSET = np.int64(MESSAGE.fields["next"][1])
 
 
 @kernel
-def push_as(agenda, time, order, message):
-    """As push, with an order of its own, through the heap."""
+def push_as(agenda, time, turn, message):
+    """As push, with a turn of its own, through the heap."""
+    message.due = time
+    message.turn = turn
     place = agenda.heap_n
     agenda.heap_n += 1
     while place > 0:
         above = record_at(agenda.heap, (place - 1) >> 1, DUE)
-        if above.time < time or (above.time == time and above.order < order):
+        if comes_before(above.time, above.turn, time, turn):
             break
-        set_due(record_at(agenda.heap, place, DUE), above.time, above.order, above.message)
+        set_due(record_at(agenda.heap, place, DUE), above.time, above.turn, above.message)
         place = (place - 1) >> 1
-    set_due(record_at(agenda.heap, place, DUE), time, order, message)
-    find_head(agenda)
+    set_due(record_at(agenda.heap, place, DUE), time, turn, address_of(message))
 
 
-@kernel
-def pop(agenda):
-    """Take the first entry out; its message."""
-    message, source = agenda.first.message, agenda.first_source
-    if source == HEAP:
+@leaf
+def pop(agenda, which, message):
+    """Take out the first message of all, which is that of lane `which` or of the heap."""
+    lane = lane_at(agenda, which)
+    if lane.head != address_of(message):
         pop_heap(agenda)
-        find_head(agenda)
-        return message
-    lane = lane_at(agenda, source)
-    lane.read += 1
-    if lane.read == lane.written:  # so that a few entries stay in the cache
-        lane.read = lane.written = 0
-        choose_first(agenda, source, NEVER, NEVER, np.int64(0))
-    else:
-        entry = entry_at(agenda, lane, lane.read)
-        choose_first(agenda, source, entry.time, entry.order, entry.message)
-    return message
-
-
-@kernel
-def find_head(agenda):
-    """The heap has changed."""
-    if agenda.heap_n > 0:
-        head = record_at(agenda.heap, 0, DUE)
-        choose_first(agenda, HEAP, head.time, head.order, head.message)
-    else:
-        choose_first(agenda, HEAP, NEVER, NEVER, np.int64(0))
+        return
+    lane.head = message.next
+    if lane.head == agenda.messages:
+        lane.link = address_of(lane)
+        lane.due_last = NOT_YET
 
 
 @kernel
@@ -153,7 +145,9 @@ def pop_heap(agenda):
     """Take the first entry out of the heap."""
     agenda.heap_n -= 1
     last = record_at(agenda.heap, agenda.heap_n, DUE)
-    time, order, message = last.time, last.order, last.message
+    time, turn, message = last.time, last.turn, last.message
+    if agenda.heap_n == 0:
+        time = turn = NEVER
     place = 0
     while True:
         child = 2 * place + 1
@@ -162,14 +156,14 @@ def pop_heap(agenda):
         at = record_at(agenda.heap, child, DUE)
         if child + 1 < agenda.heap_n:
             right = record_at(agenda.heap, child + 1, DUE)
-            if comes_before(right, at):
+            if comes_before(right.time, right.turn, at.time, at.turn):
                 child += 1
                 at = right
-        if time < at.time or (time == at.time and order < at.order):
+        if comes_before(time, turn, at.time, at.turn):
             break
-        set_due(record_at(agenda.heap, place, DUE), at.time, at.order, at.message)
+        set_due(record_at(agenda.heap, place, DUE), at.time, at.turn, at.message)
         place = child
-    set_due(record_at(agenda.heap, place, DUE), time, order, message)
+    set_due(record_at(agenda.heap, place, DUE), time, turn, message)
 
 
 @leaf

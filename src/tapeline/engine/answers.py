@@ -6,7 +6,7 @@ from tapeline.constants import REDUCE_ONLY, UNDEFINED_PRICE, Reason, Side, Updat
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
-from tapeline.engine.records import ANSWER, AWAY, ENDED, MESSAGE, RESPONSE, RESTING
+from tapeline.engine.records import ANSWER, AWAY, ENDED, RESPONSE, RESTING
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import record_at, unit
@@ -29,8 +29,7 @@ def answer(engine, book, index, ts_event, what):
     """An answer about an order, due at the row after the response latency; answers of a row never overtake each other. Returns the message, to be completed."""
     node = node_at(engine, index)
     row = row_at(engine, node.row)
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     message.order_id = node.order_id
     message.ts_event = ts_event
     message.price = price_of(book, node)
@@ -51,7 +50,7 @@ def answer(engine, book, index, ts_event, what):
     message.instruction = node.instruction
     message.by_exchange = True
     row.last_response = response_time(engine, row, ts_event)
-    push(engine.agenda, row.last_response, RESPONSE, place)
+    push(engine.agenda, row.last_response, RESPONSE, message)
     return message
 
 

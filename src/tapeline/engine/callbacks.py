@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
-from tapeline.engine.agenda import free_message
+from tapeline.engine.agenda import free_message, message_at
 from tapeline.engine.deliver import SIGNAL_ROW
 from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT
 from tapeline.engine.records import (
@@ -85,4 +85,4 @@ def keep_signals(engine, row, strategy, n):
 def done(engine, what):
     """After the callbacks: the message they were about is free."""
     if what == ON_ORDER or what == ON_FILL:
-        free_message(engine.agenda, engine.call_message)
+        free_message(engine.agenda, message_at(engine.call_message))

@@ -8,12 +8,12 @@ from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.answers import price_of
-from tapeline.engine.lists import find_node, node_at, row_at
-from tapeline.engine.records import FREE, GROUP, LIVE, MESSAGE
+from tapeline.engine.lists import node_at, row_at
+from tapeline.engine.records import FREE, GROUP, LIVE
 from tapeline.engine.requests import add_exposure
-from tapeline.jit import entry, kernel
+from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import BOOK, MARKET
-from tapeline.memory import address_of, copy, record_at, unit
+from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -272,17 +272,15 @@ def learn_of_none(engine, row, message):
         allow_cancels(engine, row, message.instrument)
 
 
-@unit("apply_answer")
-def apply_answer(engine):
-    """Bring what a row knows up to date with the answer engine.answer_message, before its callback runs."""
-    message = record_at(engine.agenda.messages, engine.answer_message, MESSAGE)
+@leaf
+def apply_answer(engine, row, message):
+    """Bring what a row knows up to date with an answer, before its callback runs."""
     what = message.what
-    row = row_at(engine, message.row)
-    index = find_node(engine, row, message.order_id)
-    if index == 0:
-        learn_of_none(engine, row, message)
-        return 0
+    index = np.int64(message.node)
     node = node_at(engine, index)
+    if index == 0 or node.order_id != message.order_id:  # it has ended, or never was
+        learn_of_none(engine, row, message)
+        return
     if what == FILL:
         learn_fill(engine, message, index)
     elif what == ACCEPTED or what == TRIGGERED:
@@ -302,7 +300,6 @@ def apply_answer(engine):
     else:
         status = STATUS_CANCELLED if what == CANCELLED else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
         forget_order(engine, index, status, message.reason)
-    return 0
 
 
 @kernel
@@ -339,9 +336,15 @@ def sample(engine, ts, forced):
                 journal.n += 1
 
 
-@kernel
+@leaf
 def sample_before(engine, time):
     """A delivery is about to happen: if it lies beyond the next sample time, sample what is there before it."""
     if time > engine.sample_due:
-        sample(engine, engine.sample_due, False)
-        engine.sample_due = -(-time // engine.sample_every) * engine.sample_every
+        sample_now(engine, time)
+
+
+@kernel
+def sample_now(engine, time):
+    """The next sample is due before a time."""
+    sample(engine, engine.sample_due, False)
+    engine.sample_due = -(-time // engine.sample_every) * engine.sample_every

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import Update
-from tapeline.engine.agenda import free_message, pop, push_as
+from tapeline.engine.agenda import comes_before, first_message, free_message, message_at, pop, pop_heap, push_as
 from tapeline.engine.calls import call, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -13,6 +13,7 @@ from tapeline.engine.phases import deliver_phase
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
+    ARRIVAL,
     CLASS_SHIFT,
     DUE,
     FIRST_CALLBACK,
@@ -21,7 +22,6 @@ from tapeline.engine.records import (
     GROW_NOTICES,
     LAST_REQUEST,
     MARKET_DUE,
-    MESSAGE,
     MODIFY,
     MODIFY_STOP,
     NEED_SPECIAL,
@@ -33,7 +33,7 @@ from tapeline.engine.records import (
     ON_FILL,
     ON_ORDER,
     ON_TIMER,
-    PHASE,
+    RESPONSE,
     STRATEGY_CLASS,
     TIMER,
 )
@@ -43,7 +43,7 @@ from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DONE, HALTED, ask_for_room, go_to, side_of
 from tapeline.market.ladder import LEVEL_NONE
-from tapeline.memory import record_at, unit
+from tapeline.memory import address_of, record_at, unit
 
 UPDATE_FILL = np.int64(Update.FILL)
 NO_BOOK = np.int64(-1)
@@ -82,73 +82,67 @@ def deliver_notice(engine, group_index, due):
     return np.int64(notice.what)
 
 
-@kernel
-def deliver_answer(engine, place, due):
+@leaf
+def deliver_answer(engine, message):
     """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
-    message = record_at(engine.agenda.messages, place, MESSAGE)
-    set_clock(engine, due)
-    engine.answer_message = place
-    apply_answer(engine)
+    pop(engine.agenda, RESPONSE, message)
+    set_clock(engine, message.due)
     row = row_at(engine, message.row)
+    apply_answer(engine, row, message)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
     if engine.guarded and callback == ON_FILL and not engine.ending:
         engine.guard_row = message.row
         guard(engine)
     if engine.ending or row.listens == NOBODY or not wants(engine, row, callback):
-        free_message(engine.agenda, place)
-        return 0
+        free_message(engine.agenda, message)
+        return np.int64(0)
     call(engine, row.group, message.instrument)
     engine.call_row = message.row
-    engine.call_message = place
+    engine.call_message = address_of(message)
     return callback
 
 
 @kernel
-def deliver_alarm(engine, place, due):
+def deliver_alarm(engine, message):
     """A timer runs out, unless it was replaced; the callback to be made, or 0."""
-    row = row_at(engine, record_at(engine.agenda.messages, place, MESSAGE).row)
+    row, due = row_at(engine, message.row), message.due
     if row.timer_pending != due or engine.ending:
-        free_message(engine.agenda, place)
-        return 0
+        free_message(engine.agenda, message)
+        return np.int64(0)
     if row.timer > due:
         row.timer_pending = row.timer
-        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, place)
+        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, message)
         engine.agenda.created += 1
-        return 0
-    free_message(engine.agenda, place)
+        return np.int64(0)
+    free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
     set_clock(engine, due)
     if not wants(engine, row, ON_TIMER):
-        return 0
+        return np.int64(0)
     call(engine, row.group, 0)
     engine.call_row = row.index
     return ON_TIMER
 
 
 @kernel
-def follows_parked(engine, message, order):
+def follows_parked(engine, message):
     """Whether an earlier request of the same row still waits for the same book."""
     for i in range(engine.agenda.heap_n):
-        due = record_at(engine.agenda.heap, i, DUE)
-        other = record_at(engine.agenda.messages, due.message, MESSAGE)
+        other = message_at(record_at(engine.agenda.heap, i, DUE).message)
         is_alike = other.row == message.row and other.instrument == message.instrument
-        came_before = other.ts_event < message.ts_event or (other.ts_event == message.ts_event and due.order < order)
-        if other.parked == 1 and other.kind <= LAST_REQUEST and is_alike and came_before:
+        if other.parked == 1 and other.kind <= LAST_REQUEST and is_alike and earlier(other, message):
             return True
     return False
 
 
-@kernel
-def admit(engine, place, message):
+@leaf
+def admit(engine, book, message):
     """A request takes its place at the exchange."""
-    engine.let_in_message = place
-    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    engine.let_in_message = address_of(message)
     book.ts_arrived = max(book.ts_arrived, message.ts_event)
     engine.arrivals += 1
-    go_to(book, message.ts_event)
-    takes_none = book.phase >= HALTED and message.reason == NO_REASON
-    if takes_none and (message.kind == NEW or message.kind == MODIFY or message.kind == MODIFY_STOP):
-        message.reason = reason_of(book)
+    if book.phases_n != 0:
+        look_at_phase(book, message)
     if is_special(message):
         let_in_special(engine)
     else:
@@ -156,26 +150,48 @@ def admit(engine, place, message):
 
 
 @kernel
-def park_or_let_in(engine, place, order):
-    """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not.
+def look_at_phase(book, message):
+    """A market that is halted or closed takes nothing but cancels."""
+    go_to(book, message.ts_event)
+    takes_none = book.phase >= HALTED and message.reason == NO_REASON
+    if takes_none and (message.kind == NEW or message.kind == MODIFY or message.kind == MODIFY_STOP):
+        message.reason = reason_of(book)
+
+
+@leaf
+def reach_exchange(engine, message):
+    """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not."""
+    pop(engine.agenda, ARRIVAL, message)
+    if message.parked == 0 and engine.due_for == message.instrument:
+        admit(engine, record_at(engine.books, np.int64(message.instrument), BOOK), message)
+        free_message(engine.agenda, message)
+    else:
+        park_or_let_in(engine, message)
+
+
+@kernel
+def park_or_let_in(engine, message):
+    """A request for another book than the one whose event is next, or that is parked already.
 
     A parked request waits for its book's next event; at the latest it is let in when the row could know of it.
     """
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    if message.parked == 2:
+        free_message(engine.agenda, message)
+        return
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    row = row_at(engine, message.row)
     mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not book.in_event)
-    if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message, order)):
+    if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message)):
         book.parked -= message.parked
         engine.parked -= message.parked
-        admit(engine, place, message)
-        free_message(engine.agenda, place)
+        admit(engine, book, message)
+        free_message(engine.agenda, message)
     else:
-        deadline = NEVER if message.parked else message.ts_event + row.latency_response  # inside an event there is no deadline
+        latest = message.ts_event + row_at(engine, message.row).latency_response
+        deadline = NEVER if message.parked else latest  # inside an event there is no deadline
         book.parked += 1 - message.parked
         engine.parked += 1 - message.parked
         message.parked = 1
-        push_as(engine.agenda, deadline, order, place)
+        push_as(engine.agenda, deadline, message.turn, message)
 
 
 @kernel
@@ -185,53 +201,41 @@ def let_in_parked(engine, which, ts_event):
     MAKE_ROOM, if that is needed before the next of them, or 0.
     """
     while True:
-        best = np.int64(-1)
+        first = engine.agenda.messages
         for i in range(engine.agenda.heap_n):
-            due = record_at(engine.agenda.heap, i, DUE)
-            message = record_at(engine.agenda.messages, due.message, MESSAGE)
+            message = message_at(record_at(engine.agenda.heap, i, DUE).message)
             if message.parked != 1 or message.kind > LAST_REQUEST or message.ts_event >= ts_event:
                 continue
             concerned = message.instrument == which or (which == NO_BOOK and not record_at(engine.books, np.int64(message.instrument), BOOK).in_event)
-            if concerned and (best < 0 or earlier(engine, due, record_at(engine.agenda.heap, best, DUE))):
-                best = i
-        if best < 0:
+            if concerned and (first == engine.agenda.messages or earlier(message, message_at(first))):
+                first = address_of(message)
+        if first == engine.agenda.messages:
             return 0
-        book = record_at(engine.books, np.int64(record_at(engine.agenda.messages, record_at(engine.agenda.heap, best, DUE).message, MESSAGE).instrument), BOOK)
-        place = record_at(engine.agenda.heap, best, DUE).message
-        lacking = what_lacks(engine, record_at(engine.agenda.messages, place, MESSAGE))
+        message = message_at(first)
+        book = record_at(engine.books, np.int64(message.instrument), BOOK)
+        lacking = what_lacks(engine, message)
         if lacking:
             return lacking
-        record_at(engine.agenda.messages, place, MESSAGE).parked = 2  # let in: its entry is empty
+        message.parked = 2  # let in: its entry is empty
         book.parked -= 1
         engine.parked -= 1
-        admit(engine, place, record_at(engine.agenda.messages, place, MESSAGE))
+        admit(engine, book, message)
 
 
 @kernel
-def earlier(engine, a, b):
+def earlier(a, b):
     """Whether one parked request came before another."""
-    x, y = record_at(engine.agenda.messages, a.message, MESSAGE), record_at(engine.agenda.messages, b.message, MESSAGE)
-    return x.ts_event < y.ts_event or (x.ts_event == y.ts_event and a.order < b.order)
+    return comes_before(a.ts_event, a.turn, b.ts_event, b.turn)
 
 
 @kernel
-def happen(engine):
-    """The first entry of the agenda happens; the callback to be made, or 0."""
-    due, order = engine.agenda.first.time, engine.agenda.first.order
-    place = pop(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
-    if message.kind == ANSWER:
-        return deliver_answer(engine, place, due)
+def happen_rarely(engine, message):
+    """A timer runs out, or there is news of a phase: the callback to be made, or 0."""
+    pop_heap(engine.agenda)
     if message.kind == ALARM:
-        return deliver_alarm(engine, place, due)
-    if message.kind == PHASE:
-        engine.phase_message, engine.phase_due = place, due
-        return deliver_phase(engine)
-    if message.parked == 2:
-        free_message(engine.agenda, place)
-    else:
-        park_or_let_in(engine, place, order)
-    return 0
+        return deliver_alarm(engine, message)
+    engine.phase_message, engine.phase_due = address_of(message), message.due
+    return deliver_phase(engine)
 
 
 @kernel
@@ -254,49 +258,56 @@ def what_lacks(engine, message):
 
 
 @leaf
+def happen(engine, message):
+    """What is first of the agenda happens: the callback to be made, or what the driver has to do before it may, or 0."""
+    if message.kind == ANSWER:
+        return np.int64(deliver_answer(engine, message))
+    if engine.ending:  # what has not come to the exchange never does
+        pop(engine.agenda, ARRIVAL, message)
+        return np.int64(0)
+    if message.kind > LAST_REQUEST:
+        return np.int64(happen_rarely(engine, message))
+    lacking = np.int64(what_lacks(engine, message))
+    if lacking == 0:
+        reach_exchange(engine, message)
+    return lacking
+
+
+@leaf
 def happen_until(engine):
-    """Everything due before engine.due_before happens, in order, until a callback has to be made: that, or 0 when nothing is left."""
+    """Everything due before engine.due_before happens, in order, until a callback has to be made or the driver has to act: that, or 0 when nothing is left."""
     ts_event = engine.due_before
-    callback = np.int64(0)
+    result = np.int64(0)
     while True:
         group = first_group(engine)
         market_due = record_at(engine.groups, group, GROUP).due
-        agenda_due = engine.agenda.first.time
-        if callback or min(market_due, agenda_due) >= ts_event:
+        message = first_message(engine.agenda)
+        if result or min(market_due, message.due) >= ts_event:
             unsettled = (engine.parked + engine.voided > 0) | (engine.notices_fit < NOTICES_PER_EVENT_MAX)  # to be looked at before every event
-            engine.agenda.next_due = NOT_YET if unsettled else min(market_due, agenda_due)
-            return callback
+            engine.agenda.next_due = NOT_YET if unsettled else min(market_due, message.due)
+            return result
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
         engine.deliveries_fit -= 1
-        if agenda_due < ts_event:
-            message = record_at(engine.agenda.messages, engine.agenda.first.message, MESSAGE)
-            if message.kind <= LAST_REQUEST:
-                lacking = what_lacks(engine, message)
-                if lacking:
-                    return lacking
-        if agenda_due < market_due or (agenda_due == market_due and engine.agenda.first.order >> CLASS_SHIFT < MARKET_DUE):
-            callback = np.int64(happen(engine))
+        if message.due < market_due or (message.due == market_due and message.turn >> CLASS_SHIFT < MARKET_DUE):
+            result = happen(engine, message)
         else:
-            callback = np.int64(deliver_notice(engine, group, market_due))
+            result = np.int64(deliver_notice(engine, group, market_due))
 
 
 @kernel
-def finish(engine):
-    """After the last record, when everything due by the end has happened: answers under way are booked, without callbacks."""
-    if not engine.ending:
-        if journal_is_short(engine):
-            return GROW_JOURNAL
-        sample_before(engine, engine.ts_end)
-        engine.ending = 1
-    while engine.agenda.first.message != 0:
-        if journal_is_short(engine):
-            return GROW_JOURNAL
-        place = engine.agenda.first.message
-        if record_at(engine.agenda.messages, place, MESSAGE).kind == ANSWER:
-            happen(engine)
-        else:
-            free_message(engine.agenda, pop(engine.agenda))
+def begin_ending(engine):
+    """The last record is in the book, and all that was due has happened: answers under way are still booked, without callbacks, and nothing else."""
+    sample_before(engine, engine.ts_end)
+    engine.ending = 1
+    engine.due_before = NEVER
+    for g in range(engine.groups_n):
+        record_at(engine.groups, g, GROUP).due = NEVER
+
+
+@kernel
+def end_run(engine):
+    """All is booked."""
     engine.now = engine.ts_end
     if not engine.ended:
         engine.ended = 1
@@ -333,15 +344,18 @@ def let_in_waiting(engine):
 def wake(engine):
     """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
     at_end = engine.due_for == NO_BOOK
-    if engine.ending:
-        return finish(engine)
-    if at_end or record_at(engine.books, engine.due_for, BOOK).parked > 0:
-        result = let_in_waiting(engine)
+    while True:
+        if not engine.ending and (at_end or record_at(engine.books, engine.due_for, BOOK).parked > 0):
+            result = let_in_waiting(engine)
+            if result:
+                return result
+        result = happen_until(engine)
         if result:
             return result
-    result = happen_until(engine)
-    if result:
-        return result
-    if at_end:
-        return finish(engine)
-    return end_void(engine) if engine.voided > 0 else 0
+        if not at_end:
+            return end_void(engine) if engine.voided > 0 else 0
+        if engine.ending:
+            return end_run(engine)
+        if journal_is_short(engine):
+            return GROW_JOURNAL
+        begin_ending(engine)

@@ -7,7 +7,7 @@ import numpy as np
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.lists import find_node, home_of
-from tapeline.engine.records import ALARM, ENGINE, MESSAGE, NODE, ROW, TIMER
+from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, record_at
@@ -216,8 +216,7 @@ def set_timer(orders, time):
     row.timer = time
     if row.timer_pending == 0 or time < row.timer_pending:
         row.timer_pending = time
-        place = new_message(engine.agenda)
-        message = record_at(engine.agenda.messages, place, MESSAGE)
+        message = new_message(engine.agenda)
         message.kind = ALARM
         message.row = row.index
-        push(engine.agenda, time, TIMER, place)
+        push(engine.agenda, time, TIMER, message)

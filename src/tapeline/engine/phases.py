@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tapeline.engine.agenda import free_message, new_message, push
+from tapeline.engine.agenda import free_message, message_at, new_message, push
 from tapeline.engine.calls import call, set_clock
-from tapeline.engine.records import FIRST_CALLBACK, GROUP, MESSAGE, NOT_YET, ON_STATUS, PHASE, PHASE_DUE, STRATEGY_CLASS
+from tapeline.engine.records import FIRST_CALLBACK, GROUP, NOT_YET, ON_STATUS, PHASE, PHASE_DUE, STRATEGY_CLASS
 from tapeline.jit import entry, kernel
 from tapeline.market.book import BOOK, MARKET, PHASE_CHANGE
 from tapeline.memory import record_at, unit
@@ -23,24 +23,23 @@ def send_phase(engine, book, group_index, number, after):
     """Change `number` of a book's phases sets out to a group, as news of the market do; it does not overtake the change before."""
     if number == book.phases_n:
         return
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     message.kind = PHASE
     message.node = group_index
     message.instrument = book.index
     message.size = number
     feed = record_at(engine.groups, group_index, GROUP).feed
-    push(engine.agenda, max(record_at(book.phases, number, PHASE_CHANGE).ts_recv + feed, after), PHASE_DUE, place)
+    push(engine.agenda, max(record_at(book.phases, number, PHASE_CHANGE).ts_recv + feed, after), PHASE_DUE, message)
 
 
 @unit("deliver_phase")
 def deliver_phase(engine):
     """News engine.phase_message reach a group at engine.phase_due; the callback to be made, or 0. Of several changes that are there by now the last is told."""
-    message = record_at(engine.agenda.messages, engine.phase_message, MESSAGE)
+    message = message_at(engine.phase_message)
     group_index, number = np.int64(message.node), message.size
     group = record_at(engine.groups, group_index, GROUP)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    free_message(engine.agenda, engine.phase_message)
+    free_message(engine.agenda, message)
     set_clock(engine, engine.phase_due)
     while number + 1 < book.phases_n and record_at(book.phases, number + 1, PHASE_CHANGE).ts_recv + group.feed <= engine.now:
         number += 1

@@ -33,22 +33,16 @@ SMP_CANCEL_RESTING, SMP_CANCEL_AGGRESSOR, SMP_REJECT = range(3)
 
 
 class Message(Record):
-    """A request on its way to the exchange, or an answer on its way back: the latter is the `update` or `fill` of a callback."""
+    """A request on its way to the exchange, or an answer on its way back: the latter is the `update` or `fill` of a callback. Two cache lines."""
 
     order_id: int64
+    due: int64  # when it is there
+    turn: int64  # among those that are due at one time: class << CLASS_SHIFT | order of creation
+    next: int64  # address of the next in its lane, or of those that are free
     ts_event: int64  # when it happened, or will, at the exchange
-    price: int64  # 1e-9
-    size: int64  # of news of a phase: number of the change
-    size_left: int64
-    ahead: int64
-    market_size: int64
-    level: int64  # of an order that the gateway refused: its stop price, 1e-9
-    place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
-    ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
     node: int32  # where the order lies; 0: nowhere (refused by the gateway). Of news of a phase: the group
     row: int32
     instrument: int32
-    next_free: int32  # of a free one: how far behind the one after it the next free one lies
     kind: uint8
     what: uint8
     reason: uint8
@@ -58,36 +52,42 @@ class Message(Record):
     is_maker: bool_
     by_exchange: bool_  # not by the gateway
     parked: uint8
+    # --- what follows is not touched by requests for new orders and for cancels
+    price: int64  # 1e-9
+    size: int64  # of news of a phase: number of the change
+    size_left: int64
+    ahead: int64
+    market_size: int64
+    level: int64  # of an order that the gateway refused: its stop price, 1e-9
+    place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
+    ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
 
 
 class Due(Record):
-    """One entry of the queue of what is to happen."""
+    """One entry of the heap: a message and, again, when it is due."""
 
     time: int64
-    order: int64  # class << CLASS_SHIFT | order of creation
-    message: int64
+    turn: int64
+    message: int64  # address
 
 
 class Lane(Record):
-    """A ring of Due that are added in order of time."""
+    """Messages of one class that are due in the order in which they came: a list."""
 
-    entries: int64
-    read: int64
-    written: int64
+    head: int64  # address of the first; of the pool's first, if there is none
+    link: int64  # address of where the next one's is to be written
+    due_last: int64  # when the last one is due; NOT_YET, if there is none
 
 
 class Agenda(Record):
     """The queue of what is to happen, over a pool of messages: a lane of requests, one of answers, and a binary heap of all that is not in order of time."""
 
-    heads: (Due, (3,))  # type: ignore[syntax]  # the first entry of each lane, and of the heap; NEVER and no message, if there is none
     lanes: (Lane, (2,))  # type: ignore[syntax]
-    lane_mask: int64
-    heap: int64
+    heap: int64  # its first entry is due NEVER, if it is empty
     heap_n: int64
-    first: Due  # that which happens first
-    first_source: int64  # where it is: number of a lane, or HEAP
-    messages: int64
-    free: int64  # first free message; 0: none
+    messages: int64  # the pool: the first message is due NEVER, and no other is ever without a use
+    free: int64  # address of the first that was given back; 0: none
+    fresh: int64  # and of the first that was never used
     capacity: int64
     created: int64
     next_due: int64  # nothing happens before it, neither of this queue nor of the market's news
@@ -301,7 +301,7 @@ class Engine(Record):
     core: int64
     wake: int64
     let_in: int64
-    let_in_message: int64
+    let_in_message: int64  # address
     let_in_special: int64  # units that are compiled when they are first needed; 0: not yet
     trigger_stops: int64
     trigger_event: int64
@@ -309,8 +309,6 @@ class Engine(Record):
     drop_reducers: int64
     drop_for: int64  # the order that was filled, and when
     drop_time: int64
-    apply_answer: int64
-    answer_message: int64
     deliver_phase: int64
     phase_message: int64
     phase_due: int64
@@ -398,7 +396,7 @@ class Engine(Record):
     call_row: int64
     call_group: int64
     call_classes: uint64
-    call_message: int64
+    call_message: int64  # address
     call_market: int64
     call_instrument: int64
     call_print: Print

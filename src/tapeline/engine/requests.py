@@ -31,7 +31,6 @@ from tapeline.engine.records import (
     CANCEL_ALL,
     ENGINE,
     FREE,
-    MESSAGE,
     MODIFY,
     MODIFY_STOP,
     NEW,
@@ -170,8 +169,7 @@ def count_order(row, now):
 def refuse(orders, instrument, what, reason):
     """Answer a request at once, after the callback."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     message.order_id = request.order_id
     message.ts_event = orders.now
     index = find_node(engine, row, request.order_id)
@@ -190,15 +188,14 @@ def refuse(orders, instrument, what, reason):
     message.side = Side.BID if request.side == BUY else Side.ASK
     message.instruction = request.instruction
     message.by_exchange = False
-    push(engine.agenda, orders.now, RESPONSE, place)
+    push(engine.agenda, orders.now, RESPONSE, message)
 
 
 @kernel
 def send(orders, kind, index, latency, reason):
     """A request sets out, for a reason or none; requests of a row never overtake each other."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     if row.ways == 0:
         row.last_arrival = max(row.last_arrival, orders.now + latency)
     else:
@@ -217,7 +214,7 @@ def send(orders, kind, index, latency, reason):
     message.kind = kind
     message.side = Side.BID if request.side == BUY else Side.ASK
     message.instruction = record_at(engine.nodes, index, NODE).instruction
-    push(engine.agenda, row.last_arrival, ARRIVAL, place)
+    push(engine.agenda, row.last_arrival, ARRIVAL, message)
     return message
 
 

@@ -14,7 +14,7 @@ from tapeline.constants import UNDEFINED_PRICE, QueueModel
 from tapeline.delays import Delay, least_ns
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
-from tapeline.engine.deliver import apply_answer, record_open, sample
+from tapeline.engine.deliver import record_open, sample
 from tapeline.engine.due import wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
@@ -126,7 +126,7 @@ class Session:
             return
         helper = helper or precompile.start()
         try:
-            for kernel in (core, let_in, apply_answer, meet_history):
+            for kernel in (core, let_in, meet_history):
                 kernel.place(self.engine)
             if any(row.ways for row in self._rows):
                 travel.place(self.engine)
@@ -222,12 +222,13 @@ class Session:
 
     def _build_rest(self, equity_every_ns: int) -> None:
         engine = self.engine
-        messages = self._limits.messages_in_flight_max + 1
-        agenda, pool, lane = engine.agenda, self._flat(messages, MESSAGE), _power_of_two(messages)
-        agenda.messages, agenda.free, agenda.capacity = pool.ctypes.data, 1, messages
-        agenda.heap, agenda.lanes["entries"] = self._flat(messages, DUE).ctypes.data, [self._flat(lane, DUE).ctypes.data for _ in range(2)]
-        agenda.lane_mask, agenda.first.time = lane - 1, NEVER
-        agenda.heads["time"] = agenda.heads["order"] = NEVER
+        agenda, messages = engine.agenda, self._limits.messages_in_flight_max + 1
+        pool, heap = self._flat(messages, MESSAGE), self._flat(messages, DUE)
+        pool[0]["due"] = pool[0]["turn"] = heap[0]["time"] = heap[0]["turn"] = NEVER
+        agenda.messages, agenda.capacity, agenda.heap = pool.ctypes.data, messages, heap.ctypes.data
+        agenda.fresh = agenda.messages + MESSAGE.itemsize
+        for lane in agenda.lanes:
+            lane.head, lane.link, lane.due_last = agenda.messages, lane.__array_interface__["data"][0], NOT_YET
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
-from tapeline.engine.agenda import new_message, push
+from tapeline.engine.agenda import message_at, new_message, push
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
 from tapeline.engine.lists import link_in_line, node_at, row_at, unlink_from_line
 from tapeline.engine.records import (
@@ -13,7 +13,6 @@ from tapeline.engine.records import (
     ENDED,
     EXPIRE,
     GUESS,
-    MESSAGE,
     MODIFY,
     MODIFY_STOP,
     NEVER,
@@ -63,7 +62,7 @@ NOT_WAITING, GAP = np.int64(Reason.NOT_WAITING), np.int64(Reason.GAP)
 @unit("let_in_special")
 def let_in_special(engine):
     """As venue.let_in, for requests of every kind and orders with any instruction."""
-    message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
+    message = message_at(engine.let_in_message)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     index = np.int64(message.node)
     node = node_at(engine, index)
@@ -121,8 +120,7 @@ def cancel_all(engine, book, request):
 def remind(engine, kind, index, time):
     """The exchange asks itself for something about an order, at a time of its own clock."""
     node = node_at(engine, index)
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     message.order_id = node.order_id
     message.ts_event = time
     message.node = index
@@ -130,7 +128,7 @@ def remind(engine, kind, index, time):
     message.instrument = node.instrument
     message.instruction = node.instruction
     message.kind = kind
-    push(engine.agenda, time, ARRIVAL, place)
+    push(engine.agenda, time, ARRIVAL, message)
 
 
 @kernel

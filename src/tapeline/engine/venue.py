@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
-from tapeline.engine.agenda import new_message, push
+from tapeline.engine.agenda import message_at, new_message, push
 from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, first_in_line, link, link_resting, node_at, own_at, row_at
@@ -12,7 +12,6 @@ from tapeline.engine.records import (
     CANCEL,
     CANCEL_ALL,
     ENDED,
-    MESSAGE,
     NEVER,
     NEW,
     RESPONSE,
@@ -63,7 +62,7 @@ def reason_of(book):
 @unit("let_in")
 def let_in(engine):
     """The request engine.let_in_message takes its place at the exchange."""
-    message = record_at(engine.agenda.messages, engine.let_in_message, MESSAGE)
+    message = message_at(engine.let_in_message)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     index = np.int64(message.node)
     node = node_at(engine, index)
@@ -82,8 +81,7 @@ def let_in(engine):
 def refuse_unknown(engine, request):
     """A cancel or modify came too late, the order is no longer there; or the gateway refuses it, for the reason it came with."""
     row = row_at(engine, request.row)
-    place = new_message(engine.agenda)
-    message = record_at(engine.agenda.messages, place, MESSAGE)
+    message = new_message(engine.agenda)
     message.order_id = request.order_id
     message.ts_event = request.ts_event
     message.price = UNDEFINED_PRICE
@@ -100,7 +98,7 @@ def refuse_unknown(engine, request):
     message.side = request.side
     message.by_exchange = True
     row.last_response = response_time(engine, row, request.ts_event)
-    push(engine.agenda, row.last_response, RESPONSE, place)
+    push(engine.agenda, row.last_response, RESPONSE, message)
 
 
 @kernel
