@@ -4,10 +4,17 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import MARKET
-from tapeline.memory import record_at
-from tapeline.record import Record, float64, int64, uint8
+from tapeline.memory import address_of, record_at
+from tapeline.record import Record, float64, int32, int64, uint8
+
+
+class Line(Record):
+    """The resting orders of a row on one side of a book: the numbers of those at both ends; 0: none."""
+
+    first: int32
+    last: int32
 
 
 class Account(Record):
@@ -30,10 +37,7 @@ class Account(Record):
     market: int64  # address of the market that marks it
     currency: int64  # number of the first instrument of its currency
     held: int64  # position at the exchange: fills on their way included
-    buys_first: int64  # numbers of the resting orders at both ends of each line; 0: none
-    buys_last: int64
-    sells_first: int64
-    sells_last: int64
+    lines: (Line, (2,))  # type: ignore[syntax]  # bids, asks
 
     @property
     def cash(self):
@@ -90,6 +94,14 @@ class Accounts(Record):
 
 ACCOUNT: Final = Account.dtype_
 ACCOUNTS: Final = Accounts.dtype_
+LINE: Final = Line.dtype_
+LINES_OFFSET = np.int64(ACCOUNT.fields["lines"][1])
+
+
+@leaf
+def line_at(account, side):
+    """The line of a side."""
+    return record_at(address_of(account) + LINES_OFFSET, side, LINE)
 
 
 @kernel

@@ -8,7 +8,7 @@ from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.answers import price_of
-from tapeline.engine.lists import node_at, row_at
+from tapeline.engine.lists import find_node, node_at, row_at
 from tapeline.engine.records import FREE, GROUP, LIVE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
@@ -277,6 +277,8 @@ def apply_answer(engine, row, message):
     """Bring what a row knows up to date with an answer, before its callback runs."""
     what = message.what
     index = np.int64(message.node)
+    if index == 0:  # refused when there was no order of that number; by now there may be one
+        index = find_node(engine, row, message.order_id)
     node = node_at(engine, index)
     if index == 0 or node.order_id != message.order_id:  # it has ended, or never was
         learn_of_none(engine, row, message)

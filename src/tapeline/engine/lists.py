@@ -2,15 +2,27 @@
 
 import numpy as np
 
-from tapeline.engine.account import ACCOUNT
+from tapeline.engine.account import ACCOUNT, LINE, line_at
 from tapeline.engine.records import FREE, NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
-from tapeline.memory import record_at
+from tapeline.memory import address_of, record_at
+from tapeline.record import Record, int32
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio."""
+
+
+class Place(Record):
+    """Where the number of a node stands."""
+
+    index: int32
+
+
+PLACE = Place.dtype_
+LINE_NEXT, LINE_PREV = (np.int64(NODE.fields[name][1]) for name in ("line_next", "line_prev"))
+LINE_LAST = np.int64(LINE.fields["last"][1])
 
 
 @leaf
@@ -98,7 +110,7 @@ def account_of(engine, node):
 @leaf
 def first_in_line(account, side):
     """The resting order of a row that is best, and there earliest, on a side of a book; 0: none rests there."""
-    return account.buys_first if side == 0 else account.sells_first
+    return np.int64(line_at(account, side).first)
 
 
 @leaf
@@ -114,8 +126,8 @@ def link_in_line(engine, index):
     Nearly always that is behind the order before it at its level, or at an end of the line; only a level between others is searched for.
     """
     node = node_at(engine, index)
-    account = account_of(engine, node)
-    before = account.buys_last if node.side == 0 else account.sells_last
+    line = line_at(account_of(engine, node), node.side)
+    before = np.int64(line.last)
     behind = np.int64(0)
     if before != 0 and stands_before(node, node_at(engine, before)):
         before = np.int64(node.prev)
@@ -123,37 +135,30 @@ def link_in_line(engine, index):
         behind = np.int64(neighbour.line_next)
         is_own = neighbour.order_id != 0 and neighbour.row == node.row and stands_before(neighbour, node)
         if not is_own or behind == 0 or not stands_before(node, node_at(engine, behind)):
-            before, behind = np.int64(0), first_in_line(account, node.side)
+            before, behind = np.int64(0), np.int64(line.first)
             while stands_before(node_at(engine, behind), node):
                 before, behind = behind, np.int64(node_at(engine, behind).line_next)
     node.line_prev = before
     node.line_next = behind
-    join_in_line(engine, account, node.side, before, index)
-    join_in_line(engine, account, node.side, index, behind)
+    join_in_line(engine, line, before, index, index, behind)
 
 
-@kernel
+@leaf
 def unlink_from_line(engine, index):
     """Take an order out of its row's line."""
     node = node_at(engine, index)
-    join_in_line(engine, account_of(engine, node), node.side, np.int64(node.line_prev), np.int64(node.line_next))
+    line = line_at(account_of(engine, node), node.side)
+    before, behind = np.int64(node.line_prev), np.int64(node.line_next)
+    join_in_line(engine, line, before, behind, before, behind)
 
 
-@kernel
-def join_in_line(engine, account, side, before, behind):
-    """Let two orders be neighbours in a line, or (0) one of them its end."""
-    if before != 0:
-        node_at(engine, before).line_next = behind
-    elif side == 0:
-        account.buys_first = behind
-    else:
-        account.sells_first = behind
-    if behind != 0:
-        node_at(engine, behind).line_prev = before
-    elif side == 0:
-        account.buys_last = before
-    else:
-        account.sells_last = before
+@leaf
+def join_in_line(engine, line, before, its_next, its_previous, behind):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """What comes behind one order of a line, and before another; or (0) is its first and last. Selects: who stands at an end is as good as a coin."""
+    forward = address_of(line) if before == 0 else address_of(node_at(engine, before)) + LINE_NEXT
+    back = address_of(line) + LINE_LAST if behind == 0 else address_of(node_at(engine, behind)) + LINE_PREV
+    record_at(forward, 0, PLACE).index = its_next
+    record_at(back, 0, PLACE).index = its_previous
 
 
 @kernel

@@ -323,6 +323,7 @@ class Engine(Record):
     guard_row: int64
     guard_group: int64
     explains: int64  # 1: what happens to queues in front of our orders is journalled
+    shows_ahead: int64  # 1: that, or some row looks at orders.ahead()
     note_step: int64
     step_node: int64
     step_what: int64

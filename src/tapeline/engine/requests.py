@@ -76,8 +76,10 @@ REQUEST = Request.dtype_
 @kernel
 def level_of(book, side, price):
     """Level of an order price; UNDEFINED_PRICE if it is none."""
-    tick = price // book.grid
-    if price % book.market.tick != 0 or tick > LEVEL_MAX or tick < -LEVEL_MAX:
+    grid = book.grid
+    tick = price // grid
+    off_tick = tick * grid != price if book.market.tick == grid else price % book.market.tick != 0  # a division takes as long as 40 instructions
+    if off_tick or tick > LEVEL_MAX or tick < -LEVEL_MAX:
         return np.int64(UNDEFINED_PRICE)
     return tick if side == BUY else -tick
 
@@ -195,26 +197,24 @@ def refuse(orders, instrument, what, reason):
 def send(orders, kind, index, latency, reason):
     """A request sets out, for a reason or none; requests of a row never overtake each other."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    message = new_message(engine.agenda)
+    message, node = new_message(engine.agenda), record_at(engine.nodes, index, NODE)
     if row.ways == 0:
-        row.last_arrival = max(row.last_arrival, orders.now + latency)
+        arrival = max(row.last_arrival, orders.now + latency)
     else:
         engine.travel_exempt = reason != NO_REASON
-        row.last_arrival = set_out(engine, row, (MODIFY if kind == MODIFY_STOP else CANCEL if kind == CANCEL_ALL else kind) - NEW, orders.now)
+        arrival = set_out(engine, row, (MODIFY if kind == MODIFY_STOP else CANCEL if kind == CANCEL_ALL else kind) - NEW, orders.now)
         reason = MESSAGE_RATE if engine.travel_refused else reason
+    row.last_arrival = arrival
     message.reason = reason
     message.order_id = request.order_id
-    message.ts_event = row.last_arrival
-    message.price = request.price
-    message.size = request.size
-    message.level = request.level
+    message.ts_event = arrival
     message.node = index
     message.row = row.index
-    message.instrument = record_at(engine.nodes, index, NODE).instrument
+    message.instrument = node.instrument
     message.kind = kind
     message.side = Side.BID if request.side == BUY else Side.ASK
-    message.instruction = record_at(engine.nodes, index, NODE).instruction
-    push(engine.agenda, row.last_arrival, ARRIVAL, message)
+    message.instruction = node.instruction
+    push(engine.agenda, arrival, ARRIVAL, message)
     return message
 
 
@@ -316,7 +316,9 @@ def send_modify(orders):
     node.price_requested = request.price
     node.modifies_pending += 1
     count_order(row, orders.now)
-    send(orders, MODIFY, index, row.latency_modify, NO_REASON)
+    message = send(orders, MODIFY, index, row.latency_modify, NO_REASON)
+    message.level = request.level
+    message.size = request.size
     return 1
 
 
@@ -340,7 +342,7 @@ def send_modify_stop(orders):
         return 0
     node.modifies_pending += 1
     count_order(row, orders.now)
-    send(orders, MODIFY_STOP, index, row.latency_modify, NO_REASON)
+    send(orders, MODIFY_STOP, index, row.latency_modify, NO_REASON).level = request.level
     return 1
 
 

@@ -11,7 +11,7 @@ from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
 from tapeline.market.ladder import has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
@@ -81,9 +81,16 @@ def forget_take(engine, book, index):
 # --- rule 1
 
 
-@kernel
+@leaf
 def show_ahead(engine, index, event, what):
     """The queue ahead of an order changed, as `what` (a Step) says: its row learns of it when the feed does."""
+    if engine.shows_ahead:
+        show_change(engine, index, event, what)
+
+
+@kernel
+def show_change(engine, index, event, what):
+    """As show_ahead, in a run in which anybody wants to know."""
     journal_step(engine, index, what, event)
     node = node_at(engine, index)
     row = row_at(engine, node.row)

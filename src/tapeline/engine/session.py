@@ -185,6 +185,7 @@ class Session:
             self._rows[index].capacity = capacity[i]
             self._rows[index].shift = 65 - capacity[i].bit_length()
             first += capacity[i]
+        engine.shows_ahead = bool(engine.explains) or any(row.asks_ahead for row in self._rows)
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
         engine.exact = all(r.venue.rules.queue_model <= QueueModel.EXACT for r in self._rows_spec)

@@ -120,12 +120,18 @@ def needs_room(ladder, level):
     return above or not has_best(ladder) or ladder.far_count == ladder.far_capacity or ladder.far_touches >= FAR_TOUCHES_MAX
 
 
-@kernel
+@leaf
 def cell_at(ladder, level):
     """The cell of a level, wherever it lies; needs_room() was asked."""
     i = level - ladder.base
     if 0 < i < ladder.width:
         return record_at(ladder.cells, i, CELL)
+    return touch_far(ladder, level)
+
+
+@kernel
+def touch_far(ladder, level):
+    """As cell_at, for a level outside the window."""
     ladder.far_touches += 1
     return far_cell(ladder, level)
 
