@@ -14,7 +14,7 @@ from tapeline.memory import address_of, record_at
 from tapeline.tape.records import COUNTER
 
 LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
-MESSAGE_SIZE = np.int64(MESSAGE.itemsize)
+MESSAGE_SIZE, NEXT_OFFSET = np.int64(MESSAGE.itemsize), np.int64(MESSAGE.fields["next"][1])
 
 
 @leaf
@@ -25,34 +25,28 @@ def message_at(address):
 
 @leaf
 def new_message(agenda):
-    """A message that is free; the pool's first, which nobody gets, and agenda.full if there is none left."""
+    """A message that is free, with no reason and no place; the pool's first, which nobody gets, and agenda.full if there is none left.
+
+    Which is free after it is told by the distance, so that a pool of zeros is one of free messages, and takes no memory before it is used.
+    """
     address = agenda.free
-    if address == 0:
-        return unused_message(agenda)
+    if address == agenda.end:
+        agenda.full = 1
+        return message_at(agenda.messages)
     message = message_at(address)
-    agenda.free = message.next
+    agenda.free = address + MESSAGE_SIZE + message.next
     message.parked = 0
     message.place = 0
     message.reason = 0
     return message
 
 
-@kernel
-def unused_message(agenda):
-    """As new_message, where none was given back."""
-    address = agenda.fresh
-    if address == agenda.messages + agenda.capacity * MESSAGE_SIZE:
-        agenda.full = 1
-        return message_at(agenda.messages)
-    agenda.fresh += MESSAGE_SIZE
-    return message_at(address)
-
-
 @leaf
 def free_message(agenda, message):
     """Give a message back."""
-    message.next = agenda.free
-    agenda.free = address_of(message)
+    address = address_of(message)
+    message.next = agenda.free - address - MESSAGE_SIZE
+    agenda.free = address
 
 
 @leaf
@@ -106,9 +100,6 @@ def push(agenda, time, due_class, message):
             lane.link = address_of(message) + NEXT_OFFSET
             return
     push_as(agenda, time, turn, message)
-
-
-NEXT_OFFSET = np.int64(MESSAGE.fields["next"][1])
 
 
 @kernel

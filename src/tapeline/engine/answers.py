@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.constants import REDUCE_ONLY, UNDEFINED_PRICE, Reason, Side, Update
+from tapeline.constants import REDUCE_ONLY, Reason, Side, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
@@ -16,41 +16,37 @@ BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 
 
 @kernel
-def price_of(book, node):
-    """An order's price in 1e-9; none for a market order."""
-    level = node.level_accepted
-    if level == UNDEFINED_PRICE:
-        return np.int64(UNDEFINED_PRICE)
-    return (level if node.side == 0 else -level) * book.grid
-
-
-@kernel
-def answer(engine, book, index, ts_event, what):
+def answer(engine, index, ts_event, what):
     """An answer about an order, due at the row after the response latency; answers of a row never overtake each other. Returns the message, to be completed."""
+    return write_answer(engine, index, ts_event, what)
+
+
+@leaf
+def write_answer(engine, index, ts_event, what):
+    """As answer, for those who answer nearly every order."""
     node = node_at(engine, index)
     row = row_at(engine, node.row)
     message = new_message(engine.agenda)
     message.order_id = node.order_id
     message.ts_event = ts_event
-    message.price = price_of(book, node)
+    message.price = node.price
     message.size = node.size
     message.size_left = node.left
     message.ahead = -1
-    message.place = 0
     message.market_size = 0
     message.node = index
     message.row = node.row
     message.instrument = node.instrument
     message.kind = ANSWER
     message.what = what
-    message.reason = 0
     message.side = BID if node.side == 0 else ASK
     message.rule = 0
     message.is_maker = False
     message.instruction = node.instruction
     message.by_exchange = True
-    row.last_response = response_time(engine, row, ts_event)
-    push(engine.agenda, row.last_response, RESPONSE, message)
+    due = response_time(engine, row, ts_event)
+    row.last_response = due
+    push(engine.agenda, due, RESPONSE, message)
     return message
 
 
@@ -65,19 +61,18 @@ def leave_queue(engine, book, index):
 
 
 @kernel
-def end_order(engine, book, index, ts_event):
+def end_order(engine, book, index):
     """An order is over at the exchange."""
     leave_queue(engine, book, index)
     node = node_at(engine, index)
     node.venue_state = ENDED
-    node.ts_ended = ts_event
 
 
 @kernel
 def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
-    end_order(engine, book, index, ts_event)
-    message = answer(engine, book, index, ts_event, what)
+    end_order(engine, book, index)
+    message = write_answer(engine, index, ts_event, what)
     message.reason = reason
     message.size_left = 0
 
@@ -130,11 +125,10 @@ def fill_order(engine, book, index, ts_event, size):
     node = node_at(engine, index)
     take_off(engine, node, size)
     if node.left == 0:
-        end_order(engine, book, index, ts_event)
-    message = answer(engine, book, index, ts_event, FILL)
+        end_order(engine, book, index)
+    message = answer(engine, index, ts_event, FILL)
     drop_if_flat(engine, index, ts_event)
     message.size = size
     message.is_maker = True
     message.level = node.level
-    message.price = (node.level if node.side == 0 else -node.level) * book.grid
     return message

@@ -7,9 +7,8 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
-from tapeline.engine.answers import price_of
 from tapeline.engine.lists import find_node, node_at, row_at
-from tapeline.engine.records import FREE, GROUP, LIVE
+from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import BOOK, MARKET
@@ -110,6 +109,12 @@ for _ours, _theirs in _SAME:
         raise TypeError(f"{_ours} is not laid out as {_theirs}")
 
 
+BEGINNING, BEGINNING_SIZE = np.int64(NODE.fields["order_id"][1]), np.int64(ORDER_ROW.fields["ts_end"][1])
+"""A node has what an OrderRow begins with, in the same order: one copy."""
+if [n for n in NODE.names if NODE.fields[n][1] >= BEGINNING][:6] != list(ORDER_ROW.names[:6]):
+    raise TypeError("a Node does not have what an OrderRow begins with")
+
+
 @kernel
 def record_fill(engine, message):
     """A fill, as its row learns of it."""
@@ -130,21 +135,14 @@ def record_fill(engine, message):
     to.rule = message.rule
 
 
-@kernel
-def record_order(engine, index, status, reason, ts_end_local):
+@leaf
+def record_order(engine, node, status, reason, ts_end, ts_end_local):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order, from birth to end."""
-    node = node_at(engine, index)
-    book = record_at(engine.books, np.int64(node.instrument), BOOK)
     journal = engine.orders
     to = record_at(journal.rows, journal.n, ORDER_ROW)
     journal.n += 1
-    to.order_id = node.order_id
-    to.price = price_of(book, node)
-    to.size = node.size
-    to.filled = node.filled
-    to.ts_sent = node.ts_sent
-    to.ts_arrived = node.ts_arrived
-    to.ts_end = node.ts_ended
+    copy(address_of(to), address_of(node) + BEGINNING, BEGINNING_SIZE)
+    to.ts_end = ts_end
     to.ts_end_local = ts_end_local
     to.ahead_at_entry = node.ahead_at_entry
     to.ahead_at_end = node.ahead
@@ -156,16 +154,23 @@ def record_order(engine, index, status, reason, ts_end_local):
     to.instruction = node.instruction
     to.status = status
     to.reason = reason
-    to.stop = node.stop if node.stop == UNDEFINED_PRICE else (node.stop if node.side == 0 else -node.stop) * book.grid
+    to.stop = node.stop if node.stop == UNDEFINED_PRICE else stop_price(engine, node)
     to.ts_triggered = node.ts_triggered
     to.gaps = node.gaps
+
+
+@kernel
+def stop_price(engine, node):
+    """The stop price of an order that has one, 1e-9."""
+    return (node.stop if node.side == 0 else -node.stop) * record_at(engine.books, np.int64(node.instrument), BOOK).grid
 
 
 @entry
 def record_open(engine, indices):
     """The orders that are still open, or under way, at the end."""
     for i in range(len(indices)):
-        record_order(engine, indices[i], IN_FLIGHT if node_at(engine, indices[i]).ts_arrived < 0 else OPEN, NO_REASON, -1)
+        node = node_at(engine, indices[i])
+        record_order(engine, node, IN_FLIGHT if node.ts_arrived < 0 else OPEN, NO_REASON, -1, -1)
 
 
 @kernel
@@ -194,14 +199,13 @@ def record_refused(engine, message):
 
 
 @kernel
-def forget_order(engine, index, status, reason):
+def forget_order(engine, message, index, status):
     """The row learns that an order is over."""
     node = node_at(engine, index)
     row = row_at(engine, node.row)
-    record_order(engine, index, status, reason, engine.now)
+    record_order(engine, node, status, message.reason, message.ts_event, engine.now)
     add_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node.side, -node.exposure)
     row.live -= 1
-    node.local_state = FREE
     node.order_id = 0
 
 
@@ -219,7 +223,7 @@ def learn_fill(engine, message, index):
     add_exposure(account, node.side, -message.size)
     node.exposure -= message.size
     if message.size_left == 0:
-        forget_order(engine, index, STATUS_FILLED, NO_REASON)
+        forget_order(engine, message, index, STATUS_FILLED)
 
 
 @kernel
@@ -286,7 +290,6 @@ def apply_answer(engine, row, message):
     if what == FILL:
         learn_fill(engine, message, index)
     elif what == ACCEPTED or what == TRIGGERED:
-        node.local_state = LIVE
         learn_place(message, node)
     elif what == MODIFIED:
         learn_modified(engine, message, index)
@@ -301,7 +304,7 @@ def apply_answer(engine, row, message):
             node.cancelling = 0
     else:
         status = STATUS_CANCELLED if what == CANCELLED else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
-        forget_order(engine, index, status, message.reason)
+        forget_order(engine, message, index, status)
 
 
 @kernel

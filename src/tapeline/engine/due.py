@@ -14,6 +14,7 @@ from tapeline.engine.records import (
     ALARM,
     ANSWER,
     ARRIVAL,
+    CANCEL,
     CLASS_SHIFT,
     DUE,
     FIRST_CALLBACK,
@@ -249,6 +250,8 @@ def what_lacks(engine, message):
     """What the driver has to do before a request may be let in: make room for its level, or compile what few requests need; 0: nothing."""
     if engine.let_in_special == 0 and is_special(message):
         return NEED_SPECIAL
+    if message.kind == CANCEL:
+        return 0
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     if lacks_far_cells(side_of(book, BIDS)):
         return ask_for_room(engine, book, 0, LEVEL_NONE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.engine.agenda import new_message, push
-from tapeline.engine.lists import find_node, home_of
+from tapeline.engine.lists import find_displaced, home_of
 from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
@@ -205,7 +205,7 @@ def own_order(orders, order_id):
 def displaced_order(orders, order_id):
     """As own_order, for ids that had to make way, and those of orders that are not live."""
     engine = record_at(orders.engine, 0, ENGINE)
-    index = find_node(engine, record_at(orders.row, 0, ROW), order_id)
+    index = find_displaced(engine, record_at(orders.row, 0, ROW), order_id)
     return record_at(engine.nodes, index if index != 0 else engine.takes_first - 1, NODE)
 
 

@@ -12,7 +12,7 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
 from tapeline.engine.gateway import ORDERS
 from tapeline.engine.lists import node_at, row_at
-from tapeline.engine.records import CANCEL, FREE, NODE
+from tapeline.engine.records import CANCEL, NODE
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
 from tapeline.memory import address_of, record_at, unit
@@ -76,7 +76,7 @@ def stop(engine, row):
         index = np.int64(0)
         for i in range(row.first_node, row.first_node + row.capacity):
             node = node_at(engine, i)
-            if node.local_state != FREE and node.order_id > last and (index == 0 or node.order_id < node_at(engine, index).order_id):
+            if node.order_id > last and (index == 0 or node.order_id < node_at(engine, index).order_id):
                 index = i
         if index == 0:
             return

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.engine.account import ACCOUNT, LINE, line_at
-from tapeline.engine.records import FREE, NODE, ROW
+from tapeline.engine.records import NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
@@ -183,14 +183,22 @@ def home_of(order_id, shift):
 
 @leaf
 def find_node(engine, row, order_id):
-    """Number of the node of a row's order; 0 if the order has ended or never was."""
+    """Number of the node of a row's order; 0 if the order has ended or never was. Nearly always it lies where the id says."""
+    index = row.first_node + home_of(order_id, row.shift)
+    if order_id > 0 and node_at(engine, index).order_id == order_id:
+        return index
+    return find_displaced(engine, row, order_id)
+
+
+@kernel
+def find_displaced(engine, row, order_id):
+    """As find_node, for ids that had to make way, and those of orders that are not live."""
     if order_id <= 0 or order_id > row.last_id:
         return np.int64(0)
     mask, home = row.capacity - 1, home_of(order_id, row.shift)
-    for d in range(row.displacement_max + 1):
+    for d in range(1, row.displacement_max + 1):
         index = row.first_node + ((home + d) & mask)
-        node = node_at(engine, index)
-        if node.order_id == order_id and node.local_state != FREE:
+        if node_at(engine, index).order_id == order_id:
             return index
     return np.int64(0)
 
@@ -200,7 +208,7 @@ def claim_node(engine, row, order_id):
     """A free node for a new order; the row has fewer orders than nodes."""
     mask, home = row.capacity - 1, home_of(order_id, row.shift)
     d = np.int64(0)
-    while node_at(engine, row.first_node + ((home + d) & mask)).local_state != FREE:
+    while node_at(engine, row.first_node + ((home + d) & mask)).order_id != 0:
         d += 1
     row.displacement_max = max(row.displacement_max, d)
     return row.first_node + ((home + d) & mask)

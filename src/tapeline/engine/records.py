@@ -23,8 +23,7 @@ LAST_REQUEST = EXPIRE
 GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(2, 6)
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))
-# where an order stands, locally and at the exchange
-FREE, SENT, LIVE = range(3)
+# where an order stands at the exchange
 AWAY, RESTING, ENDED, WAITING = range(4)
 # tables that cannot grow in mid-chunk
 FULL_MESSAGES, FULL_TAKES = range(1, 3)
@@ -38,7 +37,7 @@ class Message(Record):
     order_id: int64
     due: int64  # when it is there
     turn: int64  # among those that are due at one time: class << CLASS_SHIFT | order of creation
-    next: int64  # address of the next in its lane, or of those that are free
+    next: int64  # address of the next in its lane; of a free one: how far behind the one after it the next free one lies
     ts_event: int64  # when it happened, or will, at the exchange
     node: int32  # where the order lies; 0: nowhere (refused by the gateway). Of news of a phase: the group
     row: int32
@@ -86,8 +85,8 @@ class Agenda(Record):
     heap: int64  # its first entry is due NEVER, if it is empty
     heap_n: int64
     messages: int64  # the pool: the first message is due NEVER, and no other is ever without a use
-    free: int64  # address of the first that was given back; 0: none
-    fresh: int64  # and of the first that was never used
+    free: int64  # address of the first free one; `end`, if there is none
+    end: int64
     capacity: int64
     created: int64
     next_due: int64  # nothing happens before it, neither of this queue nor of the market's news
@@ -112,18 +111,18 @@ class Node(Record):
     side: uint8
     instruction: uint8
     venue_state: uint8
-    local_state: uint8
-    # --- what follows is not touched by events of the book
-    order_id: int64
-    size: int64  # total, as accepted (or first sent)
+    cancelling: uint8
+    # --- what follows is not touched by events of the book; first what an OrderRow begins with
+    order_id: int64  # 0: none lies here that its row believes to live
+    price: int64  # 1e-9, as accepted (or first sent)
+    size: int64  # total, likewise
     filled: int64  # at the exchange
+    ts_sent: int64
+    ts_arrived: int64
     arrival: int64  # number of its place in a queue: in the order in which the exchange gave them
     place_known: int64  # of the place that the row knows of
     told_by: int64  # address of the message that tells of the last place
     shown_due_last: int64
-    ts_arrived: int64
-    ts_ended: int64
-    ts_sent: int64
     ahead_at_entry: int64
     ahead_shown: int64
     level_accepted: int64  # at the exchange; UNDEFINED_PRICE: a market order
@@ -138,7 +137,6 @@ class Node(Record):
     modifies: int32
     modifies_pending: int32
     refused: int32
-    cancelling: uint8
     triggered: uint8  # its stop price was reached
     voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
     gaps: int32

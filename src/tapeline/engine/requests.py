@@ -30,14 +30,12 @@ from tapeline.engine.records import (
     CANCEL,
     CANCEL_ALL,
     ENGINE,
-    FREE,
     MODIFY,
     MODIFY_STOP,
     NEW,
     NODE,
     RESPONSE,
     ROW,
-    SENT,
 )
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK
@@ -102,7 +100,19 @@ def check_terms(orders, instrument):
     instruction = request.instruction
     if request.size <= 0:
         return SIZE
-    request.level = request.stop_level = UNDEFINED_PRICE
+    request.stop_level = UNDEFINED_PRICE
+    if (instruction & ~POST_ONLY) | request.expires == 0:  # as nearly all are
+        request.level = level_of(book, request.side, request.price)
+        return PRICE if request.level == UNDEFINED_PRICE else NO_REASON
+    return check_other_terms(orders, book)
+
+
+@kernel
+def check_other_terms(orders, book):
+    """As check_terms, for orders that are not good till cancelled, have no price, or a stop."""
+    request = orders.request
+    instruction = request.instruction
+    request.level = UNDEFINED_PRICE
     if instruction & MARKET == 0:
         request.level = level_of(book, request.side, request.price)
         if request.level == UNDEFINED_PRICE:
@@ -242,18 +252,17 @@ def send_new(orders):
     node.side = side
     node.instruction = request.instruction
     node.venue_state = AWAY
-    node.local_state = SENT
     node.left = node.size = node.size_known = node.exposure = request.size
     node.filled = node.filled_known = 0
     node.level_accepted = request.level
-    node.price_requested = node.price_known = request.price
+    node.price = node.price_requested = node.price_known = request.price
     node.stop = request.stop_level
     node.expires = request.expires
     node.ts_triggered = -1
     node.triggered = node.voided = 0
     node.gaps = 0
     node.ts_sent = orders.now
-    node.ts_arrived = node.ts_ended = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
+    node.ts_arrived = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
     node.modifies = node.modifies_pending = node.refused = 0
     node.arrival = node.place_known = 0
     node.cancelling = 0
@@ -353,7 +362,7 @@ def send_cancel_all(orders, instrument):
     n = 0
     for index in range(row.first_node, row.first_node + row.capacity):
         node = record_at(engine.nodes, index, NODE)
-        if node.order_id != 0 and node.local_state != FREE and node.instrument == instrument and not node.cancelling:
+        if node.order_id != 0 and node.instrument == instrument and not node.cancelling:
             node.cancelling = 1
             n += 1
     if n > 0:

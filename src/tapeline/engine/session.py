@@ -24,7 +24,6 @@ from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
     DUE,
-    FREE,
     GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
@@ -227,9 +226,9 @@ class Session:
         pool, heap = self._flat(messages, MESSAGE), self._flat(messages, DUE)
         pool[0]["due"] = pool[0]["turn"] = heap[0]["time"] = heap[0]["turn"] = NEVER
         agenda.messages, agenda.capacity, agenda.heap = pool.ctypes.data, messages, heap.ctypes.data
-        agenda.fresh = agenda.messages + MESSAGE.itemsize
+        agenda.free, agenda.end = agenda.messages + MESSAGE.itemsize, agenda.messages + messages * MESSAGE.itemsize
         for lane in agenda.lanes:
-            lane.head, lane.link, lane.due_last = agenda.messages, lane.__array_interface__["data"][0], NOT_YET
+            lane.head, lane.link, lane.due_last = agenda.messages, address_of(lane), NOT_YET
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
@@ -430,7 +429,7 @@ class Session:
         self._grow_journals()
         sample(engine, int(engine.ts_end), True)
         orders = self._nodes[: int(engine.takes_first)]
-        still_there = np.flatnonzero((orders["order_id"] != 0) & (orders["local_state"] != FREE))
+        still_there = np.flatnonzero(orders["order_id"])
         self._grow_journals(len(still_there))
         record_open(engine, still_there)
 

@@ -45,6 +45,7 @@ from tapeline.engine.venue import (
     refusal,
     refuse_unknown,
     rests,
+    set_level,
     tell_place,
 )
 from tapeline.jit import kernel
@@ -84,7 +85,7 @@ def let_in_special(engine):
     elif message.kind == MODIFY:
         modify(engine, book, index, message)
     else:
-        answer(engine, book, index, message.ts_event, MODIFY_REJECTED).reason = NOT_WAITING
+        answer(engine, index, message.ts_event, MODIFY_REJECTED).reason = NOT_WAITING
     return 0
 
 
@@ -142,7 +143,7 @@ def arrive_special(engine, book, index, request):
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return
     if node.instruction & STOP:
-        answer(engine, book, index, ts_event, ACCEPTED)
+        answer(engine, index, ts_event, ACCEPTED)
         wait(engine, book, index)
         if is_reached(book, node, book.trade_last, book.trade_last):
             trigger(engine, book, index, ts_event)
@@ -177,7 +178,7 @@ def enter(engine, book, index, ts_event, what):
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED if what == ACCEPTED else CANCELLED, reason)
         return
-    message = answer(engine, book, index, ts_event, what)
+    message = answer(engine, index, ts_event, what)
     if rests(node):
         tell_place(engine, book, node, message)
     if node.instruction & TIF_BITS == FOK and fillable(engine, book, node) < node.size:
@@ -285,14 +286,14 @@ def modify_waiting(engine, book, index, request):
     elif node.instruction & MARKET:
         reason = INSTRUCTION
     if reason != NO_REASON:
-        answer(engine, book, index, request.ts_event, MODIFY_REJECTED).reason = reason
+        answer(engine, index, request.ts_event, MODIFY_REJECTED).reason = reason
         return
     if request.kind == MODIFY_STOP:
         node.stop = request.level
     else:
-        node.level_accepted = request.level
+        set_level(book, node, request.level)
         node.size = node.left = request.size
-    answer(engine, book, index, request.ts_event, MODIFIED)
+    answer(engine, index, request.ts_event, MODIFIED)
     if not node.triggered and is_reached(book, node, book.trade_last, book.trade_last):
         trigger(engine, book, index, request.ts_event)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push
-from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off
+from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off, write_answer
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, first_in_line, link, link_resting, node_at, own_at, row_at
 from tapeline.engine.records import (
@@ -88,7 +88,6 @@ def refuse_unknown(engine, request):
     message.size = 0
     message.size_left = 0
     message.ahead = -1
-    message.place = 0
     message.node = request.node
     message.row = request.row
     message.instrument = request.instrument
@@ -141,13 +140,13 @@ def arrive(engine, book, index, request):
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return
-    message = answer(engine, book, index, ts_event, ACCEPTED)
+    message = write_answer(engine, index, ts_event, ACCEPTED)
     if rests(node):
         tell_place(engine, book, node, message)
     execute(engine, book, index, ts_event)
 
 
-@kernel
+@leaf
 def tell_place(engine, book, node, message):
     """An order gets a new place in a queue (if it is not filled at once), and an answer tells so."""
     message.ahead = ahead_at_arrival(engine, book, node)
@@ -156,6 +155,13 @@ def tell_place(engine, book, node, message):
     node.arrival = engine.arrivals
     node.told_by = address_of(message)
     node.shown_due_last = -NEVER
+
+
+@leaf
+def set_level(book, node, level):
+    """An order with a price gets another one."""
+    node.level_accepted = level
+    node.price = (level if node.side == 0 else -level) * book.grid
 
 
 @kernel
@@ -169,15 +175,15 @@ def modify(engine, book, index, request):
     keeps = request.level == node.level_accepted and left <= node.left
     reason = NO_REASON if keeps else refusal(engine, book, node, request.level)
     if reason != NO_REASON:
-        message = answer(engine, book, index, request.ts_event, MODIFY_REJECTED)
+        message = answer(engine, index, request.ts_event, MODIFY_REJECTED)
         message.reason = reason
         return
     if not keeps:
         leave_queue(engine, book, index)
-    node.level_accepted = request.level
+        set_level(book, node, request.level)
     node.size = request.size
     node.left = left
-    message = answer(engine, book, index, request.ts_event, MODIFIED)
+    message = answer(engine, index, request.ts_event, MODIFIED)
     if keeps:
         message.ahead = node.ahead
     else:
@@ -185,7 +191,7 @@ def modify(engine, book, index, request):
         execute(engine, book, index, request.ts_event)
 
 
-@kernel
+@leaf
 def execute(engine, book, index, ts_event):
     """An accepted order takes what it may; what is left rests or expires."""
     node = node_at(engine, index)
@@ -193,12 +199,19 @@ def execute(engine, book, index, ts_event):
         take(engine, book, index, ts_event)
     if node.venue_state == ENDED:
         return
-    if open_lots(engine, node) == 0:
+    if node.instruction & REDUCE_ONLY and open_lots(engine, node) == 0:
         close_order(engine, book, index, ts_event, CANCELLED, NOTHING_TO_REDUCE)
         return
     if not rests(node):
         close_order(engine, book, index, ts_event, EXPIRED, NO_LIQUIDITY if node.instruction & MARKET else IOC_REMAINDER)
         return
+    rest(engine, book, index, ts_event)
+
+
+@leaf
+def rest(engine, book, index, ts_event):
+    """What is left of an order takes its place in a queue."""
+    node = node_at(engine, index)
     row = row_at(engine, node.row)
     node.level = node.level_accepted
     node.ahead = ahead_at_arrival(engine, book, node)
@@ -287,8 +300,8 @@ def take_lots(engine, book, index, level, ts_event, available):  # noqa: PLR0913
         return np.int64(0)
     take_off(engine, node, size)
     if node.left == 0:
-        end_order(engine, book, index, ts_event)
-    message = answer(engine, book, index, ts_event, FILL)
+        end_order(engine, book, index)
+    message = answer(engine, index, ts_event, FILL)
     drop_if_flat(engine, index, ts_event)
     message.price = (level if side == 0 else -level) * book.grid
     message.level = level
