@@ -18,17 +18,20 @@ from typing import Any, ClassVar
 from llvmlite import binding
 from numba import types
 from numba._dynfunc import make_function
+from numba.core.caching import Cache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, PassManager, register_pass
 from numba.core.cpu import CPUContext
 from numba.core.ir_utils import build_definitions
 from numba.core.rewrites import rewrite_registry
+from numba.core.runtime import rtsys
 from numba.core.ssa import reconstruct_ssa
 from numba.core.transforms import canonicalize_cfg
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.typing import Context
 from numba.core.untyped_passes import FixupArgs, TranslateByteCode
+from numba.cpython import hashing  # noqa: F401 - registers the seed
 
 _COLLECT_AFTER = (100_000, 50, 50)
 """Compiling makes many objects and little garbage: looking for it as often as Python does by itself took 7 % of the time."""
@@ -326,6 +329,17 @@ def _only_when_outside(refresh: Callable[[Any], None]) -> Callable[[Any], None]:
     return refresh_now
 
 
+def _load(self: Any, signature: Any, target: Any) -> Any:
+    """What the cache has. Numba first imports all that it can compile (and SciPy, where that is installed): a quarter of a warm start. Code needs none of it.
+
+    What code may ask for is registered by `import numba`, but for counting references, and the seed of hashes.
+    """
+    rtsys.initialize(target)
+    with self._guard_against_spurious_io_errors():
+        return self._load_overload(signature, target)
+
+
+Cache.load_overload = _load
 types.BaseFunction.get_call_type, types.Dispatcher.get_call_type = _call_of_builtin, _call_of_compiled
 for one in (CPUContext, Context):
     one.refresh = _only_when_outside(one.refresh)
