@@ -61,7 +61,6 @@ class BookReader:
         self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
         self._reader: Any = None
-        self._tied: Any = None
         self.each_chunk: Callable[[int, int, int], None] | None = None
         """Called for each chunk of tape events, before its rows are given out: their address, their number, and how many books there are."""
 
@@ -104,9 +103,7 @@ class BookReader:
 
     def _open(self, instrument: Instrument) -> None:
         self._books.open(instrument)
-        if self._books.array is not self._tied:  # they may have moved
-            self._tied = self._books.array
-            self._state.books = self._tied.ctypes.data
+        self._state.books = self._books.address
 
     def _replay(self) -> Callable[[Any], int]:
         """What goes on with the state until the driver has to act."""

@@ -6,10 +6,11 @@ double holds 53 bits, so `round(price * 1e9 / grid)` is k again; a second column
 Money is Float64 in the instrument's currency: ticks × lots × (grid / 1e9 × multiplier).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -81,12 +82,12 @@ class Context:
     instruments: Sequence[Instrument]
     rows: Sequence[Row]
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """A name for each row; equal labels are told apart by the row's number."""
         return _distinct([row.label for row in self.rows], [f"#{i}" for i in range(len(self.rows))])
 
-    @property
+    @cached_property
     def symbols(self) -> list[str]:
         """A name for each instrument; without a symbol its id, and equal symbols are told apart by their publishers."""
         names = [i.symbol or str(i.instrument_id) for i in self.instruments]
@@ -97,12 +98,12 @@ class Context:
         """By symbol, in order of the index."""
         return {name: Contract(i.currency, i.multiplier, i.tick / PRICE_SCALE) for name, i in zip(self.symbols, self.instruments, strict=True)}
 
-    @property
+    @cached_property
     def grid(self) -> Ints:
         """(instruments,) of grids, 1e-9."""
         return np.array([i.grid for i in self.instruments], np.int64)
 
-    @property
+    @cached_property
     def tick_value(self) -> Floats:
         """(instruments,) of what one tick of one lot is worth, in currency."""
         return np.array([i.grid / PRICE_SCALE * i.multiplier for i in self.instruments], np.float64)
@@ -119,7 +120,8 @@ class Context:
 
 
 def _distinct(names: list[str], suffixes: list[str]) -> list[str]:
-    return [name + suffix if names.count(name) > 1 else name for name, suffix in zip(names, suffixes, strict=True)]
+    times = Counter(names)
+    return [name + suffix if times[name] > 1 else name for name, suffix in zip(names, suffixes, strict=True)]
 
 
 def fills_frame(fills: Records, context: Context) -> pl.DataFrame:

@@ -137,7 +137,7 @@ class Pass:
                 ("heats", watched.heats.ctypes.data), ("heats_n", len(watched.heats)),
             ):  # fmt: skip
                 watch[name] = value
-        self._state.books = self._books.array.ctypes.data
+        self._state.books = self._books.address
         self._state.watches, self._state.watches_n = self._watches.ctypes.data, instrument.index + 1
 
     def _chunk(self, n: int) -> None:

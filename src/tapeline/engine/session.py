@@ -53,7 +53,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
-from tapeline.market.books import OF_THE_BOOK, Books, Looks, new_market, numbers_of, set_plan
+from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, numbers_of, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
@@ -98,6 +98,7 @@ class Session:
         self.seconds_compiling = 0.0
         """While tape events waited for what few runs need."""
         self._instruments: list[Instrument] = []
+        self._currencies: dict[str, int] = {}  # and the first instrument of each
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
         self._groups_of_rows()
@@ -306,13 +307,19 @@ class Session:
             markets[:, :before], levels[:, :before] = self._markets, self._market_levels
         self._accounts, self._samples, self._markets, self._market_levels = accounts, samples, markets, levels
         for g, group in enumerate(self._groups):
+            markets[g, before:] = blank_market(int(group.depth), int(group.features))
             group.markets = markets[g].ctypes.data
-            for i in range(len(self._instruments)):
-                markets[g, i].levels = levels[g, i].ctypes.data
-        for r, row in enumerate(self._rows):
-            row.accounts = accounts[r].ctypes.data
-            for i in range(len(self._instruments)):
-                accounts[r, i].market = markets[int(row.group), i : i + 1].ctypes.data
+        levels["price"][:, before:] = UNDEFINED_PRICE
+        markets["levels"] = levels.ctypes.data + np.arange(groups * n).reshape(groups, n) * (2 * depth * LEVEL.itemsize)
+        accounts["market"] = markets.ctypes.data + (self._rows["group"][:, None] * n + np.arange(n)) * MARKET.itemsize
+        fees = [self._rows_spec[i].venue.fees for i in self._order]
+        for name, of_rows in {
+            "maker_fee": [f.maker for f in fees],
+            "taker_fee": [f.taker for f in fees],
+            "fee_in_bps": [f.unit == "bps" for f in fees],
+        }.items():
+            accounts[name] = np.array(of_rows)[:, None]
+        self._rows["accounts"] = accounts.ctypes.data + np.arange(rows) * (n * accounts.itemsize)
         self.engine.samples, self.engine.accounts_stride = samples.ctypes.data, n
         self._orders = Orders.array(n)
         self._gateway.each = self._orders.ctypes.data
@@ -325,21 +332,12 @@ class Session:
         self._grow_instruments(instrument.index + 1)
         self._instruments.append(instrument)
         self.books.open(instrument)
-        self.engine.books = self.books.array.ctypes.data
+        self.engine.books = self.books.address
         i = instrument.index
         self.engine.instruments = i + 1
-        for g in range(len(self._groups)):
-            group = self._groups[g]
-            self._market_levels[g, i]["price"] = UNDEFINED_PRICE
-            self._markets[g, i] = new_market(instrument, int(group.depth), int(group.features), self._market_levels[g, i].ctypes.data)
-        for index, row in enumerate(self._rows):
-            fees = self._rows_spec[self._order[index]].venue.fees
-            account = self._accounts[index, i]
-            account.tick_value = instrument.grid / 1e9 * instrument.multiplier
-            account.tick_price = instrument.grid / 1e9
-            account.maker_fee, account.taker_fee, account.fee_in_bps = fees.maker, fees.taker, fees.unit == "bps"
-            account.market = self._markets[int(row.group), i : i + 1].ctypes.data
-            account.currency = next(known.index for known in self._instruments if known.currency == instrument.currency)
+        self._markets["tick"][:, i], self._markets["instrument"][:, i] = instrument.tick, i
+        self._accounts["tick_price"][:, i], self._accounts["tick_value"][:, i] = instrument.grid / 1e9, instrument.grid / 1e9 * instrument.multiplier
+        self._accounts["currency"][:, i] = self._currencies.setdefault(instrument.currency, i)
         if instrument.phases:
             if JIT and not self.engine.deliver_phase:
                 deliver_phase.place(self.engine)

@@ -84,16 +84,9 @@ def numbers_of(features: int) -> np.ndarray[Any, Any]:
     return np.array([feature for feature in range(FEATURES_N) if (features >> feature) & 1], np.int64)
 
 
-def new_market(instrument: Instrument, depth: int, features: int, levels: int) -> Any:
-    """A Market before anything was seen, with the levels and features (a bit each) that it shows; `levels`: address of its Level records."""
-    market = _blank_market(depth, features).copy()
-    market.tick, market.levels, market.instrument = instrument.tick, levels, instrument.index
-    return market
-
-
 @cache
-def _blank_market(depth: int, features: int) -> Any:
-    """What the markets of all instruments have in common."""
+def blank_market(depth: int, features: int) -> Any:
+    """A Market before anything was seen, that shows so many levels and features (a bit each): what those of all instruments have in common."""
     market = Market(depth=depth)
     for feature in range(FEATURES_N):
         if (features >> feature) & 1 and feature in _STARTS_AT_ZERO:
@@ -138,7 +131,7 @@ class Books:
         self._blank_levels = np.zeros(2 * int(plan.depth), LEVEL)
         self._blank_levels["price"] = 2**63 - 1
         self._blank_levels_at = self._blank_levels.ctypes.data
-        self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1, market=_blank_market(int(plan.depth), int(plan.features)))
+        self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1, market=blank_market(int(plan.depth), int(plan.features)))
         for side in range(2):  # for all books the same, since nothing is ever put there: what comes first asks for room
             self._blank.sides[side] = self._ladder(self._arena.take(_window_bytes(1, 1)), 1, 2 * LEVEL_NONE, 0)
         self._tie(np.zeros(4, BOOK))
@@ -146,6 +139,7 @@ class Books:
     def _tie(self, array: np.ndarray[Any, Any]) -> None:
         """Let the books lie there. A field of all books takes a twentieth of a book's attribute to be set."""
         self.array = array
+        self.address = int(array.ctypes.data)
         self._ladders, self._grid, self._index = array["sides"], array["grid"], array["index"]
         self._width, self._own_best = self._ladders["width"], self._ladders["own_best"]
         self._tick, self._levels, self._instrument = (array["market"][name] for name in ("tick", "levels", "instrument"))

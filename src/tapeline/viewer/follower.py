@@ -61,7 +61,7 @@ class Follower:
         self._keep.append(own)
         self._tables[instrument.index]["first"], self._tables[instrument.index]["n"] = own.ctypes.data, len(own)
         self.instruments.append(instrument)
-        self.state.books, self.state.seen, self.state.own = self.books.array.ctypes.data, self.seen.ctypes.data, self._tables.ctypes.data
+        self.state.books, self.state.seen, self.state.own = self.books.address, self.seen.ctypes.data, self._tables.ctypes.data
 
     def give(self, address: int) -> None:
         """Tape events to go through from now on."""
