@@ -42,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 Records = npt.NDArray[np.void]
 
 TIME: Final = pl.Datetime("ns", "UTC")
+_NO_MEMBER: Final = -2
 LARGE_SHARE: Final = 0.5
 """A fill of more than this share of what it traded against is flagged `is_large`: there, "history does not react" (rule 6) is a bold assumption."""
 
@@ -329,14 +330,22 @@ def _enum(  # noqa: PLR0913 - how names are written, and what is null
     name: str, values: npt.NDArray[Any], members: type[IntEnum], *, lower: bool = True, none: int | None = None, may_be_null: Any = False
 ) -> pl.Series:
     """Names of the members; `none` is the member that means null. A number that is no member is null where it may be, else an InvariantError."""
-    known = np.isin(values, [int(member) for member in members]) | may_be_null
-    if not known.all():
-        raise InvariantError(f"journal: {name} = {values[~known][0]} is no {members.__name__}")
-    codes = np.full(256, -1, np.int64)
+    table, names = _codes_of(members, lower=lower, none=none)
+    codes = table[values]
+    unknown = (codes == _NO_MEMBER) & ~np.asarray(may_be_null)
+    if unknown.any():
+        raise InvariantError(f"journal: {name} = {values[unknown][0]} is no {members.__name__}")
+    return _coded(name, codes, names)
+
+
+@lru_cache(maxsize=32)
+def _codes_of(members: type[IntEnum], *, lower: bool, none: int | None) -> tuple[Ints, tuple[str, ...]]:
+    """By number what `_coded` takes: -1 for `none`, and _NO_MEMBER; and the names of the others."""
     kept = [member for member in members if member != none]
-    for i, member in enumerate(kept):
-        codes[member] = i
-    return _coded(name, codes[values], [m.name.lower() if lower else m.name for m in kept])
+    table = np.full(256, _NO_MEMBER, np.int64)
+    table[[int(member) for member in members]] = -1
+    table[[int(member) for member in kept]] = np.arange(len(kept))
+    return table, tuple(m.name.lower() if lower else m.name for m in kept)
 
 
 def _coded(name: str, codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
