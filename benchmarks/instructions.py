@@ -1,6 +1,6 @@
 """Instructions and mispredicted branches per record, counted by valgrind: figures that do not depend on who else uses the machine.
 
-    python benchmarks/instructions.py                       (normalise and replay; about six minutes, needs valgrind on the PATH)
+    python benchmarks/instructions.py                       (all stages; about ten minutes, needs valgrind on the PATH)
     python benchmarks/instructions.py normalise --records 2000000
 
 Each stage is run on a short and on a long simulated session, one thread; the difference by that of their records is what a record takes, Python's part of each
@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tapeline.extraction import FeatureReader
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import open_input, reader_of, registry
 from tapeline.mbp import DepthReader
@@ -39,7 +40,15 @@ def replay(path: Path) -> None:
         pass
 
 
-STAGES = {"normalise": normalise, "replay": replay}
+def features(path: Path) -> None:
+    """All features of every event, in columns."""
+    reader = FeatureReader(path, tick_size=TICK)
+    reader.threads = 1
+    for _ in reader.runs():
+        pass
+
+
+STAGES = {"normalise": normalise, "replay": replay, "features": features}
 
 
 def counted(stage: str, path: Path) -> dict[str, int]:

@@ -54,7 +54,6 @@ class BookReader:
         self._state = state = Replay.array(1)[0]
         state.interval, state.interval_end = self._interval_ns, -(2**63)
         set_plan(state.plan, [looks], self._keep)
-        state.plan.feature_masks = 0
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._chunk = [field(state, name) for name in ("events", "n", "x")]
         self._room = [field(state, name) for name in ("room_instrument", "room_side", "room_level")]
@@ -130,11 +129,12 @@ class BookReader:
             raise damage from None
         yield self._taken()
 
-    def _lay_out(self, width: int, which: Sequence[int], chunk_bytes: int) -> None:
-        """Have memory for rows of `width` numbers, of which those of `which` are given out, about `chunk_bytes` at a time."""
-        block = BLOCK_BYTES // (8 * width)
-        block = block & -_LINE or max(block, 1)
-        self._block = np.empty((block, width), np.int64)
+    def _lay_out(self, width: int, which: Sequence[Any], chunk_bytes: int, block: int = 0) -> None:
+        """Have memory for rows of `width` numbers, of which those of `which` are given out, about `chunk_bytes` at a time; `block` rows are collected first."""
+        if not block:
+            block = BLOCK_BYTES // (8 * width)
+            block = block & -_LINE or max(block, 1)
+        self._block = np.zeros((block, width), np.int64)
         self._which = np.array(which, np.int64)
         rows = max(min(CHUNK_ROWS, chunk_bytes // (8 * max(len(which), 1))), CHUNK_ROWS_MIN)
         self._capacity = -(-rows // (2 * _LINE * block)) * 2 * _LINE * block  # an even number of lines

@@ -14,9 +14,9 @@ from tapeline.constants import Feature
 from tapeline.errors import CompileError, ConfigError, DataError
 from tapeline.inputs import Data
 from tapeline.instruments import Instrument
-from tapeline.market.book import FEATURES_N
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
+from tapeline.market.trace import COPY, FORMULAS, ROWS, TRACE_N, make_columns, write_trace
 from tapeline.record import Record
 from tapeline.runner import Fingerprint, import_generated
 
@@ -123,10 +123,14 @@ class FeatureReader(BookReader):
         super().__init__(data, Looks(max([1, *(int(type(own).depth) for own in self._own)]), bits_of(*needed)), every, **instruments)
         self.names = [Feature(feature).name.lower() for feature in known] + [type(own).__name__ for own in self._own]
         self.row_items = HEAD + len(self.names)
-        width = HEAD + FEATURES_N + len(self._own)
-        self._lay_out(width, [*range(HEAD), *(HEAD + feature for feature in known), *range(HEAD + FEATURES_N, width)], chunk_bytes)
+        width = int(TRACE_N) + len(self._own)
+        copied = [(COPY, k) for k in (*range(HEAD), *range(int(TRACE_N), width))]
+        self._lay_out(width, [*copied[:HEAD], *(FORMULAS[Feature(feature)] for feature in known), *copied[HEAD:]], chunk_bytes, ROWS)
         state = self._state
-        state.always, state.stops = 1, len(self._own) > 0
+        state.always, state.stops, state.plan.shows = 1, len(self._own) > 0, len(self._own) > 0
+        if jit.JIT:
+            write_trace.place(state)
+            make_columns.place(state)
         self._copies = [type(own).array(0) for own in self._own]
         self._module = _runner(self._own, self._copies, type(state)) if self._own else None
 

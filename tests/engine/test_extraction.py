@@ -59,6 +59,17 @@ class PressureMaker(tl.Strategy):
         self.signal(0, self.pressure.update(market))
 
 
+class Echo(tl.CustomFeature):
+    """One of the features, as a user's own sees it."""
+
+    features = tuple(tl.Feature)
+    which: tl.int64 = 0
+
+    def update(self, market):
+        """As it is now."""
+        return market.features[self.which]
+
+
 def market_file(path: Path, seed: int, n: int = 800) -> Path:
     """A random market of two books in which time passes: by nanoseconds, milliseconds, seconds and minutes."""
     market = RandomMarket(seed, 2)
@@ -156,6 +167,15 @@ def test_features_of_ones_own(tmp_path: Path) -> None:
             expected.append(now - average)
         assert frame.filter(pl.col("instrument_id") == instrument)["Pressure"].equals(pl.Series("Pressure", expected))
     assert frame["Thickness"].max() > 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_features_of_ones_own_see_what_the_columns_have(tmp_path: Path, seed: int) -> None:
+    """At the end of every event the market shows what the formulas make of a block of rows, to the last bit."""
+    path = market_file(tmp_path / "random.dbn", seed, 300)
+    whole = tl.features(path, tick_size="1")
+    for feature in tl.Feature:
+        assert tl.features(path, [Echo(which=int(feature))], tick_size="1")["Echo"].equals(whole[feature.name.lower()].alias("Echo")), feature.name
 
 
 def test_a_strategy_holds_a_feature_as_a_field(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def end_event(engine, book, event):
             if book.stops != 0 and not book.crossed:
                 look_at_stops(engine, book, event, what)
             if what & (DIRTY | TIMED):
-                classes = update_view(book, engine.plan, what)
+                classes = update_view(book, event, engine.plan, what)
                 if classes != 0:
                     publish(engine, book, event, ON_BOOK, classes)
     if book.crossed:

@@ -7,12 +7,12 @@ from tapeline.engine.records import GROUP, NEVER, NOT_YET, NOTICE, ON_BOOK, ON_E
 from tapeline.engine.steps import steps_are_short
 from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, NUMBER
+from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
-from tapeline.memory import address_of, copy, record_at, unseen
-from tapeline.tape.normalise import ASK, CLEAR, COUNTER, SNAPSHOT, STATUS, TRADE
+from tapeline.memory import address_of, copy, record_at, unit, unseen
+from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
-EVENT_SIZE = 48
+EVENT_SIZE, RUN_SIZE = 48, RUN.itemsize
 NOTICES_PER_EVENT_MAX = 3
 
 
@@ -56,12 +56,24 @@ def show(to, market, times):
     to.instrument = market.instrument
 
 
+@unit("copy_runs")
+def copy_runs(plan):
+    """Copy the Runs of features that the plan names. A unit: the call in this loop made the event loop spill registers, features or not (12 instructions)."""
+    for i in range(plan.runs_n):
+        run = record_at(plan.runs, i, RUN)
+        copy(plan.to + 8 * run.first, plan.source + 8 * run.first, 8 * run.n)
+    return 0
+
+
 @leaf
-def copy_features(to, source, declared, n):
-    """Copy those of the `n` features that are declared, one by one, as `show` does; what only other classes declared is not there for a group."""
-    for i in range(n):
-        which = record_at(declared, i, COUNTER).n
-        record_at(to + FEATURES_OFFSET, which, NUMBER).value = record_at(source + FEATURES_OFFSET, which, NUMBER).value
+def copy_features(plan, to, market, runs, n):
+    """Copy the features that are declared, `n` Runs of them, from a market to another; what only other classes declared is not there for a group."""
+    if n != 0:
+        plan.to = address_of(to) + FEATURES_OFFSET
+        plan.source = address_of(market) + FEATURES_OFFSET
+        plan.runs = runs
+        plan.runs_n = n
+        copy_runs(plan)
 
 
 @leaf
@@ -77,7 +89,7 @@ def publish(engine, book, event, what, classes):
     notice.what = what
     notice.instrument = book.index
     show(notice.market, market, event)
-    copy_features(address_of(notice.market), address_of(market), engine.plan.declared, engine.plan.declared_n)
+    copy_features(engine.plan, notice.market, market, engine.plan.declared, engine.plan.declared_n)
     depth = engine.plan.depth
     if depth > 1 and what == ON_BOOK:
         copy(engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, market.levels, 2 * depth * LEVEL_SIZE)
@@ -126,7 +138,7 @@ def receive(engine, group, number):
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
     show(market, notice.market, notice.market)
     kept = np.int64(0) if notice.what == ON_BOOK else group.of_views
-    copy_features(address_of(market), address_of(notice.market), group.declared + 8 * kept, group.declared_n - kept)
+    copy_features(engine.plan, market, notice.market, group.declared + RUN_SIZE * kept, group.declared_n - kept)
     depth, published = group.depth, engine.plan.depth
     if depth > 1 and notice.what == ON_BOOK:
         source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE

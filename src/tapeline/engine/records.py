@@ -240,7 +240,7 @@ class Group(Record):
     strategy_class: int64
     depth: int64  # what the class declares: levels, and a bit per feature
     features: int64
-    declared: int64  # address of the numbers of those features, those of the book first
+    declared: int64  # address of Runs of those features, those of the book first
     declared_n: int64
     of_views: int64  # how many of them only notices of a view bring
     shown: int64  # address of a ring of Shown

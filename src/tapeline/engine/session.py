@@ -20,7 +20,7 @@ from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
-from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, copy_runs
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
     DUE,
@@ -53,7 +53,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
-from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, numbers_of, set_plan
+from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
@@ -109,7 +109,7 @@ class Session:
         self._several = several
         self._module = build(self._classes, several=several)
         self._run = self._module.run
-        self._chunk = [field(self.engine, name) for name in ("events", "n", "x")]
+        self._chunk = [field(self.engine.plan, "events"), *(field(self.engine, name) for name in ("events", "n", "x"))]
         self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
     @property
@@ -170,6 +170,8 @@ class Session:
             classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
         engine.classes, engine.classes_n = classes.ctypes.data, len(classes)
         self.books = Books(engine.plan, self._limits.ladder_levels_max)
+        if JIT and int(engine.plan.features):
+            copy_runs.place(engine.plan)
 
     def _build_rows(self) -> None:
         engine = self.engine
@@ -237,10 +239,10 @@ class Session:
             group = self._groups[g]
             group.classes, group.strategy_class = np.uint64(1 << bit), bit
             looks = Looks.of(self._classes[bit])
-            declared = numbers_of(looks.features)
+            declared = runs_of(looks.features)
             self._keep.append(declared)
             group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
-            group.of_views = 0 if looks.wake_depth is None else len(numbers_of(looks.features & OF_THE_BOOK))
+            group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
@@ -374,7 +376,7 @@ class Session:
 
     def chunk(self, address: int, n: int) -> None:
         """Let `n` tape events at an address happen."""
-        for where, value in zip(self._chunk, (address, n, 0), strict=True):
+        for where, value in zip(self._chunk, (address, address, n, 0), strict=True):
             where.value = value
         while (status := self._run(self.engine, *self._strategies)) != DONE:
             self._serve(status)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE, Feature
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, TIMED, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
@@ -35,15 +35,6 @@ MASK_16, MASK_64 = np.int64(15), np.int64(63)
 class ActivityMemory(Record):
     """What the features of this module remember of one book."""
 
-    now: int64 = int(NOT_YET)  # ts_event of the last event, never running back
-    step: int64  # now in steps of the finest grid
-    # counted in the event under way
-    adds: int64
-    cancels: int64
-    trades: int64
-    volume: int64
-    signed_volume: int64
-    executed: int64  # lots that FILLs took and no REMOVE has taken away yet
     # decayed
     event_rate: float64
     add_rate: float64
@@ -51,21 +42,32 @@ class ActivityMemory(Record):
     trade_rate: float64
     volume_rate: float64
     trade_flow: float64
-    # since the start
-    notional: float64
-    volume_priced: int64
-    trade_time: int64 = int(NOT_YET)
+    # features as they are
     trade_size: float64 = math.nan
-    bid_level: int64 = int(LEVEL_NONE)
-    ask_level: int64 = int(LEVEL_NONE)
-    bid_since: int64
-    ask_since: int64
+    vwap: float64 = math.nan
+    realised: float64 = math.nan
     mid: float64 = math.nan  # as the last event left it; NaN while a side is absent
-    mid_twice: int64 = UNDEFINED_PRICE  # best bid + best ask, likewise; while a side is absent, undefined
     then_100ms: float64 = math.nan  # the mids that the returns are against
     then_1s: float64 = math.nan
     then_10s: float64 = math.nan
-    realised: float64 = math.nan
+    now: int64 = int(NOT_YET)  # ts_event of the last event, never running back
+    trade_time: int64 = int(NOT_YET)
+    bid_since: int64 = int(NOT_YET)  # since when the best bid has its price; NOT_YET: there is none
+    ask_since: int64 = int(NOT_YET)
+    # so far what a row of features needs
+    notional: float64  # of all trades with a price
+    volume_priced: int64
+    # counted in the event under way
+    adds: int64
+    cancels: int64
+    trades: int64
+    volume: int64
+    signed_volume: int64
+    executed: int64  # lots that FILLs took and no REMOVE has taken away yet
+    step: int64  # now in steps of the finest grid
+    bid_level: int64 = int(LEVEL_NONE)
+    ask_level: int64 = int(LEVEL_NONE)
+    mid_twice: int64 = UNDEFINED_PRICE  # best bid + best ask, as the last event left them; while a side is absent, undefined
     mids_100ms: (float64, (16,)) = math.nan  # type: ignore[syntax]  # the mid at multiples of a tenth of the horizon: number k lies at k & 15
     mids_1s: (float64, (16,)) = math.nan  # type: ignore[syntax]
     mids_10s: (float64, (16,)) = math.nan  # type: ignore[syntax]
@@ -76,13 +78,12 @@ ACTIVITY_MEMORY: Final = ActivityMemory.dtype_
 MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_VOLATILITY = (np.int64(ACTIVITY_MEMORY.fields[n][1]) for n in ("mids_100ms", "mids_1s", "mids_10s", "mids_volatility"))
 
 
-@unit("note_activity")
-def note_activity(plan):
-    """Count what a tape event does to plan.book.
+@leaf
+def note_event(book, event):
+    """Count what a tape event does to a book.
 
     A REMOVE is a cancel unless it is half of a modify, or takes away what FILLs of its event took.
     """
-    book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
     book.dirty |= TIMED
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     kind = np.int64(event.kind)
@@ -102,6 +103,12 @@ def note_activity(plan):
         if event.priority != UNDEFINED_PRICE:
             memory.notional += np.float64(event.priority) * np.float64(size)
             memory.volume_priced += size
+
+
+@unit("note_activity")
+def note_activity(plan):
+    """The same of plan.event to plan.book."""
+    note_event(record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT))
     return 0
 
 
@@ -126,9 +133,9 @@ def decay(memory, factor):
 
 
 @kernel
-def trade_imbalance(memory):
+def trade_imbalance(flow, volume):
     """Signed trade flow over traded volume, both as decayed: in [-1, 1], 1 where only buyers were aggressors; NaN before the first trade."""
-    return memory.trade_flow / memory.volume_rate if memory.volume_rate > 0.0 else math.nan
+    return flow / volume if volume > 0.0 else math.nan
 
 
 @kernel
@@ -138,9 +145,15 @@ def vwap(memory):
 
 
 @kernel
-def age(memory, since, exists):
+def age(now, since):
     """Time since something happened: since the last trade, since the best bid (ask) has its price. Seconds; NaN where there is none."""
-    return np.float64(memory.now - since) / 1e9 if exists else math.nan
+    return np.float64(now - since) / 1e9 if since != NOT_YET else math.nan
+
+
+@kernel
+def change(now, then):
+    """Return of the mid: now / then - 1, then being ten steps before the last multiple of the step. Dimensionless; NaN where one is not known, or then is 0."""
+    return now / then - 1.0 if then != 0.0 else math.nan
 
 
 @kernel
@@ -155,12 +168,6 @@ def sample(memory, mids, numbers, mask):
     before, now = numbers
     for number in range(max(before + 1, now - mask), now + 1):
         mid_at(memory, mids, number, mask).value = memory.mid
-
-
-@kernel
-def change(memory, then):
-    """Return of the mid: now / then - 1, then being ten steps before the last multiple of the step. Dimensionless; NaN where one is not known, or then is 0."""
-    return memory.mid / then - 1.0 if then != 0.0 else math.nan
 
 
 @kernel
@@ -209,10 +216,32 @@ def move_touch(memory, book):
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
     if bid_level != memory.bid_level:
         memory.bid_level = bid_level
-        memory.bid_since = memory.now
+        memory.bid_since = memory.now if has_best(bids) else NOT_YET
     if ask_level != memory.ask_level:
         memory.ask_level = ask_level
-        memory.ask_since = memory.now
+        memory.ask_since = memory.now if has_best(asks) else NOT_YET
+
+
+@kernel
+def show_activity(plan, market, memory):
+    """Values of the features of this module. Nobody is told."""
+    wanted = plan.features
+    put(market, wanted, EVENT_RATE, memory.event_rate)
+    put(market, wanted, ADD_RATE, memory.add_rate)
+    put(market, wanted, CANCEL_RATE, memory.cancel_rate)
+    put(market, wanted, TRADE_RATE, memory.trade_rate)
+    put(market, wanted, VOLUME_RATE, memory.volume_rate)
+    put(market, wanted, TRADE_FLOW, memory.trade_flow)
+    put(market, wanted, TRADE_IMBALANCE, trade_imbalance(memory.trade_flow, memory.volume_rate))
+    put(market, wanted, VWAP, memory.vwap)
+    put(market, wanted, TRADE_AGE, age(memory.now, memory.trade_time))
+    put(market, wanted, TRADE_SIZE, memory.trade_size)
+    put(market, wanted, TOUCH_AGE_BID, age(memory.now, memory.bid_since))
+    put(market, wanted, TOUCH_AGE_ASK, age(memory.now, memory.ask_since))
+    put(market, wanted, RETURN_100MS, change(memory.mid, memory.then_100ms))
+    put(market, wanted, RETURN_1S, change(memory.mid, memory.then_1s))
+    put(market, wanted, RETURN_10S, change(memory.mid, memory.then_10s))
+    put(market, wanted, VOLATILITY_REALISED, memory.realised)
 
 
 @unit("update_activity")
@@ -221,7 +250,6 @@ def update_activity(plan):
     book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     market = book.market
-    wanted, masks = plan.features, plan.feature_masks
     factor = 1.0
     if memory.now == NOT_YET:
         memory.now = event.ts_event
@@ -231,30 +259,16 @@ def update_activity(plan):
         memory.now = event.ts_event
     if memory.trades:
         memory.trade_time = memory.now
-        put(market, wanted, masks, TRADE_SIZE, memory.trade_size)
-        put(market, wanted, masks, VWAP, vwap(memory))
+        memory.vwap = vwap(memory)
     decay(memory, factor)
     move_touch(memory, book)
+    if memory.now >= (memory.step + 1) * STEP_NS:
+        pass_steps(memory, memory.now)
     has_mid = market.has_bid & market.has_ask
     mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
-    is_step = memory.now >= (memory.step + 1) * STEP_NS
-    if is_step:
-        pass_steps(memory, memory.now)
-    if is_step | (mid_twice != memory.mid_twice):  # what depends on the mids alone: four divisions that most events need not make
+    if mid_twice != memory.mid_twice:  # a division that most events need not make
         memory.mid_twice = mid_twice
-        memory.mid = mid(market) if has_mid else math.nan
-        put(market, wanted, masks, RETURN_100MS, change(memory, memory.then_100ms))
-        put(market, wanted, masks, RETURN_1S, change(memory, memory.then_1s))
-        put(market, wanted, masks, RETURN_10S, change(memory, memory.then_10s))
-        put(market, wanted, masks, VOLATILITY_REALISED, memory.realised)
-    put(market, wanted, masks, EVENT_RATE, memory.event_rate)
-    put(market, wanted, masks, ADD_RATE, memory.add_rate)
-    put(market, wanted, masks, CANCEL_RATE, memory.cancel_rate)
-    put(market, wanted, masks, TRADE_RATE, memory.trade_rate)
-    put(market, wanted, masks, VOLUME_RATE, memory.volume_rate)
-    put(market, wanted, masks, TRADE_FLOW, memory.trade_flow)
-    put(market, wanted, masks, TRADE_IMBALANCE, trade_imbalance(memory))
-    put(market, wanted, masks, TRADE_AGE, age(memory, memory.trade_time, memory.trade_time != NOT_YET))
-    put(market, wanted, masks, TOUCH_AGE_BID, age(memory, memory.bid_since, market.has_bid))
-    put(market, wanted, masks, TOUCH_AGE_ASK, age(memory, memory.ask_since, market.has_ask))
+        memory.mid = mid(market.bid_price, market.ask_price) if has_mid else math.nan
+    if plan.shows:
+        show_activity(plan, market, memory)
     return 0

@@ -121,6 +121,7 @@ class Book(Record):
     touch_memory: int64  # addresses of what features remember (market.features, market.activity); 0: nobody declared any
     shape_memory: int64
     activity_memory: int64
+    deepest: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # per side: level of the last that a view of several levels shows; LEVEL_NONE while there are fewer
     in_event: uint8
     crossed: uint8  # as the last event left it
     void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
@@ -226,8 +227,29 @@ class Number(Record):
 
 
 BITS, NUMBER = Bits.dtype_, Number.dtype_
+DEEPEST_OFFSET: Final = np.int64(BOOK.fields["deepest"][1])
 FEATURES_OFFSET: Final = np.int64(MARKET.fields["features"][1])
 """The features are the last field of a Market."""
+
+
+class Run(Record):
+    """Features whose numbers follow on each other."""
+
+    first: int64
+    n: int64
+
+
+class Place(Record):
+    """A Level of a view that may have changed."""
+
+    cell: int64  # address of the cell that it shows
+    side: int64
+    number: int64  # 0: the best
+
+
+RUN, PLACE = Run.dtype_, Place.dtype_
+EVENTS_MAX: Final = 4
+"""So many tape events of an event are looked at again for what they changed: modifies have two, trades that fill one order three."""
 
 
 class ViewPlan(Record):
@@ -239,15 +261,28 @@ class ViewPlan(Record):
     update_shape: int64
     update_activity: int64
     note_activity: int64
+    copy_runs: int64  # and of engine.notices
     book: int64
     event: int64
+    events: int64  # address of the first tape event of the chunk
     sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
-    near: int64  # likewise: the sides of whose LEVELS_OF_SHAPE best levels it changed one
+    changed: int64  # likewise: the sides of whose levels in the view it changed one
+    near: int64  # likewise: of the LEVELS_OF_SHAPE best
+    walked: int64  # likewise: the sides whose levels were looked at one by one
+    places: (Place, (EVENTS_MAX,))  # type: ignore[syntax]  # an array of them
+    shows: int64  # 1: the values of features are wanted in the market; 0: only what they follow from
     touch_changed: int64  # whether it changed the BBO
+    to: int64  # what copy_runs is called with: addresses of features, and of `runs_n` Runs
+    source: int64
+    runs: int64
+    runs_n: int64
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
-    declared: int64  # address of their `declared_n` numbers
+    declared: int64  # address of their `declared_n` Runs
     declared_n: int64
     touch_only: int64  # 1: depth and features are wanted as they are when the BBO changes, and in between nobody looks
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
-    feature_masks: int64  # address of a Bits per feature: the classes that are woken by it; 0: nobody is
+    feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
+
+
+VIEW_PLAN: Final = ViewPlan.dtype_

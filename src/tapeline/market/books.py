@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
-from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, Book, Market, ViewPlan
+from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import update_deep
@@ -70,9 +71,9 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
     masks = np.zeros(depth, np.uint64)
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
-    declared = numbers_of(wanted)
+    declared = runs_of(wanted)
     keep += [masks, feature_masks, declared]
-    plan.depth, plan.features = depth, wanted
+    plan.depth, plan.features, plan.shows = depth, wanted, 1
     plan.declared, plan.declared_n = declared.ctypes.data, len(declared)
     # a running sum over changes of five levels has to see all of them
     plan.touch_only = all(looks.is_of_the_touch for looks in views) and not (wanted >> Feature.ORDER_FLOW_IMBALANCE_5) & 1
@@ -80,8 +81,15 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
 
 
 def numbers_of(features: int) -> np.ndarray[Any, Any]:
-    """The numbers of features given as a bit each, those of the book first."""
+    """The numbers of features given as a bit each."""
     return np.array([feature for feature in range(FEATURES_N) if (features >> feature) & 1], np.int64)
+
+
+def runs_of(features: int) -> np.ndarray[Any, Any]:
+    """Runs of features given as a bit each, those of the book first."""
+    starts = (features & ~(features << 1)) | (features & 1 << FEATURE_ACTIVITY_FIRST)
+    numbers, firsts = numbers_of(features), numbers_of(starts)
+    return np.array([(first, np.count_nonzero((numbers >= first) & (numbers < end))) for first, end in pairwise((*firsts, FEATURES_N))], RUN)
 
 
 @cache

@@ -1,9 +1,13 @@
 """The features of the book: formula, unit and source of each. Those of what happened in it are in tapeline.market.activity.
 
-To add one: a member of `constants.Feature`, a kernel here, a line in `update_touch` or `update_shape`, a line in the table of docs/ARCHITECTURE.md, and its
-twin in `reference/features.py`. Features are computed when somebody declares them and what they depend on has changed: `update_touch` is called when the BBO
-did, `update_shape` when one of the declared levels did. Each is a unit, compiled for runs that declare one of its features. Prices are 1e-9 integers until the
-last step; NaN stands for "not defined now" (a side is absent).
+A feature is a formula over a *state*: prices, sizes, sums. The state follows every event that changes it, in records of the book (`TouchMemory`,
+`ShapeMemory`); the formula is applied where somebody looks: after each event in a run of strategies (`plan.shows`), to blocks of rows where features become
+columns (market.trace).
+
+To add one: a member of `constants.Feature`, a kernel here, a line in `show_touch_features` or `show_shape`, one in `trace.FORMULAS`, one in the table of
+docs/ARCHITECTURE.md, and its twin in `reference/features.py`. `update_touch` is called when the BBO changed, `update_shape` when one of the declared levels
+did. Each is a unit, compiled for runs that declare one of its features. Prices are 1e-9 integers until the last step; NaN stands for "not defined now" (a side
+is absent).
 """
 
 import math
@@ -13,10 +17,11 @@ import numpy as np
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature
 from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY_ASKS, DIRTY_BIDS, FEATURES_OFFSET, NUMBER, side_of
-from tapeline.market.ladder import LEVEL, LEVEL_NONE, Level, has_best
-from tapeline.memory import address_of, record_at, unit
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, NUMBER, side_of
+from tapeline.market.ladder import LEVEL, LEVEL_NONE, LEVEL_SIZE, Level, has_best
+from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, float64, int64
+from tapeline.tape.records import COUNTER
 
 SPREAD, SPREAD_RELATIVE, MID, MICROPRICE, IMBALANCE = (np.int64(f) for f in tuple(Feature)[:5])
 DEPTH_BID, DEPTH_ASK, ORDER_FLOW_IMBALANCE, VOLATILITY, IMBALANCE_ORDERS = (np.int64(f) for f in tuple(Feature)[5:10])
@@ -45,6 +50,13 @@ VOLATILITY_DECAY, VOLATILITY_NEWS = 0.94, 0.06
 class TouchMemory(Record):
     """What the features of the touch remember of one book."""
 
+    # features as they are: they change with prices only, or are sums; 0 or NaN before the first view
+    spread: float64 = math.nan
+    spread_relative: float64 = math.nan
+    mid: float64 = math.nan
+    volatility: float64 = math.nan
+    flow: float64  # ORDER_FLOW_IMBALANCE, a whole number
+    # so far what a row of features needs, besides the BBO
     bid_price: int64 = UNDEFINED_PRICE  # of the last view
     ask_price: int64 = UNDEFINED_PRICE
     bid_level: int64  # of the last view, for the order flow
@@ -60,71 +72,72 @@ class TouchMemory(Record):
 
 
 class ShapeMemory(Record):
-    """What the features of several levels remember of one book: the five best of each side, bids first."""
+    """What the features of several levels remember of one book: of each side, the bids' first. Sizes and flows are whole numbers."""
 
-    levels: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # an array of them
-    bid_5: int64  # size of the five and ten best levels
-    bid_10: int64
-    ask_5: int64
-    ask_10: int64
-    mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
-    flow: int64
+    size_5: (float64, (2,))  # type: ignore[syntax]  # an array of them: size of the five best levels
+    size_10: (float64, (2,))  # type: ignore[syntax]  # of the ten best
+    slopes: (float64, (4,))  # type: ignore[syntax]  # of the bids sum(x y) and sum(x x), of the asks; 0 while there is no mid
+    flow: float64  # ORDER_FLOW_IMBALANCE_5
+    # so far what a row of features needs
     flow_seen: int64
+    mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
+    distances: (float64, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # of the levels from that mid; 0 for absent ones
+    before: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # the five best levels of each side before they are looked at one by one
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
+SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances", "before"))
 
 
 @kernel
-def value_of(market, which):
-    """Where a feature's value stands."""
-    return record_at(address_of(market) + FEATURES_OFFSET, which, NUMBER)
+def put(market, wanted, which, value):
+    """Set a feature if somebody declared it."""
+    if (wanted >> which) & 1:
+        record_at(address_of(market) + FEATURES_OFFSET, which, NUMBER).value = value
 
 
 @kernel
-def put(market, wanted, masks, which, value):
-    """Set a feature if somebody declared it; the classes that have to be told. `wanted`, `masks`: the plan's, in registers.
+def put_news(market, plan, which, value):
+    """Set a feature if somebody declared it; the classes that have to be told.
 
-    No branch on whether the value changed: nobody can predict that, feature by feature.
+    No branch on whether the value changed: nobody can predict that, feature by feature. Values are compared by their bits: there is one NaN, and no -0.0.
     """
-    if (wanted >> which) & 1 == 0:
+    if (plan.features >> which) & 1 == 0:
         return np.uint64(0)
-    kept = value_of(market, which)
-    before = kept.value
-    kept.value = value
-    if masks == 0:
-        return np.uint64(0)
-    differs = (value != before) & ((value == value) | (before == before))  # noqa: PLR0124 - false for NaN
-    return record_at(masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
+    first = address_of(market) + FEATURES_OFFSET
+    before = record_at(first, which, COUNTER).n
+    record_at(first, which, NUMBER).value = value
+    differs = record_at(first, which, COUNTER).n != before
+    return record_at(plan.feature_masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
 
 
 # ---------------------------------------------------------------------- the touch
 
 
 @kernel
-def spread(market):
+def spread(bid, ask):
     """Absolute spread: (ask - bid) / 1e9. Price."""
-    return (market.ask_price - market.bid_price) / PRICE_SCALE
+    return (ask - bid) / PRICE_SCALE
 
 
 @kernel
-def mid(market):
+def mid(bid, ask):
     """Mid: (ask + bid) / 2e9. Price."""
-    return (market.ask_price + market.bid_price) / (2 * PRICE_SCALE)
+    return (ask + bid) / (2 * PRICE_SCALE)
 
 
 @kernel
-def spread_relative(market):
+def spread_relative(bid, ask):
     """Relative spread: spread / mid, NaN if the mid is 0. Dimensionless."""
-    middle = mid(market)
-    return spread(market) / middle if middle != 0.0 else math.nan
+    middle = mid(bid, ask)
+    return spread(bid, ask) / middle if middle != 0.0 else math.nan
 
 
 @kernel
-def microprice(market):
+def microprice(bid, ask, bid_size, ask_size):
     """Microprice: the mid weighted by the opposite sizes, (bid * ask_size + ask * bid_size) / (bid_size + ask_size). Price (Gatheral, Oomen 2010, eq. 7)."""
-    weighted = np.float64(market.bid_price) * np.float64(market.ask_size) + np.float64(market.ask_price) * np.float64(market.bid_size)
-    return weighted / (np.float64(market.ask_size + market.bid_size) * 1e9)
+    weighted = np.float64(bid) * np.float64(ask_size) + np.float64(ask) * np.float64(bid_size)
+    return weighted / (np.float64(ask_size + bid_size) * 1e9)
 
 
 @kernel
@@ -141,23 +154,19 @@ def flow(level, size, level_before, size_before):
 
 
 @kernel
-def order_flow_imbalance(book, seen):
+def note_flow(book, seen):
     """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1; levels mirrored)."""
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     bid_level = bids.best if has_best(bids) else LEVEL_NONE
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
     bid_size, ask_size = book.market.bid_size, book.market.ask_size
-    total = 0.0
-    if seen.flow_seen:
-        from_bids = flow(bid_level, bid_size, seen.bid_level, seen.bid_size)
-        from_asks = flow(ask_level, ask_size, seen.ask_level, seen.ask_size)
-        total = value_of(book.market, ORDER_FLOW_IMBALANCE).value + np.float64(from_bids - from_asks)
+    came = flow(bid_level, bid_size, seen.bid_level, seen.bid_size) - flow(ask_level, ask_size, seen.ask_level, seen.ask_size)
+    seen.flow += np.float64(came * seen.flow_seen)
     seen.flow_seen = 1
     seen.bid_level = bid_level
     seen.ask_level = ask_level
     seen.bid_size = bid_size
     seen.ask_size = ask_size
-    return total
 
 
 @kernel
@@ -165,141 +174,183 @@ def volatility(market, seen):
     """Volatility of the mid: root of the exponentially weighted mean (decay 0.94) of its squared changes, per change. Price (RiskMetrics 1996)."""
     if market.has_bid and market.has_ask:
         if seen.mid_seen and market.mark != seen.mid_last:
-            step = (market.ask_price + market.bid_price) / (2 * PRICE_SCALE) - seen.mid_price_last
+            step = seen.mid - seen.mid_price_last
             seen.variance = VOLATILITY_DECAY * seen.variance + VOLATILITY_NEWS * (step * step) if seen.variance_seen else step * step
             seen.variance_seen = 1
         seen.mid_seen = 1
         seen.mid_last = market.mark
-        seen.mid_price_last = mid(market)
+        seen.mid_price_last = seen.mid
     return math.sqrt(seen.variance) if seen.variance_seen else math.nan
+
+
+@kernel
+def move(plan, market, seen):
+    """A best price has changed, or come or gone."""
+    both = market.has_bid and market.has_ask
+    bid, ask = market.bid_price, market.ask_price
+    seen.bid_price, seen.ask_price = bid, ask
+    seen.spread = spread(bid, ask) if both else math.nan
+    seen.spread_relative = spread_relative(bid, ask) if both else math.nan
+    seen.mid = mid(bid, ask) if both else math.nan
+    seen.volatility = volatility(market, seen)
+    if plan.shows:
+        wanted = plan.features
+        put(market, wanted, SPREAD, seen.spread)
+        put(market, wanted, SPREAD_RELATIVE, seen.spread_relative)
+        put(market, wanted, MID, seen.mid)
+        put(market, wanted, VOLATILITY, seen.volatility)
 
 
 @unit("update_touch")
 def update_touch(plan):
-    """Bring what depends on the BBO of plan.book alone up to date; the classes for whom a feature changed."""
+    """Bring what depends on the BBO of plan.book alone up to date. Nobody is told: who declares one of these features is told of the BBO."""
     book = record_at(plan.book, 0, BOOK)
     seen = record_at(book.touch_memory, 0, TOUCH_MEMORY)
-    market = book.market
-    wanted, masks = plan.features, plan.feature_masks
-    both = market.has_bid and market.has_ask
-    changed = np.uint64(0)
+    market, wanted = book.market, plan.features
     if (market.bid_price != seen.bid_price) | (market.ask_price != seen.ask_price):  # sizes change ten times as often
-        seen.bid_price = market.bid_price
-        seen.ask_price = market.ask_price
-        changed |= put(market, wanted, masks, SPREAD, spread(market) if both else math.nan)
-        changed |= put(market, wanted, masks, SPREAD_RELATIVE, spread_relative(market) if both else math.nan)
-        changed |= put(market, wanted, masks, MID, mid(market) if both else math.nan)
-        if (wanted >> VOLATILITY) & 1:
-            changed |= put(market, wanted, masks, VOLATILITY, volatility(market, seen))
-    changed |= put(market, wanted, masks, MICROPRICE, microprice(market) if both else math.nan)
-    changed |= put(market, wanted, masks, IMBALANCE, imbalance(market.bid_size, market.ask_size) if both else math.nan)
-    changed |= put(market, wanted, masks, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
+        move(plan, market, seen)
     if (wanted >> ORDER_FLOW_IMBALANCE) & 1:
-        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE, order_flow_imbalance(book, seen))
-    return np.int64(changed)
+        note_flow(book, seen)
+    if plan.shows:
+        both = market.has_bid & market.has_ask
+        bid_size, ask_size = market.bid_size, market.ask_size
+        put(market, wanted, MICROPRICE, microprice(market.bid_price, market.ask_price, bid_size, ask_size) if both else math.nan)
+        put(market, wanted, IMBALANCE, imbalance(bid_size, ask_size) if both else math.nan)
+        put(market, wanted, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
+        put(market, wanted, ORDER_FLOW_IMBALANCE, seen.flow)
+    return 0
 
 
 # ---------------------------------------------------------------------- several levels
 
 
 @kernel
-def depth(market, first, n):
-    """Size of the `n` best levels of a side, from Level number `first` on. Lots."""
+def level_of(market, side, i):
+    """The i-th best level of a side, as the view shows it."""
+    return record_at(market.levels, side * np.int64(market.depth) + i, LEVEL)
+
+
+@kernel
+def number_at(seen, offset, i):
+    """One of the numbers of a ShapeMemory."""
+    return record_at(address_of(seen) + offset, i, NUMBER)
+
+
+@kernel
+def keep_levels(market, seen, side):
+    """Remember the best levels of a side, which are about to be looked at one by one."""
+    copy(address_of(seen) + BEFORE + side * LEVELS_OF_SHAPE * LEVEL_SIZE, address_of(level_of(market, side, 0)), LEVELS_OF_SHAPE * LEVEL_SIZE)
+
+
+@kernel
+def change_size(seen, side, i, more):
+    """The i-th best level of a side has become larger by some lots, and is still the i-th best."""
+    near = np.float64(more if i < LEVELS_OF_SHAPE else 0)
+    number_at(seen, SIZES_10, side).value += np.float64(more if i < 2 * LEVELS_OF_SHAPE else 0)
+    number_at(seen, SIZES_5, side).value += near
+    seen.flow += near if side == BIDS else -near
+
+
+@kernel
+def add_sizes(plan, market, seen, side):
+    """Size of the five and the ten best levels of a side. Lots."""
     total = np.int64(0)
-    for i in range(n):
-        total += record_at(market.levels, first + i, LEVEL).size
+    for i in range(LEVELS_OF_SHAPE):
+        total += level_of(market, side, i).size
+    number_at(seen, SIZES_5, side).value = np.float64(total)
+    if plan.features & TEN_LEVELS:
+        for i in range(LEVELS_OF_SHAPE, 2 * LEVELS_OF_SHAPE):
+            total += level_of(market, side, i).size
+        number_at(seen, SIZES_10, side).value = np.float64(total)
+
+
+@kernel
+def flow_of_side(market, seen, side):
+    """Order flow of the k-th best level of a side against the k-th best before, over k = 1 … 5."""
+    total = np.int64(0)
+    for i in range(LEVELS_OF_SHAPE):
+        now = level_of(market, side, i)
+        before = record_at(address_of(seen) + BEFORE, side * LEVELS_OF_SHAPE + i, LEVEL)
+        sign = 1 - 2 * side
+        level = now.price * sign if now.size > 0 else WORST
+        total += flow(level, now.size, before.price * sign if before.size > 0 else WORST, before.size)
     return total
 
 
 @kernel
-def slope(market, first):
+def slope(products, squares):
     """Slope of the book: by how many lots depth grows per price of distance from the mid. Lots / price.
 
     Least squares of the cumulative size y on the distance x over the (at most five) best levels, through the origin: sum(x y) / sum(x x); NaN where all
     distances are 0. A steepness as in Naes, Skjeltorp 2006, without their logarithms.
     """
-    cumulative, products, squares = 0.0, 0.0, 0.0
-    mid_twice = market.ask_price + market.bid_price
-    for i in range(LEVELS_OF_SHAPE):
-        level = record_at(market.levels, first + i, LEVEL)
-        if level.size == 0:
-            break
-        distance = np.float64(abs(mid_twice - 2 * level.price))
-        cumulative += np.float64(level.size)
-        products += distance * cumulative
-        squares += distance * distance
     return products / squares * (2.0 * PRICE_SCALE) if squares > 0.0 else math.nan
 
 
 @kernel
-def flow_of_side(market, seen, side):
-    """Order flow of the k-th best level of a side against the k-th best before, over k = 1 … 5; remembers what is there now."""
-    total = np.int64(0)
+def lay_distances(market, seen, side):
+    """Distances of the levels of a side from the mid, and the sum of their squares: they change with prices only."""
+    squares = 0.0
     for i in range(LEVELS_OF_SHAPE):
-        now = record_at(market.levels, side * np.int64(market.depth) + i, LEVEL)
-        before = record_at(address_of(seen), side * LEVELS_OF_SHAPE + i, LEVEL)
-        level = now.price * (1 - 2 * side) if now.size > 0 else WORST
-        total += flow(level, now.size, before.price if before.size > 0 else WORST, before.size)
-        before.price = level
-        before.size = now.size
-    return total
+        level = level_of(market, side, i)
+        is_known = (level.size > 0) & (seen.mid_twice != UNDEFINED_PRICE)
+        distance = np.float64(abs(seen.mid_twice - 2 * level.price)) if is_known else 0.0
+        number_at(seen, DISTANCES, side * LEVELS_OF_SHAPE + i).value = distance
+        squares += distance * distance
+    number_at(seen, SLOPES, 2 * side + 1).value = squares
 
 
 @kernel
-def order_flow_imbalance_5(market, seen, sides):
-    """Multi-level order-flow imbalance: as ORDER_FLOW_IMBALANCE, summed over the five best levels. Lots (Xu, Gould, Howison 2018)."""
-    came = np.int64(0)  # a side that did not change adds nothing
-    if sides & DIRTY_BIDS:
-        came += flow_of_side(market, seen, BIDS)
-    if sides & DIRTY_ASKS:
-        came -= flow_of_side(market, seen, ASKS)
-    if seen.flow_seen:
-        seen.flow += came
-    seen.flow_seen = 1
-    return np.float64(seen.flow)
+def add_products(market, seen, side):
+    """The sum of distances times cumulative sizes."""
+    cumulative, products = 0.0, 0.0
+    for i in range(LEVELS_OF_SHAPE):
+        cumulative += np.float64(level_of(market, side, i).size)
+        products += number_at(seen, DISTANCES, side * LEVELS_OF_SHAPE + i).value * cumulative
+    number_at(seen, SLOPES, 2 * side).value = products
 
 
 @kernel
 def update_slopes(plan, market, seen):
     """Slopes change with their side, and both with the mid."""
-    wanted, masks = plan.features, plan.feature_masks
     mid_twice = market.ask_price + market.bid_price if market.has_bid and market.has_ask else np.int64(UNDEFINED_PRICE)
     is_moved = mid_twice != seen.mid_twice
-    is_known = mid_twice != UNDEFINED_PRICE
     seen.mid_twice = mid_twice
+    if is_moved:
+        plan.walked = plan.near = plan.changed = np.int64(DIRTY)
+    for side in range(2):
+        if (plan.walked >> side) & 1:
+            lay_distances(market, seen, side)
+        if (plan.near >> side) & 1:
+            add_products(market, seen, side)
+
+
+@kernel
+def show_shape(plan, market, seen):
+    """Values of what depends on several levels; the classes for whom one changed."""
     changed = np.uint64(0)
-    if is_moved or plan.near & DIRTY_BIDS:
-        changed |= put(market, wanted, masks, SLOPE_BID, slope(market, 0) if is_known else math.nan)
-    if is_moved or plan.near & DIRTY_ASKS:
-        changed |= put(market, wanted, masks, SLOPE_ASK, slope(market, np.int64(market.depth)) if is_known else math.nan)
-    return changed
+    for side in range(2):
+        if (plan.changed >> side) & 1:
+            changed |= put_news(market, plan, DEPTH_BID + side, number_at(seen, SIZES_5, side).value)
+            changed |= put_news(market, plan, DEPTH_BID_10 + side, number_at(seen, SIZES_10, side).value)
+            changed |= put_news(market, plan, SLOPE_BID + side, slope(number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value))
+    changed |= put_news(market, plan, IMBALANCE_5, imbalance(number_at(seen, SIZES_5, BIDS).value, number_at(seen, SIZES_5, ASKS).value))
+    changed |= put_news(market, plan, IMBALANCE_10, imbalance(number_at(seen, SIZES_10, BIDS).value, number_at(seen, SIZES_10, ASKS).value))
+    return changed | put_news(market, plan, ORDER_FLOW_IMBALANCE_5, seen.flow)
 
 
 @unit("update_shape")
 def update_shape(plan):
-    """Bring what depends on several levels of plan.book up to date, side by side; the classes for whom a feature changed."""
+    """Bring what depends on several levels of plan.book up to date; the classes for whom a feature changed."""
     book = record_at(plan.book, 0, BOOK)
     market, seen = book.market, record_at(book.shape_memory, 0, SHAPE_MEMORY)
-    wanted, masks = plan.features, plan.feature_masks
-    asks = np.int64(market.depth)
-    if plan.near & DIRTY_BIDS:
-        seen.bid_5 = depth(market, 0, LEVELS_OF_SHAPE)
-    if plan.near & DIRTY_ASKS:
-        seen.ask_5 = depth(market, asks, LEVELS_OF_SHAPE)
-    if wanted & TEN_LEVELS:
-        if plan.sides & DIRTY_BIDS:
-            seen.bid_10 = seen.bid_5 + depth(market, LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
-        if plan.sides & DIRTY_ASKS:
-            seen.ask_10 = seen.ask_5 + depth(market, asks + LEVELS_OF_SHAPE, LEVELS_OF_SHAPE)
-    changed = put(market, wanted, masks, DEPTH_BID, np.float64(seen.bid_5))
-    changed |= put(market, wanted, masks, DEPTH_ASK, np.float64(seen.ask_5))
-    changed |= put(market, wanted, masks, IMBALANCE_5, imbalance(seen.bid_5, seen.ask_5))
-    if wanted & TEN_LEVELS:
-        changed |= put(market, wanted, masks, DEPTH_BID_10, np.float64(seen.bid_10))
-        changed |= put(market, wanted, masks, DEPTH_ASK_10, np.float64(seen.ask_10))
-        changed |= put(market, wanted, masks, IMBALANCE_10, imbalance(seen.bid_10, seen.ask_10))
-    if (wanted >> SLOPE_BID) & 3:
-        changed |= update_slopes(plan, market, seen)
-    if (wanted >> ORDER_FLOW_IMBALANCE_5) & 1:
-        changed |= put(market, wanted, masks, ORDER_FLOW_IMBALANCE_5, order_flow_imbalance_5(market, seen, plan.near))
-    return np.int64(changed)
+    if plan.walked:
+        for side in range(2):
+            if (plan.walked >> side) & 1:
+                add_sizes(plan, market, seen, side)
+                came = np.float64(flow_of_side(market, seen, side) * seen.flow_seen)
+                seen.flow += came if side == BIDS else -came
+    seen.flow_seen = 1
+    if (plan.features >> SLOPE_BID) & 3:
+        update_slopes(plan, market, seen)
+    return np.int64(show_shape(plan, market, seen)) if plan.shows else 0

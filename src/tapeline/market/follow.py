@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.market.activity import ACTIVITY_FEATURES
+from tapeline.market.activity import ACTIVITY_FEATURES, note_event
 from tapeline.market.book import BOOK, DONE
 from tapeline.market.observe import CLOCK_START
-from tapeline.market.replay import Replay, apply, note
+from tapeline.market.replay import Replay, apply
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
@@ -207,7 +207,7 @@ def end(state, book, seen, event):
     dirty = book.dirty
     if dirty:
         book.dirty = 0
-        update_view(book, state.plan, dirty)
+        update_view(book, event, state.plan, dirty)
     seen.events += 1
     seen.clock = max(seen.clock, event.ts_event)
     note_touch(seen, book.market)
@@ -225,6 +225,7 @@ def end(state, book, seen, event):
 @entry
 def follow(state):
     """Go on until all tape events of the chunk are in their books, the place to stop is reached, or the driver has to act."""
+    state.plan.events = state.events
     while state.x < state.n:
         event = record_at(state.events, state.x, EVENT)
         instrument = np.int64(event.instrument)
@@ -243,7 +244,7 @@ def follow(state):
         state.applied = 0
         state.x += 1
         if state.plan.features & ACTIVITY_FEATURES and event.flags & SNAPSHOT == 0:
-            note(state.plan, book, event)
+            note_event(book, event)
         remember(seen, event)
         if event.flags & LAST:
             seen.in_event = 0

@@ -3,9 +3,10 @@
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, FEATURES_N, FEATURES_OFFSET, NUMBER, ViewPlan, ask_for_room, find_next_best, show_touch, side_of
+from tapeline.market.activity import ACTIVITY_FEATURES, note_event
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, show_touch, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
+from tapeline.market.trace import COLUMN_SIZE, TRACE_N, make_columns, write_trace
 from tapeline.market.view import refresh_touch, update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
@@ -16,7 +17,7 @@ ROWS_FULL, ROW = range(2, 4)
 
 
 class RowHead(Record):
-    """What stands in front of a row's levels or features."""
+    """What stands in front of a row's levels."""
 
     ts_event: int64
     ts_recv: int64
@@ -32,21 +33,26 @@ class Replay(Record):
     n: int64
     x: int64
     books: int64
-    rows: int64  # address of the rows: RowHead, then 2 x depth Level records, bids first, or all features and a user's own
+    rows: int64  # address of the rows: RowHead, then 2 x depth Level records, bids first; for features a block of market.trace, with a user's own behind
     rows_n: int64
     rows_capacity: int64
     row_size: int64  # bytes
     always: int64  # 1: rows of features, one for each ordinary event; 0: of levels, one for each that changed one of them
+    write_trace: int64  # addresses of the units of those names (market.trace)
+    make_columns: int64
     columns_n: int64
-    which: int64  # address of the numbers of words in a row that make the columns
+    which: int64  # address of the numbers of words in a row that make the columns; for features, of as many Output records
     columns: int64  # address of the columns that full rows are added to
     column_size: int64  # bytes
     kept_n: int64  # of their rows
     kept_capacity: int64
     stops: int64  # 1: answer ROW after each row
-    row_book: int64  # address of the book of the last row
+    row_book: int64  # address of the book of the last row, and of the tape event that ended its event
+    row_event: int64
     interval: int64  # ns; of rows in the same interval of ts_recv the last is wanted: a row takes the place of the one before it where that is its own; 0: all
     interval_end: int64
+    interval_recv: int64  # of the last row: ts_recv and instrument
+    interval_instrument: int64
     applied: int64  # the event at x is in its book, but for what it leads to
     room_instrument: int64
     room_side: int64
@@ -116,51 +122,48 @@ def apply(state, book, event):
     return change(state, book, event, side, record_at(ladder.cells, i, CELL))
 
 
-@leaf
-def note(plan, book, event):
-    """Let the features of what happened know of a tape event of an ordinary event; they are wanted."""
-    plan.book = address_of(book)
-    plan.event = address_of(event)
-    note_activity(plan)
-
-
 @kernel
 def thin_out(state, book, event):
     """Make room for a row, if the last one is of the same book and interval, and no later (the driver takes the clock from the rows): it is not wanted then."""
     if event.ts_recv >= state.interval_end:
         state.interval_end = (event.ts_recv // state.interval + 1) * state.interval
-    elif state.rows_n > 0:
-        head = record_at(state.rows + (state.rows_n - 1) * state.row_size, 0, ROW_HEAD)
-        if head.instrument == book.index and head.ts_recv <= event.ts_recv:
-            state.rows_n -= 1
+    elif state.rows_n > 0 and state.interval_instrument == book.index and state.interval_recv <= event.ts_recv:
+        state.rows_n -= 1
+    state.interval_recv = event.ts_recv
+    state.interval_instrument = book.index
 
 
 @leaf
 def write_row(state, book, event):
-    """Add a row with the levels or the features that the book's view shows now."""
+    """Add a row with the levels that the book's view shows now."""
     market = book.market
     row = state.rows + state.rows_n * state.row_size
-    state.rows_n += 1
     head = record_at(row, 0, ROW_HEAD)
     head.ts_event = event.ts_event
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
-    if state.always:
-        copy(row + HEAD_SIZE, address_of(market) + FEATURES_OFFSET, 8 * FEATURES_N)  # all of them: a few words more cost less than a loop
-        market.ts_event = event.ts_event
-        market.ts_recv = event.ts_recv
-        state.row_book = address_of(book)
-    elif state.plan.depth == 1:
+    if state.plan.depth == 1:
         show_touch(market, row + HEAD_SIZE)
     else:
         copy(row + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
 
 
 @leaf
+def trace_row(state, book, event):
+    """Add a row of what the book's features follow from now."""
+    state.row_book = address_of(book)
+    state.row_event = address_of(event)
+    write_trace(state)
+    if state.stops:
+        book.market.ts_event = event.ts_event
+        book.market.ts_recv = event.ts_recv
+
+
+@leaf
 def put_value(state, i, value):
-    """Write a value behind the features of the last row, as the i-th of a user's own."""
-    record_at(state.rows + (state.rows_n - 1) * state.row_size + HEAD_SIZE, FEATURES_N + i, NUMBER).value = value
+    """Write a value behind the last row of features, as the i-th of a user's own."""
+    record_at(state.rows + (TRACE_N + i) * COLUMN_SIZE, state.rows_n - 1, NUMBER).value = value
 
 
 @entry
@@ -170,11 +173,14 @@ def keep_columns(state):
     Written row by row, forty columns have a line each in every row, and their lines left the cache before they were full: that was a third of all time.
     """
     n, row_size = state.rows_n, state.row_size
-    for k in range(state.columns_n):
-        source = state.rows + record_at(state.which, k, COUNTER).n * 8
-        to = state.columns + k * state.column_size + state.kept_n * 8
-        for i in range(n):
-            record_at(to, i, COUNTER).n = record_at(source + i * row_size, 0, COUNTER).n
+    if state.always:
+        make_columns(state)
+    else:
+        for k in range(state.columns_n):
+            source = state.rows + record_at(state.which, k, COUNTER).n * 8
+            to = state.columns + k * state.column_size + state.kept_n * 8
+            for i in range(n):
+                record_at(to, i, COUNTER).n = record_at(source + i * row_size, 0, COUNTER).n
     state.kept_n += n
     state.rows_n = 0
     return state.kept_n == state.kept_capacity
@@ -191,7 +197,11 @@ def add_row(state, book, event):
     """A row of what an event left; what the driver has to do about it, or DONE."""
     if state.interval:
         thin_out(state, book, event)
-    write_row(state, book, event)
+    if state.always:
+        trace_row(state, book, event)
+    else:
+        write_row(state, book, event)
+    state.rows_n += 1
     if state.stops:
         return ROW
     return ROWS_FULL if is_full(state) else DONE
@@ -212,6 +222,7 @@ def replay(state):
     follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.always
     is_flat = (plan.depth == 1) & (plan.features == 0)
     events, x, n = state.events, state.x, state.n
+    plan.events = events
     is_applied, state.applied = state.applied != 0, 0
     status = DONE
     instrument = np.int64(-1)
@@ -228,11 +239,11 @@ def replay(state):
         is_applied = False
         x += 1
         if follows and event.flags & SNAPSHOT == 0:
-            note(plan, book, event)
+            note_event(book, event)
         dirty = book.dirty
         if (dirty | rows_always) > ends_not(event):
             book.dirty = 0
-            is_news = refresh_touch(book, dirty) if is_flat else update_view(book, plan, dirty) != 0
+            is_news = refresh_touch(book, dirty) if is_flat else update_view(book, event, plan, dirty) != 0
             if is_news | rows_always:
                 status = add_row(state, book, event)
                 if status != DONE:

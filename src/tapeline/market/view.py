@@ -3,11 +3,12 @@
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.jit import kernel, leaf
+from tapeline.jit import leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, MARKET, TIMED, side_of
-from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
-from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, MARKET, TIMED, side_of
+from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
+from tapeline.market.ladder import CELL, has_best
+from tapeline.market.levels import update_levels, walk_levels
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
@@ -22,75 +23,6 @@ class Flag(Record):
 FLAG = Flag.dtype_
 PRICES_OFFSET, SIZES_OFFSET, COUNTS_OFFSET, HAS_OFFSET = (np.int64(MARKET.fields[n][1]) for n in ("bid_price", "bid_size", "bid_count", "has_bid"))
 """Where a Market has the best bid's price, size, number of orders, and whether there is one; the best ask's are behind them."""
-
-
-@leaf
-def differs(shown, price, size, count):
-    """Whether a Level shows something else."""
-    return (shown.price != price) | (shown.size != size) | (shown.count != count)
-
-
-@leaf
-def show(shown, price, size, count):
-    """What a Level shows from now on."""
-    shown.price = price
-    shown.size = size
-    shown.count = count
-
-
-@leaf
-def next_place(cells, i):
-    """The next cell below number `i` that holds size; the guard's, if there is none."""
-    i -= 1
-    while record_at(cells, i, CELL).size == 0:
-        i -= 1
-    return i
-
-
-@kernel
-def refresh_levels(ladder, price_step, first, n):
-    """Bring the `n` best levels of a side, Level records at `first`, up to date; the first that changed, or `n`. `price_step`: the grid, for asks its negative.
-
-    Absent levels have no price and size 0. The deepest is the one from which on a change concerns a view.
-    """
-    cells, base = ladder.cells, ladder.base
-    i, k = ladder.best - base, np.int64(0)
-    last = i
-    while (i > 0) & (k < n):  # levels as they were, within the window, where nearly all are: one cell after the other
-        cell = record_at(cells, i, CELL)
-        if differs(record_at(first, k, LEVEL), (base + i) * price_step, cell.size, np.int64(cell.count)):
-            break
-        last = i
-        k += 1
-        i = next_place(cells, i)
-    changed = k
-    while (i > 0) & (k < n):
-        cell = record_at(cells, i, CELL)
-        show(record_at(first, k, LEVEL), (base + i) * price_step, cell.size, np.int64(cell.count))
-        last = i
-        k += 1
-        i = next_place(cells, i)
-    ladder.watch = base + last
-    return changed if k == n else refresh_far(ladder, price_step, first, (changed, k, n))
-
-
-@kernel
-def refresh_far(ladder, price_step, first, which):
-    """The same for those levels, from number k on, that lie outside the window, or nowhere."""
-    changed, k, n = which
-    is_first = changed == k
-    level = next_level(ladder, ladder.base + 1) if has_best(ladder) else LEVEL_NONE
-    for i in range(k, n):
-        shown = record_at(first, i, LEVEL)
-        ladder.watch = level
-        price, size, count = np.int64(UNDEFINED_PRICE), np.int64(0), np.int64(0)
-        if level != LEVEL_NONE:
-            price, size, count = level * price_step, size_at(ladder, level), count_at(ladder, level)
-            level = next_level(ladder, level)
-        is_first = is_first and not differs(shown, price, size, count)
-        changed += is_first
-        show(shown, price, size, count)
-    return changed
 
 
 @leaf
@@ -134,35 +66,33 @@ def update_deep(plan):
     depth = plan.depth
     changed = np.uint64(0)
     if depth > 1:
-        bid = ask = depth
-        levels = book.market.levels
         if plan.touch_only:
             plan.sides = np.int64(DIRTY)  # whatever changed since the touch last did
-        if plan.sides & DIRTY_BIDS:
-            bid = refresh_levels(bids, book.grid, levels, depth)
-        if plan.sides & DIRTY_ASKS:
-            ask = refresh_levels(asks, -book.grid, levels + depth * LEVEL_SIZE, depth)
-        if plan.touch_only:
+            first = walk_levels(book, plan)
             bids.watch, asks.watch = bids.best, asks.best
-        first = min(bid, ask)
+        else:
+            first = update_levels(book, plan)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.features & SHAPE_FEATURES:
-                plan.near = np.int64(bid < LEVELS_OF_SHAPE) * np.int64(DIRTY_BIDS) | np.int64(ask < LEVELS_OF_SHAPE) * np.int64(DIRTY_ASKS)
                 changed |= np.uint64(update_shape(plan))
     if plan.touch_changed and plan.features & TOUCH_FEATURES:
-        changed |= np.uint64(update_touch(plan))
+        update_touch(plan)
     if plan.features & ACTIVITY_FEATURES:
         update_activity(plan)
     return np.int64(changed)
 
 
 @leaf
-def update_view(book, plan, dirty):
-    """At the end of an ordinary event: bring book.market up to date; the classes whose own view changed, one bit each. `dirty`: the book's, for this event."""
+def update_view(book, event, plan, dirty):
+    """At the end of an ordinary event: bring book.market up to date; the classes whose own view changed, one bit each.
+
+    `event`: its last tape event; `dirty`: the book's, for this event.
+    """
     if dirty & DIRTY == 0:
         if dirty & TIMED:
             plan.book = address_of(book)
+            plan.event = address_of(event)
             update_activity(plan)
         return np.uint64(0)
     is_touched = refresh_touch(book, dirty)
@@ -173,6 +103,7 @@ def update_view(book, plan, dirty):
     changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
     if (plan.depth > 1) | (plan.features != 0):
         plan.book = address_of(book)
+        plan.event = address_of(event)
         if is_touched | (plan.touch_only == 0):
             plan.sides = dirty & DIRTY
             plan.touch_changed = is_touched
