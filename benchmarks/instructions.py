@@ -1,10 +1,11 @@
 """Instructions and mispredicted branches per record, counted by valgrind: figures that do not depend on who else uses the machine.
 
-    python benchmarks/instructions.py                       (all stages; about ten minutes, needs valgrind on the PATH)
+    python benchmarks/instructions.py                       (all stages; about a quarter of an hour, needs valgrind on the PATH)
     python benchmarks/instructions.py normalise --records 2000000
 
 Each stage is run on a short and on a long simulated session, one thread; the difference by that of their records is what a record takes, Python's part of each
-chunk included. Mispredictions are those of valgrind's simple predictor: good for comparing two versions of a loop, not for counting cycles. Code is compiled
+chunk included. What `maker` takes more than `idle` is what its orders take in all (sent, answered, cancelled or filled, recorded), and its looking at them
+at each call. Mispredictions are those of valgrind's simple predictor: good for comparing two versions of a loop, not for counting cycles. Code is compiled
 for a processor that valgrind knows (Haswell).
 """
 
@@ -16,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from strategies import PlainMaker
+
+import tapeline as tl
 from tapeline.extraction import FeatureReader
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import open_input, reader_of, registry
@@ -23,8 +27,19 @@ from tapeline.mbp import DepthReader
 
 TICK = "0.25"
 SHORT = 100_000
+ORDERS = re.compile(r"^(\d+) orders$", re.MULTILINE)
 COUNTED = {"instructions": "Ir", "branches": "Bc", "mispredicted": "Bcm", "jumps mispredicted": "Bim"}
 HASWELL = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+fma,+popcnt,+lzcnt", "PYTHONHASHSEED": "0"}
+
+
+class Idle(tl.Strategy):
+    """Counts its calls."""
+
+    n: tl.int64
+
+    def on_book(self, market, orders, account):
+        """Called."""
+        self.n += 1
 
 
 def normalise(path: Path) -> None:
@@ -48,7 +63,24 @@ def features(path: Path) -> None:
         pass
 
 
-STAGES = {"normalise": normalise, "replay": replay, "features": features}
+def idle(path: Path) -> None:
+    """A strategy that is called when the touch changes, and does nothing."""
+    run(path, Idle())
+
+
+def maker(path: Path) -> None:
+    """One that quotes both sides of the touch."""
+    run(path, PlainMaker())
+
+
+def run(path: Path, strategy: tl.Strategy) -> None:
+    """A whole run, from file to result."""
+    result = tl.Backtest(path, tick_size=TICK, multiplier=50, latency=tl.Latency(entry="100us", response="100us"), threads=1).run(strategy)
+    if result.orders.height:
+        print(f"{result.orders.height} orders", flush=True)
+
+
+STAGES = {"normalise": normalise, "replay": replay, "features": features, "idle": idle, "maker": maker}
 
 
 def counted(stage: str, path: Path) -> dict[str, int]:
@@ -61,7 +93,8 @@ def counted(stage: str, path: Path) -> dict[str, int]:
     names, numbers = (re.search(rf"{word}\s*: (.*)", done.stderr) for word in ("Events", "Collected"))
     if names is None or numbers is None:
         raise SystemExit(done.stderr)
-    return dict(zip(names[1].split(), map(int, numbers[1].split()), strict=False))
+    orders = ORDERS.search(done.stdout)
+    return dict(zip(names[1].split(), map(int, numbers[1].split()), strict=False)) | {"orders": int(orders[1]) if orders else 0}
 
 
 def main() -> None:
@@ -74,7 +107,7 @@ def main() -> None:
     if given.measure is not None:
         STAGES[given.stages[0]](given.measure)
         return
-    print(f"| stage | {' | '.join(COUNTED)} |\n|---|{'---|' * len(COUNTED)}")
+    print(f"| stage | {' | '.join(COUNTED)} | orders |\n|---|{'---|' * len(COUNTED)}---|")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{n}.dbn" for n in (SHORT, SHORT + given.records)]
         for path, n in zip(paths, (SHORT, SHORT + given.records), strict=True):
@@ -82,7 +115,8 @@ def main() -> None:
         for stage in given.stages or STAGES:
             short, long = (counted(stage, path) for path in paths)
             each = {name: (long[event] - short[event]) / given.records for name, event in COUNTED.items()}
-            print(f"| {stage} | {' | '.join(f'{x:.2f}' for x in each.values())} |", flush=True)
+            orders = (long["orders"] - short["orders"]) / given.records
+            print(f"| {stage} | {' | '.join(f'{x:.2f}' for x in each.values())} | {orders:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
