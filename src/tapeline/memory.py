@@ -167,8 +167,8 @@ def unseen(value: int) -> int:
 def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:
     """`n` records or numbers of zeros in pages of their own: what is never touched costs nothing, however often such memory is had and given back.
 
-    `np.zeros` clears what it gets from the heap, the pools of a run each time anew (32 MB); and from 4 MB on NumPy asks for huge pages, for which a system
-    may have to move others about: 16 MB took 100 ms.
+    `np.zeros` clears what it gets from the heap, the pools of a run each time anew (32 MB); and from 4 MB on NumPy asks for huge pages, which can
+    be dear to get on a virtual machine: 16 MB took up to 100 ms of system time, where ordinary pages took 4.
     """
     size = n * np.dtype(dtype).itemsize
     if size < _PAGES_BYTES_MIN:
