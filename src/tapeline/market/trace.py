@@ -6,17 +6,18 @@ market.features and market.activity, in IEEE arithmetic, so that a value does no
 are written down themselves.
 """
 
+import itertools
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from tapeline.constants import Feature
 from tapeline.jit import kernel, leaf
 from tapeline.market import activity, features
-from tapeline.market.activity import ACTIVITY_FEATURES
-from tapeline.market.book import BOOK, NUMBER
-from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES
+from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY
+from tapeline.market.book import BOOK, MARKET, NUMBER
+from tapeline.market.features import SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY
 from tapeline.memory import address_of, copy, record_at, unit, view
 from tapeline.record import Record, int64
 from tapeline.tape.records import COUNTER, EVENT
@@ -24,50 +25,73 @@ from tapeline.tape.records import COUNTER, EVENT
 ROWS: Final = 64
 """Of a block: 20 KB, and a multiple of a cache line."""
 COLUMN_SIZE: Final = np.int64(8 * ROWS)
-_WIDTHS: Final = (4, 6, 5, 9, 17)
-"""Columns of the time and place of an event, of the BBO, and of what each group of features remembers first."""
-HEAD_N, MARKET_N, TOUCH_N, SHAPE_N, ACTIVITY_N = _WIDTHS
-MARKET_AT, TOUCH_AT, SHAPE_AT, ACTIVITY_AT, TRACE_N = (np.int64(sum(_WIDTHS[: i + 1])) for i in range(5))
-NOW_AT, MID_AT = ACTIVITY_AT + 13, ACTIVITY_AT + 9
 
-# formulas, and the first of the columns that each needs
-COPY, MICROPRICE, TOUCH_IMBALANCE, IMBALANCE, SLOPE, TRADE_IMBALANCE, AGE, RETURN = range(8)
-_BIDS, _TOUCH, _SHAPE, _ACTIVITY = (int(k) for k in (MARKET_AT, TOUCH_AT, SHAPE_AT, ACTIVITY_AT))
-FORMULAS: Final = {
-    Feature.SPREAD: (COPY, _TOUCH),
-    Feature.SPREAD_RELATIVE: (COPY, _TOUCH + 1),
-    Feature.MID: (COPY, _TOUCH + 2),
-    Feature.MICROPRICE: (MICROPRICE, _BIDS),
-    Feature.IMBALANCE: (TOUCH_IMBALANCE, _BIDS + 2),
-    Feature.DEPTH_BID: (COPY, _SHAPE),
-    Feature.DEPTH_ASK: (COPY, _SHAPE + 1),
-    Feature.ORDER_FLOW_IMBALANCE: (COPY, _TOUCH + 4),
-    Feature.VOLATILITY: (COPY, _TOUCH + 3),
-    Feature.IMBALANCE_ORDERS: (TOUCH_IMBALANCE, _BIDS + 4),
-    Feature.IMBALANCE_5: (IMBALANCE, _SHAPE),
-    Feature.IMBALANCE_10: (IMBALANCE, _SHAPE + 2),
-    Feature.DEPTH_BID_10: (COPY, _SHAPE + 2),
-    Feature.DEPTH_ASK_10: (COPY, _SHAPE + 3),
-    Feature.SLOPE_BID: (SLOPE, _SHAPE + 4),
-    Feature.SLOPE_ASK: (SLOPE, _SHAPE + 6),
-    Feature.ORDER_FLOW_IMBALANCE_5: (COPY, _SHAPE + 8),
-    Feature.EVENT_RATE: (COPY, _ACTIVITY),
-    Feature.ADD_RATE: (COPY, _ACTIVITY + 1),
-    Feature.CANCEL_RATE: (COPY, _ACTIVITY + 2),
-    Feature.TRADE_RATE: (COPY, _ACTIVITY + 3),
-    Feature.VOLUME_RATE: (COPY, _ACTIVITY + 4),
-    Feature.TRADE_FLOW: (COPY, _ACTIVITY + 5),
-    Feature.TRADE_IMBALANCE: (TRADE_IMBALANCE, _ACTIVITY + 4),
-    Feature.VWAP: (COPY, _ACTIVITY + 7),
-    Feature.TRADE_AGE: (AGE, _ACTIVITY + 14),
-    Feature.TRADE_SIZE: (COPY, _ACTIVITY + 6),
-    Feature.TOUCH_AGE_BID: (AGE, _ACTIVITY + 15),
-    Feature.TOUCH_AGE_ASK: (AGE, _ACTIVITY + 16),
-    Feature.RETURN_100MS: (RETURN, _ACTIVITY + 10),
-    Feature.RETURN_1S: (RETURN, _ACTIVITY + 11),
-    Feature.RETURN_10S: (RETURN, _ACTIVITY + 12),
-    Feature.VOLATILITY_REALISED: (COPY, _ACTIVITY + 8),
+
+def _words(record: Any, name: str) -> int:
+    """How many numbers lie before a field of a record."""
+    return int(record.fields[name][1]) // 8
+
+
+# columns of the time and place of an event, of the BBO, and of what each group of features remembers first
+HEAD_N, MARKET_N = 4, _words(MARKET, "last_price")
+TOUCH_N, SHAPE_N, ACTIVITY_N = _words(TOUCH_MEMORY, "bid_price"), _words(SHAPE_MEMORY, "flow_seen"), _words(ACTIVITY_MEMORY, "notional")
+MARKET_AT, TOUCH_AT, SHAPE_AT, ACTIVITY_AT, TRACE_N = (np.int64(at) for at in itertools.accumulate((HEAD_N, MARKET_N, TOUCH_N, SHAPE_N, ACTIVITY_N)))
+
+
+_GROUPS: Final = {
+    "market": (MARKET_AT, MARKET_N, MARKET),
+    "touch": (TOUCH_AT, TOUCH_N, TOUCH_MEMORY),
+    "shape": (SHAPE_AT, SHAPE_N, SHAPE_MEMORY),
+    "activity": (ACTIVITY_AT, ACTIVITY_N, ACTIVITY_MEMORY),
 }
+
+
+def _column(name: str) -> int:
+    """The column of a field of a Market ("market.bid_price"), or of what a group of features remembers."""
+    group, _, field = name.partition(".")
+    first, n, record = _GROUPS[group]
+    assert _words(record, field) < n  # it is written down
+    return int(first) + _words(record, field)
+
+
+NOW_AT, MID_AT = np.int64(_column("activity.now")), np.int64(_column("activity.mid"))
+COPY, MICROPRICE, TOUCH_IMBALANCE, IMBALANCE, SLOPE, TRADE_IMBALANCE, AGE, RETURN = range(8)
+FORMULAS: Final = {
+    Feature.SPREAD: (COPY, _column("touch.spread")),
+    Feature.SPREAD_RELATIVE: (COPY, _column("touch.spread_relative")),
+    Feature.MID: (COPY, _column("touch.mid")),
+    Feature.MICROPRICE: (MICROPRICE, _column("market.bid_price")),
+    Feature.IMBALANCE: (TOUCH_IMBALANCE, _column("market.bid_size")),
+    Feature.DEPTH_BID: (COPY, _column("shape.size_5")),
+    Feature.DEPTH_ASK: (COPY, _column("shape.size_5") + 1),
+    Feature.ORDER_FLOW_IMBALANCE: (COPY, _column("touch.flow")),
+    Feature.VOLATILITY: (COPY, _column("touch.volatility")),
+    Feature.IMBALANCE_ORDERS: (TOUCH_IMBALANCE, _column("market.bid_count")),
+    Feature.IMBALANCE_5: (IMBALANCE, _column("shape.size_5")),
+    Feature.IMBALANCE_10: (IMBALANCE, _column("shape.size_10")),
+    Feature.DEPTH_BID_10: (COPY, _column("shape.size_10")),
+    Feature.DEPTH_ASK_10: (COPY, _column("shape.size_10") + 1),
+    Feature.SLOPE_BID: (SLOPE, _column("shape.slopes")),
+    Feature.SLOPE_ASK: (SLOPE, _column("shape.slopes") + 2),
+    Feature.ORDER_FLOW_IMBALANCE_5: (COPY, _column("shape.flow")),
+    Feature.EVENT_RATE: (COPY, _column("activity.event_rate")),
+    Feature.ADD_RATE: (COPY, _column("activity.add_rate")),
+    Feature.CANCEL_RATE: (COPY, _column("activity.cancel_rate")),
+    Feature.TRADE_RATE: (COPY, _column("activity.trade_rate")),
+    Feature.VOLUME_RATE: (COPY, _column("activity.volume_rate")),
+    Feature.TRADE_FLOW: (COPY, _column("activity.trade_flow")),
+    Feature.TRADE_IMBALANCE: (TRADE_IMBALANCE, _column("activity.volume_rate")),
+    Feature.VWAP: (COPY, _column("activity.vwap")),
+    Feature.TRADE_AGE: (AGE, _column("activity.trade_time")),
+    Feature.TRADE_SIZE: (COPY, _column("activity.trade_size")),
+    Feature.TOUCH_AGE_BID: (AGE, _column("activity.bid_since")),
+    Feature.TOUCH_AGE_ASK: (AGE, _column("activity.ask_since")),
+    Feature.RETURN_100MS: (RETURN, _column("activity.then_100ms")),
+    Feature.RETURN_1S: (RETURN, _column("activity.then_1s")),
+    Feature.RETURN_10S: (RETURN, _column("activity.then_10s")),
+    Feature.VOLATILITY_REALISED: (COPY, _column("activity.realised")),
+}
+"""How each feature's column comes about: the formula, and the first of the columns that it needs; the others lie behind that, or have names."""
 
 
 class Output(Record):
