@@ -331,9 +331,8 @@ class Follower(Quoter):
 
 
 class Glancer(Watcher):
-    """Sees three levels and features, as they are when the touch changes; follows trades. A run of such classes alone computes them only then."""
+    """Sees three levels and all features, as they are when the touch changes; follows trades."""
 
-    features = tuple(feature for feature in tl.Feature if feature != tl.Feature.ORDER_FLOW_IMBALANCE_5)
     wake_depth = 1
     on_trade = Follower.on_trade
 
@@ -390,7 +389,7 @@ class PairFollower(Pair):
 
 
 class PairGlancer(Pair):
-    """Sees three levels of all instruments, and the sum that has to see all changes, as they are when one of the two best levels changes; follows all."""
+    """Sees three levels and some features of all instruments, as they are when one of the two best levels changes; follows all."""
 
     depth = 3
     features = (tl.Feature.ORDER_FLOW_IMBALANCE_5, tl.Feature.IMBALANCE_10, tl.Feature.EVENT_RATE)

@@ -65,7 +65,7 @@ def test_shows_what_there_is_at_that_time(session):
 
 
 def test_other_classes_make_no_difference(session):
-    """What a class with a wake_depth sees and does is the same whether or not another one in the run has everything computed at every event."""
+    """What a class with a wake_depth sees and does is the same whether or not another one in the run is told of everything."""
     settings = {"tick_size": "0.25", "multiplier": 50.0}
     alone = tl.Backtest(session, **settings).run(Counter())
     beside = tl.Backtest(session, **settings).run(Counter(), Watcher())

@@ -280,7 +280,6 @@ class ViewPlan(Record):
     features: int64  # bit per Feature that anybody declared
     declared: int64  # address of their `declared_n` Runs
     declared_n: int64
-    touch_only: int64  # 1: depth and features are wanted as they are when the BBO changes, and in between nobody looks
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
 

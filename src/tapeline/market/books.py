@@ -46,11 +46,6 @@ class Looks(NamedTuple):
     wake_depth: int | None = None
     """It is told of changes of so many levels; None: of all that it looks at."""
 
-    @property
-    def is_of_the_touch(self) -> bool:
-        """Whether nobody looks while the touch stays as it is."""
-        return self.wake_depth == 1 or (self.depth == 1 and not self.features & int(SHAPE_FEATURES))
-
     @classmethod
     def of(cls, strategy: Any) -> "Looks":
         """What a strategy class declares."""
@@ -75,8 +70,6 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
     keep += [masks, feature_masks, declared]
     plan.depth, plan.features, plan.shows = depth, wanted, 1
     plan.declared, plan.declared_n = declared.ctypes.data, len(declared)
-    # a running sum over changes of five levels has to see all of them
-    plan.touch_only = all(looks.is_of_the_touch for looks in views) and not (wanted >> Feature.ORDER_FLOW_IMBALANCE_5) & 1
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 

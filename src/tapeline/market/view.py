@@ -8,7 +8,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, MARKET, TIMED, side_of
 from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
 from tapeline.market.ladder import CELL, has_best
-from tapeline.market.levels import update_levels, walk_levels
+from tapeline.market.levels import update_levels
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
@@ -62,16 +62,10 @@ def refresh_touch(book, dirty):
 def update_deep(plan):
     """Bring the declared depth and features of plan.book up to date; the classes for whom something changed. Compiled only for runs that declare any."""
     book = record_at(plan.book, 0, BOOK)
-    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     depth = plan.depth
     changed = np.uint64(0)
     if depth > 1:
-        if plan.touch_only:
-            plan.sides = np.int64(DIRTY)  # whatever changed since the touch last did
-            first = walk_levels(book, plan)
-            bids.watch, asks.watch = bids.best, asks.best
-        else:
-            first = update_levels(book, plan)
+        first = update_levels(book, plan)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.features & SHAPE_FEATURES:
@@ -104,10 +98,7 @@ def update_view(book, event, plan, dirty):
     if (plan.depth > 1) | (plan.features != 0):
         plan.book = address_of(book)
         plan.event = address_of(event)
-        if is_touched | (plan.touch_only == 0):
-            plan.sides = dirty & DIRTY
-            plan.touch_changed = is_touched
-            changed |= np.uint64(update_deep(plan))
-        elif plan.features & ACTIVITY_FEATURES:
-            update_activity(plan)
+        plan.sides = dirty & DIRTY
+        plan.touch_changed = is_touched
+        changed |= np.uint64(update_deep(plan))
     return changed
