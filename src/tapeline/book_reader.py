@@ -13,7 +13,7 @@ from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
-from tapeline.jit import bound
+from tapeline.jit import going
 from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
@@ -104,13 +104,13 @@ class BookReader:
         self._books.open(instrument)
         self._state.books = self._books.address
 
-    def _replay(self) -> Callable[[Any], int]:
+    def _replay(self) -> Callable[[], int]:
         """What goes on with the state until the driver has to act."""
-        return bound(replay, self._state)  # type: ignore[no-any-return]
+        return going(replay, self._state)
 
     def runs(self) -> Iterator[Rows]:
         """Rows in chunks, each column in one piece. Their memory is used again when nobody refers to it."""
-        state, go_on = self._state, self._replay()
+        go_on = self._replay()
         self._reader = reader = reader_of(self._input, self._instruments, self._open, threads=self.threads)
         try:
             for n, _ in reader.chunks():
@@ -118,7 +118,7 @@ class BookReader:
                     self.each_chunk(reader.events_address, n, len(self._instruments.known))
                 for where, value in zip(self._chunk, (reader.events_address, n, 0), strict=True):
                     where.value = value
-                while (status := go_on(state)) != DONE:
+                while (status := go_on()) != DONE:
                     if status == MAKE_ROOM:
                         self._books.make_room(*(where.value for where in self._room))
                     else:

@@ -139,13 +139,14 @@ class FeatureReader(BookReader):
         columns = [pl.Series(name, self.column(rows, HEAD + k).view(np.float64)) for k, name in enumerate(self.names)]  # a third faster than by a dict
         return pl.DataFrame([*(pl.Series(name, values) for name, values in self.head(rows).items()), *columns])
 
-    def _replay(self) -> Callable[[Any], int]:
-        module = self._module
-        return super()._replay() if module is None else lambda state: int(module.run(state, *self._copies))
+    def _replay(self) -> Callable[[], int]:
+        return super()._replay() if self._module is None else lambda: int(self._run())
 
     def _open(self, instrument: Instrument) -> None:
         super()._open(instrument)
         self._copies = [np.append(copies, np.array([own], copies.dtype)) for copies, own in zip(self._copies, self._own, strict=True)]
+        if self._module is not None:
+            self._run = jit.going(self._module.run, self._state, *self._copies)
 
 
 def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:

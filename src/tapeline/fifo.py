@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapeline.inputs import Data, open_input, reader_of, registry
+from tapeline.jit import going
 from tapeline.market import fifo as kernels
 from tapeline.market.fifo import BOOK_EVENTS, FREE_MIN, PENDING, PENDING_MAX, RESTING, Fifo, count_fifo
 from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
@@ -28,6 +29,7 @@ class FifoCount:
         """Nothing counted yet."""
         self._keep: dict[str, Any] = {}
         self._state = state = Fifo.array(1)[0]
+        self._count = going(count_fifo, state)
         self._orders = np.zeros(1, RESTING)
         self._books = np.zeros(0, BOOK_EVENTS)
         self._pending = np.zeros(PENDING_MAX, PENDING)
@@ -59,7 +61,7 @@ class FifoCount:
             self._books = np.concatenate([self._books, np.zeros(books, BOOK_EVENTS)])
             state.books = self._books.ctypes.data
         state.events, state.n, state.x = address, n, 0
-        while (status := int(count_fifo(state))) != kernels.DONE:
+        while (status := self._count()) != kernels.DONE:
             if status == kernels.MORE_ORDERS:
                 self._more_orders(len(self._orders))
             else:

@@ -9,8 +9,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numba
@@ -97,6 +98,15 @@ def bound(function: Any, *like: Any) -> Any:
     if types not in function.overloads:  # Numba takes 0.1 ms to find that out
         function.compile(types)
     return function.overloads[types].entry_point
+
+
+def going(function: Any, record: Any, *arrays: Any) -> Callable[[], Any]:
+    """An entry that goes on with the same state, bound to it, to be called for every chunk.
+
+    It is given what stands for the record: Numba asks for a record's `data`, and NumPy then writes out the format of all its fields, 28 µs for an engine's.
+    """
+    stands_in = SimpleNamespace(data=np.frombuffer(record, np.uint8).data) if JIT else record
+    return partial(bound(function, record, *arrays), stands_in, *arrays)
 
 
 CALLED_BY_KERNELS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -12,6 +12,7 @@ from tapeline.errors import DataError
 from tapeline.fifo import FifoCount
 from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument
+from tapeline.jit import going
 from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.observe import BAR, BARS_FULL, CLOCK_START, HEAT, PRINT, PRINTS_FULL, QUOTE, WATCH, Observer, observe
@@ -94,6 +95,7 @@ class Pass:
         self._fifo = fifo
         self._keep: list[Any] = []
         self._state = state = Observer.array(1)[0]
+        self._observe = going(observe, state)
         set_plan(state.plan, [Looks()], self._keep)
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._watches = np.zeros(4, WATCH)
@@ -143,7 +145,7 @@ class Pass:
     def _chunk(self, n: int) -> None:
         state = self._state
         state.events, state.n, state.x = self._reader.events_address, n, 0
-        while (status := observe(state)) != DONE:
+        while (status := self._observe()) != DONE:
             if status == MAKE_ROOM:
                 self._books.make_room(int(state.room_instrument), int(state.room_side), int(state.room_level))
             else:

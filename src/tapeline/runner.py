@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -263,11 +263,11 @@ def _from_text(name: str, text: str) -> Any:
     return module
 
 
-def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> Any:
-    """A runner compiled for these arrays of rows. Raises CompileError, with the user's own file and line, if that fails."""
+def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> Callable[[], int]:
+    """A runner compiled for these arrays of rows, and bound to them. Raises CompileError, with the user's own file and line, if that fails."""
     from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
 
     try:
-        return jit.bound(module.run, engine, *rows)
+        return jit.going(module.run, engine, *rows)
     except Exception as error:  # Numba also raises AttributeError and others
         raise diagnose.explain(classes, several=several, error=error) from error

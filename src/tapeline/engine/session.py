@@ -3,7 +3,8 @@
 import math
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -108,7 +109,7 @@ class Session:
         self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
         self._several = several
         self._module = build(self._classes, several=several)
-        self._run = self._module.run
+        self._run: Callable[[], int] = partial(self._module.run, self.engine, *self._strategies)
         self._chunk = [field(self.engine.plan, "events"), *(field(self.engine, name) for name in ("events", "n", "x"))]
         self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
@@ -378,7 +379,7 @@ class Session:
         """Let `n` tape events at an address happen."""
         for where, value in zip(self._chunk, (address, address, n, 0), strict=True):
             where.value = value
-        while (status := self._run(self.engine, *self._strategies)) != DONE:
+        while (status := self._run()) != DONE:
             self._serve(status)
         self._check_tables()
 

@@ -20,7 +20,7 @@ import numpy as np
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import give_back
 from tapeline.instruments import Key
-from tapeline.jit import bound
+from tapeline.jit import going
 from tapeline.memory import field as field_of
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
@@ -219,14 +219,14 @@ class TapeInput:
         table = Batch.array(len(batches), **dict(zip(("offset", "events", "checksum"), zip(*batches, strict=True), strict=True) if batches else ()))
         state = Play.array(1, batches=table.ctypes.data, batches_n=len(batches), out=out.ctypes.data, out_capacity=len(out), places=places.ctypes.data)[0]
         state.base = np.frombuffer(self._bytes, np.uint8).ctypes.data
-        go_on, done, written, batch = bound(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
+        go_on, done, written, batch = going(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
         given_back = 0
         for stop in (*stops, self.events):
             if done.value == stop < self.events:
                 yield 0, stop
             state.stop, status = stop, CHUNK
             while done.value < stop and status != END:
-                status = go_on(state)
+                status = go_on()
                 if written.value or status != DAMAGED:
                     yield written.value, done.value
                 if status == DAMAGED:

@@ -9,7 +9,7 @@ from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
-from tapeline.jit import JIT, bound
+from tapeline.jit import JIT, bound, going
 from tapeline.memory import Arena, field
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
@@ -58,7 +58,7 @@ class TapeReader:
         self._records, self._n = field(reader, "records"), field(reader, "n")
         if JIT:
             do_record.place(reader)
-        self._normalise = bound(kernels.normalise, reader)
+        self._normalise = going(kernels.normalise, reader)
         self._arena = Arena()
         self._blank = Source()
         self._rehash = bound(rehash, self._blank.table, 0, 0)
@@ -122,7 +122,7 @@ class TapeReader:
         reader.final = span.final
         reader.stride = span.stride
         while not self._stopped:
-            status = self._normalise(reader)
+            status = self._normalise()
             position = here.value - start
             span.consumed = position
             if status == kernels.NEW_INSTRUMENT:

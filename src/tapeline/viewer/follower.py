@@ -9,6 +9,7 @@ import numpy as np
 from tapeline.config import Limits
 from tapeline.constants import Feature
 from tapeline.instruments import Instrument
+from tapeline.jit import going
 from tapeline.market.book import DONE
 from tapeline.market.books import Books, BookState, Looks, set_plan
 from tapeline.market.features import bits_of
@@ -42,6 +43,7 @@ class Follower:
     def __init__(self, own: Mapping[int, Rows]) -> None:
         """No books yet. `own`: per index of an instrument our orders there, `OWN` records in order of their arrival."""
         self.state = Follow.array(1)[0]
+        self._follow = going(follow, self.state)
         self._keep: list[Any] = []
         self._own = own
         set_plan(self.state.plan, [Looks(features=bits_of(*Feature))], self._keep)
@@ -70,7 +72,7 @@ class Follower:
     def go(self, n: int) -> bool:
         """Up to number `n` of the tape events given; whether it stopped where it was told to."""
         self.state.n = n
-        while (status := int(follow(self.state))) != DONE:
+        while (status := self._follow()) != DONE:
             if status == THERE:
                 return True
             self.books.make_room(int(self.state.room_instrument), int(self.state.room_side), int(self.state.room_level))
