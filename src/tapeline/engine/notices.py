@@ -77,6 +77,19 @@ def copy_features(plan, to, market, runs, n):
 
 
 @leaf
+def levels_at(engine, number):
+    """Address of the levels of a notice, by its number."""
+    return engine.levels + (number & (engine.notices_capacity - 1)) * 2 * engine.depth * LEVEL_SIZE
+
+
+@leaf
+def copy_levels(to, depth, source, source_depth, n):
+    """Copy the `n` best levels of both sides from one address, where so many lie of each side, to another."""
+    copy(to, source, n * LEVEL_SIZE)
+    copy(to + depth * LEVEL_SIZE, source + source_depth * LEVEL_SIZE, n * LEVEL_SIZE)
+
+
+@leaf
 def publish(engine, book, event, what, classes):
     """A notice sets out to the classes that asked for it."""
     number = engine.notices_written
@@ -90,9 +103,8 @@ def publish(engine, book, event, what, classes):
     notice.instrument = book.index
     show(notice.market, market, event)
     copy_features(engine.plan, notice.market, market, engine.plan.declared, engine.plan.declared_n)
-    depth = engine.plan.depth
-    if depth > 1 and what == ON_BOOK:
-        copy(engine.levels + (number & (engine.notices_capacity - 1)) * 2 * depth * LEVEL_SIZE, market.levels, 2 * depth * LEVEL_SIZE)
+    if engine.depth > 1 and what == ON_BOOK:
+        copy_levels(levels_at(engine, number), engine.depth, market.levels, engine.plan.depth, engine.depth)
     if what != ON_BOOK:
         copy(address_of(notice.event), address_of(event), EVENT_SIZE)
     for g in range(engine.groups_n):
@@ -139,11 +151,8 @@ def receive(engine, group, number):
     show(market, notice.market, notice.market)
     kept = np.int64(0) if notice.what == ON_BOOK else group.of_views
     copy_features(engine.plan, market, notice.market, group.declared + RUN_SIZE * kept, group.declared_n - kept)
-    depth, published = group.depth, engine.plan.depth
-    if depth > 1 and notice.what == ON_BOOK:
-        source = engine.levels + (number & (engine.notices_capacity - 1)) * 2 * published * LEVEL_SIZE
-        copy(market.levels, source, depth * LEVEL_SIZE)
-        copy(market.levels + depth * LEVEL_SIZE, source + published * LEVEL_SIZE, depth * LEVEL_SIZE)
+    if group.depth > 1 and notice.what == ON_BOOK:
+        copy_levels(market.levels, group.depth, levels_at(engine, number), engine.depth, group.depth)
     turn_page(engine, group)
 
 

@@ -374,6 +374,7 @@ class Engine(Record):
     notices_written: int64
     notices_fit: int64  # so many fit into the ring for sure
     levels: int64  # 2 x depth Level records per place of the ring
+    depth: int64  # the deepest that a class looks at; features may need more levels, which are not told
     event_classes: uint64
     trade_classes: uint64
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency

@@ -252,6 +252,7 @@ class Session:
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.watermark = engine.ts_recv_last = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
+        engine.depth = max(int(group.depth) for group in self._groups)
         engine.agenda.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
         self._kind_counts = self._flat(8, np.int64)
@@ -274,7 +275,7 @@ class Session:
         engine = self.engine
         if capacity > max(self._limits.notices_in_flight_max, _NOTICES):
             raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
-        depth = int(engine.plan.depth)
+        depth = int(engine.depth)
         notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
         old = int(engine.notices_capacity)
         if old:
@@ -302,7 +303,7 @@ class Session:
             return
         before, self._capacity = self._capacity, _power_of_two(n)
         rows, groups, n = len(self._rows), len(self._groups), self._capacity
-        depth = int(self.engine.plan.depth)
+        depth = int(self.engine.depth)
         accounts, samples = np.zeros((rows, n), Account.dtype_), np.zeros((rows, n), schema.EQUITY)
         markets, levels = np.zeros((groups, n), MARKET), np.zeros((groups, n, 2 * depth), LEVEL)
         if before:
