@@ -10,7 +10,6 @@ from tapeline.engine.records import (
     FIRST_CALLBACK,
     GROUP,
     MESSAGE,
-    NODE,
     ON_BOOK,
     ON_END,
     ON_EVENT,
@@ -39,8 +38,8 @@ def begin(engine, row):
     """Before a callback of a row: its orders, its clock."""
     orders = record_at(engine.gateway, 0, ORDERS)
     orders.row = address_of(row)
-    orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
-    orders.shift = row.shift
+    orders.places = row.places
+    orders.mask = row.mask
     orders.now = engine.now
     engine.counters.callbacks += 1
 

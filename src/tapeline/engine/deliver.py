@@ -7,7 +7,7 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
-from tapeline.engine.lists import find_node, node_at, row_at
+from tapeline.engine.lists import find_node, free_node, node_at, number_at, row_at
 from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
@@ -206,7 +206,7 @@ def forget_order(engine, message, index, status):
     record_order(engine, node, status, message.reason, message.ts_event, engine.now)
     add_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node.side, -node.exposure)
     row.live -= 1
-    node.order_id = 0
+    free_node(engine, row, index)
 
 
 @kernel
@@ -261,9 +261,10 @@ def settle_modifies(account, node):
 @kernel
 def allow_cancels(engine, row, instrument):
     """A mass cancel was refused: nothing that it asked for is being cancelled."""
-    for index in range(row.first_node, row.first_node + row.capacity):
+    for place in range(row.mask + 1):
+        index = number_at(row.places, place)
         node = node_at(engine, index)
-        if node.instrument == instrument:
+        if index != 0 and node.instrument == instrument:
             node.cancelling = 0
 
 

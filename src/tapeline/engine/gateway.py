@@ -6,7 +6,7 @@ import numpy as np
 
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.engine.agenda import new_message, push
-from tapeline.engine.lists import find_displaced, home_of
+from tapeline.engine.lists import find_displaced, number_at
 from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
@@ -23,8 +23,9 @@ class Gateway(Record):
     now: int64
     engine: int64  # addresses
     row: int64
-    nodes: int64  # of the row's own nodes
-    shift: int64  # they are 2^(64 - shift)
+    nodes: int64
+    places: int64  # of the row
+    mask: int64  # number of the last of them
     send_new: int64  # of the units
     send_cancel: int64
     send_modify: int64
@@ -194,9 +195,9 @@ def choose_instrument(orders, index):
 
 @leaf
 def own_order(orders, order_id):
-    """The node of a live order; an empty node if there is none. Nearly always it is where the id says."""
-    node = record_at(orders.nodes, home_of(order_id, orders.shift), NODE)
-    if order_id > 0 and node.order_id == order_id:
+    """The node of a live order; an empty node if there is none. Nearly always its number stands where the id says."""
+    node = record_at(orders.nodes, number_at(orders.places, order_id & orders.mask), NODE)
+    if node.order_id == order_id:
         return node
     return displaced_order(orders, np.int64(order_id))
 
@@ -206,7 +207,7 @@ def displaced_order(orders, order_id):
     """As own_order, for ids that had to make way, and those of orders that are not live."""
     engine = record_at(orders.engine, 0, ENGINE)
     index = find_displaced(engine, record_at(orders.row, 0, ROW), order_id)
-    return record_at(engine.nodes, index if index != 0 else engine.takes_first - 1, NODE)
+    return record_at(engine.nodes, index, NODE)
 
 
 @kernel

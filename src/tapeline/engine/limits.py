@@ -11,8 +11,8 @@ from tapeline.constants import Reason
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
 from tapeline.engine.gateway import ORDERS
-from tapeline.engine.lists import node_at, row_at
-from tapeline.engine.records import CANCEL, NODE
+from tapeline.engine.lists import node_at, number_at, row_at
+from tapeline.engine.records import CANCEL
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
 from tapeline.memory import address_of, record_at, unit
@@ -68,16 +68,16 @@ def stop(engine, row):
     row.timer = row.timer_pending = 0
     orders = record_at(engine.gateway, 0, ORDERS)
     orders.row = address_of(row)
-    orders.nodes = address_of(record_at(engine.nodes, row.first_node, NODE))
-    orders.shift = row.shift
+    orders.places = row.places
+    orders.mask = row.mask
     orders.now = engine.now
     last = np.int64(0)
     while True:  # the live order with the lowest id above the last one: slow, and once in a run
         index = np.int64(0)
-        for i in range(row.first_node, row.first_node + row.capacity):
-            node = node_at(engine, i)
-            if node.order_id > last and (index == 0 or node.order_id < node_at(engine, index).order_id):
-                index = i
+        for place in range(row.mask + 1):
+            other = number_at(row.places, place)
+            if node_at(engine, other).order_id > last and (index == 0 or node_at(engine, other).order_id < node_at(engine, index).order_id):
+                index = other
         if index == 0:
             return
         node = node_at(engine, index)

@@ -10,9 +10,6 @@ from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, int32
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 / golden ratio."""
-
 
 class Place(Record):
     """Where the number of a node stands."""
@@ -173,19 +170,25 @@ def find_own_best(engine, instrument, side):
 
 
 @leaf
-def home_of(order_id, shift):
-    """Where among a row's 2^(64 - shift) nodes an order lies, if it has not to make way: those of consecutive ids are far apart (Fibonacci hashing, Knuth 6.4).
+def number_at(places, place):
+    """What stands at a place: the number of the node of a live order; 0: nothing."""
+    return np.int64(record_at(places, place, PLACE).index)
 
-    Orders that rest for long then stand in the way of few: were they side by side, a new id would have to pass all of them.
+
+@leaf
+def place_of(row, order_id, d):
+    """The d-th of a row's places at which the number of an order's node may stand. The first is where the id says: those of the latest share a cache line.
+
+    Steps are odd, so that they lead to every place, and the golden ratio of all: whatever run of ids rests for long, few steps lead out of it (Knuth 6.4).
     """
-    return np.int64((np.uint64(order_id) * GOLDEN) >> np.uint64(shift))
+    return (order_id + d * row.step) & row.mask
 
 
 @leaf
 def find_node(engine, row, order_id):
-    """Number of the node of a row's order; 0 if the order has ended or never was. Nearly always it lies where the id says."""
-    index = row.first_node + home_of(order_id, row.shift)
-    if order_id > 0 and node_at(engine, index).order_id == order_id:
+    """Number of the node of a row's order; 0 if the order has ended or never was. Nearly always it stands where the id says."""
+    index = number_at(row.places, order_id & row.mask)
+    if node_at(engine, index).order_id == order_id:
         return index
     return find_displaced(engine, row, order_id)
 
@@ -195,23 +198,40 @@ def find_displaced(engine, row, order_id):
     """As find_node, for ids that had to make way, and those of orders that are not live."""
     if order_id <= 0 or order_id > row.last_id:
         return np.int64(0)
-    mask, home = row.capacity - 1, home_of(order_id, row.shift)
     for d in range(1, row.displacement_max + 1):
-        index = row.first_node + ((home + d) & mask)
+        index = number_at(row.places, place_of(row, order_id, d))
         if node_at(engine, index).order_id == order_id:
             return index
     return np.int64(0)
 
 
-@kernel
+@leaf
 def claim_node(engine, row, order_id):
-    """A free node for a new order; the row has fewer orders than nodes."""
-    mask, home = row.capacity - 1, home_of(order_id, row.shift)
+    """The node for a new order, of the row's free ones that which was freed last: its lines are at hand. The row has fewer orders than nodes.
+
+    Which is free after it is told by the distance, so that nodes of zeros are free ones, and take no memory before they are used.
+    """
+    index = row.nodes_free
+    node = node_at(engine, index)
+    row.nodes_free = index + 1 + node.next
     d = np.int64(0)
-    while node_at(engine, row.first_node + ((home + d) & mask)).order_id != 0:
+    while number_at(row.places, place_of(row, order_id, d)) != 0:
         d += 1
     row.displacement_max = max(row.displacement_max, d)
-    return row.first_node + ((home + d) & mask)
+    place = place_of(row, order_id, d)
+    record_at(row.places, place, PLACE).index = index
+    node.place = place
+    return index
+
+
+@leaf
+def free_node(engine, row, index):
+    """Give back the node of an order that is over, as its row knows."""
+    node = node_at(engine, index)
+    record_at(row.places, np.int64(node.place), PLACE).index = 0
+    node.order_id = 0
+    node.next = row.nodes_free - index - 1
+    row.nodes_free = index
 
 
 @kernel

@@ -111,71 +111,70 @@ class Node(Record):
     side: uint8
     instruction: uint8
     venue_state: uint8
-    cancelling: uint8
-    # --- what follows is not touched by events of the book; first what an OrderRow begins with
+    triggered: uint8  # its stop price was reached
+    # --- what follows is not touched by events of the book. A line that strategies look at, first what an OrderRow begins with
     order_id: int64  # 0: none lies here that its row believes to live
     price: int64  # 1e-9, as accepted (or first sent)
     size: int64  # total, likewise
     filled: int64  # at the exchange
     ts_sent: int64
     ts_arrived: int64
+    price_requested: int64  # 1e-9
+    place: int32  # where among the row's places its number stands
+    cancelling: uint8
+    voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
+    # --- what the row knows
+    size_known: int64
+    filled_known: int64
+    price_known: int64  # 1e-9, last accepted
+    exposure: int64  # what counts as open in the position limit
+    ahead_shown: int64
+    place_known: int64  # of its places in queues the one that the row knows of
+    modifies_pending: int32
+    modifies: int32
+    refused: int32
+    gaps: int32
+    # --- what is written once
     arrival: int64  # number of its place in a queue: in the order in which the exchange gave them
-    place_known: int64  # of the place that the row knows of
     told_by: int64  # address of the message that tells of the last place
     shown_due_last: int64
     ahead_at_entry: int64
-    ahead_shown: int64
     level_accepted: int64  # at the exchange; UNDEFINED_PRICE: a market order
-    price_requested: int64  # 1e-9
-    price_known: int64  # last accepted, as the row knows it
-    size_known: int64  # as the row knows it
-    filled_known: int64
-    exposure: int64  # what counts as open in the position limit
     stop: int64  # level of the stop price; UNDEFINED_PRICE: none
     expires: int64
     ts_triggered: int64
-    modifies: int32
-    modifies_pending: int32
-    refused: int32
-    triggered: uint8  # its stop price was reached
-    voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
-    gaps: int32
+    spare: (int64, (8,))  # type: ignore[syntax]  # five cache lines, an odd number: one and the same line of all nodes lies in all sets of a cache
 
 
 class Row(Record):
-    """One strategy instance: its connection, its rules, its limits, its orders."""
+    """One strategy instance: its connection, its rules, its limits, its orders: a cache line of every call, of new orders, of the exchange, of few rows."""
 
     index: int32
     group: int32
     listens: int32  # the group whose news its strategy is told; -1: it was stopped
     strategy_class: int32
-    resting: int32  # first of its resting orders; 0: none
-    latency_entry: int64
-    latency_modify: int64
-    latency_cancel: int64
-    latency_response: int64  # of one that varies: the least
-    ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
-    last_arrival: int64
-    last_response: int64
-    last_id: int64
-    first_node: int64
-    capacity: int64  # nodes, 2^(64 - shift)
-    shift: int64
+    accounts: int64  # address of its accounts, one per instrument
+    places: int64  # address of the numbers of its live orders' nodes, by id: see lists.place_of
+    mask: int64  # number of the last place
     displacement_max: int64
+    last_id: int64
+    nodes_free: int64  # the node that its next order gets: the one that was freed last
+    # ---
     live: int64
-    timer: int64  # 0: none
-    timer_pending: int64
+    orders_live_max: int64
     order_size_max: int64
     position_max: int64
-    orders_live_max: int64
     notional_max: float64  # currency
-    loss_max: float64
     rate_max: int64  # new orders and modifies in a second; 0: no limit
-    rate_times: int64  # address of a ring of the times of the latest
-    rate_n: int64
-    accounts: int64  # address of its accounts, one per instrument
-    budget: int64
-    budget_of: int64
+    latency_entry: int64
+    ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
+    # ---
+    last_arrival: int64
+    last_response: int64
+    latency_cancel: int64
+    latency_response: int64  # of one that varies: the least
+    step: int64  # from one place of an order to the next
+    resting: int64  # first of its resting orders; 0: none
     asks_ahead: uint8  # the class looks at orders.ahead()
     queue: uint8  # QueueModel
     trade_through: uint8
@@ -186,6 +185,16 @@ class Row(Record):
     consume: uint8
     self_match: uint8
     reduces: uint8  # it sent a REDUCE_ONLY order at some time
+    # ---
+    latency_modify: int64
+    budget: int64
+    budget_of: int64
+    timer: int64  # 0: none
+    timer_pending: int64
+    loss_max: float64
+    rate_times: int64  # address of a ring of the times of the latest
+    rate_n: int64
+    spare: (int64, (8,))  # type: ignore[syntax]  # as in a Node
 
 
 class StrategyClass(Record):

@@ -22,7 +22,7 @@ from tapeline.constants import (
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import set_out
-from tapeline.engine.lists import claim_node, find_node
+from tapeline.engine.lists import claim_node, find_node, number_at
 from tapeline.engine.records import (
     ANSWER,
     ARRIVAL,
@@ -360,9 +360,10 @@ def send_cancel_all(orders, instrument):
     """One request for the end of a row's live orders in an instrument; how many there are that no cancel is under way for."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     n = 0
-    for index in range(row.first_node, row.first_node + row.capacity):
+    for place in range(row.mask + 1):
+        index = number_at(row.places, place)
         node = record_at(engine.nodes, index, NODE)
-        if node.order_id != 0 and node.instrument == instrument and not node.cancelling:
+        if index != 0 and node.instrument == instrument and not node.cancelling:
             node.cancelling = 1
             n += 1
     if n > 0:

@@ -21,6 +21,7 @@ from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
+from tapeline.engine.lists import PLACE
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, copy_runs
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
@@ -71,6 +72,9 @@ _JOURNALS: Final = {
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
+_LINE_BYTES: Final = 64
+_PLACES_PER_LINE: Final = _LINE_BYTES // PLACE.itemsize
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
 _NOTICES: Final = 64
 _SHOWN: Final = 1 << 10
 
@@ -146,7 +150,9 @@ class Session:
     # ------------------------------------------------------------------ building
 
     def _flat(self, n: int, dtype: Any) -> np.ndarray[Any, Any]:
-        array = zeros(n, dtype)
+        """Memory at the start of a cache line."""
+        block = zeros(n * np.dtype(dtype).itemsize + _LINE_BYTES, np.uint8)
+        array = block[-block.ctypes.data % _LINE_BYTES :][: n * np.dtype(dtype).itemsize].view(dtype)
         self._keep.append(array)
         return array
 
@@ -176,25 +182,27 @@ class Session:
 
     def _build_rows(self) -> None:
         engine = self.engine
-        capacity = [_power_of_two(2 * r.venue.limits.orders_live_max) for r in self._rows_spec]
-        takes_max = self._limits.takes_max
-        self._nodes = self._flat(sum(capacity) + takes_max + 3, NODE)
+        orders_max = [r.venue.limits.orders_live_max for r in self._rows_spec]
+        nodes_n = [n | 1 for n in orders_max]  # odd, and a line more of places below: at powers of two the first of all rows lie in few sets of a cache
+        places_n = [max(_PLACES_PER_LINE, _power_of_two(2 * n)) for n in orders_max]
+        self._nodes = self._flat(1 + sum(nodes_n) + self._limits.takes_max, NODE)
+        address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, PLACE).ctypes.data
         self._rows = self._flat(len(self._rows_spec), ROW)
         first = 1
         for index, i in enumerate(self._order):
             spec = self._rows_spec[i]
             self._fill_row(self._rows[index], index, i, spec)
-            self._rows[index].first_node = first
-            self._rows[index].capacity = capacity[i]
-            self._rows[index].shift = 65 - capacity[i].bit_length()
-            first += capacity[i]
+            self._rows[index].nodes_free = first
+            self._rows[index].places, self._rows[index].mask, self._rows[index].step = address, places_n[i] - 1, int(places_n[i] * _GOLDEN) | 1
+            first += nodes_n[i]
+            address += (places_n[i] + _PLACES_PER_LINE) * PLACE.itemsize
         engine.shows_ahead = bool(engine.explains) or any(row.asks_ahead for row in self._rows)
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
         engine.exact = all(r.venue.rules.queue_model <= QueueModel.EXACT for r in self._rows_spec)
         if not engine.exact:
-            engine.guesses = self._flat(first + 1, GUESS).ctypes.data
-        engine.takes_first = engine.takes_top = first + 1
+            engine.guesses = self._flat(first, GUESS).ctypes.data
+        engine.takes_first = engine.takes_top = first
         engine.takes_end = len(self._nodes)
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
@@ -248,7 +256,7 @@ class Session:
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
-        self._gateway.engine = self._address_of_engine()
+        self._gateway.engine, self._gateway.nodes = self._address_of_engine(), engine.nodes
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.watermark = engine.ts_recv_last = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
@@ -431,7 +439,8 @@ class Session:
         self._grow_journals()
         sample(engine, int(engine.ts_end), True)
         orders = self._nodes[: int(engine.takes_first)]
-        still_there = np.flatnonzero(orders["order_id"])
+        still_there = np.flatnonzero(orders["order_id"])  # in the order in which nodes happened to be free
+        still_there = still_there[np.lexsort((orders["order_id"][still_there], orders["row"][still_there]))]
         self._grow_journals(len(still_there))
         record_open(engine, still_there)
 
