@@ -7,6 +7,7 @@ a function of its own to compile for every dtype and integer type, which made up
 import ctypes
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -172,9 +173,20 @@ def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:
     be dear to get on a virtual machine: 16 MB took up to 100 ms of system time, where ordinary pages took 4.
     """
     size = n * np.dtype(dtype).itemsize
-    if size < _PAGES_BYTES_MIN:
-        return np.zeros(n, dtype)
-    return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
+    return np.zeros(n, dtype) if size < _PAGES_BYTES_MIN else np.frombuffer(_pages(size), dtype)
+
+
+def reserved(n: int) -> np.ndarray[Any, Any]:
+    """`n` bytes of zeros that are had when they are first touched, in huge pages where there are any: for what grows, and is touched at random."""
+    pages = _pages(n)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8)
+
+
+def _pages(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class Arena:

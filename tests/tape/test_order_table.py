@@ -1,13 +1,18 @@
 """The order table against a dict."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import open_input, registry
 from tapeline.jit import entry
 from tapeline.memory import record_at
-from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, is_taken, rehash
+from tapeline.schema import TAPE_EVENT
+from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, goes_round, is_taken, rehash
+from tapeline.tape.reader import TapeReader
 
 BITS = 6
 INVERSE = pow(0x9E3779B97F4A7C15, -1, 1 << 64)
@@ -84,3 +89,59 @@ def test_a_larger_table_holds_the_same() -> None:
     assert [look(table, key) for key in ids] == list(range(1, 17))
     assert int(table.room) == 16
     assert len(more) == 2 * len(slots)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("buckets", [1, 2, 5, 31])
+@pytest.mark.parametrize("times", [2, 4])
+def test_a_table_grows_where_it_lies(buckets: int, times: int) -> None:
+    """However crowded buckets are, all ids have their values after the table has grown in its own memory, and it is a dict as before."""
+    rng = random.Random(buckets * times)
+    for _ in range(20):
+        slots = np.zeros(times << BITS, SLOT)
+        table = Table.array(1)[0]
+        table.lay(slots.ctypes.data, BITS)
+        first = rng.randrange(10, 32 - buckets + 1) if buckets < 22 else 1
+        held = {id_of(first + k % buckets, rng.getrandbits(40) << 8 | k): k + 1 for k in range(16)}
+        for key, value in held.items():
+            put(table, key, value)
+        assert not goes_round(table)
+        rehash(table, slots.ctypes.data, BITS + times.bit_length() - 1)
+        assert {key: look(table, key) for key in held} == held
+        assert int((slots["priority"] != 0).sum()) == 16
+        assert int(table.room) == (times << BITS >> 2) - 16
+        for key in rng.sample(list(held), 8):
+            remove(table, key)
+            del held[key]
+        assert {key: look(table, key) for key in held} == held
+
+
+@pytest.mark.nojit
+def test_what_goes_round_is_noticed() -> None:
+    """A third order of the first bucket lies at the table's end, and the table says so; it is found there, and when it has come back."""
+    table, _ = new_table(BITS)
+    ids = [id_of(0, k) for k in range(3)]
+    for key in ids[:2]:
+        put(table, key, 1)
+    assert not goes_round(table)
+    put(table, ids[2], 1)
+    assert goes_round(table)
+    assert [look(table, key) for key in ids] == [1, 1, 1]
+    remove(table, ids[0])
+    assert [look(table, key) for key in ids] == [0, 1, 1]
+
+
+def test_tape_events_do_not_depend_on_where_a_table_grew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand live orders give the same tape events, whether their table grows in place or is copied each time."""
+    path = tmp_path / "many.dbn"
+    write_synth(path, SynthConfig(records=20_000, seed=3, live_orders=100_000))
+
+    def events() -> bytes:
+        source = open_input(path)
+        reader = TapeReader(source, registry(source, tick_size="0.25", multiplier=1.0), lambda _: None)
+        return b"".join(reader.events[:n].tobytes() for n, _ in reader.chunks())
+
+    in_place = events()
+    monkeypatch.setattr("tapeline.tape.reader.goes_round", lambda _: True)
+    assert events() == in_place
+    assert len(in_place) > 100_000 * TAPE_EVENT.itemsize

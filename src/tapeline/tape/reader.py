@@ -10,10 +10,10 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import JIT, bound, going
-from tapeline.memory import Arena, field
+from tapeline.memory import Arena, field, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
-from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+from tapeline.tape.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
 from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, Source, TapeEvent, counters_by_name
 from tapeline.tape.rules import do_record
 
@@ -21,6 +21,8 @@ CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
 _ARENA_BYTES_MAX: Final = 1 << 16
 """Order tables up to this size lie side by side, and stay when larger ones take their place."""
+_GROWTH, _RESERVED_MAX = 64, 1 << 30
+"""A large order table has room in memory, not touched before it is needed, for so many times its slots, or so many bytes."""
 _BITS_MAX: Final = 40
 _LINE_BYTES: Final = 64
 """Of the cache: a bucket of an order table."""
@@ -205,12 +207,16 @@ class TapeReader:
         table, bits = self._tables[index], int(self._table_bits[index]) + 1
         if bits > _BITS_MAX:
             raise LimitError(f"an order table of 2^{_BITS_MAX} slots is full")
-        size = SLOT.itemsize << bits
+        before, size = int(table.slots), SLOT.itemsize << bits
         if size <= _ARENA_BYTES_MAX:
             self._rehash(table, self._arena.take(size), bits)
             return
-        memory = np.zeros(size + _LINE_BYTES, np.uint8)  # all of it will be touched, at random: large ones do well in huge pages
-        address, before = memory.ctypes.data, int(table.slots)
+        if len(self._keep.get(before, ())) >= size and not goes_round(table):
+            self._rehash(table, before, bits)
+            return
+        is_large = bits > SPARSE_BITS_MAX  # of others all will be touched: pages that are there already are worth more than clean ones
+        memory = reserved(max(size, min(_GROWTH * size, _RESERVED_MAX))) if is_large else np.zeros(size + _LINE_BYTES, np.uint8)
+        address = memory.ctypes.data
         address += -address % _LINE_BYTES
         self._rehash(table, address, bits)
         self._keep.pop(before, None)
