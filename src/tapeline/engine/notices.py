@@ -9,6 +9,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
+from tapeline.market.view import show_features
 from tapeline.memory import address_of, copy, record_at, unit, unseen
 from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
@@ -102,7 +103,10 @@ def publish(engine, book, event, what, classes):
     notice.what = what
     notice.instrument = book.index
     show(notice.market, market, event)
-    copy_features(engine.plan, notice.market, market, engine.plan.declared, engine.plan.declared_n)
+    if engine.plan.features != 0:
+        engine.plan.book = address_of(book)
+        engine.plan.to = address_of(notice.market)
+        show_features(engine.plan)
     if engine.depth > 1 and what == ON_BOOK:
         copy_levels(levels_at(engine, number), engine.depth, market.levels, engine.plan.depth, engine.depth)
     if what != ON_BOOK:

@@ -63,6 +63,7 @@ class ActivityMemory(Record):
     trades: int64
     volume: int64
     signed_volume: int64
+    size_last: float64  # of the last trade
     executed: int64  # lots that FILLs took and no REMOVE has taken away yet
     step: int64  # now in steps of the finest grid
     bid_level: int64 = int(LEVEL_NONE)
@@ -99,7 +100,7 @@ def note_event(book, event):
         memory.trades += 1
         memory.volume += size
         memory.signed_volume += size if event.side == BID else -size if event.side == ASK else 0
-        memory.trade_size = np.float64(size)
+        memory.size_last = np.float64(size)
         if event.priority != UNDEFINED_PRICE:
             memory.notional += np.float64(event.priority) * np.float64(size)
             memory.volume_priced += size
@@ -223,25 +224,25 @@ def move_touch(memory, book):
 
 
 @kernel
-def show_activity(plan, market, memory):
-    """Values of the features of this module. Nobody is told."""
+def show_activity(plan, memory, to):
+    """Values of the features of this module, into a market."""
     wanted = plan.features
-    put(market, wanted, EVENT_RATE, memory.event_rate)
-    put(market, wanted, ADD_RATE, memory.add_rate)
-    put(market, wanted, CANCEL_RATE, memory.cancel_rate)
-    put(market, wanted, TRADE_RATE, memory.trade_rate)
-    put(market, wanted, VOLUME_RATE, memory.volume_rate)
-    put(market, wanted, TRADE_FLOW, memory.trade_flow)
-    put(market, wanted, TRADE_IMBALANCE, trade_imbalance(memory.trade_flow, memory.volume_rate))
-    put(market, wanted, VWAP, memory.vwap)
-    put(market, wanted, TRADE_AGE, age(memory.now, memory.trade_time))
-    put(market, wanted, TRADE_SIZE, memory.trade_size)
-    put(market, wanted, TOUCH_AGE_BID, age(memory.now, memory.bid_since))
-    put(market, wanted, TOUCH_AGE_ASK, age(memory.now, memory.ask_since))
-    put(market, wanted, RETURN_100MS, change(memory.mid, memory.then_100ms))
-    put(market, wanted, RETURN_1S, change(memory.mid, memory.then_1s))
-    put(market, wanted, RETURN_10S, change(memory.mid, memory.then_10s))
-    put(market, wanted, VOLATILITY_REALISED, memory.realised)
+    put(to, wanted, EVENT_RATE, memory.event_rate)
+    put(to, wanted, ADD_RATE, memory.add_rate)
+    put(to, wanted, CANCEL_RATE, memory.cancel_rate)
+    put(to, wanted, TRADE_RATE, memory.trade_rate)
+    put(to, wanted, VOLUME_RATE, memory.volume_rate)
+    put(to, wanted, TRADE_FLOW, memory.trade_flow)
+    put(to, wanted, TRADE_IMBALANCE, trade_imbalance(memory.trade_flow, memory.volume_rate))
+    put(to, wanted, VWAP, memory.vwap)
+    put(to, wanted, TRADE_AGE, age(memory.now, memory.trade_time))
+    put(to, wanted, TRADE_SIZE, memory.trade_size)
+    put(to, wanted, TOUCH_AGE_BID, age(memory.now, memory.bid_since))
+    put(to, wanted, TOUCH_AGE_ASK, age(memory.now, memory.ask_since))
+    put(to, wanted, RETURN_100MS, change(memory.mid, memory.then_100ms))
+    put(to, wanted, RETURN_1S, change(memory.mid, memory.then_1s))
+    put(to, wanted, RETURN_10S, change(memory.mid, memory.then_10s))
+    put(to, wanted, VOLATILITY_REALISED, memory.realised)
 
 
 @unit("update_activity")
@@ -259,6 +260,7 @@ def update_activity(plan):
         memory.now = event.ts_event
     if memory.trades:
         memory.trade_time = memory.now
+        memory.trade_size = memory.size_last
         memory.vwap = vwap(memory)
     decay(memory, factor)
     move_touch(memory, book)
@@ -269,6 +271,4 @@ def update_activity(plan):
     if mid_twice != memory.mid_twice:  # a division that most events need not make
         memory.mid_twice = mid_twice
         memory.mid = mid(market.bid_price, market.ask_price) if has_mid else math.nan
-    if plan.shows:
-        show_activity(plan, market, memory)
     return 0

@@ -261,6 +261,7 @@ class ViewPlan(Record):
     update_shape: int64
     update_activity: int64
     note_activity: int64
+    show_features: int64
     copy_runs: int64  # and of engine.notices
     book: int64
     event: int64
@@ -270,16 +271,15 @@ class ViewPlan(Record):
     near: int64  # likewise: of the LEVELS_OF_SHAPE best
     walked: int64  # likewise: the sides whose levels were looked at one by one
     places: (Place, (EVENTS_MAX,))  # type: ignore[syntax]  # an array of them
-    shows: int64  # 1: the values of features are wanted in the market; 0: only what they follow from
+    shows: int64  # 1: the values of features are in the market after each event; 0: only what they follow from
+    wakes: int64  # 1: those of several levels are, for they wake a class when they change
     touch_changed: int64  # whether it changed the BBO
-    to: int64  # what copy_runs is called with: addresses of features, and of `runs_n` Runs
+    to: int64  # what show_features is called with: address of a market; and copy_runs: addresses of features, and of `runs_n` Runs
     source: int64
     runs: int64
     runs_n: int64
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
-    declared: int64  # address of their `declared_n` Runs
-    declared_n: int64
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
 

@@ -17,7 +17,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_act
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
-from tapeline.market.view import update_deep
+from tapeline.market.view import show_features, update_deep
 from tapeline.memory import Arena, copy, view, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
@@ -66,10 +66,9 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
     masks = np.zeros(depth, np.uint64)
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
-    declared = runs_of(wanted)
-    keep += [masks, feature_masks, declared]
-    plan.depth, plan.features, plan.shows = depth, wanted, 1
-    plan.declared, plan.declared_n = declared.ctypes.data, len(declared)
+    keep += [masks, feature_masks]
+    plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0
+    plan.wakes = feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
@@ -121,6 +120,8 @@ class Books:
         self._plan = plan
         if JIT and (int(plan.depth) > 1 or int(plan.features)):
             update_deep.place(plan)
+            if int(plan.features):
+                show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:
                 for unit in units if int(plan.features) & int(group) else ():
                     unit.place(plan)

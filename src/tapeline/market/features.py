@@ -1,10 +1,10 @@
 """The features of the book: formula, unit and source of each. Those of what happened in it are in tapeline.market.activity.
 
 A feature is a formula over a *state*: prices, sizes, sums. The state follows every event that changes it, in records of the book (`TouchMemory`,
-`ShapeMemory`); the formula is applied where somebody looks: after each event in a run of strategies (`plan.shows`), to blocks of rows where features become
-columns (market.trace).
+`ShapeMemory`); the formula is applied where somebody looks: when a strategy is told (`market.view.show_features`), to blocks of rows where features become
+columns (market.trace). Only those that wake strategies by changing, of several levels, are looked at after each event (`plan.wakes`).
 
-To add one: a member of `constants.Feature`, a kernel here, a line in `show_touch_features` or `show_shape`, one in `trace.FORMULAS`, one in the table of
+To add one: a member of `constants.Feature`, a kernel here, a line in `show_touch` or `show_shape`, one in `trace.FORMULAS`, one in the table of
 docs/ARCHITECTURE.md, and its twin in `reference/features.py`. `update_touch` is called when the BBO changed, `update_shape` when one of the declared levels
 did. Each is a unit, compiled for runs that declare one of its features. Prices are 1e-9 integers until the last step; NaN stands for "not defined now" (a side
 is absent).
@@ -184,7 +184,7 @@ def volatility(market, seen):
 
 
 @kernel
-def move(plan, market, seen):
+def move(market, seen):
     """A best price has changed, or come or gone."""
     both = market.has_bid and market.has_ask
     bid, ask = market.bid_price, market.ask_price
@@ -193,12 +193,6 @@ def move(plan, market, seen):
     seen.spread_relative = spread_relative(bid, ask) if both else math.nan
     seen.mid = mid(bid, ask) if both else math.nan
     seen.volatility = volatility(market, seen)
-    if plan.shows:
-        wanted = plan.features
-        put(market, wanted, SPREAD, seen.spread)
-        put(market, wanted, SPREAD_RELATIVE, seen.spread_relative)
-        put(market, wanted, MID, seen.mid)
-        put(market, wanted, VOLATILITY, seen.volatility)
 
 
 @unit("update_touch")
@@ -206,19 +200,28 @@ def update_touch(plan):
     """Bring what depends on the BBO of plan.book alone up to date. Nobody is told: who declares one of these features is told of the BBO."""
     book = record_at(plan.book, 0, BOOK)
     seen = record_at(book.touch_memory, 0, TOUCH_MEMORY)
-    market, wanted = book.market, plan.features
+    market = book.market
     if (market.bid_price != seen.bid_price) | (market.ask_price != seen.ask_price):  # sizes change ten times as often
-        move(plan, market, seen)
-    if (wanted >> ORDER_FLOW_IMBALANCE) & 1:
+        move(market, seen)
+    if (plan.features >> ORDER_FLOW_IMBALANCE) & 1:
         note_flow(book, seen)
-    if plan.shows:
-        both = market.has_bid & market.has_ask
-        bid_size, ask_size = market.bid_size, market.ask_size
-        put(market, wanted, MICROPRICE, microprice(market.bid_price, market.ask_price, bid_size, ask_size) if both else math.nan)
-        put(market, wanted, IMBALANCE, imbalance(bid_size, ask_size) if both else math.nan)
-        put(market, wanted, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
-        put(market, wanted, ORDER_FLOW_IMBALANCE, seen.flow)
     return 0
+
+
+@kernel
+def show_touch(plan, market, seen, to):
+    """Values of what depends on the BBO, into another market."""
+    wanted = plan.features
+    both = market.has_bid & market.has_ask
+    bid_size, ask_size = market.bid_size, market.ask_size
+    put(to, wanted, SPREAD, seen.spread)
+    put(to, wanted, SPREAD_RELATIVE, seen.spread_relative)
+    put(to, wanted, MID, seen.mid)
+    put(to, wanted, MICROPRICE, microprice(market.bid_price, market.ask_price, bid_size, ask_size) if both else math.nan)
+    put(to, wanted, IMBALANCE, imbalance(bid_size, ask_size) if both else math.nan)
+    put(to, wanted, ORDER_FLOW_IMBALANCE, seen.flow)
+    put(to, wanted, VOLATILITY, seen.volatility)
+    put(to, wanted, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
 
 
 # ---------------------------------------------------------------------- several levels
@@ -326,11 +329,11 @@ def update_slopes(plan, market, seen):
 
 
 @kernel
-def show_shape(plan, market, seen):
-    """Values of what depends on several levels; the classes for whom one changed."""
+def show_shape(plan, market, seen, sides):
+    """Values of what depends on several levels, into a market; the classes for whom one differs from what is there. `sides`: of which something may."""
     changed = np.uint64(0)
     for side in range(2):
-        if (plan.changed >> side) & 1:
+        if (sides >> side) & 1:
             changed |= put_news(market, plan, DEPTH_BID + side, number_at(seen, SIZES_5, side).value)
             changed |= put_news(market, plan, DEPTH_BID_10 + side, number_at(seen, SIZES_10, side).value)
             changed |= put_news(market, plan, SLOPE_BID + side, slope(number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value))
@@ -353,4 +356,4 @@ def update_shape(plan):
     seen.flow_seen = 1
     if (plan.features >> SLOPE_BID) & 3:
         update_slopes(plan, market, seen)
-    return np.int64(show_shape(plan, market, seen)) if plan.shows else 0
+    return np.int64(show_shape(plan, market, seen, plan.changed)) if plan.wakes else 0

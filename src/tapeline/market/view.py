@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE
 from tapeline.jit import leaf
-from tapeline.market.activity import ACTIVITY_FEATURES, update_activity
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, MARKET, TIMED, side_of
-from tapeline.market.features import SHAPE_FEATURES, TOUCH_FEATURES, update_shape, update_touch
+from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, show_activity, update_activity
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, MARKET, TIMED, side_of
+from tapeline.market.features import SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, show_shape, show_touch, update_shape, update_touch
 from tapeline.market.ladder import CELL, has_best
 from tapeline.market.levels import update_levels
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
 
@@ -23,6 +23,7 @@ class Flag(Record):
 FLAG = Flag.dtype_
 PRICES_OFFSET, SIZES_OFFSET, COUNTS_OFFSET, HAS_OFFSET = (np.int64(MARKET.fields[n][1]) for n in ("bid_price", "bid_size", "bid_count", "has_bid"))
 """Where a Market has the best bid's price, size, number of orders, and whether there is one; the best ask's are behind them."""
+FEATURES_OF_BOOK_SIZE = np.int64(8 * FEATURE_ACTIVITY_FIRST)
 
 
 @leaf
@@ -74,7 +75,32 @@ def update_deep(plan):
         update_touch(plan)
     if plan.features & ACTIVITY_FEATURES:
         update_activity(plan)
+    show_after_event(book, plan)
     return np.int64(changed)
+
+
+@unit("show_features")
+def show_features(plan):
+    """Write the values of the declared features, as the last ordinary event of plan.book left them, into the market at plan.to."""
+    book, features = record_at(plan.book, 0, BOOK), plan.features
+    to = record_at(plan.to, 0, MARKET)
+    if plan.wakes:
+        copy(plan.to + FEATURES_OFFSET, address_of(book.market) + FEATURES_OFFSET, FEATURES_OF_BOOK_SIZE)
+    elif features & SHAPE_FEATURES:
+        show_shape(plan, to, record_at(book.shape_memory, 0, SHAPE_MEMORY), DIRTY)
+    if features & TOUCH_FEATURES:
+        show_touch(plan, book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY), to)
+    if features & ACTIVITY_FEATURES:
+        show_activity(plan, record_at(book.activity_memory, 0, ACTIVITY_MEMORY), to)
+    return 0
+
+
+@leaf
+def show_after_event(book, plan):
+    """The same, into the book's own market, where they are wanted after each event."""
+    if plan.shows:
+        plan.to = address_of(book.market)
+        show_features(plan)
 
 
 @leaf
@@ -88,6 +114,7 @@ def update_view(book, event, plan, dirty):
             plan.book = address_of(book)
             plan.event = address_of(event)
             update_activity(plan)
+            show_after_event(book, plan)
         return np.uint64(0)
     is_touched = refresh_touch(book, dirty)
     market = book.market
