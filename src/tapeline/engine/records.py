@@ -357,7 +357,6 @@ class Engine(Record):
     rows: int64
     rows_n: int64
     classes: int64
-    classes_n: int64
     groups: int64
     groups_n: int64
     nodes: int64

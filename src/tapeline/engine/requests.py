@@ -68,9 +68,6 @@ class Request(Record):
     expires: int64
 
 
-REQUEST = Request.dtype_
-
-
 @kernel
 def level_of(book, side, price):
     """Level of an order price; UNDEFINED_PRICE if it is none."""

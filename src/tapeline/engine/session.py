@@ -176,7 +176,7 @@ class Session:
         classes = self._flat(len(self._classes), STRATEGY_CLASS)
         for bit, cls in enumerate(self._classes):
             classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
-        engine.classes, engine.classes_n = classes.ctypes.data, len(classes)
+        engine.classes = classes.ctypes.data
         self.books = Books(engine.plan, self._limits.ladder_levels_max)
         if JIT and int(engine.plan.features):
             copy_runs.place(engine.plan)

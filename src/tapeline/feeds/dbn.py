@@ -118,11 +118,6 @@ class DbnInput:
             if len(names) > 1:
                 self.reused[instrument_id] = " and ".join(f"{symbol} in {path}" for symbol, path in names.items())
 
-    @property
-    def instrument_ids(self) -> list[int]:
-        """Those that the metadata names; a live recording names none."""
-        return list(self.symbols)
-
     def spans(self) -> Iterator[Span]:
         """Everything behind the headers, file by file. Every sound file ends in one final span.
 

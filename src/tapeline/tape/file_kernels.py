@@ -14,7 +14,6 @@ from tapeline.record import Record, int32, int64, uint8, uint32, uint64
 from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE, MARKED_EVENT
 
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
-LANES: Final = 8
 _ALIGNMENT: Final = 64
 """Of columns in a batch, as Arrow wants it."""
 

@@ -184,7 +184,6 @@ class Key(Record):
 
 MBO_RECORD, EVENT, MARKED_EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dtype_, MarkedEvent.dtype_, Source.dtype_, Key.dtype_, Counter.dtype_
 ORDER_ID: Final = OrderId.dtype_
-CURSOR: Final = Cursor.dtype_
 EVENT_SIZE: Final = EVENT.itemsize
 SOURCE_SIZE: Final = SOURCE.itemsize
 PREFETCH_RECORDS: Final = 16
