@@ -1,6 +1,8 @@
 """`tapeline.depth` against the plain engine's rows, and against Databento's own MBP-10."""
 
+import gc
 import random
+import weakref
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -173,6 +175,27 @@ def test_memory_of_rows_is_used_again(tmp_path: Path) -> None:
     assert len(set(places)) == 3
     assert places.count(places[1]) == 1
     assert np.array_equal(*held)
+
+
+def test_a_reader_is_gone_when_nobody_has_it(tmp_path: Path) -> None:
+    """With its books and order tables, at once, whether its rows were read to the end or not; what it counted is there as long as it is."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=20_000, live_orders=300, seed=6))
+    for whole in (True, False):
+        gc.disable()
+        try:
+            reader = DepthReader(path, 2, chunk_bytes=1, tick_size="0.25")
+            chunks = reader.chunks()
+            rows = list(chunks) if whole else next(chunks)
+            assert len(rows) > 0
+            assert reader.counters["records"] > 0
+            del chunks
+            assert reader.counters["records"] > 0
+            gone = weakref.ref(reader)
+            del reader
+            assert gone() is None
+        finally:
+            gc.enable()
 
 
 def test_instruments_are_chosen_and_ticks_inferred(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class BookReader:
         self._input = open_input(data)
         self._instruments = registry(self._input, multiplier=1.0, **instruments)  # no money is counted
         self._reader: Any = None
+        self._counted: dict[str, int] = {}
         self.each_chunk: Callable[[int, int, int], None] | None = None
         """Called for each chunk of tape events, before its rows are given out: their address, their number, and how many books there are."""
 
@@ -71,7 +72,7 @@ class BookReader:
     @property
     def counters(self) -> dict[str, int]:
         """What the normaliser counted so far."""
-        return self._reader.counters if self._reader is not None else {}
+        return self._reader.counters if self._reader is not None else self._counted
 
     def chunks(self) -> Iterator[pl.DataFrame]:
         """Frames of rows, none of them empty. Raises DataError, when all before it was given out, where the input is damaged."""
@@ -127,6 +128,8 @@ class BookReader:
         except DataError as damage:
             yield self._taken()
             raise damage from None
+        finally:  # it refers to this object: their memory, a million orders', would wait for the garbage collector
+            self._counted, self._reader = reader.counters, None
         yield self._taken()
 
     def _lay_out(self, width: int, which: Sequence[Any], chunk_bytes: int, block: int = 0) -> None:
