@@ -127,7 +127,7 @@ class FeatureReader(BookReader):
         copied = [(COPY, k) for k in (*range(HEAD), *range(int(TRACE_N), width))]
         self._lay_out(width, [*copied[:HEAD], *(FORMULAS[Feature(feature)] for feature in known), *copied[HEAD:]], chunk_bytes, ROWS)
         state = self._state
-        state.always, state.stops, state.plan.shows, state.plan.wakes = 1, len(self._own) > 0, len(self._own) > 0, 0
+        state.always, state.stops, state.plan.shows = 1, len(self._own) > 0, len(self._own) > 0
         if jit.JIT:
             write_trace.place(state)
             make_columns.place(state)

@@ -164,8 +164,7 @@ class Session:
 
     def _build_plan(self) -> None:
         engine = self.engine
-        set_plan(engine.plan, [Looks.of(c) for c in self._classes], self._keep)
-        engine.plan.shows = 0  # where somebody is told of a market
+        set_plan(engine.plan, [Looks.of(c) for c in self._classes], self._keep, told=True)
         for bit, cls in enumerate(self._classes):
             if hasattr(cls, "on_event"):
                 engine.event_classes |= np.uint64(1 << bit)

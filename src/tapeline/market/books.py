@@ -52,8 +52,11 @@ class Looks(NamedTuple):
         return cls(int(strategy.depth), bits_of(*strategy.features), strategy.wake_depth)
 
 
-def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
-    """Fill in who looks at what, per class. Arrays that the plan refers to are added to `keep`."""
+def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: bool = False) -> None:
+    """Fill in who looks at what, per class. Arrays that the plan refers to are added to `keep`.
+
+    `told`: whether classes are told what changed, and shown values of features then. Otherwise these are in the market after each event.
+    """
     wanted = 0
     feature_masks = np.zeros(FEATURES_N, np.uint64)
     for bit, looks in enumerate(views):
@@ -67,8 +70,8 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any]) -> None:
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
     keep += [masks, feature_masks]
-    plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0
-    plan.wakes = feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
+    plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
+    plan.wakes = told and feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
