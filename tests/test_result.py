@@ -13,7 +13,7 @@ from tapeline.config import Fees
 from tapeline.constants import POST_ONLY, Reason, Status
 from tapeline.errors import ConfigError, InvariantError
 from tapeline.manifest import HASH_WHOLE_BYTES_MAX, fingerprint, make_manifest, plain
-from tapeline.result import FRAMES, Result
+from tapeline.result import FRAMES, Result, _order_of
 
 
 @pytest.fixture
@@ -105,6 +105,17 @@ def test_frames_are_in_order_of_row_and_time() -> None:
     assert result.fills["strategy"].to_list() == ["x", "y", "y"]
     assert result.fills["ts_local"].to_physical().to_list() == [START + n * SECOND for n in (2, 1, 3)]
     assert result.equity["row"].to_list() == [0, 1]
+
+
+@pytest.mark.parametrize(("rows", "keys"), [(1, 500), (3, 500), (3, 40), (70_000, 500), (2, 2**40)])
+def test_journals_are_put_in_order_of_row_and_key(rows: int, keys: int) -> None:
+    """Dense numbers or times far apart, few rows or many, each pair once or often: by row, then key, then as recorded."""
+    random = np.random.default_rng(keys)
+    often = np.stack((random.integers(0, rows, 400), random.integers(7, 7 + keys, 400)))
+    once = random.permutation(np.unique(often, axis=1), axis=1)
+    by_time = often[:, np.argsort(often[1])]
+    for pairs in (often, once, by_time):
+        assert _order_of(*pairs).tolist() == sorted(range(pairs.shape[1]), key=lambda i: tuple(pairs[:, i]))
 
 
 def test_equal_names_are_told_apart() -> None:

@@ -306,10 +306,12 @@ def _time(name: str, values: Ints) -> pl.Series:
 
 
 def _optional(name: str, values: Ints) -> pl.Series:
+    values = np.ascontiguousarray(values)  # a field of a journal is not
     return _masked(name, values, values == -1)
 
 
 def _price(name: str, values: Ints) -> pl.Series:
+    values = np.ascontiguousarray(values)
     return _masked(name, values / PRICE_SCALE, values == UNDEFINED_PRICE)
 
 
@@ -332,9 +334,11 @@ def _enum(  # noqa: PLR0913 - how names are written, and what is null
     """Names of the members; `none` is the member that means null. A number that is no member is null where it may be, else an InvariantError."""
     table, names = _codes_of(members, lower=lower, none=none)
     codes = table[values]
-    unknown = (codes == _NO_MEMBER) & ~np.asarray(may_be_null)
-    if unknown.any():
-        raise InvariantError(f"journal: {name} = {values[unknown][0]} is no {members.__name__}")
+    is_member = codes != _NO_MEMBER
+    if not is_member.all():
+        unknown = ~is_member & ~np.asarray(may_be_null)
+        if unknown.any():
+            raise InvariantError(f"journal: {name} = {values[unknown][0]} is no {members.__name__}")
     return _coded(name, codes, names)
 
 
@@ -350,7 +354,12 @@ def _codes_of(members: type[IntEnum], *, lower: bool, none: int | None) -> tuple
 
 def _coded(name: str, codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
     """A polars Enum column of `names[code]`; -1 is null. Gathered, since casts from integers changed between polars versions."""
-    return _names_and_null(tuple(names))[np.where(codes < 0, len(names), codes).astype(np.uint32)].alias(name)
+    series, absent = _names_and_null(tuple(names)), codes < 0
+    if absent.any():
+        codes = np.where(absent, len(names), codes)
+    elif len(names) == 1:  # one strategy, one symbol: twenty times as fast
+        return series.new_from_index(0, len(codes)).alias(name)
+    return series[codes.astype(np.uint32)].alias(name)
 
 
 @lru_cache(maxsize=128)

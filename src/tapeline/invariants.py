@@ -57,9 +57,10 @@ def check_orders(fills: Records, orders: Records) -> None:
 
     Raises InvariantError.
     """
-    keys = {name: np.concatenate((orders[name], fills[name])) for name in ("row", "order_id")}
-    said = np.concatenate((orders["filled"], np.zeros(len(fills), np.int64)))
-    traded = np.concatenate((np.zeros(len(orders), np.int64), fills["size"]))
+    filled = np.flatnonzero(orders["filled"])
+    keys = {name: np.concatenate((orders[name][filled], fills[name])) for name in ("row", "order_id")}
+    said = np.concatenate((orders["filled"][filled], np.zeros(len(fills), np.int64)))
+    traded = np.concatenate((np.zeros(len(filled), np.int64), fills["size"]))
     sums = pl.DataFrame(keys | {"said": said, "traded": traded}).group_by("row", "order_id").agg(pl.col("said", "traded").sum())
     differ = sums["said"] != sums["traded"]
     for row, order_id, says, trades in sums.filter(differ).sort("row", "order_id").head(1).iter_rows() if differ.any() else ():

@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -62,17 +62,24 @@ def fingerprint(path: str | Path) -> dict[str, Any]:
     Sampling tells files apart that were mixed up or cut; it is no protection against forgery.
     """
     path = Path(path)
-    size = path.stat().st_size
-    whole = size <= HASH_WHOLE_BYTES_MAX
+    stat = path.stat()
+    if stat.st_size <= HASH_WHOLE_BYTES_MAX:
+        with path.open("rb") as file:
+            kind, digest = "sha256", hashlib.file_digest(file, "sha256").hexdigest()
+    else:
+        kind, digest = "sha256-sampled", _sampled(path.absolute(), stat.st_size, stat.st_mtime_ns)
+    return {"path": str(path), "bytes": stat.st_size, "hash": kind, "digest": digest}
+
+
+@lru_cache(maxsize=256)
+def _sampled(path: Path, size: int, _written_ns: int) -> str:
+    """Digest of a large file as it was written at a time: who makes many runs over it waits once (8 ms)."""
+    digest = hashlib.sha256(size.to_bytes(8, "little"))
     with path.open("rb") as file:
-        if whole:
-            digest = hashlib.file_digest(file, "sha256")
-        else:
-            digest = hashlib.sha256(size.to_bytes(8, "little"))
-            for i in range(HASH_BLOCKS):
-                file.seek((size - HASH_BLOCK_BYTES) * i // (HASH_BLOCKS - 1))
-                digest.update(file.read(HASH_BLOCK_BYTES))
-    return {"path": str(path), "bytes": size, "hash": "sha256" if whole else "sha256-sampled", "digest": digest.hexdigest()}
+        for i in range(HASH_BLOCKS):
+            file.seek((size - HASH_BLOCK_BYTES) * i // (HASH_BLOCKS - 1))
+            digest.update(file.read(HASH_BLOCK_BYTES))
+    return digest.hexdigest()
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one per kind of value

@@ -176,6 +176,13 @@ def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:
     return np.zeros(n, dtype) if size < _PAGES_BYTES_MIN else np.frombuffer(_pages(size), dtype)
 
 
+def roomier(records: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    """A copy of records with room for `n`. NumPy's own copies go field by field, and take thirteen times as long."""
+    copied = zeros(n, records.dtype)
+    copied[: len(records)].view(np.uint8)[:] = records.view(np.uint8)
+    return copied
+
+
 def reserved(n: int) -> np.ndarray[Any, Any]:
     """`n` bytes of zeros that are had when they are first touched, in huge pages where there are any: for what grows, and is touched at random."""
     pages = _pages(n)

@@ -16,7 +16,7 @@ import polars as pl
 from tapeline import schema
 from tapeline.accounts import accounts_frame
 from tapeline.errors import ConfigError
-from tapeline.frames import Context, Contract, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
+from tapeline.frames import Context, Contract, Ints, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import check_accounts
 from tapeline.observed import Observed, observe_run
@@ -31,6 +31,8 @@ FRAMES: Final = ("fills", "orders", "equity", "signals", "stops", "steps")
 _FORMAT: Final = "tapeline-result"
 _FORMAT_VERSION: Final = 3
 _INDEX: Final = "result.json"
+_SEATS_MAX: Final = 4
+"""Orders are put in order by giving each number a seat, if there are at most so many times as many seats as orders."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -205,9 +207,34 @@ class Result:
 def _sorted(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key: str) -> Records:
     """A part of the journal as a structured array, by row, then `key`, then as recorded."""
     records = np.asarray(part, dtype)
-    rows, keys = records["row"], records[key]
-    is_sorted = bool(((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (keys[1:] >= keys[:-1]))).all())
-    return records if is_sorted else records[np.lexsort((keys, rows))]  # one row's journal is: the sort took a third of making a Result
+    rows, keys = np.ascontiguousarray(records["row"]), np.ascontiguousarray(records[key])
+    if _are_sorted(rows, keys):
+        return records
+    return records.take(_order_of(rows, keys))  # records[…] copies field by field: twenty times as slow
+
+
+def _are_sorted(rows: Ints, keys: Ints) -> bool:
+    return bool(((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (keys[1:] >= keys[:-1]))).all())
+
+
+def _order_of(rows: Ints, keys: Ints) -> Ints:
+    """(n,) of indices by row, then key, then index, for journals: what happens is recorded in order of time, and an order, which has a number, when it ends.
+
+    A general sort took a sixth of a run.
+    """
+    by_row = np.argsort(rows.astype(np.uint16) if rows.max() < 1 << 16 else rows, kind="stable")  # which is a radix sort for numbers of two bytes
+    if _are_sorted(rows[by_row], keys[by_row]):
+        return by_row
+    least, n = int(keys.min()), len(keys)
+    width = int(keys.max()) - least + 1
+    seats_n = (int(rows.max()) + 1) * width
+    if seats_n <= _SEATS_MAX * n:
+        seats = np.full(seats_n, -1, np.int64)
+        seats[rows.astype(np.int64) * width + (keys - least)] = np.arange(n)
+        order = seats[seats >= 0]
+        if len(order) == n:
+            return order
+    return np.lexsort((keys, rows))
 
 
 def _read_index(path: Path) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
 from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan
 from tapeline.market.ladder import LEVEL
-from tapeline.memory import address_of, field, zeros
+from tapeline.memory import address_of, field, roomier, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
@@ -362,7 +362,7 @@ class Session:
         engine = self.engine
         of_deliveries = 2 * (len(self._rows) * self._capacity + int(engine.signals_per_callback)) + _JOURNAL_ROWS
         of_steps = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
-        for name, dtype in _JOURNALS.items():
+        for name in _JOURNALS:
             if name == "steps" and not engine.explains:
                 continue
             spare = of_steps if name == "steps" else of_deliveries
@@ -372,9 +372,7 @@ class Session:
                 continue
             if used > self._limits.journal_rows_max:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            grown = zeros(4 * used + spare + more, dtype)
-            grown[:used] = self._journals[name][:used]
-            self._journals[name] = grown
+            self._journals[name] = grown = roomier(self._journals[name][:used], 4 * used + spare + more)
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
 
     # ------------------------------------------------------------------ running
@@ -449,7 +447,7 @@ class Session:
         out = {name: rows[: int(getattr(self.engine, name).n)] for name, rows in self._journals.items()}
         if self._order != sorted(self._order):
             order = np.array(self._order, np.int32)
-            out = {name: rows.copy() for name, rows in out.items()}
+            out = {name: roomier(rows, len(rows)) for name, rows in out.items()}
             for rows in out.values():
                 rows["row"] = order[rows["row"]]
         return out
