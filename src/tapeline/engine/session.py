@@ -72,6 +72,8 @@ _JOURNALS: Final = {
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
+_UNTOUCHED_BYTES_MAX: Final = 1 << 30
+"""A journal that is full gets 64 times its room, so that it is seldom copied, but from so many bytes on 4 times: memory costs nothing until it is touched."""
 _LINE_BYTES: Final = 64
 _PLACES_PER_LINE: Final = _LINE_BYTES // PLACE.itemsize
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
@@ -358,7 +360,7 @@ class Session:
             self._grow_journals()
 
     def _grow_journals(self, more: int = 0) -> None:
-        """Room for what one delivery may record, or so many more rows, at least, and four times what was recorded so far."""
+        """Room for what one delivery may record, or so many more rows, at least, and for many times what was recorded so far."""
         engine = self.engine
         of_deliveries = 2 * (len(self._rows) * self._capacity + int(engine.signals_per_callback)) + _JOURNAL_ROWS
         of_steps = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
@@ -372,7 +374,9 @@ class Session:
                 continue
             if used > self._limits.journal_rows_max:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            self._journals[name] = grown = roomier(self._journals[name][:used], 4 * used + spare + more)
+            kept = self._journals[name][:used]
+            room = min(max(4 * used, min(64 * used, _UNTOUCHED_BYTES_MAX // kept.itemsize)), self._limits.journal_rows_max)
+            self._journals[name] = grown = roomier(kept, room + spare + more)
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
 
     # ------------------------------------------------------------------ running
