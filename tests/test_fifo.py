@@ -12,7 +12,7 @@ from tapeline.check import check
 from tapeline.cli import app
 from tapeline.constants import Kind, TapeFlag
 from tapeline.feeds.dbn_write import write_dbn
-from tapeline.fifo import count_fills
+from tapeline.fifo import FifoCount, count_fills
 from tapeline.inputs import open_input, reader_of, registry
 
 
@@ -141,6 +141,23 @@ def test_tables_grow(tmp_path: Path) -> None:
         stream.execute(i, 2)
     path = written(tmp_path / "large.dbn", stream)
     assert counted(path) == plainly(path)
+
+
+def test_counting_ends_when_it_has_enough(tmp_path: Path) -> None:
+    """A count that is to have two fills takes no more chunks once it has them, and what it has is a count of what came before."""
+    stream = Stream().add(1, "B", 100, 9).add(2, "B", 100, 9).add(3, "A", 102, 5)
+    for order in (2, 1, 1, 1, 1):
+        stream.execute(order, 1)
+    events = np.array(list(tape_events(written(tmp_path / "x.dbn", stream))))
+    few, all_of_them = FifoCount(enough=2), FifoCount()
+    seen = []
+    for i in range(len(events)):
+        few.take(events[i:].ctypes.data, 1, 1)
+        all_of_them.take(events[i:].ctypes.data, 1, 1)
+        seen.append((all_of_them.fills, all_of_them.first))
+    assert all_of_them.fills == 5
+    assert few.fills == 2
+    assert (few.fills, few.first) in seen
 
 
 def test_the_check_tells_it(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ def count_fills(data: Data, **instruments: Any) -> "FifoCount":
 class FifoCount:
     """Counts, tape event by tape event, the fills of resting orders, and those of them that hit the front of their queue."""
 
-    def __init__(self) -> None:
-        """Nothing counted yet."""
+    def __init__(self, enough: int | None = None) -> None:
+        """Nothing counted yet. After `enough` fills no more are counted; None: all are."""
+        self._enough = enough
         self._keep: dict[str, Any] = {}
         self._state = state = Fifo.array(1)[0]
         self._count = going(count_fifo, state)
@@ -56,6 +57,8 @@ class FifoCount:
 
     def take(self, address: int, n: int, books: int) -> None:
         """Count `n` tape events that lie at an address, of at most `books` books."""
+        if self._enough is not None and self.fills >= self._enough:
+            return
         state = self._state
         if books > len(self._books):
             self._books = np.concatenate([self._books, np.zeros(books, BOOK_EVENTS)])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tapeline.observe import Watched
 
 TIME: Final = pl.Datetime("ns", "UTC")
+FILLS_ENOUGH: Final = 20_000
+"""So many of the data's executions tell whether its venue matches by time, to half a percent; to count them all took as long as a run."""
 BARS_MAX: Final = 100_000
 """Bars are of one second, or longer where a run would have more than this many."""
 BARS_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = ({
@@ -36,7 +38,7 @@ class Observed(NamedTuple):
     missing: str | None = None
     """Why there is nothing, or not all."""
     fifo: tuple[int, int] | None = None
-    """Executions of resting orders in the run's data, and how many of them hit the front of their queue; None: not counted."""
+    """The first executions of resting orders in the run's data (FILLS_ENOUGH or few more), and how many hit the front of their queue; None: not counted."""
 
 
 def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame) -> Observed:
@@ -56,7 +58,7 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     asked = {symbol: _times(part) for symbol, part in parts.items()}
     watched = {symbol: Watched(times=np.unique(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
     settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
-    fifo = FifoCount()
+    fifo = FifoCount(FILLS_ENOUGH)
     try:
         damage = Pass([file["path"] for file in manifest["data"]], {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **settings).run()
     except TapelineError as error:

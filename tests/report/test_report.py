@@ -53,7 +53,7 @@ def test_fifo_consistency_is_told_and_kept(result: Result, tmp_path: Path) -> No
     assert hits == first > 100
     loaded = Result.load(result.save(tmp_path / "run"))
     assert loaded.observed.fifo == (hits, first)
-    text = f"FIFO consistency 1.000: {first:,} of {hits:,}"
+    text = f"FIFO consistency 1.000: {first:,} of the first {hits:,}"
     assert text in words.health(Run("kept", loaded))
     assert not [caution for caution in words.cautions(Run("kept", loaded)) if "front of its queue" in caution]
     doubtful = replace(loaded, kept=loaded.observed._replace(fifo=(1_000, 500)))

@@ -128,7 +128,7 @@ def _cautions_of_data(result: Result) -> list[str]:
     hits, first = result.observed.fifo or (0, 0)
     if first < FIFO_MIN * hits:
         doubt = "the venue may match in another way, such as pro rata, or records may be missing: exact places in queues mean little then"
-        found.append(f"Only {first / hits:.0%} of the executions in the data hit the order at the front of its queue: {doubt}.")
+        found.append(f"Only {first / hits:.0%} of {hits:,} executions in the data hit the order at the front of its queue: {doubt}.")
     return found
 
 
@@ -185,7 +185,7 @@ def health(run: Run) -> str:
         parts.append(f"<p>{text}; {left}. {passive:,} executions of resting orders, {unknown:,} of orders that are not in the book.</p>")
     hits, first = run.result.observed.fifo or (0, 0)
     if hits:
-        text = f"{first:,} of {hits:,} executions of resting orders hit the front of their queue; auctions, mostly, do not go by it."
+        text = f"{first:,} of the first {hits:,} executions of resting orders hit the front of their queue; auctions, mostly, do not go by it."
         parts.append(f"<p>FIFO consistency {first / hits:.3f}: {text}</p>")
     parts.append(table(["anomaly", "records"], [[name.replace("_", " "), f"{n:,}"] for name, n in odd.items()]) if odd else "<p>No anomaly was counted.</p>")
     gaps = long_gaps(run.result.observed.bars)
