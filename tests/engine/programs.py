@@ -337,6 +337,15 @@ class Glancer(Watcher):
     on_trade = Follower.on_trade
 
 
+class Toucher(Watcher):
+    """Sees no level but the touch, when that changes, and the features that follow from what the book is then; follows trades."""
+
+    depth = 1
+    features = tuple(feature for feature in tl.Feature if feature != tl.Feature.ORDER_FLOW_IMBALANCE_5)
+    wake_depth = 1
+    on_trade = Follower.on_trade
+
+
 class Sleeper(Actor):
     """Is woken by timers only: answers come without a callback. Never looks at `ahead`."""
 
@@ -395,6 +404,13 @@ class PairGlancer(Pair):
     features = (tl.Feature.ORDER_FLOW_IMBALANCE_5, tl.Feature.IMBALANCE_10, tl.Feature.EVENT_RATE)
     wake_depth = 2
     on_event = Follower.on_event
+
+
+class PairToucher(PairFollower):
+    """Sees some features of all instruments, as they are when the touch changes; follows all."""
+
+    features = (tl.Feature.SLOPE_ASK, tl.Feature.IMBALANCE_10, tl.Feature.EVENT_RATE)
+    wake_depth = 1
 
 
 class Crowd(Pair):

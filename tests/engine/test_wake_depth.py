@@ -2,16 +2,34 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 from duels import Case
-from programs import Glancer, PairFollower, PairGlancer, Quoter, Watcher
+from programs import Follower, Glancer, PairFollower, PairGlancer, PairToucher, Quoter, Toucher, Watcher
+from streams import Stream
 
 import tapeline as tl
+from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.verify import compare
 
 DEEP = tuple(tl.Feature)[:16]
+OF_LEVELS = ("depth_bid", "depth_ask", "imbalance_5", "imbalance_10", "depth_bid_10", "depth_ask_10", "slope_bid", "slope_ask")
+NUMBERS = tuple(int(tl.Feature[name.upper()]) for name in OF_LEVELS)
+
+
+class Peeper(tl.Strategy):
+    """Tells the features of several levels at each change of the touch, and looks at no level itself."""
+
+    features = DEEP
+    wake_depth = 1
+    signals = OF_LEVELS
+
+    def on_book(self, market, orders, account):
+        """A change of the touch."""
+        for k in range(len(OF_LEVELS)):
+            self.signal(k, market.features[NUMBERS[k]])
 
 
 class Counter(tl.Strategy):
@@ -39,10 +57,11 @@ def session(tmp_path_factory):
 
 
 @pytest.mark.parametrize("seed", range(1, 9))
-def test_random_runs_agree_with_the_reference(seed, tmp_path):
+@pytest.mark.parametrize("pairs", [((Glancer, Quoter), (PairGlancer, PairFollower)), ((Toucher, Follower), (PairToucher, PairFollower))])
+def test_random_runs_agree_with_the_reference(seed, pairs, tmp_path):
     """Runs of classes that look when the touch changes, or a level behind it, and not in between, record in both engines the same."""
     case = Case.seeded(seed)
-    classes = (Glancer, Quoter) if case.books == 1 else (PairGlancer, PairFollower)
+    classes = pairs[case.books > 1]
     case = replace(case, players=[replace(player, strategy=classes[k % 2]) for k, player in enumerate(case.players)])
     found = case.compared(tmp_path)
     assert found.is_equal, found
@@ -62,6 +81,27 @@ def test_shows_what_there_is_at_that_time(session):
     ten = tl.depth(session, levels=10, tick_size="0.25").filter(pl.any_horizontal(touch.ne_missing(touch.shift())))
     assert len(seen) > 1000
     assert seen.to_list() == ten["bid_sz_09"].to_list()
+
+
+@pytest.mark.parametrize("gap", [1, 3, 700])
+def test_features_of_levels_without_levels(gap, tmp_path):
+    """Who looks at no levels sees features of several levels as `tl.features` has them at that event: in books dense, with gaps, beyond their window."""
+    stream, random = Stream(), np.random.default_rng(gap)
+    sizes = random.integers(1, 9, 2_000)
+    for order, distance in enumerate(random.integers(1, 14, 2_000) ** (1 + (gap > 1)) * gap):
+        stream.add(order + 1, "BA"[order % 2], 2_000_000 + int(distance if order % 2 else -distance), int(sizes[order]))
+        if order >= 60:
+            stream.cancel(order - 59, int(sizes[order - 60]))
+    path = tmp_path / "x.dbn"
+    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "I1"}, start_ns=0)
+    result = tl.Backtest(path, tick_size="1", multiplier=1.0).run(Peeper())
+    touch = pl.col("^(bid|ask)_(px|sz|ct)_00$")
+    changes = tl.depth(path, levels=1, tick_size="1").filter(pl.any_horizontal(touch.ne_missing(touch.shift())))["sequence"]
+    rows = tl.features(path, DEEP, tick_size="1").filter(pl.col("sequence").is_in(changes.implode()))
+    assert len(rows) > 100
+    for name in OF_LEVELS:
+        seen = result.signals.filter(pl.col("signal") == name)["value"]
+        assert seen.equals(rows[name].alias("value")), name
 
 
 def test_other_classes_make_no_difference(session):

@@ -106,6 +106,7 @@ def publish(engine, book, event, what, classes):
     if engine.plan.features != 0:
         engine.plan.book = address_of(book)
         engine.plan.to = address_of(notice.market)
+        engine.plan.of_view = what == ON_BOOK
         show_features(engine.plan)
     if engine.depth > 1 and what == ON_BOOK:
         copy_levels(levels_at(engine, number), engine.depth, market.levels, engine.plan.depth, engine.depth)

@@ -18,6 +18,7 @@ from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Mark
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep
+from tapeline.market.walk import walk_shape
 from tapeline.memory import Arena, copy, view, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
@@ -64,14 +65,16 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: b
         if looks.wake_depth is None:
             feature_masks[numbers_of(looks.features & OF_THE_BOOK)] |= np.uint64(1 << bit)
     depth = max(looks.depth for looks in views)
-    if wanted & int(SHAPE_FEATURES):
+    wakes = told and feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
+    plan.walks = told and not wakes and depth == 1 and wanted & int(SHAPE_FEATURES) != 0 and wanted & bits_of(Feature.ORDER_FLOW_IMBALANCE_5) == 0
+    if wanted & int(SHAPE_FEATURES) and not plan.walks:
         depth = max(depth, 2 * LEVELS_OF_SHAPE if wanted & TEN_LEVELS else LEVELS_OF_SHAPE)
     masks = np.zeros(depth, np.uint64)
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
     keep += [masks, feature_masks]
     plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
-    plan.wakes = told and feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
+    plan.wakes, plan.of_view = wakes, not told
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
@@ -127,7 +130,7 @@ class Books:
                 show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:
                 for unit in units if int(plan.features) & int(group) else ():
-                    unit.place(plan)
+                    (walk_shape if unit is update_shape and plan.walks else unit).place(plan)
         self._levels_max = levels_max
         self._keep: dict[tuple[int, int | str], Any] = {}
         self._arena = Arena()

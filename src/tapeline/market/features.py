@@ -2,7 +2,8 @@
 
 A feature is a formula over a *state*: prices, sizes, sums. The state follows every event that changes it, in records of the book (`TouchMemory`,
 `ShapeMemory`); the formula is applied where somebody looks: when a strategy is told (`market.view.show_features`), to blocks of rows where features become
-columns (market.trace). Only those that wake strategies by changing, of several levels, are looked at after each event (`plan.wakes`).
+columns (market.trace). Only those that wake strategies by changing, of several levels, are looked at after each event (`plan.wakes`). What the others
+of several levels follow from is added up when a strategy is told, where no strategy looks at levels itself (market.walk).
 
 To add one: a member of `constants.Feature`, a kernel here, a line in `show_touch` or `show_shape`, one in `trace.FORMULAS`, one in the table of
 docs/ARCHITECTURE.md, and its twin in `reference/features.py`. `update_touch` is called when the BBO changed, `update_shape` when one of the declared levels
@@ -82,11 +83,13 @@ class ShapeMemory(Record):
     flow_seen: int64
     mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
     distances: (float64, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # of the levels from that mid; 0 for absent ones
+    dense_below: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # the best level, if these are the distances of it and of the next four ticks
     before: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # the five best levels of each side before they are looked at one by one
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
-SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances", "before"))
+SIZES_5, SIZES_10, SLOPES, DISTANCES = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances"))
+DENSE_BELOW, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("dense_below", "before"))
 
 
 @kernel

@@ -9,6 +9,7 @@ from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET,
 from tapeline.market.features import SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, show_shape, show_touch, update_shape, update_touch
 from tapeline.market.ladder import CELL, has_best
 from tapeline.market.levels import update_levels
+from tapeline.market.walk import walk_shape
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
@@ -81,12 +82,17 @@ def update_deep(plan):
 
 @unit("show_features")
 def show_features(plan):
-    """Write the values of the declared features, as the last ordinary event of plan.book left them, into the market at plan.to."""
+    """Write the values of the declared features, as the last ordinary event of plan.book left them, into the market at plan.to.
+
+    Where levels are walked for them, those of several levels only if plan.of_view: to whom such runs tell of them, they tell with changes of the view alone.
+    """
     book, features = record_at(plan.book, 0, BOOK), plan.features
     to = record_at(plan.to, 0, MARKET)
     if plan.wakes:
         copy(plan.to + FEATURES_OFFSET, address_of(book.market) + FEATURES_OFFSET, FEATURES_OF_BOOK_SIZE)
-    elif features & SHAPE_FEATURES:
+    elif features & SHAPE_FEATURES and (plan.of_view or not plan.walks):
+        if plan.walks:
+            walk_shape(plan)
         show_shape(plan, to, record_at(book.shape_memory, 0, SHAPE_MEMORY), DIRTY)
     if features & TOUCH_FEATURES:
         show_touch(plan, book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY), to)
