@@ -31,6 +31,7 @@ def test_candidates_take_turns() -> None:
     assert order == ["a", "b", "a", "b", "b", "a"]
     assert (timings["a"].ns, timings["b"].ns) == (0.05e9, 0.1e9)
     assert 0.0 < timings["floor"].to_dict()["cpu_share"] < 1.5
+    assert timings["a"].to_dict()["whole_ns"] < timings["a"].ns
     assert timings["b"].floor_multiple == pytest.approx(2 * timings["a"].floor_multiple)
 
 

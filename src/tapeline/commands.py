@@ -220,8 +220,8 @@ def _show_timings(lines: list[dict[str, Any]]) -> None:
     terminal.out.print(tables.records_table([{name: line[name] for name in ("name", "ns", "M/s", "x floor", "spread")} for line in times], "per record"))
     counted = {"orders": "orders_per_second", "fills": "fills_per_second", "callbacks": "callbacks_per_second", "strategy-events": "strategy_events_per_second"}
     runs = [line for line in lines if "orders_per_second" in line]
-    did = [{"name": line["name"]} | {what: line[name] / 1e6 for what, name in counted.items()} for line in runs]
-    terminal.out.print(tables.records_table(did, "what runs did, in millions per second"))
+    did = [{"name": line["name"], "whole call, ns": line["whole_ns"]} | {what: line[name] / 1e6 for what, name in counted.items()} for line in runs]
+    terminal.out.print(tables.records_table(did, "runs with their frames, per record; what they did, in millions per second"))
 
 
 def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:

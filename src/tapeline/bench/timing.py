@@ -21,6 +21,8 @@ class Timing:
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     """To the floor of the same round, per record."""
+    walls: list[float] = field(default_factory=list)
+    """Seconds of the whole call: of a run with its frames, checks, and the digest of its input."""
     cpu: list[float] = field(default_factory=list)
     """Processor time over wall time: less than 1 where others had the core, more with threads."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Timing:
         numbers = {
             "cpu_share": statistics.median(self.cpu),
             "ns": self.ns,
+            "whole_ns": statistics.median(self.walls) / self.n * 1e9,
             "per_second": self.per_second,
             "floor_multiple": self.floor_multiple,
             "spread": self.spread,
@@ -69,22 +72,23 @@ def alternate(candidates: Mapping[str, tuple[Candidate, int]], floor: Callable[[
         taken["floor"] = _time_floor(floor)
         if round_number < 0:
             continue
-        for name, (seconds, cpu) in taken.items():
+        for name, (seconds, wall, cpu) in taken.items():
             timing = timings[name]
             timing.seconds.append(seconds)
+            timing.walls.append(wall)
             timing.cpu.append(cpu)
             timing.ratios.append((seconds / timing.n) / (taken["floor"][0] / floor_n))
     return timings
 
 
-def _time(candidate: Callable[[], float | None]) -> tuple[float, float]:
+def _time(candidate: Callable[[], float | None]) -> tuple[float, float, float]:
     start, cpu = time.perf_counter(), time.process_time()
     own = candidate()
     wall = time.perf_counter() - start
-    return wall if own is None else own, (time.process_time() - cpu) / wall
+    return wall if own is None else own, wall, (time.process_time() - cpu) / wall
 
 
-def _time_floor(floor: Callable[[], None]) -> tuple[float, float]:
+def _time_floor(floor: Callable[[], None]) -> tuple[float, float, float]:
     """One pass, of as many as take FLOOR_SECONDS: a few milliseconds alone would pass between two turns of others on the core, and the candidates do not."""
     passes = 0
     start, cpu = time.perf_counter(), time.process_time()
@@ -92,4 +96,4 @@ def _time_floor(floor: Callable[[], None]) -> tuple[float, float]:
         floor()
         passes += 1
     wall = time.perf_counter() - start
-    return wall / passes, (time.process_time() - cpu) / wall
+    return wall / passes, wall / passes, (time.process_time() - cpu) / wall
