@@ -101,27 +101,23 @@ class Pass:
         self._watches = np.zeros(4, WATCH)
         source = open_input(data)
         self.instruments = registry(source, multiplier=1.0, **instruments)  # no money is counted
-        self._reader = reader_of(source, self.instruments, self._open, threads=cores_used())
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """What the normaliser counted so far."""
-        return self._reader.counters
+        self._source = source
 
     def run(self, until_ns: int | None = None) -> DataError | None:
-        """Read on to the end, or until all that is watched has passed a time; the damage that ended it, if there was one."""
+        """Read to the end, or until all that is watched has passed a time; the damage that ended it, if there was one."""
         state, damage = self._state, None
+        reader = reader_of(self._source, self.instruments, self._open, threads=cores_used())
         try:
-            for n, _ in self._reader.chunks():
+            for n, _ in reader.chunks():
                 if self._fifo is not None:
-                    self._fifo.take(self._reader.events_address, n, len(self.instruments.known))
-                self._chunk(n)
+                    self._fifo.take(reader.events_address, n, len(self.instruments.known))
+                self._chunk(reader, n)
                 if until_ns is not None and self._passed(until_ns):
                     break
         except DataError as error:
             damage = error
         state.at_end = 1
-        self._chunk(0)
+        self._chunk(reader, 0)
         for index, watched in self.asked.items():
             self._trim(watched, index)
         return damage
@@ -142,14 +138,14 @@ class Pass:
         self._state.books = self._books.address
         self._state.watches, self._state.watches_n = self._watches.ctypes.data, instrument.index + 1
 
-    def _chunk(self, n: int) -> None:
+    def _chunk(self, reader: Any, n: int) -> None:
         state = self._state
-        state.events, state.n, state.x = self._reader.events_address, n, 0
+        state.events, state.n, state.x = reader.events_address, n, 0
         while (status := self._observe()) != DONE:
             if status == MAKE_ROOM:
                 self._books.make_room(int(state.room_instrument), int(state.room_side), int(state.room_level))
             else:
-                self._grow(int(self._reader.events["instrument"][int(state.x)]), status)
+                self._grow(int(reader.events["instrument"][int(state.x)]), status)
 
     def _grow(self, index: int, status: int) -> None:
         watch, watched = self._watches[index], self.asked[index]

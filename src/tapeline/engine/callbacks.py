@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message, message_at
 from tapeline.engine.deliver import SIGNAL_ROW
-from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT
+from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, orders_of
 from tapeline.engine.records import (
     FIRST_CALLBACK,
     GROUP,
@@ -24,7 +24,7 @@ from tapeline.engine.records import (
 from tapeline.engine.rules import learn
 from tapeline.jit import kernel
 from tapeline.market.book import MARKET, MARKETS
-from tapeline.memory import address_of, record_at
+from tapeline.memory import record_at
 
 __all__ = [
     "ACCOUNT", "ACCOUNTS",
@@ -36,11 +36,7 @@ __all__ = [
 @kernel
 def begin(engine, row):
     """Before a callback of a row: its orders, its clock."""
-    orders = record_at(engine.gateway, 0, ORDERS)
-    orders.row = address_of(row)
-    orders.places = row.places
-    orders.mask = row.mask
-    orders.now = engine.now
+    orders_of(engine, row)
     engine.counters.callbacks += 1
 
 

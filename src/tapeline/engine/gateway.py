@@ -194,6 +194,17 @@ def choose_instrument(orders, index):
 
 
 @leaf
+def orders_of(engine, row):
+    """The gateway, turned to a row."""
+    orders = record_at(engine.gateway, 0, ORDERS)
+    orders.row = address_of(row)
+    orders.places = row.places
+    orders.mask = row.mask
+    orders.now = engine.now
+    return orders
+
+
+@leaf
 def own_order(orders, order_id):
     """The node of a live order; an empty node if there is none. Nearly always its number stands where the id says."""
     node = record_at(orders.nodes, number_at(orders.places, order_id & orders.mask), NODE)

@@ -10,12 +10,12 @@ import numpy as np
 from tapeline.constants import Reason
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
-from tapeline.engine.gateway import ORDERS
+from tapeline.engine.gateway import orders_of
 from tapeline.engine.lists import node_at, number_at, row_at
 from tapeline.engine.records import CANCEL
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import record_at, unit
 
 LOSS_LIMIT = np.int64(Reason.LOSS_LIMIT)
 NOBODY = np.int32(-1)
@@ -66,11 +66,7 @@ def stop(engine, row):
     """The kill switch: nobody listens any more, and all orders are cancelled, from the first on."""
     row.listens = NOBODY
     row.timer = row.timer_pending = 0
-    orders = record_at(engine.gateway, 0, ORDERS)
-    orders.row = address_of(row)
-    orders.places = row.places
-    orders.mask = row.mask
-    orders.now = engine.now
+    orders = orders_of(engine, row)
     last = np.int64(0)
     while True:  # the live order with the lowest id above the last one: slow, and once in a run
         index = np.int64(0)
