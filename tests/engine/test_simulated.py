@@ -1,5 +1,6 @@
 """Simulated sessions, too large for random programs: the two engines on the examples' strategies, and what a replay allocates."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import tapeline as tl
+from tapeline.engine import session as engine
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
-from tapeline.verify import verify
+from tapeline.verify import compare, verify
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -36,6 +38,26 @@ def assert_examples_agree(path):
 def test_100_000_simulated_records(tmp_path):
     """Books, features, orders, fills and accounts agree over 100,000 records of two instruments."""
     assert_examples_agree(session(tmp_path / "x.dbn.zst", 100_000))
+
+
+def test_where_much_memory_is_refused_journals_grow_in_small_steps(tmp_path, monkeypatch):
+    """A system that gives no room beyond what is used makes no difference to what is recorded."""
+    path = session(tmp_path / "x.dbn", 100_000)
+    maker = load_strategy(f"{EXAMPLES / 'touch_maker.py'}:TouchMaker")
+    settings = {"tick_size": "0.25", "multiplier": 50.0, "instruments": [1]}
+    rows = [maker(position_max=10 + k) for k in range(32)]
+    at_once = tl.Backtest(path, **settings).run(*rows)
+    refused, roomier = [], engine.roomier
+
+    def few(records, n):
+        if n > 4 * len(records) + 10_000:
+            refused.append(n)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return roomier(records, n)
+
+    monkeypatch.setattr(engine, "roomier", few)
+    assert compare(at_once, tl.Backtest(path, **settings).run(*rows)).is_equal
+    assert len(refused) > 2
 
 
 @pytest.mark.slow

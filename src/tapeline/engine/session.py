@@ -376,7 +376,11 @@ class Session:
                 raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
             kept = self._journals[name][:used]
             room = min(max(4 * used, min(64 * used, _UNTOUCHED_BYTES_MAX // kept.itemsize)), self._limits.journal_rows_max)
-            self._journals[name] = grown = roomier(kept, room + spare + more)
+            try:
+                grown = roomier(kept, room + spare + more)
+            except OSError:  # a system that promises no more memory than it has
+                grown = roomier(kept, 2 * used + spare + more)
+            self._journals[name] = grown
             journal.rows, journal.capacity = grown.ctypes.data, len(grown)
 
     # ------------------------------------------------------------------ running
