@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from duels import Case
 from polars.testing import assert_frame_equal
-from programs import Quoter
+from programs import Quoter, Sleeper
 from random_markets import SYMBOLS
 from streams import SNAPSHOT
 
@@ -66,6 +66,25 @@ def test_chunks_change_nothing(seed, tmp_path, monkeypatch):
     monkeypatch.setattr("tapeline.backtest.DbnInput", SmallInput)
     assert_same(whole, run(case, tmp_path / "x.dbn"))
     assert_same(whole, run(case, tmp_path / "x.dbn.zst"))
+
+
+class Listener(Sleeper):
+    """Hears answers, and does nothing about them."""
+
+    def on_order(self, update, market, orders, account):
+        """An answer."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_to_listen_changes_nothing(seed, tmp_path):
+    """A strategy that is told of answers, and one of the same acts that is not (so that acknowledgements need not travel), have the same orders and fills."""
+    case = Case.seeded(seed)
+    player = case.players[0]
+    deaf, listening = (run(case, tmp_path / "x.dbn", rows=labelled([replace(player, strategy=cls).row()])) for cls in (Sleeper, Listener))
+    for name in FRAMES:
+        assert_frame_equal(getattr(deaf, name), getattr(listening, name), check_exact=True)
+    assert len(deaf.orders) > 0
+    assert listening.counters["callbacks"] > deaf.counters["callbacks"]
 
 
 @pytest.mark.parametrize("seed", SEEDS[:3] + SEVERAL_SEEDS[:2])

@@ -11,13 +11,13 @@ from tapeline.memory import address_of, record_at
 
 
 @leaf
-def set_clock(engine, due):
-    """Local time of a delivery: its due time, or later if something later was already processed."""
+def set_clock(engine, due, is_told):
+    """Local time of a delivery: its due time, or later if something later was already processed, which is counted unless it is an answer that nobody hears."""
     if engine.ending:
         engine.now = engine.ts_end
         return
     now = max(due, max(engine.watermark, engine.now))
-    engine.counters.clock_clamps += now != due
+    engine.counters.clock_clamps += is_told & (now != due)
     sample_before(engine, now)
     engine.now = now
 

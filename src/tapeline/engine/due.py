@@ -67,7 +67,7 @@ def deliver_notice(engine, group_index, due):
     """A notice reaches a group; the callback to be made, or 0."""
     group = record_at(engine.groups, group_index, GROUP)
     number = group.cursor
-    set_clock(engine, due)
+    set_clock(engine, due, True)
     group.due_last = due
     receive(engine, group, number)
     if engine.guarded:
@@ -87,14 +87,15 @@ def deliver_notice(engine, group_index, due):
 def deliver_answer(engine, message):
     """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
     pop(engine.agenda, RESPONSE, message)
-    set_clock(engine, message.due)
     row = row_at(engine, message.row)
-    apply_answer(engine, row, message)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
+    is_told = wants(engine, row, callback)
+    set_clock(engine, message.due, is_told)
+    apply_answer(engine, row, message)
     if engine.guarded and callback == ON_FILL and not engine.ending:
         engine.guard_row = message.row
         guard(engine)
-    if engine.ending or row.listens == NOBODY or not wants(engine, row, callback):
+    if engine.ending or row.listens == NOBODY or not is_told:
         free_message(engine.agenda, message)
         return np.int64(0)
     call(engine, row.group, message.instrument)
@@ -117,7 +118,7 @@ def deliver_alarm(engine, message):
         return np.int64(0)
     free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
-    set_clock(engine, due)
+    set_clock(engine, due, True)
     if not wants(engine, row, ON_TIMER):
         return np.int64(0)
     call(engine, row.group, 0)

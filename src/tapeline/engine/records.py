@@ -176,6 +176,7 @@ class Row(Record):
     step: int64  # from one place of an order to the next
     resting: int64  # first of its resting orders; 0: none
     asks_ahead: uint8  # the class looks at orders.ahead()
+    hears: uint8  # it learns that an order was accepted: it has on_order, or looks at orders.ahead()
     queue: uint8  # QueueModel
     trade_through: uint8
     crossing: uint8

@@ -221,6 +221,7 @@ class Session:
             row.rate_max = venue.limits.orders_per_second_max
             row.rate_times = self._flat(row.rate_max, np.int64).ctypes.data
         row.asks_ahead = uses(cls, "ahead")
+        row.hears = row.asks_ahead or hasattr(cls, "on_order")
         rules = venue.rules
         row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue_model, rules.trade_through, rules.crossing, rules.iceberg_excess
         row.auction, row.cancel_on_gap = rules.auction, rules.on_gap == "cancel"

@@ -140,9 +140,14 @@ def arrive(engine, book, index, request):
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return
-    message = write_answer(engine, index, ts_event, ACCEPTED)
-    if rests(node):
-        tell_place(engine, book, node, message)
+    row = row_at(engine, node.row)
+    if row.hears:
+        message = write_answer(engine, index, ts_event, ACCEPTED)
+        if rests(node):
+            tell_place(engine, book, node, message)
+    else:  # without this answer, which changes nothing that its row knows, a maker with sixteen features takes 0.93 to 0.97 of the time
+        node.arrival = engine.arrivals
+        row.last_response = response_time(engine, row, ts_event)
     execute(engine, book, index, ts_event)
 
 

@@ -209,17 +209,17 @@ class Engine:
 
     # ------------------------------------------------------------------ the strategies' clock
 
-    def _advance(self, due: int) -> None:
-        self._clock.advance(due)
+    def _advance(self, due: int, *, is_told: bool = True) -> None:
+        self._clock.advance(due, is_told=is_told)
         self._journal.before_delivery(self._clock.now)
 
     def _respond(self, response: Response, due: int) -> None:
         """Accounts and orders are brought up to date first, then the strategy is told."""
-        self._advance(due)
+        callback = "on_fill" if isinstance(response.answer, FillReport) else "on_order"
+        self._advance(due, is_told=response.row.has(callback))
         self._learn(response)
         if isinstance(response.answer, FillReport):
             self._watch_loss(response.row)
-        callback = "on_fill" if isinstance(response.answer, FillReport) else "on_order"
         self._call(response.row, callback, response.answer.instrument, response.answer)
 
     def _learn(self, response: Response) -> None:

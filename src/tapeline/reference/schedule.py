@@ -119,7 +119,7 @@ class Clock:
     feed_delay: int = 0
     """`ts_recv` - `ts_event` of the last ordinary tape event; for delays that follow the feed's."""
 
-    def advance(self, due: int) -> None:
-        """Go to the time of a delivery, or as close as possible."""
+    def advance(self, due: int, *, is_told: bool = True) -> None:
+        """Go to the time of a delivery, or as close as possible; what nobody is told of is not counted."""
         self.now, moved = max(due, self.watermark, self.now), due < max(self.watermark, self.now)
-        self.clamps += moved
+        self.clamps += moved and is_told
