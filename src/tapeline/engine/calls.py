@@ -36,7 +36,8 @@ def call(engine, group_index, instrument):
     engine.call_group = group_index
     engine.call_instrument = instrument
     engine.call_market = address_of(record_at(group.markets, np.int64(instrument), MARKET))
-    markets = record_at(engine.markets, 0, MARKETS)
-    markets.first = group.markets
-    markets.n = engine.instruments
-    markets.instrument = instrument
+    if engine.several:
+        markets = record_at(engine.markets, 0, MARKETS)
+        markets.first = group.markets
+        markets.n = engine.instruments
+        markets.instrument = instrument

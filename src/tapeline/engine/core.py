@@ -19,7 +19,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TIMED, 
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, SNAPSHOT, TRADE
 
 
 @leaf
@@ -44,6 +44,19 @@ def note_return(book, event):
 
 
 @leaf
+def come_to(engine, book, event):
+    """Something is due before a tape event, or to be looked at: the callback to be made, or what the driver has to do, or 0."""
+    result = 0
+    if not book.in_event and event.flags & SNAPSHOT == 0:
+        result = begin_event(engine, book, event)
+    elif book.void:
+        note_return(book, event)
+    if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
+        return GROW_NOTICES
+    return result
+
+
+@leaf
 def tell_orders(engine, event, first):
     """An event concerns our orders, or may: let them know."""
     engine.history_event = address_of(event)
@@ -51,6 +64,17 @@ def tell_orders(engine, event, first):
     if not engine.exact:
         note_event(engine)
     meet_history(engine)
+
+
+@leaf
+def concern_orders(engine, book, event, side, cell):
+    """An ADD or REMOVE at a level of ours, or through our best price: let our orders know, if it does anything to them."""
+    is_add = event.kind == ADD
+    joins = is_add & engine.exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
+    if ((cell.own != 0) & (joins == 0)) | (is_add & (side_of(book, 1 - side).own_best + np.int64(event.level) >= 0)):
+        head = node_at(engine, cell.own)
+        if is_add | (head.next != 0) | (event.priority < head.priority) | (not engine.exact):
+            tell_orders(engine, event, cell.own)
 
 
 @leaf
@@ -64,11 +88,8 @@ def change_book(engine, book, event, side, cell):
     level = np.int64(event.level)
     priority = event.priority
     is_add = event.kind == ADD
-    joins = is_add & engine.exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
-    if ((cell.own != 0) & (joins == 0)) | (is_add & (side_of(book, 1 - side).own_best + level >= 0)):
-        head = node_at(engine, cell.own)
-        if is_add | (head.next != 0) | (priority < head.priority) | (not engine.exact):
-            tell_orders(engine, event, cell.own)
+    if unseen((cell.own != 0) | (side_of(book, 1 - side).own_best + level >= 0)):
+        concern_orders(engine, book, event, side, cell)
     book.stamp = max(book.stamp, (priority + 1) & -np.int64(is_add))
     cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
@@ -228,28 +249,23 @@ def core(engine):
     """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
     if engine.applied:
         resume(engine)
-    n = engine.n
-    x = engine.x
-    while x < n:
-        event = record_at(engine.events, x, EVENT)
-        book = record_at(engine.books, np.int64(event.instrument), BOOK)
-        result = 0
-        if event.ts_event > engine.agenda.next_due:
-            if not book.in_event and event.flags & SNAPSHOT == 0:
-                result = begin_event(engine, book, event)
-            elif book.void:
-                note_return(book, event)
-            if result == 0 and engine.notices_fit < NOTICES_PER_EVENT_MAX and ring_is_full(engine):
-                result = GROW_NOTICES
+    at, end = engine.events + engine.x * EVENT_SIZE, engine.events + engine.n * EVENT_SIZE
+    instrument, book = np.int64(-1), record_at(engine.books, 0, BOOK)
+    while at < end:
+        event = record_at(at, 0, EVENT)
+        if np.int64(event.instrument) != instrument:
+            instrument = np.int64(event.instrument)
+            book = record_at(engine.books, instrument, BOOK)
+        result = come_to(engine, book, event) if event.ts_event > engine.agenda.next_due else 0
         if result == 0:
             move_clocks(engine, event)
             result = apply(engine, book, event)
         if result != 0:
-            engine.x = x
+            engine.x = (at - engine.events) // EVENT_SIZE
             return result
         follow(engine, book, event)
-        x += 1
-    engine.x = x
+        at += EVENT_SIZE
+    engine.x = engine.n
     if engine.at_end and engine.started:
         engine.due_for = NO_BOOK
         return wake(engine)

@@ -14,6 +14,8 @@ from tapeline.memory import address_of, copy, record_at, unit, unseen
 from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE, RUN_SIZE = 48, RUN.itemsize
+SHOWN_OF_MARKET = MARKET.fields["tick"][1]
+"""Bytes of a Market, its first, that notices bring."""
 NOTICES_PER_EVENT_MAX = 3
 
 
@@ -34,27 +36,6 @@ def ring_is_full(engine):
         short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
     return engine.notices_fit < NOTICES_PER_EVENT_MAX or short
-
-
-@leaf
-def show(to, market, times):
-    """Copy what is told of a market, field by field: its fields were just written, and a load of several at once would have to wait for all of them (5 ns)."""
-    to.bid_price = market.bid_price
-    to.ask_price = market.ask_price
-    to.bid_size = market.bid_size
-    to.ask_size = market.ask_size
-    to.bid_count = market.bid_count
-    to.ask_count = market.ask_count
-    to.last_price = market.last_price
-    to.last_size = market.last_size
-    to.ts_event = times.ts_event
-    to.ts_recv = times.ts_recv
-    to.mark = market.mark
-    to.last_side = market.last_side
-    to.has_bid = market.has_bid
-    to.has_ask = market.has_ask
-    to.has_mark = market.has_mark
-    to.instrument = market.instrument
 
 
 @unit("copy_runs")
@@ -102,7 +83,9 @@ def publish(engine, book, event, what, classes):
     notice.classes = classes
     notice.what = what
     notice.instrument = book.index
-    show(notice.market, market, event)
+    copy(address_of(notice.market), address_of(market), SHOWN_OF_MARKET)
+    notice.market.ts_event = event.ts_event
+    notice.market.ts_recv = event.ts_recv
     if engine.plan.features != 0:
         engine.plan.book = address_of(book)
         engine.plan.to = address_of(notice.market)
@@ -114,10 +97,10 @@ def publish(engine, book, event, what, classes):
         copy(address_of(notice.event), address_of(event), EVENT_SIZE)
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
-        is_next = unseen(np.int64((group.due == NEVER) & (classes & group.classes != 0)))  # as good as a coin: no branch
-        group.cursor += is_next * (number - group.cursor)
-        group.due += is_next * (max(event.ts_recv + group.feed, group.due_last) - group.due)
-        engine.agenda.next_due = min(engine.agenda.next_due, group.due)
+        if unseen(np.int64((group.due == NEVER) & (classes & group.classes != 0))):
+            group.cursor = number
+            group.due = max(event.ts_recv + group.feed, group.due_last)
+            engine.agenda.next_due = min(engine.agenda.next_due, group.due)
     if engine.notices_fit < NOTICES_PER_EVENT_MAX:
         engine.agenda.next_due = NOT_YET  # so that the event loop looks at the ring before the next tape event
     while classes != 0:  # one notice per class
@@ -153,7 +136,7 @@ def receive(engine, group, number):
     """A group reads a notice: its copy of the market is brought up to date."""
     notice = notice_at(engine, number)
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
-    show(market, notice.market, notice.market)
+    copy(address_of(market), address_of(notice.market), SHOWN_OF_MARKET)
     kept = np.int64(0) if notice.what == ON_BOOK else group.of_views
     copy_features(engine.plan, market, notice.market, group.declared + RUN_SIZE * kept, group.declared_n - kept)
     if group.depth > 1 and notice.what == ON_BOOK:

@@ -355,6 +355,7 @@ class Engine(Record):
     # tables
     books: int64
     instruments: int64
+    several: int64  # 1: strategies index what they look at by instrument
     rows: int64
     rows_n: int64
     classes: int64

@@ -101,7 +101,7 @@ class Session:
         self._limits = rows[0].venue.limits
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
-        self.engine.explains = explain
+        self.engine.explains, self.engine.several = explain, several
         self.seconds_compiling = 0.0
         """While tape events waited for what few runs need."""
         self._instruments: list[Instrument] = []
