@@ -75,6 +75,13 @@ def first_message(agenda):
 
 
 @leaf
+def first_due(agenda):
+    """When that is."""
+    lanes_due = min(message_at(lane_at(agenda, 0).head).due, message_at(lane_at(agenda, 1).head).due)
+    return min(lanes_due, record_at(agenda.heap, 0, DUE).time)
+
+
+@leaf
 def comes_before(time, turn, other_time, other_turn):
     """Whether one happens before another."""
     return (time < other_time) | ((time == other_time) & (turn < other_turn))

@@ -67,14 +67,17 @@ def tell_orders(engine, event, first):
 
 
 @leaf
-def concern_orders(engine, book, event, side, cell):
-    """An ADD or REMOVE at a level of ours, or through our best price: let our orders know, if it does anything to them."""
+def concerns_orders(engine, book, event, side, cell):
+    """Whether an ADD or REMOVE does anything to our orders: one test, since at the touch, where a maker's are, each of its parts is as good as a coin.
+
+    An order that joins behind everything of ours changes no queue ahead, nor does what leaves from behind the only one of ours.
+    """
     is_add = event.kind == ADD
-    joins = is_add & engine.exact & (event.flags & SNAPSHOT == 0)  # behind everything of ours: no queue ahead changes
-    if ((cell.own != 0) & (joins == 0)) | (is_add & (side_of(book, 1 - side).own_best + np.int64(event.level) >= 0)):
-        head = node_at(engine, cell.own)
-        if is_add | (head.next != 0) | (event.priority < head.priority) | (not engine.exact):
-            tell_orders(engine, event, cell.own)
+    head = node_at(engine, cell.own)  # node 0, which is nobody's, if there is none
+    joins = is_add & (engine.exact != 0) & (event.flags & SNAPSHOT == 0)
+    stays_behind = (is_add == 0) & (engine.exact != 0) & (head.next == 0) & (event.priority >= head.priority)
+    meets = is_add & (side_of(book, 1 - side).own_best + np.int64(event.level) >= 0)
+    return unseen(((cell.own != 0) & (joins == 0) & (stays_behind == 0)) | meets) != 0
 
 
 @leaf
@@ -86,12 +89,10 @@ def change_book(engine, book, event, side, cell):
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
-    priority = event.priority
-    is_add = event.kind == ADD
-    if unseen((cell.own != 0) | (side_of(book, 1 - side).own_best + level >= 0)):
-        concern_orders(engine, book, event, side, cell)
-    book.stamp = max(book.stamp, (priority + 1) & -np.int64(is_add))
-    cell.count += np.int32(is_add) - np.int32(event.flags & GONE)
+    if concerns_orders(engine, book, event, side, cell):
+        tell_orders(engine, event, cell.own)
+    book.stamp = max(book.stamp, event.priority + 1)  # of a REMOVE, its ADD's, which was seen
+    cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
     cell.size = size
     book.dirty |= (level >= ladder.watch) << side

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import Update
-from tapeline.engine.agenda import comes_before, first_message, free_message, message_at, pop, pop_heap, push_as
+from tapeline.engine.agenda import comes_before, first_due, first_message, free_message, message_at, pop, pop_heap, push_as
 from tapeline.engine.calls import call, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -91,7 +91,7 @@ def next_news(engine):
     """
     group_index = first_group(engine)
     due = record_at(engine.groups, group_index, GROUP).due
-    if (due >= engine.due_before) | (first_message(engine.agenda).due <= due) | (engine.deliveries_fit <= 0):
+    if (due >= engine.due_before) | (first_due(engine.agenda) <= due) | (engine.deliveries_fit <= 0):
         return np.int64(0)
     engine.deliveries_fit -= 1
     return np.int64(deliver_notice(engine, group_index, due))

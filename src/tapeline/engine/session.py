@@ -254,6 +254,7 @@ class Session:
             declared = runs_of(looks.features)
             self._keep.append(declared)
             group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
+            group.sees_all = looks.features == int(engine.plan.features)
             group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
@@ -288,6 +289,7 @@ class Session:
             raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
         depth = int(engine.depth)
         notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
+        notices["market"]["features"] = np.nan
         old = int(engine.notices_capacity)
         if old:
             oldest = min((int(g.cursor) for g in self._groups if g.due != NEVER), default=int(engine.notices_written))
