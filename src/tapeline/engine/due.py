@@ -85,16 +85,19 @@ def deliver_notice(engine, group_index, due):
 
 @leaf
 def next_news(engine):
-    """After a callback: a notice that is the next thing to happen before the event that `wake` was called for is delivered. The callback to be made, or 0.
+    """After a callback: notices that are next to happen before the event that `wake` was called for are delivered. The callback to be made, or 0.
 
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more.
     """
-    group_index = first_group(engine)
-    due = record_at(engine.groups, group_index, GROUP).due
-    if (due >= engine.due_before) | (first_due(engine.agenda) <= due) | (engine.deliveries_fit <= 0):
-        return np.int64(0)
-    engine.deliveries_fit -= 1
-    return np.int64(deliver_notice(engine, group_index, due))
+    what = np.int64(0)
+    while what == 0:
+        group_index = first_group(engine)
+        due = record_at(engine.groups, group_index, GROUP).due
+        if (due >= engine.due_before) | (first_due(engine.agenda) <= due) | (engine.deliveries_fit <= 0):
+            break
+        engine.deliveries_fit -= 1
+        what = np.int64(deliver_notice(engine, group_index, due))
+    return what
 
 
 @leaf
