@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.jit import entry
-from tapeline.memory import record_at
+from tapeline.memory import record_at, unseen
 from tapeline.record import Record, uint64
 from tapeline.tape.order_table import SLOT, enter, find
 from tapeline.tape.records import MBO_RECORD
@@ -20,11 +20,15 @@ ID = Id.dtype_
 
 @entry
 def floor(address, n, stride):
-    """Stream `n` records and read four fields: what nothing that looks at every record can beat."""
+    """Stream `n` records and read four fields: what nothing that looks at every record can beat.
+
+    `unseen`, so that LLVM does not make gathers of it, which take four times as long (7.6 against 2.0 ns a record on a Zen 4) as the processor does not
+    read ahead for them.
+    """
     total = np.int64(0)
     for i in range(n):
         record = record_at(address + i * stride, 0, MBO_RECORD)
-        total += record.ts_event ^ record.price ^ np.int64(record.order_id) ^ np.int64(record.size)
+        total += unseen(record.ts_event) ^ record.price ^ np.int64(record.order_id) ^ np.int64(record.size)
     return total
 
 
