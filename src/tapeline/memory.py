@@ -20,7 +20,7 @@ from numba.np.arrayobj import make_array, populate_array
 from tapeline.jit import JIT, entry
 
 _BYTE_POINTER = ir.IntType(8).as_pointer()
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _PAGES_BYTES_MIN = 1 << 20
 """What is smaller comes from the heap, whose pages are there already: runs over a million records took 4 to 9 % more with pages of their own from 64 KB on."""
 _BLOCK_BYTES = 1 << 20
@@ -112,6 +112,14 @@ def _unseen(_context: Any, _value: Any) -> Any:
     return types.int64(types.int64), codegen
 
 
+def _unlikely(_context: Any, _condition: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I1, [_I1, _I1]), "llvm.expect.i1")
+        return builder.call(function, [args[0], ir.Constant(_I1, 0)])
+
+    return types.boolean(types.boolean), codegen
+
+
 def _call(context: Any, builder: Any, record: Any, address: Any, value: Any) -> Any:
     """Call the compiled function of one record at an address; it returns an int64. What it raises is passed on."""
     pointer = builder.inttoptr(address, context.call_conv.get_function_type(types.int64, (record,)).as_pointer())
@@ -164,6 +172,12 @@ def unseen(value: int) -> int:
     For a condition of several parts that is to be one branch: LLVM makes a branch of each, and where each is a guess, so is each mispredicted.
     """
     return value
+
+
+@_compiled_as(_unlikely)
+def unlikely(condition: bool) -> bool:  # noqa: FBT001 - a condition
+    """The same, which is false nearly always: what is done where it is true lies out of the way of the rest."""
+    return condition
 
 
 def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:

@@ -129,6 +129,26 @@ def test_where_the_data_is_cut_does_not_matter(chunk_bytes, tmp_path):
         assert_same(written(tmp_path / f"{seed}.dbn.zst", rows), chunk_events=12 + seed, chunk_bytes=chunk_bytes)
 
 
+@pytest.mark.parametrize("chunk_events", [12, 1000, 4096])
+def test_snapshots_are_read_alike(chunk_events, tmp_path):
+    """Snapshots of thousands of orders, one of them within a session, of books one after the other and by turns: old orders, ids that repeat, breaks."""
+    rng = random.Random(chunk_events)
+    stream = Stream()
+    for by_turns in (False, True):
+        for instrument in (1, 2):
+            stream.record("R", 0, "N", None, 0, ts=1_000, flags=SNAPSHOT, last=False, instrument=instrument)
+        for i in range(6_000):
+            order_id = rng.randrange(3_000) if rng.random() < 0.02 else i
+            odd = rng.random() < 0.005
+            stream.record(
+                "C" if odd else "A", order_id, rng.choice("BA"), 95 + i % 7 + (rng.random() < 0.1), rng.randrange(1, 6), ts=-1 if odd else 900 + i,
+                flags=SNAPSHOT, last=i == 5_999 or rng.random() < 0.01, instrument=1 + (i % 2 if by_turns else i >= 3_000),
+            )  # fmt: skip
+        for i in range(300):
+            stream.record(rng.choice("ACM"), rng.randrange(6_000), "B", 97, rng.randrange(1, 6), ts=10_000 + i, instrument=rng.choice((1, 2)))
+    assert_same(written(tmp_path / "snapshots.dbn", stream.rows), chunk_events=chunk_events)
+
+
 def some_row():
     """One record: few ids, prices, sizes and times, so that they meet; each flag at times."""
     ids, prices = st.sampled_from([0, 1, 2, 3]), st.sampled_from([UNDEFINED_PRICE, 0, GRID, 2 * GRID, -GRID])

@@ -33,6 +33,4 @@ def move(to, source):
     to.position = source.position
     to.out = source.out
     to.stamp = source.stamp
-    to.word = source.word
-    to.index = source.index
     to.source = source.source

@@ -6,7 +6,7 @@ import numpy as np
 
 from tapeline.jit import leaf
 from tapeline.memory import record_at
-from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE
+from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE, SOURCE
 
 OFF_GRID_TICKS: Final = -(2**62)
 NOTHING: Final = np.int64(0)
@@ -52,25 +52,41 @@ def marks(kind, flags):
 
 
 @leaf
-def emit(here, record, marked, level, delta):
-    """The next tape event, but for its priority."""
+def begin_event(here, source, record):
+    """What the next tape event has from its record, whatever it will be."""
     event = record_at(here.out, 0, MARKED_EVENT)
-    here.out += EVENT_SIZE
-    event.ts_event = record.ts_event
-    event.ts_recv = record.ts_recv
+    ts_event, ts_recv, sequence = record.ts_event, record.ts_recv, record.sequence
+    event.ts_event = ts_event
+    event.ts_recv = ts_recv
+    event.sequence = sequence
+    event.instrument = source.index
+
+
+@leaf
+def end_event(here, marked, level, delta, priority):
+    """The rest of the tape event that was begun."""
+    event = record_at(here.out, 0, MARKED_EVENT)
     event.delta = delta
-    event.place = (level & 0xFFFFFFFF) | (np.int64(record.sequence) << 32)
-    event.marks = here.index | marked << 32
-    return event
+    event.priority = priority
+    event.level = level
+    event.marks = marked
+    here.out += EVENT_SIZE
+
+
+@leaf
+def emit(here, record, marked, level, delta, priority):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """The next tape event."""
+    begin_event(here, record_at(here.source, 0, SOURCE), record)
+    end_event(here, marked, level, delta, priority)
 
 
 @leaf
 def emit_order(here, record, slot, marked, delta):
     """A tape event of a resting order, at its place."""
-    emit(here, record, marked | np.int64(slot.side) << 16, np.int64(slot.level), delta).priority = slot.priority
+    emit(here, record, marked | np.int64(slot.side) << 16, np.int64(slot.level), delta, slot.priority)
 
 
 @leaf
 def emit_nothing(here, record, kind, flags):
     """CLEAR or STATUS: a tape event without place or side."""
-    emit(here, record, marks(kind, flags) | NO_SIDE << 16, NOTHING, NOTHING).priority = 0
+    emit(here, record, marks(kind, flags) | NO_SIDE << 16, NOTHING, NOTHING, NOTHING)

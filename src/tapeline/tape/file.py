@@ -19,6 +19,7 @@ import numpy as np
 
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import give_back
+from tapeline.feeds.dbn_write import BLOCK_BYTES
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
@@ -56,7 +57,7 @@ class TapeWriter:
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._temporary.open("wb")
+            self._file = self._temporary.open("wb", BLOCK_BYTES)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
         self._offset = 0

@@ -178,10 +178,12 @@ def gather(columns, first, n, play):
         event.ts_recv = record_at(columns.ts_recv, row, WORD).value
         event.delta = record_at(columns.delta, row, WORD).value
         event.priority = record_at(columns.priority, row, WORD).value
-        event.place = (np.int64(record_at(columns.level, row, HALF).value) & 0xFFFFFFFF) | (np.int64(record_at(columns.sequence, row, HALF).value) << 32)
+        event.level = record_at(columns.level, row, HALF).value
+        event.sequence = record_at(columns.sequence, row, UNSIGNED_HALF).value
+        event.instrument = index
         low = np.int64(record_at(columns.kind, row, BYTE).value) | np.int64(record_at(columns.flags, row, BYTE).value) << 8
         high = np.int64(record_at(columns.side, row, BYTE).value) | np.int64(record_at(columns.spare, row, BYTE).value) << 8
-        event.marks = (index & 0xFFFFFFFF) | ((low | high << 16) << 32)
+        event.marks = low | high << 16
         written += index >= 0
     play.written = written
 

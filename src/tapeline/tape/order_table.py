@@ -51,6 +51,7 @@ class Table(Record):
     bits: int64
     shift: uint64  # of a hash, to the number of its bucket
     room: int64  # so many orders may still come before the table has to grow
+    multiplier: uint64  # of ids: a load is shorter than a constant of 64 bits
 
     def lay(self, slots, bits):
         """Take `1 << bits` empty slots."""
@@ -58,18 +59,19 @@ class Table(Record):
         self.bits = bits
         self.shift = 65 - bits
         self.room = 1 << bits >> (1 if bits > SPARSE_BITS_MAX else 2)
+        self.multiplier = _FIBONACCI
 
 
 @leaf
 def bucket_address(table, order_id):
     """The address of the bucket where an id belongs."""
-    return table.slots + np.int64(order_id * _FIBONACCI >> table.shift) * _BUCKET_SIZE
+    return table.slots + np.int64(order_id * table.multiplier >> table.shift) * _BUCKET_SIZE
 
 
 @leaf
 def _home(table, order_id):
     """Index of the first slot of the bucket where an id belongs."""
-    return np.int64(order_id * _FIBONACCI >> table.shift) * 2
+    return np.int64(order_id * table.multiplier >> table.shift) * 2
 
 
 @leaf

@@ -5,16 +5,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
+from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, RecordFlag
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import JIT, bound, going
-from tapeline.memory import Arena, field, reserved
+from tapeline.memory import Arena, field, load_u64, record_at, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
-from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, SOURCE, Mbo, Reader, Source, TapeEvent, counters_by_name
+from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, MBO_RECORD, SOURCE, UNTIMED, Mbo, Reader, Source, TapeEvent, counters_by_name
 from tapeline.tape.rules import do_record
 
 CHUNK_EVENTS: Final = 4096
@@ -56,7 +56,7 @@ class TapeReader:
         reader.here.stamp = 1
         self._excluded = np.array(sorted(instruments.excluded_orders), np.uint64)
         reader.excluded, reader.excluded_n = self._excluded.ctypes.data, len(self._excluded)
-        self._position, self._index = field(reader.here, "position"), field(reader.here, "index")
+        self._position, self._index = field(reader.here, "position"), field(reader, "index")
         self._records, self._n = field(reader, "records"), field(reader, "n")
         if JIT:
             do_record.place(reader)
@@ -152,7 +152,7 @@ class TapeReader:
         if status == kernels.BAD_RECORD:
             return bad_record(span, position, number)
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
-        instrument = self._instruments.known[int(self.reader.here.index)]
+        instrument = self._instruments.known[self._index.value]
         return DataError(
             f"{span.path}: record {number} at byte {span.offset + position}: "
             f"price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
@@ -197,14 +197,16 @@ class TapeReader:
         if int(self._blank.grid) != instrument.grid:
             self._blank = _blank_source(instrument.grid, excludes=len(self._excluded) > 0)
         self._sources[index] = self._blank
+        self._sources[index]["index"] = index
         size = SLOT.itemsize << TABLE_BITS_MIN
         self._table_slots[index] = slots = self._arena.take(2 * size)
         self._voided_slots[index] = slots + size
         self._on_instrument(instrument)
 
     def _grow_table(self, index: int) -> None:
-        """Twice the slots for a book's order table."""
-        table, bits = self._tables[index], int(self._table_bits[index]) + 1
+        """Twice the slots for a book's order table, or as many as the snapshot needs that goes on."""
+        table, bits = self._tables[index], int(self._table_bits[index])
+        bits += 1 + self._doublings_ahead(1 << bits >> (1 if bits > SPARSE_BITS_MAX else 2))
         if bits > _BITS_MAX:
             raise LimitError(f"an order table of 2^{_BITS_MAX} slots is full")
         before, size = int(table.slots), SLOT.itemsize << bits
@@ -222,10 +224,20 @@ class TapeReader:
         self._keep.pop(before, None)
         self._keep[address] = memory
 
+    def _doublings_ahead(self, orders: int) -> int:
+        """How often as many more orders as there are, or twice as many, and so on, are still of the snapshot at hand, as far as the span shows."""
+        reader, n = self.reader, 0
+        while (place := reader.here.position + (orders << n) * reader.stride) + reader.stride <= reader.end:
+            record = record_at(place, 0, MBO_RECORD)
+            if load_u64(place) != load_u64(reader.here.position) or not record.flags & RecordFlag.SNAPSHOT:
+                break
+            n += 1
+        return n
+
 
 def _blank_source(grid: int, *, excludes: bool) -> Any:
     """What books of one grid have in common at first."""
-    source = Source(ts_event=-(2**63), in_snapshot=EXCLUDES if excludes else 0)
+    source = Source(ts_event=-(2**63), oddity=UNTIMED | EXCLUDES if excludes else UNTIMED)
     source.grid = grid
     source.grid_shift = shift = (grid & -grid).bit_length() - 1
     source.grid_inverse = np.uint64(pow(grid >> shift, -1, 1 << 64))

@@ -16,12 +16,14 @@ BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordF
 GONE, MODIFIED, EXCESS = np.int64(TapeFlag.GONE), np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
 RTYPE_MBO: Final = 160
 HEADER_SIZE: Final = 16
-IN_SNAPSHOT, EXCLUDES = np.uint8(1), np.uint8(2)
+IN_SNAPSHOT, EXCLUDES, UNTIMED = np.uint8(1), np.uint8(2), np.uint8(4)
 
 # what normalise() answers; PROCEED, SKIPPED and DONE stay inside
 PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, BAD_RECORD = range(9)
 EVENTS_PER_RECORD_MAX: Final = 6
 """Room that a record must find: STATUS or CLEAR for a snapshot, then up to REMOVE and ADD, or two FILLs."""
+EVENTS_PER_USUAL_MAX: Final = 2
+"""Of a usual record: REMOVE and ADD."""
 
 _ACTIONS: Final = (A, C, M, R, T, F, N)
 COUNTERS: Final = (
@@ -85,14 +87,16 @@ class TapeEvent(Record):
 
 
 class MarkedEvent(Record):
-    """The same bytes as a TapeEvent in words: six stores per tape event instead of eleven (2 ns)."""
+    """The same bytes as a TapeEvent, kind, flags and side in one word."""
 
     ts_event: int64
     ts_recv: int64
     delta: int64
     priority: int64
-    place: int64  # level, sequence
-    marks: int64  # instrument, kind, flags, side
+    level: int32
+    sequence: uint32
+    instrument: uint32
+    marks: uint32  # kind, flags, side
 
 
 class Top(Record):
@@ -106,6 +110,8 @@ class Top(Record):
 class Source(Record):
     """What the normaliser keeps of one book."""
 
+    index: int64  # of the book
+    word: uint64  # first eight bytes of its last record: length, type, publisher, instrument; equal means same book
     table: Table
     voided: Table  # the orders that the last CLEAR voided
     grid: int64
@@ -119,7 +125,7 @@ class Source(Record):
     snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
     snapshot_ts_recv: int64
     snapshot_sequence: uint32
-    in_snapshot: uint8  # bit 0; bit 1 (EXCLUDES): every record is unusual, since it may be of an order that is taken out
+    oddity: uint8  # why no record is usual: IN_SNAPSHOT; EXCLUDES, it may be of an order that is taken out; UNTIMED, `ts_event` is negative
     snapshot_ended: uint8
     top_bid: Top
     top_ask: Top
@@ -131,18 +137,17 @@ class Cursor(Record):
     position: int64  # address of the next input byte
     out: int64  # address of the next tape event
     stamp: int64  # the next priority stamp
-    word: uint64  # first eight bytes of the last record: length, type, publisher, instrument; equal means same book
-    index: int64  # of that book; -1: not wanted
-    source: int64  # address of its Source record
+    source: int64  # address of that book's Source record
 
 
 class Reader(Record):
     """State of the normaliser: input, output, and the counters."""
 
     here: Cursor
+    index: int64  # of the book of the last record
     records: int64  # MBO records read, of all instruments
     end: int64
-    near_end: int64  # records up to this address have another behind them, and one PREFETCH_RECORDS on, by these distances; 0 where the data ends before
+    near_end: int64  # records up to this address find room, and others behind them and PREFETCH_RECORDS on, by these distances; 0 where the data ends before
     to_next: int64
     to_prefetched: int64
     stride: int64  # of an MBO record: 56, or 64 with ts_out
@@ -156,10 +161,14 @@ class Reader(Record):
     n: int64  # tape events written
     counters: int64  # address
     actions: int64  # address of the numbers of records by action: 256 counters
+    adds: int64  # records that are not yet counted there: those that the loop has done by itself
+    cancels: int64
+    modifies: int64
+    fills: int64
+    trades: int64
     excluded: int64  # address of the sorted ids of orders to take out of the tape
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand
-    last: int64  # LAST if that record ends its event
     do_record: int64  # a unit's address
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.jit import leaf
 from tapeline.memory import address_of, record_at, unit
+from tapeline.tape.adds import add_snapshot, stamp_for
 from tapeline.tape.emit import NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
 from tapeline.tape.order_table import SLOT, enter, erase, find, is_full, is_taken
 from tapeline.tape.records import (
@@ -18,6 +19,7 @@ from tapeline.tape.records import (
     EXCESS,
     FILL,
     GONE,
+    LAST,
     MBO_RECORD,
     MODIFIED,
     N_AGGRESSOR_F,
@@ -32,6 +34,7 @@ from tapeline.tape.records import (
     N_UNKNOWN_F,
     N_UNKNOWN_M,
     N_ZERO,
+    NEED_DATA,
     NO_SIDE,
     OFF_GRID,
     PROCEED,
@@ -48,18 +51,7 @@ from tapeline.tape.records import (
     R,
     T,
 )  # fmt: skip
-from tapeline.tape.unusual import after_unusual, before_unusual, clear_book
-
-
-@leaf
-def _stamp_for(here, source, record, level):
-    """The next stamp; in a snapshot, the old one of an order that was live at this place when the book was voided."""
-    if record.flags & SNAPSHOT:
-        place = find(source.voided, record.order_id)
-        old = record_at(source.voided.slots, place, SLOT)
-        if old.priority != 0 and old.level == level and old.side == record.side:
-            return old.priority
-    return next_stamp(here)
+from tapeline.tape.unusual import after_unusual, before_unusual, clear_book, event_goes_on
 
 
 @leaf
@@ -85,7 +77,7 @@ def _on_add(reader, source, record, place, last):
         emit_order(here, record, slot, marks(REMOVE, GONE), -np.int64(slot.size))
     else:
         enter(table, place, record.order_id)
-    slot.priority = _stamp_for(here, source, record, level)
+    slot.priority = stamp_for(here, source, record, level)
     slot.level = level
     slot.size = record.size
     slot.filled = 0
@@ -172,7 +164,7 @@ def _on_fill(reader, source, record, place, last):
         emit_order(here, record, slot, marks(FILL, last if displayed == size else NOTHING), -displayed)
     if size > displayed:
         count(reader, N_BEYOND)
-        emit(here, record, marks(FILL, EXCESS | last) | np.int64(slot.side) << 16, np.int64(slot.level), displayed - size).priority = next_stamp(here)
+        emit(here, record, marks(FILL, EXCESS | last) | np.int64(slot.side) << 16, np.int64(slot.level), displayed - size, next_stamp(here))
     slot.filled = min(np.int64(slot.filled) + size, 0xFFFFFFFF)
 
 
@@ -182,17 +174,23 @@ def _on_trade(reader, source, record, last):
     source.trade_order_id = record.order_id
     level = max(min(record.price // source.grid, LEVEL_MAX + 1), -LEVEL_MAX - 1)
     side = NO_SIDE if (record.side != BID) & (record.side != ASK) else np.int64(record.side)
-    emit(reader.here, record, marks(TRADE, last) | side << 16, level, np.int64(record.size)).priority = record.price
+    emit(reader.here, record, marks(TRADE, last) | side << 16, level, np.int64(record.size), record.price)
 
 
 @unit("do_record")
-def do_record(reader):  # noqa: C901 - one question per action
-    """The record at `reader.here`, with `reader.last`: LAST if it ends its event.
+def do_record(reader):  # noqa: C901, PLR0912 - one question per action
+    """The record at `reader.here`, and the orders of a snapshot behind it.
 
-    PROCEED, OFF_GRID (not done), or TABLE_FULL: done, but the table is to grow before the next record.
+    PROCEED; OFF_GRID or NEED_DATA: not done; or TABLE_FULL: done, but the table is to grow before the next record.
     """
-    here, last = reader.here, reader.last
+    here = reader.here
     record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
+    last = np.int64(record.flags) & LAST
+    if last:
+        goes_on = event_goes_on(reader)
+        if goes_on == NEED_DATA:
+            return NEED_DATA
+        last = NOTHING if goes_on else last
     action, first = record.action, here.out
     record_at(reader.actions, np.int64(action), COUNTER).n += 1
     status = before_unusual(reader, source, record)
@@ -222,4 +220,8 @@ def do_record(reader):  # noqa: C901 - one question per action
     after_unusual(reader, record, last)
     reader.records += 1
     here.position += reader.stride
-    return TABLE_FULL if status == TABLE_FULL else PROCEED
+    if status == TABLE_FULL:
+        return TABLE_FULL
+    if record.flags & SNAPSHOT:
+        add_snapshot(reader, source)
+    return PROCEED

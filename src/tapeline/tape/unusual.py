@@ -16,11 +16,12 @@ from tapeline.tape.records import (
     BAD_RECORD,
     BAD_TS_RECV,
     BID,
+    BUFFER_FULL,
     CLEAR,
     DONE,
     EVENT,
     EVENT_SIZE,
-    EXCLUDES,
+    EVENTS_PER_USUAL_MAX,
     GONE,
     HEADER_SIZE,
     IN_SNAPSHOT,
@@ -50,9 +51,11 @@ from tapeline.tape.records import (
     RTYPE_MBO,
     SKIPPED,
     SNAPSHOT,
+    SOURCE,
     SOURCE_SIZE,
     STATUS,
     TOP_OF_BOOK,
+    UNTIMED,
     A,
     C,
     M,
@@ -83,16 +86,16 @@ def before_unusual(reader, source, record):
     here = reader.here
     if record.flags & SNAPSHOT:
         reader.first = here.out
-        if source.in_snapshot & IN_SNAPSHOT == 0 and record.action != R:
+        if source.oddity & IN_SNAPSHOT == 0 and record.action != R:
             count(reader, N_NO_CLEAR)
             clear_book(reader, source, record)
-        source.in_snapshot |= IN_SNAPSHOT
+        source.oddity |= IN_SNAPSHOT
         source.snapshot_ended = (record.flags & LAST) != 0
         source.snapshot_ts_event = _ts_event(record)
         source.snapshot_ts_recv = _ts_recv(record)
         source.snapshot_sequence = record.sequence
     else:
-        if source.in_snapshot & IN_SNAPSHOT:
+        if source.oddity & IN_SNAPSHOT:
             _end_snapshot(reader, source, record)
         reader.first = here.out
         _count_times(reader, source, record)
@@ -114,7 +117,7 @@ def _ts_recv(record):
 @kernel
 def _end_snapshot(reader, source, record):
     """The first record without SNAPSHOT: if the book's last one left its event open, STATUS ends it."""
-    source.in_snapshot &= EXCLUDES
+    source.oddity &= ~IN_SNAPSHOT
     if source.snapshot_ended == 0:
         count(reader, N_NO_LAST)
         emit_nothing(reader.here, record, STATUS, LAST | SNAPSHOT)
@@ -139,6 +142,7 @@ def _count_times(reader, source, record):
     if ts_event < source.ts_event:
         count(reader, N_BACKWARDS)
     source.ts_event = ts_event
+    source.oddity = source.oddity & ~UNTIMED | (UNTIMED if ts_event < 0 else 0)
 
 
 @kernel
@@ -210,13 +214,13 @@ def _on_top_of_book(reader, source, record):
     side = np.int64(record.side)
     top = source.top_ask if record.side == ASK else source.top_bid
     if top.size > 0:
-        emit(reader.here, record, marks(REMOVE, GONE) | side << 16, np.int64(top.level), -top.size).priority = top.priority
+        emit(reader.here, record, marks(REMOVE, GONE) | side << 16, np.int64(top.level), -top.size, top.priority)
         top.size = 0
     if fills_side:
         top.size = record.size
         top.level = -ticks if record.side == ASK else ticks
         top.priority = next_stamp(reader.here)
-        emit(reader.here, record, marks(ADD, NOTHING) | side << 16, np.int64(top.level), top.size).priority = top.priority
+        emit(reader.here, record, marks(ADD, NOTHING) | side << 16, np.int64(top.level), top.size, top.priority)
     return DONE
 
 
@@ -236,18 +240,22 @@ def _lookup_instrument(reader, word):
 
 @leaf
 def _look_ahead(reader):
-    """Note how far the records reach that have others behind them."""
-    left = reader.end - reader.here.position
+    """Note how far the records reach that have others behind them, and room for two tape events each."""
+    here = reader.here
+    left = reader.end - here.position
     ahead = PREFETCH_RECORDS * reader.stride
     reader.to_next = reader.stride if left >= 2 * reader.stride else 0
     reader.to_prefetched = ahead if left >= ahead + reader.stride else 0
-    reader.near_end = reader.end - reader.stride - max(reader.to_next, reader.to_prefetched)
+    with_room = (reader.out_end - here.out) // (EVENTS_PER_USUAL_MAX * EVENT_SIZE) * reader.stride
+    reader.near_end = min(reader.end - reader.stride - max(reader.to_next, reader.to_prefetched), here.position + with_room)
 
 
 @kernel
-def select(reader):
-    """A record unlike the one before: of another type, another instrument, or close to the end of the data."""
+def select(reader):  # noqa: PLR0911 - one answer per reason
+    """A record unlike the one before: of another type, another instrument, or close to the end of the data or of the buffer."""
     here = reader.here
+    if here.out > reader.out_end:
+        return BUFFER_FULL
     left = reader.end - here.position
     if left < HEADER_SIZE:
         return NEED_DATA
@@ -264,9 +272,9 @@ def select(reader):
         if index == _UNREGISTERED:
             return NEW_INSTRUMENT
         if index >= 0:
-            here.word = word
-            here.index = index
+            reader.index = index
             here.source = reader.sources + index * SOURCE_SIZE
+            record_at(here.source, 0, SOURCE).word = word
             _look_ahead(reader)
             return PROCEED
         count(reader, N_OTHER_INSTRUMENT)
