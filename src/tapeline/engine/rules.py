@@ -13,7 +13,7 @@ from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
-from tapeline.market.ladder import has_best, size_at
+from tapeline.market.ladder import cell_at, has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
 
@@ -61,7 +61,7 @@ def mark_taken(engine, book, place, amount):
         take.instrument = place.instrument
         take.left = 0
         take.venue_state = RESTING
-        link(engine, book, index)
+        link(engine, cell_at(side_of(book, side), level), take, index)
     take = node_at(engine, index)
     take.left += amount
     take.priority = place.priority
@@ -71,8 +71,8 @@ def mark_taken(engine, book, place, amount):
 @kernel
 def forget_take(engine, book, index):
     """A take is used up: give its node back."""
-    unlink(engine, book, index)
     take = node_at(engine, index)
+    unlink(engine, book, take, index)
     take.venue_state = 0
     take.next = engine.takes_free
     engine.takes_free = index

@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
-from tapeline.engine.lists import link_in_line, node_at, row_at, unlink_from_line
+from tapeline.engine.lists import account_at, link_in_line, node_at, row_at, unlink_from_line
 from tapeline.engine.records import (
     ARRIVAL,
     CANCEL,
@@ -337,9 +337,10 @@ def find_place(engine, book, index, event):
         return
     node.gaps += 1
     if row.queue == EXACT:
-        unlink_from_line(engine, index)
+        account = account_at(row, node)
+        unlink_from_line(engine, account, node)
         node.priority = book.stamp
-        link_in_line(engine, index)
+        link_in_line(engine, account, node, index)
     elif row.queue != NO_QUEUE:
         record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
     if row.queue != NO_QUEUE:
