@@ -275,6 +275,17 @@ def status_of(what):
     return STATUS_CANCELLED if what == CANCELLED else STATUS_FILLED if what == FILL else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
 
 
+@kernel
+def learn_refused(row, node, message):
+    """A modify or cancel of an order was refused; by the exchange: it was under way, and is not any more."""
+    node.refused += 1
+    if message.by_exchange and message.what == MODIFY_REJECTED:
+        node.modifies_pending -= 1
+        settle_modifies(account_at(row, node), node)
+    elif message.by_exchange and message.what == CANCEL_REJECTED:
+        node.cancelling = 0
+
+
 @leaf
 def apply_answer(engine, row, message):
     """Bring what a row knows up to date with an answer, before its callback runs."""
@@ -294,15 +305,8 @@ def apply_answer(engine, row, message):
         learn_place(message, node)
     elif what == MODIFIED:
         learn_modified(row, node, message)
-    elif what == MODIFY_REJECTED:
-        node.refused += 1
-        if message.by_exchange:
-            node.modifies_pending -= 1
-            settle_modifies(account_at(row, node), node)
-    elif what == CANCEL_REJECTED:
-        node.refused += 1
-        if message.by_exchange:
-            node.cancelling = 0
+    elif what != FILL:
+        learn_refused(row, node, message)
 
 
 @kernel
