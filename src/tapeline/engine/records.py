@@ -102,7 +102,7 @@ class Node(Record):
     level: int32
     next: int32  # in the level's list; of a stop that waits, in the book's
     prev: int32
-    row_next: int32  # the row's resting orders, the last to come to rest first
+    row_next: int32  # the row's resting orders, the last to come to rest first; of a take, its takes, likewise
     row_prev: int32
     line_next: int32  # those of its side of the book, in line: best level first, then earliest place
     line_prev: int32
@@ -187,6 +187,7 @@ class Row(Record):
     consume: uint8
     self_match: uint8
     reduces: uint8  # it sent a REDUCE_ONLY order at some time
+    takes: int32  # first of its takes; 0: none
     # ---
     latency_modify: int64
     budget: int64

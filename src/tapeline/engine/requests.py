@@ -140,7 +140,8 @@ def check(orders, instrument, account, extra):
 @kernel
 def check_position(row, account, request, extra):
     """The checks of the position that may come about: a Reason."""
-    reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
+    bought, sold = account.position + account.open_buy, account.open_sell - account.position
+    reach = bought if request.side == BUY else sold
     if reach > row.position_max - extra:  # the sum might not fit into 64 bits
         return POSITION_LIMIT
     if row.notional_max < math.inf and exceeds_notional(row, account, request.level, reach + extra):

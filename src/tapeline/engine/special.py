@@ -197,7 +197,7 @@ def fillable(engine, book, node):
     wanted = left = open_lots(engine, node)
     level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, node, np.int64(2**32), limit))
     while left > 0 and level != LEVEL_NONE and level >= limit:
-        available = available_at(engine, ladder, level, node.row)
+        available = available_at(engine, node, ladder, level)
         own = first_own(engine, ladder, level, node.row)
         if own != 0 and row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
             return wanted - left + min(left, max(min(available, node_at(engine, own).ahead), 0))

@@ -289,7 +289,7 @@ def take_level(engine, book, index, level, ts_event):
     """Take at one level: in front of our own order there, if any; then, unless self-match prevention ends the order, the rest."""
     node = node_at(engine, index)
     ladder = side_of(book, 1 - node.side)
-    available = available_at(engine, ladder, level, node.row)
+    available = available_at(engine, node, ladder, level)
     own = first_own(engine, ladder, level, node.row)
     if own != 0:
         in_front = min(available, node_at(engine, own).ahead)
@@ -306,9 +306,9 @@ def take_level(engine, book, index, level, ts_event):
 
 
 @kernel
-def available_at(engine, ladder, level, row_index):
-    """What a row may take at a level: what is displayed, but for what it took before."""
-    taken = find_take(engine, ladder, level, row_index)
+def available_at(engine, node, ladder, level):
+    """What an order may take at a level of the other side: what is displayed, but for what its row took before."""
+    taken = find_take(engine, row_at(engine, node.row), node.instrument, 1 - node.side, level)
     return size_at(ladder, level) - (node_at(engine, taken).left if taken != 0 else np.int64(0))
 
 
