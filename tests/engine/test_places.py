@@ -27,7 +27,7 @@ def find(engine, row, order_id):
 @entry
 def free(engine, row, index):
     """An order is over."""
-    free_node(engine, row, index)
+    free_node(row, node_at(engine, index), index)
 
 
 @pytest.mark.nojit

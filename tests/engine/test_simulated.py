@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import tapeline as tl
-from tapeline.engine import session as engine
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
+from tapeline.memory import Growing
 from tapeline.verify import compare, verify
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -47,15 +47,15 @@ def test_where_much_memory_is_refused_journals_grow_in_small_steps(tmp_path, mon
     settings = {"tick_size": "0.25", "multiplier": 50.0, "instruments": [1]}
     rows = [maker(position_max=10 + k) for k in range(32)]
     at_once = tl.Backtest(path, **settings).run(*rows)
-    refused, roomier = [], engine.roomier
+    refused, grow = [], Growing.grow
 
-    def few(records, n):
-        if n > 4 * len(records) + 10_000:
+    def few(growing, n):
+        if n > 3 * len(growing.records) + 10_000:
             refused.append(n)
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        return roomier(records, n)
+        grow(growing, n)
 
-    monkeypatch.setattr(engine, "roomier", few)
+    monkeypatch.setattr(Growing, "grow", few)
     assert compare(at_once, tl.Backtest(path, **settings).run(*rows)).is_equal
     assert len(refused) > 2
 

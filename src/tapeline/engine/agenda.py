@@ -25,7 +25,7 @@ def message_at(address):
 
 @leaf
 def new_message(agenda):
-    """A message that is free, with no reason and no place; the pool's first, which nobody gets, and agenda.full if there is none left.
+    """A message that is free, with no reason; the pool's first, which nobody gets, and agenda.full if there is none left.
 
     Which is free after it is told by the distance, so that a pool of zeros is one of free messages, and takes no memory before it is used.
     """
@@ -36,7 +36,6 @@ def new_message(agenda):
     message = message_at(address)
     agenda.free = address + MESSAGE_SIZE + message.next
     message.parked = 0
-    message.place = 0
     message.reason = 0
     return message
 

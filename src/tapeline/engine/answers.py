@@ -18,31 +18,22 @@ BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 @kernel
 def answer(engine, index, ts_event, what):
     """An answer about an order, due at the row after the response latency; answers of a row never overtake each other. Returns the message, to be completed."""
-    return write_answer(engine, index, ts_event, what)
+    node = node_at(engine, index)
+    message = send_answer(engine, row_at(engine, node.row), node, index, ts_event, what)
+    describe(message, node)
+    return message
 
 
 @leaf
-def write_answer(engine, index, ts_event, what):
-    """As answer, for those who answer nearly every order."""
-    node = node_at(engine, index)
-    row = row_at(engine, node.row)
+def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """As answer, for those who answer nearly every order: without what it says of the order."""
     message = new_message(engine.agenda)
     message.order_id = node.order_id
     message.ts_event = ts_event
-    message.price = node.price
-    message.size = node.size
-    message.size_left = node.left
-    message.ahead = -1
-    message.market_size = 0
     message.node = index
-    message.row = node.row
-    message.instrument = node.instrument
+    message.row, message.instrument = node.row, node.instrument
     message.kind = ANSWER
     message.what = what
-    message.side = BID if node.side == 0 else ASK
-    message.rule = 0
-    message.is_maker = False
-    message.instruction = node.instruction
     message.by_exchange = True
     due = response_time(engine, row, ts_event)
     row.last_response = due
@@ -50,31 +41,55 @@ def write_answer(engine, index, ts_event, what):
     return message
 
 
-@kernel
-def leave_queue(engine, book, index):
+@leaf
+def describe(message, node):
+    """What an answer says of its order."""
+    message.price = node.price
+    message.size = node.size
+    message.size_left = node.left
+    message.ahead = -1
+    message.market_size = 0
+    message.side = BID if node.side == 0 else ASK
+    message.rule = 0
+    message.is_maker = False
+    message.instruction = node.instruction
+
+
+@leaf
+def leave_queue(engine, book, row, node, index):
     """A resting order leaves its level."""
-    node = node_at(engine, index)
     if node.venue_state == RESTING:
-        unlink(engine, book, index)
-        unlink_resting(engine, row_at(engine, node.row), index)
+        unlink(engine, book, node, index)
+        unlink_resting(engine, row, node)
         node.venue_state = AWAY
 
 
 @kernel
 def end_order(engine, book, index):
     """An order is over at the exchange."""
-    leave_queue(engine, book, index)
     node = node_at(engine, index)
+    leave_queue(engine, book, row_at(engine, node.row), node, index)
     node.venue_state = ENDED
 
 
 @kernel
 def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
-    end_order(engine, book, index)
-    message = write_answer(engine, index, ts_event, what)
+    write_end(engine, book, index, ts_event, what, reason)
+
+
+@leaf
+def write_end(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
+    """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order."""
+    node = node_at(engine, index)
+    row = row_at(engine, node.row)
+    leave_queue(engine, book, row, node, index)
+    node.venue_state = ENDED
+    message = send_answer(engine, row, node, index, ts_event, what)
     message.reason = reason
-    message.size_left = 0
+    if row.hears:
+        describe(message, node)
+        message.size_left = 0
 
 
 @kernel

@@ -7,7 +7,7 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
-from tapeline.engine.lists import find_node, free_node, node_at, number_at, row_at
+from tapeline.engine.lists import account_at, find_node, free_node, node_at, number_at, row_at
 from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
@@ -20,6 +20,8 @@ CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64
 STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
 IN_FLIGHT, OPEN = np.int64(Status.IN_FLIGHT), np.int64(Status.OPEN)
 NO_REASON, TRIGGERED = np.int64(Reason.NONE), np.int64(Update.TRIGGERED)
+ENDS = np.int64(1) << CANCELLED | np.int64(1) << EXPIRED | np.int64(1) << REJECTED
+"""A bit per answer that says that an order is over, if it was not filled."""
 
 
 class FillRow(Record):
@@ -146,10 +148,8 @@ def record_order(engine, node, status, reason, ts_end, ts_end_local):  # noqa: P
     to.ts_end_local = ts_end_local
     to.ahead_at_entry = node.ahead_at_entry
     to.ahead_at_end = node.ahead
-    to.row = node.row
-    to.instrument = node.instrument
-    to.modifies = node.modifies
-    to.requests_refused = node.refused
+    to.row, to.instrument = node.row, node.instrument
+    to.modifies, to.requests_refused = node.modifies, node.refused
     to.side = 66 if node.side == 0 else 65
     to.instruction = node.instruction
     to.status = status
@@ -198,23 +198,19 @@ def record_refused(engine, message):
     to.gaps = 0
 
 
-@kernel
-def forget_order(engine, message, index, status):
+@leaf
+def forget_order(engine, row, node, index, message, status):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """The row learns that an order is over."""
-    node = node_at(engine, index)
-    row = row_at(engine, node.row)
     record_order(engine, node, status, message.reason, message.ts_event, engine.now)
-    add_exposure(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node.side, -node.exposure)
+    add_exposure(account_at(row, node), node.side, -node.exposure)
     row.live -= 1
-    free_node(engine, row, index)
+    free_node(row, node, index)
 
 
 @kernel
-def learn_fill(engine, message, index):
+def learn_fill(engine, row, node, message):
     """A fill reaches its row."""
-    node = node_at(engine, index)
-    row = row_at(engine, node.row)
-    account = record_at(row.accounts, np.int64(node.instrument), ACCOUNT)
+    account = account_at(row, node)
     book = record_at(engine.books, np.int64(node.instrument), BOOK)
     record_fill(engine, message)
     signed = message.size if node.side == 0 else -message.size
@@ -222,21 +218,17 @@ def learn_fill(engine, message, index):
     node.filled_known += message.size
     add_exposure(account, node.side, -message.size)
     node.exposure -= message.size
-    if message.size_left == 0:
-        forget_order(engine, message, index, STATUS_FILLED)
 
 
 @kernel
-def learn_modified(engine, message, index):
+def learn_modified(row, node, message):
     """An accepted modify reaches its row; the larger size stops counting when no other modify is under way."""
-    node = node_at(engine, index)
-    row = row_at(engine, node.row)
     node.modifies += 1
     node.modifies_pending -= 1
     node.size_known = message.size
     learn_place(message, node)
     node.price_known = message.price
-    settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
+    settle_modifies(account_at(row, node), node)
 
 
 @kernel
@@ -277,10 +269,27 @@ def learn_of_none(engine, row, message):
         allow_cancels(engine, row, message.instrument)
 
 
+@kernel
+def status_of(what):
+    """How an order ended, by the answer that says so."""
+    return STATUS_CANCELLED if what == CANCELLED else STATUS_FILLED if what == FILL else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
+
+
+@kernel
+def learn_refused(row, node, message):
+    """A modify or cancel of an order was refused; by the exchange: it was under way, and is not any more."""
+    node.refused += 1
+    if message.by_exchange and message.what == MODIFY_REJECTED:
+        node.modifies_pending -= 1
+        settle_modifies(account_at(row, node), node)
+    elif message.by_exchange and message.what == CANCEL_REJECTED:
+        node.cancelling = 0
+
+
 @leaf
 def apply_answer(engine, row, message):
     """Bring what a row knows up to date with an answer, before its callback runs."""
-    what = message.what
+    what = np.int64(message.what)
     index = np.int64(message.node)
     if index == 0:  # refused when there was no order of that number; by now there may be one
         index = find_node(engine, row, message.order_id)
@@ -289,23 +298,15 @@ def apply_answer(engine, row, message):
         learn_of_none(engine, row, message)
         return
     if what == FILL:
-        learn_fill(engine, message, index)
+        learn_fill(engine, row, node, message)
+    if (ENDS >> what) & 1 or (what == FILL and message.size_left == 0):
+        forget_order(engine, row, node, index, message, status_of(what))
     elif what == ACCEPTED or what == TRIGGERED:
         learn_place(message, node)
     elif what == MODIFIED:
-        learn_modified(engine, message, index)
-    elif what == MODIFY_REJECTED:
-        node.refused += 1
-        if message.by_exchange:
-            node.modifies_pending -= 1
-            settle_modifies(record_at(row.accounts, np.int64(node.instrument), ACCOUNT), node)
-    elif what == CANCEL_REJECTED:
-        node.refused += 1
-        if message.by_exchange:
-            node.cancelling = 0
-    else:
-        status = STATUS_CANCELLED if what == CANCELLED else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
-        forget_order(engine, message, index, status)
+        learn_modified(row, node, message)
+    elif what != FILL:
+        learn_refused(row, node, message)
 
 
 @kernel

@@ -34,12 +34,9 @@ def row_at(engine, index):
     return record_at(engine.rows, np.int64(index), ROW)
 
 
-@kernel
-def link(engine, book, index):
-    """Put a node at the end of its level's list; the level has room. The list is circular backwards: the head's `prev` is the tail."""
-    node = node_at(engine, index)
-    ladder = side_of(book, node.side)
-    cell = cell_at(ladder, np.int64(node.level))
+@leaf
+def link(engine, cell, node, index):
+    """Put a node at the end of its level's list, whose head is in the level's cell. The list is circular backwards: the head's `prev` is the tail."""
     node.next = 0
     if cell.own == 0:
         cell.own = index
@@ -49,14 +46,11 @@ def link(engine, book, index):
         node_at(engine, head.prev).next = index
         node.prev = head.prev
         head.prev = index
-    if node.order_id != 0:
-        ladder.own_best = max(ladder.own_best, np.int64(node.level))
 
 
-@kernel
-def unlink(engine, book, index):
+@leaf
+def unlink(engine, book, node, index):
     """Take a node out of its level's list."""
-    node = node_at(engine, index)
     ladder = side_of(book, node.side)
     level = np.int64(node.level)
     cell = cell_at(ladder, level)
@@ -73,35 +67,39 @@ def unlink(engine, book, index):
         far_drop_empty(ladder, level)
 
 
-@kernel
-def link_resting(engine, row, index):
+@leaf
+def link_resting(engine, row, node, index):
     """Put an order at the head of its row's resting orders, and in line."""
-    node = node_at(engine, index)
     node.row_prev = 0
     node.row_next = row.resting
     if row.resting != 0:
         node_at(engine, row.resting).row_prev = index
     row.resting = index
-    link_in_line(engine, index)
+    link_in_line(engine, account_at(row, node), node, index)
 
 
-@kernel
-def unlink_resting(engine, row, index):
+@leaf
+def unlink_resting(engine, row, node):
     """Take an order out of its row's resting orders, and out of line."""
-    node = node_at(engine, index)
     if node.row_prev != 0:
         node_at(engine, node.row_prev).row_next = node.row_next
     else:
         row.resting = node.row_next
     if node.row_next != 0:
         node_at(engine, node.row_next).row_prev = node.row_prev
-    unlink_from_line(engine, index)
+    unlink_from_line(engine, account_at(row, node), node)
+
+
+@leaf
+def account_at(row, node):
+    """The account that an order of a row is for."""
+    return record_at(row.accounts, np.int64(node.instrument), ACCOUNT)
 
 
 @leaf
 def account_of(engine, node):
     """The account that an order is for."""
-    return record_at(row_at(engine, node.row).accounts, np.int64(node.instrument), ACCOUNT)
+    return account_at(row_at(engine, node.row), node)
 
 
 @leaf
@@ -116,14 +114,13 @@ def stands_before(a, b):
     return a.level > b.level or (a.level == b.level and (a.priority, a.arrival) < (b.priority, b.arrival))
 
 
-@kernel
-def link_in_line(engine, index):
+@leaf
+def link_in_line(engine, account, node, index):
     """Put a resting order, which is in its level's list, in its row's line on its side of the book.
 
     Nearly always that is behind the order before it at its level, or at an end of the line; only a level between others is searched for.
     """
-    node = node_at(engine, index)
-    line = line_at(account_of(engine, node), node.side)
+    line = line_at(account, node.side)
     before = np.int64(line.last)
     behind = np.int64(0)
     if before != 0 and stands_before(node, node_at(engine, before)):
@@ -141,10 +138,9 @@ def link_in_line(engine, index):
 
 
 @leaf
-def unlink_from_line(engine, index):
+def unlink_from_line(engine, account, node):
     """Take an order out of its row's line."""
-    node = node_at(engine, index)
-    line = line_at(account_of(engine, node), node.side)
+    line = line_at(account, node.side)
     before, behind = np.int64(node.line_prev), np.int64(node.line_next)
     join_in_line(engine, line, before, behind, before, behind)
 
@@ -225,9 +221,8 @@ def claim_node(engine, row, order_id):
 
 
 @leaf
-def free_node(engine, row, index):
+def free_node(row, node, index):
     """Give back the node of an order that is over, as its row knows."""
-    node = node_at(engine, index)
     record_at(row.places, np.int64(node.place), PLACE).index = 0
     node.order_id = 0
     node.next = row.nodes_free - index - 1

@@ -51,14 +51,14 @@ class Message(Record):
     is_maker: bool_
     by_exchange: bool_  # not by the gateway
     parked: uint8
-    # --- what follows is not touched by requests for new orders and for cancels
+    # --- what follows is not touched by requests for new orders and for cancels, nor by answers that nobody hears
     price: int64  # 1e-9
     size: int64  # of news of a phase: number of the change
     size_left: int64
     ahead: int64
     market_size: int64
     level: int64  # of an order that the gateway refused: its stop price, 1e-9
-    place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none
+    place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none, or the row knows of it
     ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
 
 
@@ -100,13 +100,13 @@ class Node(Record):
     ahead: int64  # an order: displayed size in front; a take: `still`, displayed size of the orders that were there
     left: int64  # an order: what is to be filled; a take: its amount
     level: int32
-    row: int32
     next: int32  # in the level's list; of a stop that waits, in the book's
     prev: int32
-    row_next: int32  # the row's resting orders, the last to come to rest first
+    row_next: int32  # the row's resting orders, the last to come to rest first; of a take, its takes, likewise
     row_prev: int32
     line_next: int32  # those of its side of the book, in line: best level first, then earliest place
     line_prev: int32
+    row: int32  # beside the instrument, as wherever both are copied to: one load and one store
     instrument: int32
     side: uint8
     instruction: uint8
@@ -125,24 +125,25 @@ class Node(Record):
     voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
     # --- what the row knows
     size_known: int64
-    filled_known: int64
-    price_known: int64  # 1e-9, last accepted
     exposure: int64  # what counts as open in the position limit
+    price_known: int64  # 1e-9, last accepted
     ahead_shown: int64
+    # --- what a new order begins with zeros in, side by side: two stores
+    filled_known: int64
     place_known: int64  # of its places in queues the one that the row knows of
     modifies_pending: int32
+    gaps: int32
     modifies: int32
     refused: int32
-    gaps: int32
-    # --- what is written once
     arrival: int64  # number of its place in a queue: in the order in which the exchange gave them
+    # --- what is written once
     told_by: int64  # address of the message that tells of the last place
     shown_due_last: int64
-    ahead_at_entry: int64
     level_accepted: int64  # at the exchange; UNDEFINED_PRICE: a market order
+    ahead_at_entry: int64
+    ts_triggered: int64
     stop: int64  # level of the stop price; UNDEFINED_PRICE: none
     expires: int64
-    ts_triggered: int64
     spare: (int64, (8,))  # type: ignore[syntax]  # five cache lines, an odd number: one and the same line of all nodes lies in all sets of a cache
 
 
@@ -167,13 +168,13 @@ class Row(Record):
     notional_max: float64  # currency
     rate_max: int64  # new orders and modifies in a second; 0: no limit
     latency_entry: int64
-    ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
+    step: int64  # from one place of an order to the next
     # ---
     last_arrival: int64
     last_response: int64
     latency_cancel: int64
     latency_response: int64  # of one that varies: the least
-    step: int64  # from one place of an order to the next
+    ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
     resting: int64  # first of its resting orders; 0: none
     asks_ahead: uint8  # the class looks at orders.ahead()
     hears: uint8  # it learns that an order was accepted: it has on_order, or looks at orders.ahead()
@@ -186,6 +187,7 @@ class Row(Record):
     consume: uint8
     self_match: uint8
     reduces: uint8  # it sent a REDUCE_ONLY order at some time
+    takes: int32  # first of its takes; 0: none
     # ---
     latency_modify: int64
     budget: int64

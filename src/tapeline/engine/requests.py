@@ -140,7 +140,8 @@ def check(orders, instrument, account, extra):
 @kernel
 def check_position(row, account, request, extra):
     """The checks of the position that may come about: a Reason."""
-    reach = account.position + account.open_buy if request.side == BUY else account.open_sell - account.position
+    bought, sold = account.position + account.open_buy, account.open_sell - account.position
+    reach = bought if request.side == BUY else sold
     if reach > row.position_max - extra:  # the sum might not fit into 64 bits
         return POSITION_LIMIT
     if row.notional_max < math.inf and exceeds_notional(row, account, request.level, reach + extra):
@@ -248,21 +249,17 @@ def send_new(orders):
     node.instrument = orders.instrument
     node.side = side
     node.instruction = request.instruction
-    node.venue_state = AWAY
     node.left = node.size = node.size_known = node.exposure = request.size
-    node.filled = node.filled_known = 0
-    node.level_accepted = request.level
     node.price = node.price_requested = node.price_known = request.price
+    node.level_accepted = request.level
     node.stop = request.stop_level
     node.expires = request.expires
-    node.ts_triggered = -1
-    node.triggered = node.voided = 0
-    node.gaps = 0
     node.ts_sent = orders.now
-    node.ts_arrived = node.ahead = node.ahead_at_entry = node.ahead_shown = -1
-    node.modifies = node.modifies_pending = node.refused = 0
-    node.arrival = node.place_known = 0
-    node.cancelling = 0
+    node.ts_arrived = node.ahead = node.ahead_shown = node.ahead_at_entry = node.ts_triggered = -1
+    node.filled = 0
+    node.venue_state = AWAY
+    node.triggered = node.cancelling = node.voided = 0
+    node.filled_known = node.place_known = node.modifies_pending = node.gaps = node.modifies = node.refused = node.arrival = 0
     row.live += 1
     add_exposure(account, side, request.size)
     count_order(row, orders.now)

@@ -13,7 +13,7 @@ from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
-from tapeline.market.ladder import has_best, size_at
+from tapeline.market.ladder import cell_at, has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
 
@@ -27,22 +27,22 @@ SHOWN_SIZE: Final = SHOWN.itemsize
 
 
 @kernel
-def find_take(engine, ladder, level, row_index):
-    """Number of a row's take at a level; 0 if there is none."""
-    index = np.int64(own_at(ladder, level))
+def find_take(engine, row, instrument, side, level):
+    """Number of a row's take at a level; 0 if there is none. A row has few takes, a level those of all rows."""
+    index = np.int64(row.takes)
     while index != 0:
-        node = node_at(engine, index)
-        if node.order_id == 0 and node.row == row_index:
+        take = node_at(engine, index)
+        if take.level == level and take.side == side and take.instrument == instrument:
             return index
-        index = np.int64(node.next)
+        index = np.int64(take.row_next)
     return np.int64(0)
 
 
 @kernel
 def mark_taken(engine, book, place, amount):
     """Remember that a row took `amount` lots at a place (a node that is filled in but for its links): added to what it took there before."""
-    row_index, side, level = place.row, place.side, np.int64(place.level)
-    index = find_take(engine, side_of(book, side), level, row_index)
+    row, side, level = row_at(engine, place.row), place.side, np.int64(place.level)
+    index = find_take(engine, row, place.instrument, side, level)
     if index == 0:
         index = engine.takes_free
         if index != 0:
@@ -55,13 +55,17 @@ def mark_taken(engine, book, place, amount):
             return
         take = node_at(engine, index)
         take.order_id = 0
-        take.row = row_index
+        take.row = place.row
         take.side = side
         take.level = level
         take.instrument = place.instrument
         take.left = 0
         take.venue_state = RESTING
-        link(engine, book, index)
+        link(engine, cell_at(side_of(book, side), level), take, index)
+        take.row_prev = 0
+        take.row_next = row.takes
+        node_at(engine, row.takes).row_prev = index  # of node 0, if there is none: nobody looks
+        row.takes = index
     take = node_at(engine, index)
     take.left += amount
     take.priority = place.priority
@@ -71,8 +75,13 @@ def mark_taken(engine, book, place, amount):
 @kernel
 def forget_take(engine, book, index):
     """A take is used up: give its node back."""
-    unlink(engine, book, index)
     take = node_at(engine, index)
+    unlink(engine, book, take, index)
+    if take.row_prev != 0:
+        node_at(engine, take.row_prev).row_next = take.row_next
+    else:
+        row_at(engine, take.row).takes = take.row_next
+    node_at(engine, take.row_next).row_prev = take.row_prev
     take.venue_state = 0
     take.next = engine.takes_free
     engine.takes_free = index

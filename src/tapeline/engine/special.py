@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
-from tapeline.engine.lists import link_in_line, node_at, row_at, unlink_from_line
+from tapeline.engine.lists import account_at, link_in_line, node_at, row_at, unlink_from_line
 from tapeline.engine.records import (
     ARRIVAL,
     CANCEL,
@@ -197,7 +197,7 @@ def fillable(engine, book, node):
     wanted = left = open_lots(engine, node)
     level = max(ladder.best if has_best(ladder) else LEVEL_NONE, next_own_level(engine, node, np.int64(2**32), limit))
     while left > 0 and level != LEVEL_NONE and level >= limit:
-        available = available_at(engine, ladder, level, node.row)
+        available = available_at(engine, node, ladder, level)
         own = first_own(engine, ladder, level, node.row)
         if own != 0 and row_at(engine, node.row).self_match == SMP_CANCEL_AGGRESSOR:
             return wanted - left + min(left, max(min(available, node_at(engine, own).ahead), 0))
@@ -337,9 +337,10 @@ def find_place(engine, book, index, event):
         return
     node.gaps += 1
     if row.queue == EXACT:
-        unlink_from_line(engine, index)
+        account = account_at(row, node)
+        unlink_from_line(engine, account, node)
         node.priority = book.stamp
-        link_in_line(engine, index)
+        link_in_line(engine, account, node, index)
     elif row.queue != NO_QUEUE:
         record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
     if row.queue != NO_QUEUE:

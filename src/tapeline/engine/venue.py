@@ -4,7 +4,20 @@ import numpy as np
 
 from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push
-from tapeline.engine.answers import FILL, NOTHING_TO_REDUCE, answer, close_order, drop_if_flat, end_order, leave_queue, open_lots, take_off, write_answer
+from tapeline.engine.answers import (
+    FILL,
+    NOTHING_TO_REDUCE,
+    answer,
+    close_order,
+    describe,
+    drop_if_flat,
+    end_order,
+    leave_queue,
+    open_lots,
+    send_answer,
+    take_off,
+    write_end,
+)
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, first_in_line, link, link_resting, node_at, own_at, row_at
 from tapeline.engine.records import (
@@ -23,7 +36,7 @@ from tapeline.engine.rules import find_take, mark_taken
 from tapeline.engine.steps import journal_placed
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, HALTED, is_matching, side_of
-from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
+from tapeline.market.ladder import LEVEL_NONE, cell_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -71,7 +84,7 @@ def let_in(engine):
     elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
-        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
+        write_end(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
     else:
         modify(engine, book, index, message)
     return 0
@@ -142,7 +155,8 @@ def arrive(engine, book, index, request):
         return
     row = row_at(engine, node.row)
     if row.hears:
-        message = write_answer(engine, index, ts_event, ACCEPTED)
+        message = send_answer(engine, row, node, index, ts_event, ACCEPTED)
+        describe(message, node)
         if rests(node):
             tell_place(engine, book, node, message)
     else:  # without this answer, which changes nothing that its row knows, a maker with sixteen features takes 0.93 to 0.97 of the time
@@ -184,7 +198,7 @@ def modify(engine, book, index, request):
         message.reason = reason
         return
     if not keeps:
-        leave_queue(engine, book, index)
+        leave_queue(engine, book, row_at(engine, node.row), node, index)
         set_level(book, node, request.level)
     node.size = request.size
     node.left = left
@@ -200,33 +214,37 @@ def modify(engine, book, index, request):
 def execute(engine, book, index, ts_event):
     """An accepted order takes what it may; what is left rests or expires."""
     node = node_at(engine, index)
-    if is_matching(book) and node.instruction & POST_ONLY == 0:  # a post-only order that might take was refused
+    if node.instruction & POST_ONLY == 0 and is_matching(book):  # a post-only order that might take was refused
         take(engine, book, index, ts_event)
-    if node.venue_state == ENDED:
-        return
+        if node.venue_state == ENDED:
+            return
     if node.instruction & REDUCE_ONLY and open_lots(engine, node) == 0:
         close_order(engine, book, index, ts_event, CANCELLED, NOTHING_TO_REDUCE)
         return
     if not rests(node):
         close_order(engine, book, index, ts_event, EXPIRED, NO_LIQUIDITY if node.instruction & MARKET else IOC_REMAINDER)
         return
-    rest(engine, book, index, ts_event)
+    rest(engine, book, node, index, ts_event)
 
 
 @leaf
-def rest(engine, book, index, ts_event):
+def rest(engine, book, node, index, ts_event):
     """What is left of an order takes its place in a queue."""
-    node = node_at(engine, index)
     row = row_at(engine, node.row)
-    node.level = node.level_accepted
-    node.ahead = ahead_at_arrival(engine, book, node)
+    level = node.level_accepted
+    ladder = side_of(book, node.side)
+    cell = cell_at(ladder, level)
+    ahead = cell.size if row.queue else np.int64(0)
+    node.level = level
+    node.ahead = ahead
     if node.ahead_at_entry < 0:
-        node.ahead_at_entry = node.ahead
+        node.ahead_at_entry = ahead
+    ladder.own_best = max(ladder.own_best, level)
     node.priority = book.stamp if row.queue == EXACT else UNQUEUED if row.queue == NO_QUEUE else UNKNOWN_PLACE
     node.voided = 0
     node.venue_state = RESTING
-    link(engine, book, index)
-    link_resting(engine, row, index)
+    link(engine, cell, node, index)
+    link_resting(engine, row, node, index)
     journal_placed(engine, index, ts_event)
 
 
@@ -271,7 +289,7 @@ def take_level(engine, book, index, level, ts_event):
     """Take at one level: in front of our own order there, if any; then, unless self-match prevention ends the order, the rest."""
     node = node_at(engine, index)
     ladder = side_of(book, 1 - node.side)
-    available = available_at(engine, ladder, level, node.row)
+    available = available_at(engine, node, ladder, level)
     own = first_own(engine, ladder, level, node.row)
     if own != 0:
         in_front = min(available, node_at(engine, own).ahead)
@@ -288,9 +306,9 @@ def take_level(engine, book, index, level, ts_event):
 
 
 @kernel
-def available_at(engine, ladder, level, row_index):
-    """What a row may take at a level: what is displayed, but for what it took before."""
-    taken = find_take(engine, ladder, level, row_index)
+def available_at(engine, node, ladder, level):
+    """What an order may take at a level of the other side: what is displayed, but for what its row took before."""
+    taken = find_take(engine, row_at(engine, node.row), node.instrument, 1 - node.side, level)
     return size_at(ladder, level) - (node_at(engine, taken).left if taken != 0 else np.int64(0))
 
 
