@@ -107,6 +107,37 @@ def _load_u64(_context: Any, _place: Any) -> Any:
     return types.uint64(types.int64), codegen
 
 
+def _ten_filled(_context: Any, _last: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        pair = ir.VectorType(_I64, 4)
+        empty: Any = ir.Constant(ir.VectorType(ir.IntType(1), 4), [ir.Constant(ir.IntType(1), 0)] * 4)
+        for k in range(1, 10, 2):
+            words = builder.load(builder.inttoptr(builder.sub(args[0], ir.Constant(_I64, 16 * k)), pair.as_pointer()), align=8)
+            empty = builder.or_(empty, builder.icmp_signed("==", words, ir.Constant(pair, [ir.Constant(_I64, 0)] * 4)))
+        return builder.and_(builder.zext(builder.bitcast(empty, ir.IntType(4)), _I64), ir.Constant(_I64, 5))
+
+    return types.int64(types.int64), codegen
+
+
+def _filled(_context: Any, _last: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        first = builder.sub(args[0], ir.Constant(_I64, 16 * 15))
+        words = builder.load(builder.inttoptr(first, ir.VectorType(_I64, 32).as_pointer()), align=8)
+        numbers = builder.shuffle_vector(words, words, ir.Constant(ir.VectorType(_I32, 16), [ir.Constant(_I32, k) for k in range(30, -1, -2)]))
+        bits = builder.bitcast(builder.icmp_signed("!=", numbers, ir.Constant(numbers.type, [ir.Constant(_I64, 0)] * 16)), ir.IntType(16))
+        return builder.zext(bits, _I64)
+
+    return types.int64(types.int64), codegen
+
+
+def _first_bit(_context: Any, _bits: Any) -> Any:
+    return types.int64(types.int64), lambda _c, builder, _s, args: builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+
+def _count_bits(_context: Any, _bits: Any) -> Any:
+    return types.int64(types.int64), lambda _c, builder, _s, args: builder.ctpop(args[0])
+
+
 def _unseen(_context: Any, _value: Any) -> Any:
     def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
         return builder.asm(ir.FunctionType(_I64, [_I64]), "", "=r,0", args, side_effect=False)
@@ -165,6 +196,30 @@ def address_of(record: Any) -> int:
 def load_u64(place: int) -> Any:
     """The eight bytes at `place`, which need not be aligned."""
     return np.uint64(ctypes.c_uint64.from_address(int(place)).value)
+
+
+@_compiled_as(_ten_filled)
+def ten_filled(last: int) -> Any:
+    """0 if none of ten numbers is 0 that lie 16 bytes apart, the last at an address."""
+    return np.int64(filled(last) & 1023 != 1023)
+
+
+@_compiled_as(_filled)
+def filled(last: int) -> Any:
+    """Which of sixteen numbers that lie 16 bytes apart are not 0: a bit each, the lowest for the last, which is at an address."""
+    return np.int64(sum(1 << k for k in range(16) if ctypes.c_int64.from_address(int(last) - 16 * k).value != 0))
+
+
+@_compiled_as(_first_bit)
+def first_bit(bits: int) -> Any:
+    """The number of the lowest bit that is set; there is one."""
+    return np.int64((int(bits) & -int(bits)).bit_length() - 1)
+
+
+@_compiled_as(_count_bits)
+def count_bits(bits: int) -> Any:
+    """How many bits are set."""
+    return np.int64(int(bits).bit_count())
 
 
 @_compiled_as(_unseen)

@@ -13,10 +13,10 @@ from tapeline.engine.rules import meet_history
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan
-from tapeline.market.features import update_shape, update_touch
+from tapeline.market.features import update_shape
 from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.trace import make_columns, write_trace
-from tapeline.market.view import update_deep
+from tapeline.market.view import show_features, update_deep, update_flat
 from tapeline.tape.file_kernels import Play, checksum, play
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import Reader
@@ -36,7 +36,8 @@ HOT = {
     "write_trace": (write_trace, Replay, 0, ""),
     "make_columns": (make_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),
-    "update_touch": (update_touch, ViewPlan, 0, ""),
+    "update_flat": (update_flat, ViewPlan, 0, ""),
+    "show_features": (show_features, ViewPlan, 0, ""),
     "update_shape": (update_shape, ViewPlan, 0, ""),
     "note_activity": (note_activity, ViewPlan, 0, ""),
     "update_activity": (update_activity, ViewPlan, 0, ""),

@@ -255,14 +255,12 @@ EVENTS_MAX: Final = 4
 class ViewPlan(Record):
     """Who looks at what: one bit per strategy class."""
 
-    # addresses of the units of those names (market.view, features, walk, activity), and the book and tape event that they are called with
+    # addresses of the units of those names (market.view, features, activity), and the book and tape event that they are called with
     update_deep: int64
-    update_touch: int64
     update_shape: int64
     update_activity: int64
     note_activity: int64
     show_features: int64
-    walk_shape: int64
     copy_runs: int64  # and of engine.notices
     book: int64
     event: int64
@@ -285,6 +283,7 @@ class ViewPlan(Record):
     features: int64  # bit per Feature that anybody declared
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
+    shown_before: (float64, (FEATURES_N,))  # type: ignore[syntax]  # the features of the book's market before the event, where they wake a class
 
 
 VIEW_PLAN: Final = ViewPlan.dtype_

@@ -15,10 +15,9 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
-from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape, update_touch
+from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
-from tapeline.market.view import show_features, update_deep
-from tapeline.market.walk import walk_shape
+from tapeline.market.view import show_features, update_deep, update_flat
 from tapeline.memory import Arena, copy, view, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
@@ -31,7 +30,7 @@ _STARTS_AT_ZERO = {
 OF_THE_BOOK = (1 << FEATURE_ACTIVITY_FIRST) - 1
 """The features that are not of what happened."""
 _UNITS_OF_FEATURES = (
-    (TOUCH_FEATURES, "touch_memory", TouchMemory, (update_touch,)),
+    (TOUCH_FEATURES, "touch_memory", TouchMemory, ()),
     (SHAPE_FEATURES, "shape_memory", ShapeMemory, (update_shape,)),
     (ACTIVITY_FEATURES, "activity_memory", ActivityMemory, (note_activity, update_activity)),
 )
@@ -125,12 +124,13 @@ class Books:
         """No books yet; `levels_max` is the setting Limits(ladder_levels_max)."""
         self._plan = plan
         if JIT and (int(plan.depth) > 1 or int(plan.features)):
-            update_deep.place(plan)
+            is_flat = int(plan.depth) == 1 and not int(plan.shows) and int(plan.features) & int(ACTIVITY_FEATURES) == 0
+            (update_flat if is_flat else update_deep).place(plan)
             if int(plan.features):
                 show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:
-                for unit in units if int(plan.features) & int(group) else ():
-                    (walk_shape if unit is update_shape and plan.walks else unit).place(plan)
+                for unit in units if int(plan.features) & int(group) and not (plan.walks and group is SHAPE_FEATURES) else ():
+                    unit.place(plan)
         self._levels_max = levels_max
         self._keep: dict[tuple[int, int | str], Any] = {}
         self._arena = Arena()

@@ -16,10 +16,10 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature
-from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, NUMBER, side_of
-from tapeline.market.ladder import LEVEL, LEVEL_NONE, LEVEL_SIZE, Level, has_best
+from tapeline.constants import FEATURE_ACTIVITY_FIRST, PRICE_SCALE, UNDEFINED_PRICE, Feature
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, NUMBER, VIEW_PLAN
+from tapeline.market.ladder import LEVEL, LEVEL_SIZE, Level
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, float64, int64
 from tapeline.tape.records import COUNTER
@@ -60,8 +60,6 @@ class TouchMemory(Record):
     # so far what a row of features needs, besides the BBO
     bid_price: int64 = UNDEFINED_PRICE  # of the last view
     ask_price: int64 = UNDEFINED_PRICE
-    bid_level: int64  # of the last view, for the order flow
-    ask_level: int64
     bid_size: int64
     ask_size: int64
     flow_seen: int64
@@ -83,35 +81,24 @@ class ShapeMemory(Record):
     flow_seen: int64
     mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
     distances: (float64, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # of the levels from that mid; 0 for absent ones
-    dense_below: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # the best level, if these are the distances of it and of the next four ticks
     before: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # the five best levels of each side before they are looked at one by one
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
-SIZES_5, SIZES_10, SLOPES, DISTANCES = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances"))
-DENSE_BELOW, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("dense_below", "before"))
+SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances", "before"))
+
+
+@leaf
+def set_feature(market, which, value):
+    """Set a feature, declared or not."""
+    record_at(address_of(market) + FEATURES_OFFSET, which, NUMBER).value = value
 
 
 @kernel
 def put(market, wanted, which, value):
     """Set a feature if somebody declared it."""
     if (wanted >> which) & 1:
-        record_at(address_of(market) + FEATURES_OFFSET, which, NUMBER).value = value
-
-
-@kernel
-def put_news(market, plan, which, value):
-    """Set a feature if somebody declared it; the classes that have to be told.
-
-    No branch on whether the value changed: nobody can predict that, feature by feature. Values are compared by their bits: there is one NaN, and no -0.0.
-    """
-    if (plan.features >> which) & 1 == 0:
-        return np.uint64(0)
-    first = address_of(market) + FEATURES_OFFSET
-    before = record_at(first, which, COUNTER).n
-    record_at(first, which, NUMBER).value = value
-    differs = record_at(first, which, COUNTER).n != before
-    return record_at(plan.feature_masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
+        set_feature(market, which, value)
 
 
 # ---------------------------------------------------------------------- the touch
@@ -156,20 +143,20 @@ def flow(level, size, level_before, size_before):
     return (size if level >= level_before else 0) - (size_before if level <= level_before else 0)
 
 
+@leaf
+def as_level(price, sign):
+    """A price such that better is greater on both sides."""
+    return price * sign if price != UNDEFINED_PRICE else WORST
+
+
 @kernel
-def note_flow(book, seen):
-    """Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1; levels mirrored)."""
-    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
-    bid_level = bids.best if has_best(bids) else LEVEL_NONE
-    ask_level = asks.best if has_best(asks) else LEVEL_NONE
-    bid_size, ask_size = book.market.bid_size, book.market.ask_size
-    came = flow(bid_level, bid_size, seen.bid_level, seen.bid_size) - flow(ask_level, ask_size, seen.ask_level, seen.ask_size)
-    seen.flow += np.float64(came * seen.flow_seen)
+def flow_of_move(market, seen):
+    """What both sides contribute, bids less asks, when a best price has changed; nothing at the first view."""
+    bids = flow(as_level(market.bid_price, 1), market.bid_size, as_level(seen.bid_price, 1), seen.bid_size)
+    asks = flow(as_level(market.ask_price, -1), market.ask_size, as_level(seen.ask_price, -1), seen.ask_size)
+    is_known = seen.flow_seen
     seen.flow_seen = 1
-    seen.bid_level = bid_level
-    seen.ask_level = ask_level
-    seen.bid_size = bid_size
-    seen.ask_size = ask_size
+    return (bids - asks) * is_known
 
 
 @kernel
@@ -198,36 +185,46 @@ def move(market, seen):
     seen.volatility = volatility(market, seen)
 
 
-@unit("update_touch")
-def update_touch(plan):
-    """Bring what depends on the BBO of plan.book alone up to date. Nobody is told: who declares one of these features is told of the BBO."""
-    book = record_at(plan.book, 0, BOOK)
-    seen = record_at(book.touch_memory, 0, TOUCH_MEMORY)
-    market = book.market
-    if (market.bid_price != seen.bid_price) | (market.ask_price != seen.ask_price):  # sizes change ten times as often
+@kernel
+def update_touch(book):
+    """Bring what depends on the BBO of a book alone up to date. Nobody is told: who declares one of these features is told of the BBO.
+
+    Order-flow imbalance: running sum of e_n = flow(bids) - flow(asks) over the views. Lots. (Cont, Kukanov, Stoikov 2014, eq. 1; levels mirrored.) Mostly only
+    sizes change, and it is by how much these grew.
+    """
+    market, seen = book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY)
+    if ((market.bid_price ^ seen.bid_price) | (market.ask_price ^ seen.ask_price)) != 0:  # sizes change ten times as often
+        came = flow_of_move(market, seen)
         move(market, seen)
-    if (plan.features >> ORDER_FLOW_IMBALANCE) & 1:
-        note_flow(book, seen)
-    return 0
+    else:
+        came = (market.bid_size - seen.bid_size) - (market.ask_size - seen.ask_size)
+    seen.flow += np.float64(came)
+    seen.bid_size = market.bid_size
+    seen.ask_size = market.ask_size
 
 
 @kernel
-def show_touch(plan, market, seen, to):
-    """Values of what depends on the BBO, into another market."""
-    wanted = plan.features
-    both = market.has_bid & market.has_ask
-    bid_size, ask_size = market.bid_size, market.ask_size
-    put(to, wanted, SPREAD, seen.spread)
-    put(to, wanted, SPREAD_RELATIVE, seen.spread_relative)
-    put(to, wanted, MID, seen.mid)
-    put(to, wanted, MICROPRICE, microprice(market.bid_price, market.ask_price, bid_size, ask_size) if both else math.nan)
-    put(to, wanted, IMBALANCE, imbalance(bid_size, ask_size) if both else math.nan)
-    put(to, wanted, ORDER_FLOW_IMBALANCE, seen.flow)
-    put(to, wanted, VOLATILITY, seen.volatility)
-    put(to, wanted, IMBALANCE_ORDERS, imbalance(market.bid_count, market.ask_count) if both else math.nan)
+def show_touch(market, seen, to):
+    """Values of what depends on the BBO, into another market. All of them: a test for each, whether somebody declared it, was 14 instructions per record."""
+    microprice_now, imbalance_now, of_orders = math.nan, math.nan, math.nan
+    if market.has_bid & market.has_ask:
+        bid_size, ask_size = market.bid_size, market.ask_size
+        microprice_now = microprice(market.bid_price, market.ask_price, bid_size, ask_size)
+        imbalance_now = imbalance(bid_size, ask_size)
+        of_orders = imbalance(market.bid_count, market.ask_count)
+    set_feature(to, SPREAD, seen.spread)
+    set_feature(to, SPREAD_RELATIVE, seen.spread_relative)
+    set_feature(to, MID, seen.mid)
+    set_feature(to, MICROPRICE, microprice_now)
+    set_feature(to, IMBALANCE, imbalance_now)
+    set_feature(to, ORDER_FLOW_IMBALANCE, seen.flow)
+    set_feature(to, VOLATILITY, seen.volatility)
+    set_feature(to, IMBALANCE_ORDERS, of_orders)
 
 
 # ---------------------------------------------------------------------- several levels
+
+SHOWN_BEFORE: Final = np.int64(VIEW_PLAN.fields["shown_before"][1])
 
 
 @kernel
@@ -331,18 +328,47 @@ def update_slopes(plan, market, seen):
             add_products(market, seen, side)
 
 
+@leaf
+def sums_of(seen, side):
+    """What the features of several levels of a side follow from: size of the five and the ten best levels, and the sums for the slope."""
+    sizes_5, sizes_10 = number_at(seen, SIZES_5, side).value, number_at(seen, SIZES_10, side).value
+    return sizes_5, sizes_10, number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value
+
+
 @kernel
-def show_shape(plan, market, seen, sides):
-    """Values of what depends on several levels, into a market; the classes for whom one differs from what is there. `sides`: of which something may."""
+def show_shape(to, bids, asks):
+    """Values of what depends on several levels as they are, into a market, all of them; `bids`, `asks`: what they follow from, as `sums_of` gives it."""
+    set_feature(to, DEPTH_BID, bids[0])
+    set_feature(to, DEPTH_ASK, asks[0])
+    set_feature(to, IMBALANCE_5, imbalance(bids[0], asks[0]))
+    set_feature(to, IMBALANCE_10, imbalance(bids[1], asks[1]))
+    set_feature(to, DEPTH_BID_10, bids[1])
+    set_feature(to, DEPTH_ASK_10, asks[1])
+    set_feature(to, SLOPE_BID, slope(bids[2], bids[3]))
+    set_feature(to, SLOPE_ASK, slope(asks[2], asks[3]))
+
+
+@kernel
+def show_sums(to, seen):
+    """The same from what is remembered, and the order flow."""
+    show_shape(to, sums_of(seen, BIDS), sums_of(seen, ASKS))
+    set_feature(to, ORDER_FLOW_IMBALANCE_5, seen.flow)
+
+
+@kernel
+def show_news(plan, market, seen):
+    """The same, into the book's own market; the classes for whom a value differs from what was there.
+
+    No branch on which differ: nobody can predict that. Values are compared by their bits: there is one NaN, and no -0.0.
+    """
+    first, before = address_of(market) + FEATURES_OFFSET, address_of(plan) + SHOWN_BEFORE
+    copy(before, first, 8 * FEATURE_ACTIVITY_FIRST)
+    show_sums(market, seen)
     changed = np.uint64(0)
-    for side in range(2):
-        if (sides >> side) & 1:
-            changed |= put_news(market, plan, DEPTH_BID + side, number_at(seen, SIZES_5, side).value)
-            changed |= put_news(market, plan, DEPTH_BID_10 + side, number_at(seen, SIZES_10, side).value)
-            changed |= put_news(market, plan, SLOPE_BID + side, slope(number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value))
-    changed |= put_news(market, plan, IMBALANCE_5, imbalance(number_at(seen, SIZES_5, BIDS).value, number_at(seen, SIZES_5, ASKS).value))
-    changed |= put_news(market, plan, IMBALANCE_10, imbalance(number_at(seen, SIZES_10, BIDS).value, number_at(seen, SIZES_10, ASKS).value))
-    return changed | put_news(market, plan, ORDER_FLOW_IMBALANCE_5, seen.flow)
+    for which in range(FEATURE_ACTIVITY_FIRST):
+        differs = record_at(first, which, COUNTER).n != record_at(before, which, COUNTER).n
+        changed |= record_at(plan.feature_masks, which, BITS).bits & (np.uint64(0) - np.uint64(differs))
+    return changed
 
 
 @unit("update_shape")
@@ -359,4 +385,4 @@ def update_shape(plan):
     seen.flow_seen = 1
     if (plan.features >> SLOPE_BID) & 3:
         update_slopes(plan, market, seen)
-    return np.int64(show_shape(plan, market, seen, plan.changed)) if plan.wakes else 0
+    return np.int64(show_news(plan, market, seen)) if plan.wakes else 0

@@ -56,6 +56,7 @@ class Ladder(Record):
 
 CELL, FAR_CELL, LEVEL, LADDER = Cell.dtype_, FarCell.dtype_, Level.dtype_, Ladder.dtype_
 LEVEL_SIZE: Final = LEVEL.itemsize
+CELL_SIZE: Final = np.int64(CELL.itemsize)
 LEVEL_NONE: Final = np.int64(constants.LEVEL_NONE)
 WIDTH_MIN: Final = 1024
 WIDTH_FIRST: Final = 256

@@ -2,110 +2,102 @@
 
 `market.levels` keeps the best levels up to date with every event, and sums by difference: that is for those who are told of each change. Where only values
 count, at the moment somebody is told, all that happened in between need not be known.
+
+The ten best levels nearly always lie within sixteen cells, and mostly in ten: they are added up without a test per level. Levels are mirrored, so that the
+distance of one from the mid, in half 1e-9, is the same expression on both sides: the spread, and two ticks more for each cell below the best.
 """
 
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.jit import kernel
-from tapeline.market.book import ASKS, BOOK, side_of
-from tapeline.market.features import DENSE_BELOW, DISTANCES, LEVELS_OF_SHAPE, SHAPE_MEMORY, SIZES_5, SIZES_10, SLOPES, TEN_LEVELS, number_at
-from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE
+from tapeline.jit import kernel, leaf
+from tapeline.market.book import ASKS, BIDS, side_of
+from tapeline.market.features import LEVELS_OF_SHAPE, TEN_LEVELS
+from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL
 from tapeline.market.levels import next_place
-from tapeline.memory import address_of, record_at, unit
-from tapeline.tape.records import COUNTER
+from tapeline.memory import count_bits, filled, first_bit, record_at, ten_filled, unseen
+
+LOOKED_AT = np.int64(16)
+"""So many cells of a side, from the best down, are looked at for its levels at once: the reach of `filled`."""
+LEVELS_N = 2 * LEVELS_OF_SHAPE
+ALL, TEN = np.int64(-1), np.int64((1 << LEVELS_N) - 1)
 
 
-@kernel
-def walk_dense(cells, i, seen, side, n):
-    """As `walk_side` from cell `i` on, where each of the `n` best levels lies beside the one before it, at the distances of last time; whether they do."""
-    total, products, is_dense = np.int64(0), 0.0, True
-    for k in range(LEVELS_OF_SHAPE):
-        size = record_at(cells, i - k, CELL).size
-        is_dense &= size != 0
-        total += size
-        products += number_at(seen, DISTANCES, side * LEVELS_OF_SHAPE + k).value * np.float64(total)
-    near = total
-    if n > LEVELS_OF_SHAPE:
-        for k in range(LEVELS_OF_SHAPE, 2 * LEVELS_OF_SHAPE):
-            size = record_at(cells, i - k, CELL).size
-            is_dense &= size != 0
-            total += size
-    if is_dense:
-        number_at(seen, SIZES_5, side).value = np.float64(near)
-        number_at(seen, SIZES_10, side).value = np.float64(total)
-        number_at(seen, SLOPES, 2 * side).value = products
-    return is_dense
+@leaf
+def add_levels(cells, places, spread, step):
+    """Size of the five and the ten best levels of a side, and the sums for its slope, as `market.features` defines them. `cells`: address of the best's.
 
-
-@kernel
-def walk_side(book, seen, side, mid_twice, n):
-    """Size of the five and the `n` best levels of a side, and the sums for its slope, as `market.features` defines them.
-
-    Levels are mirrored, so that a level's distance from the mid, in half 1e-9, is the same expression on both sides.
+    `places`: a bit for each cell, from the best down, that is a level. Where they are known when this is compiled, so is all that follows from them.
     """
-    ladder = side_of(book, side)
-    cells, step = ladder.cells, 2 * book.grid
-    i, k, total = ladder.best - ladder.base, np.int64(0), np.int64(0)
-    dense_below = record_at(address_of(seen) + DENSE_BELOW, side, COUNTER)
-    if (dense_below.n == ladder.best) & (i > n) and walk_dense(cells, i, seen, side, n):
-        return
-    products, squares, first = 0.0, 0.0, i
-    start = (-mid_twice if side == ASKS else mid_twice) - ladder.base * step
-    while (i > 0) & (k < LEVELS_OF_SHAPE):
-        total += record_at(cells, i, CELL).size
-        distance = np.float64(abs(start - i * step))
-        number_at(seen, DISTANCES, side * LEVELS_OF_SHAPE + k).value = distance
+    total, products, squares = np.int64(0), -0.0, -0.0  # to add to -0.0 is nothing
+    for _ in range(LEVELS_OF_SHAPE):
+        place = first_bit(places)
+        places &= places - 1
+        total += record_at(cells, -place, CELL).size
+        distance = np.float64(spread + place * step)
         products += distance * np.float64(total)
         squares += distance * distance
-        k += 1
-        i = next_place(cells, i)
     near = total
-    has_mid = mid_twice != UNDEFINED_PRICE
-    dense_below.n = ladder.best if has_mid & (k == LEVELS_OF_SHAPE) & (first - i == LEVELS_OF_SHAPE) else LEVEL_NONE
-    while (i > 0) & (k < n):
-        total += record_at(cells, i, CELL).size
-        k += 1
-        i = next_place(cells, i)
-    if (k < n) & (ladder.far_count > 0):
-        near, total, products, squares = walk_far(ladder, start + ladder.base * step, step, (k, n), (near, total, products, squares))
-    number_at(seen, SIZES_5, side).value = np.float64(near)
-    number_at(seen, SIZES_10, side).value = np.float64(total)
-    number_at(seen, SLOPES, 2 * side).value = products if has_mid else 0.0
-    number_at(seen, SLOPES, 2 * side + 1).value = squares if has_mid else 0.0
+    for _ in range(LEVELS_OF_SHAPE):
+        total += record_at(cells, -first_bit(places), CELL).size
+        places &= places - 1
+    return np.float64(near), np.float64(total), products, squares
+
+
+@leaf
+def add_side(cells, places, spread, step):
+    """The same, for what is known only now: mostly one side alone has gaps."""
+    if places & TEN == TEN:
+        return add_levels(cells, ALL, spread, step)
+    return add_levels(cells, places, spread, step)
+
+
+@leaf
+def walk_shape(book, features):
+    """What the features of several levels follow from, of the bids and of the asks of a book whose BBO is shown.
+
+    Where the ten best levels of both sides lie beside each other, distances are the same, and computed once: that is so in four fifths of a liquid book's time.
+    """
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
+    market, step = book.market, 2 * book.grid
+    bid, ask = bids.best - bids.base, asks.best - asks.base
+    if (bid - LOOKED_AT) | (ask - LOOKED_AT) >= 0:
+        spread = market.ask_price - market.bid_price
+        bid_cells, ask_cells = bids.cells + CELL_SIZE * bid, asks.cells + CELL_SIZE * ask
+        if ten_filled(unseen(bid_cells)) | ten_filled(unseen(ask_cells)) | (spread >> 63) == 0:  # unseen: else sizes are fetched from there again
+            return add_levels(bid_cells, ALL, spread, step), add_levels(ask_cells, ALL, spread, step)
+        bid_places, ask_places = filled(bid_cells), filled(ask_cells)
+        if (min(count_bits(bid_places), count_bits(ask_places)) >= LEVELS_N) & (spread >= 0):
+            return add_side(bid_cells, bid_places, spread, step), add_side(ask_cells, ask_places, spread, step)
+    has_mid = market.has_bid and market.has_ask
+    mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
+    n = np.int64(LEVELS_N if features & TEN_LEVELS else LEVELS_OF_SHAPE)
+    return walk_side(bids, mid_twice, step, n), walk_side(asks, -mid_twice if has_mid else mid_twice, step, n)
 
 
 @kernel
-def walk_far(ladder, start, step, numbers, sums):
-    """The same from level number k on, of those outside the window."""
-    k, n = numbers
-    near, total, products, squares = sums
+def walk_side(ladder, mid_twice, step, n):
+    """The same of one side, level by level, wherever they lie; `mid_twice`: mirrored for asks, as levels are."""
+    cells, has_mid = ladder.cells, mid_twice != UNDEFINED_PRICE
+    i, k, near, total = ladder.best - ladder.base, np.int64(0), np.int64(0), np.int64(0)
+    products, squares = 0.0, 0.0
     place = ladder.far_count - 1
-    while (place >= 0) & (k < n):
-        found = record_at(ladder.far, place, FAR_CELL)
-        place -= 1
-        if found.cell.size > 0:
-            total += found.cell.size
+    while k < n:
+        if i > 0:
+            level, size = ladder.base + i, record_at(cells, i, CELL).size
+            i = next_place(cells, i)
+        elif place >= 0:
+            found = record_at(ladder.far, place, FAR_CELL)
+            level, size = found.level, found.cell.size
+            place -= 1
+        else:
+            break
+        if size > 0:
+            total += size
             if k < LEVELS_OF_SHAPE:
                 near = total
-                distance = np.float64(abs(start - found.level * step))
+                distance = np.float64(abs(mid_twice - level * step)) if has_mid else 0.0
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
-    return near, total, products, squares
-
-
-@unit("walk_shape")
-def walk_shape(plan):
-    """Bring what the features of several levels follow from up to date with plan.book, whose BBO is shown."""
-    book = record_at(plan.book, 0, BOOK)
-    market, seen = book.market, record_at(book.shape_memory, 0, SHAPE_MEMORY)
-    mid_twice = market.ask_price + market.bid_price if market.has_bid and market.has_ask else np.int64(UNDEFINED_PRICE)
-    if mid_twice != seen.mid_twice:
-        seen.mid_twice = mid_twice
-        for side in range(2):
-            record_at(address_of(seen) + DENSE_BELOW, side, COUNTER).n = LEVEL_NONE
-    n = np.int64(2 * LEVELS_OF_SHAPE if plan.features & TEN_LEVELS else LEVELS_OF_SHAPE)
-    for side in range(2):
-        walk_side(book, seen, side, mid_twice, n)
-    return 0
+    return np.float64(near), np.float64(total), products, squares
