@@ -15,7 +15,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
-from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
+from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep, update_flat
 from tapeline.memory import Arena, copy, view, zeros
@@ -30,7 +30,7 @@ _STARTS_AT_ZERO = {
 OF_THE_BOOK = (1 << FEATURE_ACTIVITY_FIRST) - 1
 """The features that are not of what happened."""
 _UNITS_OF_FEATURES = (
-    (TOUCH_FEATURES, "touch_memory", TouchMemory, ()),
+    (BOOK_FEATURES, "touch_memory", TouchMemory, ()),
     (SHAPE_FEATURES, "shape_memory", ShapeMemory, (update_shape,)),
     (ACTIVITY_FEATURES, "activity_memory", ActivityMemory, (note_activity, update_activity)),
 )

@@ -42,6 +42,7 @@ TOUCH_FEATURES: Final = np.int64(
     bits_of(Feature.SPREAD, Feature.SPREAD_RELATIVE, Feature.MID, Feature.MICROPRICE, Feature.IMBALANCE, Feature.IMBALANCE_ORDERS)
     | bits_of(Feature.ORDER_FLOW_IMBALANCE, Feature.VOLATILITY)
 )
+BOOK_FEATURES: Final = TOUCH_FEATURES | SHAPE_FEATURES
 LEVELS_OF_SHAPE: Final = 5
 WORST: Final = np.int64(-(2**63))
 """An absent level is worse than any price."""
@@ -68,6 +69,9 @@ class TouchMemory(Record):
     mid_seen: int64
     variance: float64
     variance_seen: int64
+    distances: (float64, (LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # from the mid, in half 1e-9, of levels beside each other from the best on
+    squares: float64  # the sum of their squares
+    crossed: int64  # 1: the best bid is above the best ask
 
 
 class ShapeMemory(Record):
@@ -85,6 +89,7 @@ class ShapeMemory(Record):
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
+TIGHT_DISTANCES = np.int64(TOUCH_MEMORY.fields["distances"][1])
 SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances", "before"))
 
 
@@ -173,8 +178,14 @@ def volatility(market, seen):
     return math.sqrt(seen.variance) if seen.variance_seen else math.nan
 
 
+@leaf
+def number_at(seen, offset, i):
+    """One of the numbers of a memory."""
+    return record_at(address_of(seen) + offset, i, NUMBER)
+
+
 @kernel
-def move(market, seen):
+def move(market, seen, grid):
     """A best price has changed, or come or gone."""
     both = market.has_bid and market.has_ask
     bid, ask = market.bid_price, market.ask_price
@@ -183,6 +194,12 @@ def move(market, seen):
     seen.spread_relative = spread_relative(bid, ask) if both else math.nan
     seen.mid = mid(bid, ask) if both else math.nan
     seen.volatility = volatility(market, seen)
+    seen.crossed = bid > ask
+    seen.squares = 0.0
+    for k in range(LEVELS_OF_SHAPE if both else 0):
+        distance = np.float64(ask - bid + 2 * grid * k)
+        number_at(seen, TIGHT_DISTANCES, k).value = distance
+        seen.squares += distance * distance
 
 
 @kernel
@@ -195,7 +212,7 @@ def update_touch(book):
     market, seen = book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY)
     if ((market.bid_price ^ seen.bid_price) | (market.ask_price ^ seen.ask_price)) != 0:  # sizes change ten times as often
         came = flow_of_move(market, seen)
-        move(market, seen)
+        move(market, seen, book.grid)
     else:
         came = (market.bid_size - seen.bid_size) - (market.ask_size - seen.ask_size)
     seen.flow += np.float64(came)
@@ -231,12 +248,6 @@ SHOWN_BEFORE: Final = np.int64(VIEW_PLAN.fields["shown_before"][1])
 def level_of(market, side, i):
     """The i-th best level of a side, as the view shows it."""
     return record_at(market.levels, side * np.int64(market.depth) + i, LEVEL)
-
-
-@kernel
-def number_at(seen, offset, i):
-    """One of the numbers of a ShapeMemory."""
-    return record_at(address_of(seen) + offset, i, NUMBER)
 
 
 @kernel

@@ -9,6 +9,7 @@ from tapeline.jit import leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, show_activity, update_activity
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, MARKET, TIMED, side_of
 from tapeline.market.features import (
+    BOOK_FEATURES,
     SHAPE_FEATURES,
     SHAPE_MEMORY,
     TOUCH_FEATURES,
@@ -85,7 +86,7 @@ def update_deep(plan):
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.features & SHAPE_FEATURES:
                 changed |= np.uint64(update_shape(plan))
-    if plan.touch_changed and plan.features & TOUCH_FEATURES:
+    if plan.touch_changed and plan.features & BOOK_FEATURES:
         update_touch(book)
     if plan.features & ACTIVITY_FEATURES:
         update_activity(plan)
@@ -95,8 +96,8 @@ def update_deep(plan):
 
 @unit("update_deep")
 def update_flat(plan):
-    """`update_deep` of runs for which an event changes features of the touch at most: half as many instructions, since it keeps few registers."""
-    if plan.touch_changed and plan.features & TOUCH_FEATURES:
+    """`update_deep` of runs for which an event changes features of the touch alone: half as many instructions, since it keeps few registers."""
+    if plan.touch_changed:
         update_touch(record_at(plan.book, 0, BOOK))
     return 0
 

@@ -12,7 +12,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, side_of
-from tapeline.market.features import LEVELS_OF_SHAPE, TEN_LEVELS
+from tapeline.market.features import LEVELS_OF_SHAPE, TEN_LEVELS, TIGHT_DISTANCES, TOUCH_MEMORY, number_at
 from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL
 from tapeline.market.levels import next_place
 from tapeline.memory import count_bits, filled, first_bit, record_at, ten_filled, unseen
@@ -20,16 +20,29 @@ from tapeline.memory import count_bits, filled, first_bit, record_at, ten_filled
 LOOKED_AT = np.int64(16)
 """So many cells of a side, from the best down, are looked at for its levels at once: the reach of `filled`."""
 LEVELS_N = 2 * LEVELS_OF_SHAPE
-ALL, TEN = np.int64(-1), np.int64((1 << LEVELS_N) - 1)
+TEN = np.int64((1 << LEVELS_N) - 1)
 
 
 @leaf
-def add_levels(cells, places, spread, step):
-    """Size of the five and the ten best levels of a side, and the sums for its slope, as `market.features` defines them. `cells`: address of the best's.
+def add_tight(cells, seen):
+    """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.features` defines them.
 
-    `places`: a bit for each cell, from the best down, that is a level. Where they are known when this is compiled, so is all that follows from them.
+    `cells`: address of the best's; `seen`: what the features of the touch remember.
     """
-    total, products, squares = np.int64(0), -0.0, -0.0  # to add to -0.0 is nothing
+    total, products = np.int64(0), -0.0  # to add to -0.0 is nothing
+    for k in range(LEVELS_OF_SHAPE):
+        total += record_at(cells, -k, CELL).size
+        products += number_at(seen, TIGHT_DISTANCES, k).value * np.float64(total)
+    near = total
+    for k in range(LEVELS_OF_SHAPE, LEVELS_N):
+        total += record_at(cells, -k, CELL).size
+    return np.float64(near), np.float64(total), products, seen.squares
+
+
+@leaf
+def add_places(cells, places, spread, step):
+    """The same of the ten best levels wherever there is a bit of `places`, the lowest for the best."""
+    total, products, squares = np.int64(0), -0.0, -0.0
     for _ in range(LEVELS_OF_SHAPE):
         place = first_bit(places)
         places &= places - 1
@@ -45,31 +58,23 @@ def add_levels(cells, places, spread, step):
 
 
 @leaf
-def add_side(cells, places, spread, step):
-    """The same, for what is known only now: mostly one side alone has gaps."""
-    if places & TEN == TEN:
-        return add_levels(cells, ALL, spread, step)
-    return add_levels(cells, places, spread, step)
-
-
-@leaf
 def walk_shape(book, features):
-    """What the features of several levels follow from, of the bids and of the asks of a book whose BBO is shown.
-
-    Where the ten best levels of both sides lie beside each other, distances are the same, and computed once: that is so in four fifths of a liquid book's time.
-    """
+    """What the features of several levels follow from, of the bids and of the asks of a book whose BBO is shown."""
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
-    market, step = book.market, 2 * book.grid
+    market = book.market
     bid, ask = bids.best - bids.base, asks.best - asks.base
     if (bid - LOOKED_AT) | (ask - LOOKED_AT) >= 0:
-        spread = market.ask_price - market.bid_price
+        seen = record_at(book.touch_memory, 0, TOUCH_MEMORY)
         bid_cells, ask_cells = bids.cells + CELL_SIZE * bid, asks.cells + CELL_SIZE * ask
-        if ten_filled(unseen(bid_cells)) | ten_filled(unseen(ask_cells)) | (spread >> 63) == 0:  # unseen: else sizes are fetched from there again
-            return add_levels(bid_cells, ALL, spread, step), add_levels(ask_cells, ALL, spread, step)
+        if ten_filled(unseen(bid_cells)) | ten_filled(unseen(ask_cells)) | seen.crossed == 0:  # unseen: else sizes are fetched from there again
+            return add_tight(bid_cells, seen), add_tight(ask_cells, seen)
+        spread, step = market.ask_price - market.bid_price, 2 * book.grid
         bid_places, ask_places = filled(bid_cells), filled(ask_cells)
-        if (min(count_bits(bid_places), count_bits(ask_places)) >= LEVELS_N) & (spread >= 0):
-            return add_side(bid_cells, bid_places, spread, step), add_side(ask_cells, ask_places, spread, step)
-    has_mid = market.has_bid and market.has_ask
+        if (min(count_bits(bid_places), count_bits(ask_places)) >= LEVELS_N) & (spread >= 0):  # mostly one side alone has gaps
+            of_bids = add_tight(bid_cells, seen) if bid_places & TEN == TEN else add_places(bid_cells, bid_places, spread, step)
+            of_asks = add_tight(ask_cells, seen) if ask_places & TEN == TEN else add_places(ask_cells, ask_places, spread, step)
+            return of_bids, of_asks
+    has_mid, step = market.has_bid and market.has_ask, 2 * book.grid
     mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
     n = np.int64(LEVELS_N if features & TEN_LEVELS else LEVELS_OF_SHAPE)
     return walk_side(bids, mid_twice, step, n), walk_side(asks, -mid_twice if has_mid else mid_twice, step, n)
