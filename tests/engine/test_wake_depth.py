@@ -83,6 +83,7 @@ def test_shows_what_there_is_at_that_time(session):
     assert seen.to_list() == ten["bid_sz_09"].to_list()
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("gap", [1, 3, 700])
 def test_features_of_levels_without_levels(gap, tmp_path):
     """Who looks at no levels sees features of several levels as `tl.features` has them at that event: in books dense, with gaps, beyond their window."""
@@ -102,6 +103,27 @@ def test_features_of_levels_without_levels(gap, tmp_path):
     for name in OF_LEVELS:
         seen = result.signals.filter(pl.col("signal") == name)["value"]
         assert seen.equals(rows[name].alias("value")), name
+
+
+class Narrow(tl.Strategy):
+    """Declares one feature of the touch and one of several levels, and tells all features of the book."""
+
+    features = (tl.Feature.MID, tl.Feature.IMBALANCE_5)
+    wake_depth = 1
+    signals = tuple(feature.name for feature in tuple(tl.Feature)[:17])
+
+    def on_book(self, market, orders, account):
+        """A change of the touch."""
+        for k in range(17):
+            self.signal(k, market.features[k])
+
+
+@pytest.mark.parametrize("beside", [(), (Peeper,), (Watcher,)])
+def test_what_is_not_declared_is_not_a_number(beside, session):
+    """A class sees NaN for features that it does not declare, whatever others of its kind, or classes beside it, make the engine compute."""
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50.0).run(Narrow(), *(cls() for cls in beside))
+    told = result.signals.filter(pl.col("row") == 0)
+    assert {name for (name,), values in told.group_by("signal") if not values["value"].is_nan().all()} == {"MID", "IMBALANCE_5"}
 
 
 def test_other_classes_make_no_difference(session):

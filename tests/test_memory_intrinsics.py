@@ -1,0 +1,27 @@
+"""What kernels find out about several numbers at once, against its twin in plain Python."""
+
+import numba
+import numpy as np
+
+from tapeline.memory import count_bits, filled, first_bit, ten_filled
+
+
+@numba.njit
+def compiled(last, bits):
+    """All of them."""
+    return filled(last), ten_filled(last) == 0, first_bit(bits), count_bits(bits)
+
+
+def test_compiled_and_plain_say_the_same():
+    """Which of sixteen numbers are 0, the first and the number of bits: compiled, in plain Python, and counted by hand."""
+    random = np.random.default_rng(1)
+    for share in (0.0, 0.05, 0.5, 1.0):
+        for _ in range(100):
+            words = random.integers(1, 1 << 40, 32)
+            words[::2] = np.where(random.random(16) < share, 0, words[::2] << 8)
+            bits = int(random.integers(1, 1 << 62))
+            last = int(words.ctypes.data) + 30 * 8
+            is_filled = (words[::2] != 0)[::-1]
+            expected = (sum(1 << k for k in range(16) if is_filled[k]), bool(is_filled[:10].all()), f"{bits:b}"[::-1].index("1"), f"{bits:b}".count("1"))
+            assert compiled(last, bits) == expected
+            assert (filled(last), ten_filled(last) == 0, first_bit(bits), count_bits(bits)) == expected
