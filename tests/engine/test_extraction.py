@@ -70,6 +70,19 @@ class Echo(tl.CustomFeature):
         return market.features[self.which]
 
 
+class Narrow(tl.CustomFeature):
+    """The number of features of the book that the market shows, of which it declares one."""
+
+    features = (tl.Feature.MICROPRICE,)
+
+    def update(self, market):
+        """After each event."""
+        seen = 0
+        for which in range(17):
+            seen += not np.isnan(market.features[which])
+        return float(seen)
+
+
 def market_file(path: Path, seed: int, n: int = 800) -> Path:
     """A random market of two books in which time passes: by nanoseconds, milliseconds, seconds and minutes."""
     market = RandomMarket(seed, 2)
@@ -176,6 +189,12 @@ def test_features_of_ones_own_see_what_the_columns_have(tmp_path: Path, seed: in
     whole = tl.features(path, tick_size="1")
     for feature in tl.Feature:
         assert tl.features(path, [Echo(which=int(feature))], tick_size="1")["Echo"].equals(whole[feature.name.lower()].alias("Echo")), feature.name
+
+
+def test_what_is_not_declared_is_not_shown(tmp_path: Path) -> None:
+    """A feature of one's own sees what it declares, and NaN for the rest, though it be computed."""
+    path = market_file(tmp_path / "random.dbn", 1, 300)
+    assert tl.features(path, [Narrow()], tick_size="1")["Narrow"].unique().sort().to_list() == [0.0, 1.0]
 
 
 def test_a_strategy_holds_a_feature_as_a_field(tmp_path: Path) -> None:
