@@ -255,7 +255,7 @@ class Group(Record):
     declared: int64  # address of Runs of those features, those of the book first
     declared_n: int64
     of_views: int64  # how many of them only notices of a view bring
-    sees_all: int64  # 1: nobody declares other features
+    sees_all: int64  # 1: notices show no other features
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64

@@ -55,7 +55,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
-from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan
+from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan, shown_by
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import Growing, address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
@@ -252,7 +252,7 @@ class Session:
             declared = runs_of(looks.features)
             self._keep.append(declared)
             group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
-            group.sees_all = looks.features == int(engine.plan.features)
+            group.sees_all = looks.features == shown_by(engine.plan)
             group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)

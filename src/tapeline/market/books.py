@@ -15,7 +15,7 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
-from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, ShapeMemory, TouchMemory, bits_of, update_shape
+from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep, update_flat
 from tapeline.memory import Arena, copy, view, zeros
@@ -75,6 +75,14 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: b
     plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
     plan.wakes, plan.of_view = wakes, not told
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
+
+
+def shown_by(plan: ViewPlan) -> int:
+    """The features that notices show, a bit each: those of the book by the group, but for the order flow of levels that are walked."""
+    shown = int(plan.features)
+    for group in (int(TOUCH_FEATURES), int(SHAPE_FEATURES)):
+        shown |= group if shown & group else 0
+    return shown & ~bits_of(Feature.ORDER_FLOW_IMBALANCE_5) if plan.walks else shown
 
 
 def numbers_of(features: int) -> np.ndarray[Any, Any]:
