@@ -144,7 +144,7 @@ class BookReader:
 
     def _lay_out(self, width: int, columns_n: int, chunk_bytes: int, block: int) -> None:
         """Have memory for rows of `width` numbers, given out in so many columns, about `chunk_bytes` at a time; `block` rows are collected first."""
-        self._block = np.zeros((block, width), np.int64)
+        self._block = np.zeros((block + _LINE, width), np.int64)
         self._columns_n = columns_n
         rows = max(min(CHUNK_ROWS, chunk_bytes // (8 * max(columns_n, 1))), CHUNK_ROWS_MIN)
         self._capacity = -(-rows // (2 * _LINE * block)) * 2 * _LINE * block  # an even number of lines

@@ -1,6 +1,7 @@
 """The book itself: the best levels of every instrument after each event that changed them, in the columns of Databento's mbp-10."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import polars as pl
@@ -66,6 +67,9 @@ class DepthReader(BookReader):
             for field, name in enumerate(("px", "sz", "ct")):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
                     columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * LEVEL_ITEMS + field)
-        holed = [name for name, values in columns.items() if "_px_" in name and UNDEFINED_PRICE in values]
+        holed: list[str] = []
+        for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
+            prices = (f"{side}_px_{k:02}" for k in reversed(range(self.levels)))
+            holed += takewhile(lambda name: UNDEFINED_PRICE in columns[name], prices)
         frame = pl.DataFrame([pl.Series(name, values) for name, values in {**self.head(rows), **columns}.items()])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame

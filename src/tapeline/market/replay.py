@@ -6,9 +6,9 @@ from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_event
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
-from tapeline.market.trace import COLUMN_SIZE, TRACE_N, make_columns, write_trace
+from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
 from tapeline.market.view import update_view
-from tapeline.memory import address_of, copy, record_at, transpose
+from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
@@ -184,12 +184,23 @@ def keep_columns(state):
         make_columns(state)
     elif state.by_column:
         for k in range(state.columns_n):
-            copy(to + k * state.column_size, state.rows + k * COLUMN_SIZE, COLUMN_SIZE)
+            copy(to + k * state.column_size, state.rows + k * COLUMN_SIZE, ROWS_SIZE)
     else:
         turn_rows(state, to)
     state.kept_n += state.rows_n
     state.rows_n = 0
     return state.kept_n == state.kept_capacity
+
+
+@leaf
+def fetch_columns(state, rows_n):
+    """Ask for a part of the memory that a full block will be added to, so that its lines are there by then; every eighth row has another eighth of the columns.
+
+    Chunks of columns lie in the last cache: a third of the time of rows of ten levels was waiting for their lines.
+    """
+    to = state.columns + (state.kept_n + (rows_n & ~np.int64(7))) * 8
+    for k in range(rows_n & 7, state.columns_n, 8):
+        prefetch(to + k * state.column_size)
 
 
 @leaf
@@ -207,6 +218,7 @@ def add_row(state, book, event):
         trace_row(state, book, event)
     else:
         write_row(state, book, event)
+    fetch_columns(state, state.rows_n)
     state.rows_n += 1
     if state.stops:
         return ROW

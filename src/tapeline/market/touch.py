@@ -9,7 +9,7 @@ import numpy as np
 
 from tapeline.jit import entry, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.market.replay import HEAD_COLUMNS, ROWS_FULL, apply, ends_not, keep_columns, thin_out
+from tapeline.market.replay import HEAD_COLUMNS, ROWS_FULL, apply, ends_not, fetch_columns, keep_columns, thin_out
 from tapeline.market.trace import COLUMN_SIZE, ROWS
 from tapeline.market.view import refresh_touch
 from tapeline.memory import record_at
@@ -69,6 +69,7 @@ def replay_touch(state):
                 thin_out(state, book, event)
                 rows_n = state.rows_n
             put_row(rows + 8 * rows_n, book, event)
+            fetch_columns(state, rows_n)
             rows_n += is_news
             if rows_n == ROWS:
                 state.rows_n = rows_n
