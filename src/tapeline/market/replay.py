@@ -198,9 +198,11 @@ def fetch_columns(state, rows_n):
 
     Chunks of columns lie in the last cache: a third of the time of rows of ten levels was waiting for their lines.
     """
-    to = state.columns + (state.kept_n + (rows_n & ~np.int64(7))) * 8
-    for k in range(rows_n & 7, state.columns_n, 8):
-        prefetch(to + k * state.column_size)
+    column_size, eighth = state.column_size, rows_n & 7
+    to = state.columns + (state.kept_n + rows_n - eighth) * 8 + eighth * column_size
+    for _ in range((state.columns_n + 7) >> 3):  # always as many: asking for what is behind the last column does no harm
+        prefetch(to)
+        to += 8 * column_size
 
 
 @leaf
