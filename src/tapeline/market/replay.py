@@ -175,7 +175,7 @@ def turn_rows(state, to):
 
 @entry
 def keep_columns(state):
-    """Add the rows, few enough for the first cache, to columns; whether these are full. There is always room for a whole block.
+    """Add the rows, few enough for the first cache, to columns; whether these are full. There is room for a whole block, if there are any rows.
 
     Written row by row, forty columns have a line each in every row, and their lines left the cache before they were full: that was a third of all time.
     """
@@ -183,7 +183,7 @@ def keep_columns(state):
     if state.always:
         make_columns(state)
     elif state.by_column:
-        for k in range(state.columns_n):
+        for k in range(state.columns_n if state.rows_n > 0 else 0):
             copy(to + k * state.column_size, state.rows + k * COLUMN_SIZE, ROWS_SIZE)
     else:
         turn_rows(state, to)

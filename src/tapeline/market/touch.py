@@ -72,10 +72,9 @@ def replay_touch(state):
             fetch_columns(state, rows_n)
             rows_n += is_news
             if rows_n == ROWS:
-                state.rows_n = rows_n
+                state.rows_n, rows_n = rows_n, np.int64(0)
                 if keep_columns(state):
                     status = ROWS_FULL
                     break
-                rows_n = np.int64(0)
     state.rows_n, state.x = rows_n, state.n - (end - at) // EVENT_SIZE
     return status
