@@ -5,6 +5,7 @@ import random
 import weakref
 from collections import Counter
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def expected_frame(path: Path, levels: int, tick_size: str) -> pl.DataFrame:
     return pl.DataFrame(lines, schema={name: types.get(name, pl.Int64) for name in names})
 
 
-@pytest.mark.parametrize("levels", [1, 2, 10])
+@pytest.mark.parametrize("levels", [1, 2, 3, 10])
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed: int, levels: int) -> None:
     """Of any stream, with far and negative prices, snapshots and clears, every row, column and type is the plain engine's."""
@@ -137,29 +138,30 @@ def test_levels_of_depth_are_columns_of_greater_depth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("every_ns", [1, 1000, 10_000])
-def test_intervals_give_their_last_state(tmp_path: Path, seed: int, every_ns: int) -> None:
+def test_intervals_give_their_last_state(tmp_path: Path, seed: int, every_ns: int, levels: int) -> None:
     """`every` gives the last row of each instrument and interval of ts_recv in which it changed; a ts_recv that runs back counts to the open interval."""
     path = written(tmp_path / "random.dbn", random_stream(seed))
     interval, kept = 0, {}
-    rows = tl.depth(path, 2, tick_size="1")
+    rows = tl.depth(path, levels, tick_size="1")
     for at, recv in enumerate(rows["ts_recv"].to_physical()):
         interval = max(interval, recv // every_ns)
         kept[interval, rows["instrument_id"][at]] = at
-    assert tl.depth(path, 2, every_ns, tick_size="1").equals(rows[sorted(kept.values())])
+    assert tl.depth(path, levels, every_ns, tick_size="1").equals(rows[sorted(kept.values())])
 
 
 def test_chunks_are_the_whole(tmp_path: Path) -> None:
     """Frames of a few rows each, with and without intervals, are together what `depth` gives; no frame is empty."""
     path = tmp_path / "session.dbn"
     write_synth(path, SynthConfig(records=20_000, live_orders=300, instruments=2, seed=6))
-    for every in ("event", "100ms"):
-        whole = tl.depth(path, 4, every, tick_size="0.25")
-        parts = list(DepthReader(path, 4, every, chunk_bytes=1, tick_size="0.25").chunks())
+    for levels, every in product((1, 4), ("event", "100ms")):
+        whole = tl.depth(path, levels, every, tick_size="0.25")
+        parts = list(DepthReader(path, levels, every, chunk_bytes=1, tick_size="0.25").chunks())
         assert len(parts) > 4
         assert min(part.height for part in parts) > 0
         assert pl.concat(parts).equals(whole)
-        assert pl.concat(depth_chunks(path, 4, every, tick_size="0.25")).equals(whole)
+        assert pl.concat(depth_chunks(path, levels, every, tick_size="0.25")).equals(whole)
 
 
 def test_memory_of_rows_is_used_again(tmp_path: Path) -> None:

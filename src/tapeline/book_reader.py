@@ -1,7 +1,7 @@
 """Reads an input through the books and gives out rows of what they show: the common part of `tapeline.depth` and `tapeline.features`."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +17,12 @@ from tapeline.jit import going
 from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
+from tapeline.market.touch import replay_touch
+from tapeline.market.trace import ROWS
 from tapeline.memory import field, zeros
 
+LEVEL_ITEMS: Final = 3
+"""Integers of a level: price, size, count."""
 HEAD: Final = int(HEAD_COLUMNS)
 """Integers in front of a row's values: ts_event, ts_recv, sequence, instrument."""
 CHUNK_ROWS: Final = 1 << 15
@@ -107,7 +111,7 @@ class BookReader:
 
     def _replay(self) -> Callable[[], int]:
         """What goes on with the state until the driver has to act."""
-        return going(replay, self._state)
+        return going(replay_touch if self._state.by_column else replay, self._state)
 
     def runs(self) -> Iterator[Rows]:
         """Rows in chunks, each column in one piece. Their memory is used again when nobody refers to it."""
@@ -132,24 +136,27 @@ class BookReader:
             self._counted, self._reader = reader.counters, None
         yield self._taken()
 
-    def _lay_out(self, width: int, which: Sequence[Any], chunk_bytes: int, block: int = 0) -> None:
-        """Have memory for rows of `width` numbers, of which those of `which` are given out, about `chunk_bytes` at a time; `block` rows are collected first."""
-        if not block:
-            block = BLOCK_BYTES // (8 * width)
-            block = block & -_LINE or max(block, 1)
-        self._block = np.zeros((block, width), np.int64)
-        self._which = np.array(which, np.int64)
-        rows = max(min(CHUNK_ROWS, chunk_bytes // (8 * max(len(which), 1))), CHUNK_ROWS_MIN)
+    def _lay_out_levels(self, columns_n: int, chunk_bytes: int) -> None:
+        """Have memory for rows of levels, of which the first numbers are given out."""
+        plan, width = self._state.plan, HEAD + 2 * int(self._state.plan.depth) * LEVEL_ITEMS
+        self._state.by_column = plan.depth == 1 and not plan.features
+        self._lay_out(width, columns_n, chunk_bytes, ROWS if self._state.by_column else BLOCK_BYTES // (8 * width) & -_LINE or _LINE)
+
+    def _lay_out(self, width: int, columns_n: int, chunk_bytes: int, block: int) -> None:
+        """Have memory for rows of `width` numbers, given out in so many columns, about `chunk_bytes` at a time; `block` rows are collected first."""
+        self._block = np.zeros((block + _LINE, width), np.int64)
+        self._columns_n = columns_n
+        rows = max(min(CHUNK_ROWS, chunk_bytes // (8 * max(columns_n, 1))), CHUNK_ROWS_MIN)
         self._capacity = -(-rows // (2 * _LINE * block)) * 2 * _LINE * block  # an even number of lines
         self._free: list[npt.NDArray[np.int64]] = []
         state = self._state
         state.rows, state.rows_capacity, state.row_size = self._block.ctypes.data, block, 8 * width
-        state.which, state.columns_n = self._which.ctypes.data, len(which)
+        state.columns_n = columns_n
         self._give_columns()
 
     def _give_columns(self) -> None:
         """Columns to be filled: in the memory of a chunk that nobody has any more, if there is one. Fresh memory takes as long to be had as to be filled."""
-        shape = len(self._which), self._capacity + _LINE
+        shape = self._columns_n, self._capacity + _LINE
         memory = self._free.pop() if self._free else zeros(shape[0] * shape[1], np.int64)
         lease = memory
         if memory.size:

@@ -125,8 +125,10 @@ class FeatureReader(BookReader):
         self.row_items = HEAD + len(self.names)
         width = int(TRACE_N) + len(self._own)
         copied = [(COPY, k) for k in (*range(HEAD), *range(int(TRACE_N), width))]
-        self._lay_out(width, [*copied[:HEAD], *(FORMULAS[Feature(feature)] for feature in known), *copied[HEAD:]], chunk_bytes, ROWS)
+        self._which = np.array([*copied[:HEAD], *(FORMULAS[Feature(feature)] for feature in known), *copied[HEAD:]], np.int64)
+        self._lay_out(width, len(self._which), chunk_bytes, ROWS)
         state = self._state
+        state.which = self._which.ctypes.data
         state.always, state.stops, state.plan.shows = 1, len(self._own) > 0, len(self._own) > 0
         if jit.JIT:
             write_trace.place(state)

@@ -1,19 +1,18 @@
 """The book itself: the best levels of every instrument after each event that changed them, in the columns of Databento's mbp-10."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import polars as pl
 
-from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
+from tapeline.book_reader import CHUNK_BYTES, HEAD, LEVEL_ITEMS, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data
 from tapeline.market.books import Looks
 
 LEVELS_MAX: Final = 10_000
-_LEVEL: Final = 3
-"""Integers of a level: price, size, count."""
 
 
 def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
@@ -58,8 +57,8 @@ class DepthReader(BookReader):
             raise ConfigError(f"levels={levels!r}: expected an integer from 1 to {LEVELS_MAX:,}")
         super().__init__(data, Looks(levels), every, **instruments)
         self.levels = levels
-        self.row_items = HEAD + 2 * levels * _LEVEL
-        self._lay_out(self.row_items, range(self.row_items), chunk_bytes)
+        self.row_items = HEAD + 2 * levels * LEVEL_ITEMS
+        self._lay_out_levels(self.row_items, chunk_bytes)
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
@@ -67,7 +66,10 @@ class DepthReader(BookReader):
         for k in range(self.levels):
             for field, name in enumerate(("px", "sz", "ct")):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
-                    columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * _LEVEL + field)
-        holed = [name for name, values in columns.items() if "_px_" in name and UNDEFINED_PRICE in values]
+                    columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * LEVEL_ITEMS + field)
+        holed: list[str] = []
+        for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
+            prices = (f"{side}_px_{k:02}" for k in reversed(range(self.levels)))
+            holed += takewhile(lambda name: UNDEFINED_PRICE in columns[name], prices)
         frame = pl.DataFrame([pl.Series(name, values) for name, values in {**self.head(rows), **columns}.items()])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame

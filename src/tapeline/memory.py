@@ -96,6 +96,27 @@ def _copy(_context: Any, _to: Any, _source: Any, _n: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
+def _transpose(_context: Any, _to: Any, _to_step: Any, _source: Any, _source_step: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        to, to_step, source, source_step = args
+        four = ir.VectorType(_I64, 4)
+
+        def place(first: Any, step: Any, k: int) -> Any:
+            return builder.inttoptr(builder.add(first, builder.mul(step, ir.Constant(_I64, k))), four.as_pointer())
+
+        def pick(a: Any, b: Any, *which: int) -> Any:
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, 4), which))
+
+        a, b, c, d = (builder.load(place(source, source_step, k), align=8) for k in range(4))
+        even_ab, odd_ab, even_cd, odd_cd = pick(a, b, 0, 4, 2, 6), pick(a, b, 1, 5, 3, 7), pick(c, d, 0, 4, 2, 6), pick(c, d, 1, 5, 3, 7)
+        turned = [pick(ab, cd, *half) for half in ((0, 1, 4, 5), (2, 3, 6, 7)) for ab, cd in ((even_ab, even_cd), (odd_ab, odd_cd))]
+        for k, row in enumerate(turned):
+            builder.store(row, place(to, to_step, k), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+
+
 def _address_of(_context: Any, record: Any) -> Any:
     return types.int64(record), lambda _c, builder, _s, args: builder.ptrtoint(args[0], _I64)
 
@@ -184,6 +205,14 @@ def prefetch(address: int) -> None:
 def copy(to: int, source: int, n: int) -> None:
     """Copy `n` bytes; the two places do not overlap."""
     ctypes.memmove(int(to), int(source), int(n))
+
+
+@_compiled_as(_transpose)
+def transpose(to: int, to_step: int, source: int, source_step: int) -> None:
+    """Four numbers of 8 bytes of each of four rows, which lie `source_step` bytes apart, as the rows of four columns."""
+    for row in range(4):
+        for column in range(4):
+            copy(to + column * to_step + 8 * row, source + row * source_step + 8 * column, 8)
 
 
 @_compiled_as(_address_of)

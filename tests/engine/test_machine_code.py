@@ -15,6 +15,7 @@ from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan
 from tapeline.market.features import update_shape
 from tapeline.market.replay import Replay, keep_columns, replay
+from tapeline.market.touch import replay_touch
 from tapeline.market.trace import make_columns, write_trace
 from tapeline.market.view import show_features, update_deep, update_flat
 from tapeline.tape.file_kernels import Play, checksum, play
@@ -32,6 +33,7 @@ HOT = {
     "normalise": (normalise, Reader, 0, ""),
     "do_record": (do_record, Reader, 1, "a print's price to the tick below it, where it lies between two"),
     "replay": (replay, Replay, 1, "the end of an interval, once in each"),
+    "replay_touch": (replay_touch, Replay, 1, "the same"),
     "keep_columns": (keep_columns, Replay, 0, ""),
     "write_trace": (write_trace, Replay, 0, ""),
     "make_columns": (make_columns, Replay, 0, ""),

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from tapeline.backtest import Backtest
 from tapeline.bench.kernels import floor
-from tapeline.book_reader import HEAD, BookReader
+from tapeline.book_reader import BookReader
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.market.books import Looks
-from tapeline.market.ladder import LEVEL
 from tapeline.runner import CALLBACKS
 from tapeline.schema import MBO
 from tapeline.strategy import Strategy
@@ -44,7 +43,7 @@ class _Books(BookReader):
 
     def __init__(self, data: Data, looks: Looks, **instruments: Any) -> None:
         super().__init__(data, looks, "event", **instruments)
-        self._lay_out(HEAD + 2 * int(self._state.plan.depth) * LEVEL.itemsize // 8, (), 0)
+        self._lay_out_levels(0, 0)
 
 
 def idle_twin(cls: type[Any]) -> type[Any]:

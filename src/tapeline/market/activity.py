@@ -15,7 +15,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, TIMED, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, record_at, unit, unseen
 from tapeline.record import Record, float64, int64
 from tapeline.tape.records import ADD, ASK, BID, EVENT, EXCESS, FILL, MODIFIED, REMOVE, TRADE
 
@@ -87,14 +87,15 @@ def note_event(book, event):
     """
     book.dirty |= TIMED
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
-    kind = np.int64(event.kind)
-    is_whole = event.flags & MODIFIED == 0  # selects in place of branches: which kind comes next, nobody can predict
+    kind, flags = np.int64(event.kind), np.int64(event.flags)
+    is_whole = flags & MODIFIED == 0  # selects in place of branches: which kind comes next, nobody can predict
     is_removal = (kind == REMOVE) & is_whole
+    before, delta = memory.executed, unseen(event.delta)  # LLVM would branch for a load that is not always needed
     memory.adds += (kind == ADD) & is_whole
-    memory.cancels += is_removal & (memory.executed == 0)
-    taken = event.delta if is_removal else 0
-    executed = event.delta if (kind == FILL) & (event.flags & EXCESS == 0) else 0
-    memory.executed = max(memory.executed + taken, 0) - executed
+    memory.cancels += is_removal & (before == 0)
+    taken = delta if is_removal else 0
+    executed = delta if (kind == FILL) & (flags & EXCESS == 0) else 0
+    memory.executed = max(before + taken, 0) - executed
     if kind == TRADE:
         size = event.delta
         memory.trades += 1

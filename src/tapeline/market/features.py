@@ -259,10 +259,10 @@ def keep_levels(market, seen, side):
 @kernel
 def change_size(seen, side, i, more):
     """The i-th best level of a side has become larger by some lots, and is still the i-th best."""
-    near = np.float64(more if i < LEVELS_OF_SHAPE else 0)
+    near = more if i < LEVELS_OF_SHAPE else 0
     number_at(seen, SIZES_10, side).value += np.float64(more if i < 2 * LEVELS_OF_SHAPE else 0)
-    number_at(seen, SIZES_5, side).value += near
-    seen.flow += near if side == BIDS else -near
+    number_at(seen, SIZES_5, side).value += np.float64(near)
+    seen.flow += np.float64(near * (1 - 2 * side))
 
 
 @kernel
@@ -335,8 +335,10 @@ def update_slopes(plan, market, seen):
     for side in range(2):
         if (plan.walked >> side) & 1:
             lay_distances(market, seen, side)
-        if (plan.near >> side) & 1:
-            add_products(market, seen, side)
+    if plan.near:  # mostly of one side, which it is nobody can predict
+        add_products(market, seen, plan.near >> 1)
+    if plan.near == DIRTY:
+        add_products(market, seen, BIDS)
 
 
 @leaf

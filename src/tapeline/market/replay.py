@@ -4,13 +4,13 @@ import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_event
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, show_touch, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
-from tapeline.market.trace import COLUMN_SIZE, TRACE_N, make_columns, write_trace
-from tapeline.market.view import refresh_touch, update_view
-from tapeline.memory import address_of, copy, record_at
+from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
+from tapeline.market.view import update_view
+from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 ROWS_FULL, ROW = range(2, 4)
 """What replay() answers besides DONE and MAKE_ROOM."""
@@ -37,11 +37,12 @@ class Replay(Record):
     rows_n: int64
     rows_capacity: int64
     row_size: int64  # bytes
+    by_column: int64  # 1: rows of the touch alone, each number in a column of its own, as in market.trace (market.touch); 0: row after row
     always: int64  # 1: rows of features, one for each ordinary event; 0: of levels, one for each that changed one of them
     write_trace: int64  # addresses of the units of those names (market.trace)
     make_columns: int64
     columns_n: int64
-    which: int64  # address of the numbers of words in a row that make the columns; for features, of as many Output records
+    which: int64  # for features, address of as many Output records; for levels, columns are the words of a row
     columns: int64  # address of the columns that full rows are added to
     column_size: int64  # bytes
     kept_n: int64  # of their rows
@@ -143,10 +144,7 @@ def write_row(state, book, event):
     head.ts_recv = event.ts_recv
     head.sequence = event.sequence
     head.instrument = book.index
-    if state.plan.depth == 1:
-        show_touch(market, row + HEAD_SIZE)
-    else:
-        copy(row + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
+    copy(row + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
 
 
 @leaf
@@ -166,24 +164,45 @@ def put_value(state, i, value):
     record_at(state.rows + (TRACE_N + i) * COLUMN_SIZE, state.rows_n - 1, NUMBER).value = value
 
 
+@kernel
+def turn_rows(state, to):
+    """Rows into columns, four by four: half of the instructions of one by one, and a quarter of the stores. What is behind the last row does not count."""
+    for k in range(0, state.columns_n, 4):
+        first = min(k, state.columns_n - 4)  # the last four may be some of those before
+        for i in range(0, state.rows_n, 4):
+            transpose(to + first * state.column_size + 8 * i, state.column_size, state.rows + i * state.row_size + 8 * first, state.row_size)
+
+
 @entry
 def keep_columns(state):
-    """Add the rows, few enough for the first cache, to columns; whether these are full.
+    """Add the rows, few enough for the first cache, to columns; whether these are full. There is room for a whole block, if there are any rows.
 
     Written row by row, forty columns have a line each in every row, and their lines left the cache before they were full: that was a third of all time.
     """
-    n, row_size = state.rows_n, state.row_size
+    to = state.columns + state.kept_n * 8
     if state.always:
         make_columns(state)
+    elif state.by_column:
+        for k in range(state.columns_n if state.rows_n > 0 else 0):
+            copy(to + k * state.column_size, state.rows + k * COLUMN_SIZE, ROWS_SIZE)
     else:
-        for k in range(state.columns_n):
-            source = state.rows + record_at(state.which, k, COUNTER).n * 8
-            to = state.columns + k * state.column_size + state.kept_n * 8
-            for i in range(n):
-                record_at(to, i, COUNTER).n = record_at(source + i * row_size, 0, COUNTER).n
-    state.kept_n += n
+        turn_rows(state, to)
+    state.kept_n += state.rows_n
     state.rows_n = 0
     return state.kept_n == state.kept_capacity
+
+
+@leaf
+def fetch_columns(state, rows_n):
+    """Ask for a part of the memory that a full block will be added to, so that its lines are there by then; every eighth row has another eighth of the columns.
+
+    Chunks of columns lie in the last cache: a third of the time of rows of ten levels was waiting for their lines.
+    """
+    column_size, eighth = state.column_size, rows_n & 7
+    to = state.columns + (state.kept_n + rows_n - eighth) * 8 + eighth * column_size
+    for _ in range((state.columns_n + 7) >> 3):  # always as many: asking for what is behind the last column does no harm
+        prefetch(to)
+        to += 8 * column_size
 
 
 @leaf
@@ -201,6 +220,7 @@ def add_row(state, book, event):
         trace_row(state, book, event)
     else:
         write_row(state, book, event)
+    fetch_columns(state, state.rows_n)
     state.rows_n += 1
     if state.stops:
         return ROW
@@ -220,7 +240,6 @@ def replay(state):
         return ROWS_FULL
     plan = state.plan
     follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.always
-    is_flat = (plan.depth == 1) & (plan.features == 0)
     events, x, n = state.events, state.x, state.n
     plan.events = events
     is_applied, state.applied = state.applied != 0, 0
@@ -243,7 +262,7 @@ def replay(state):
         dirty = book.dirty
         if (dirty | rows_always) > ends_not(event):
             book.dirty = 0
-            is_news = refresh_touch(book, dirty) if is_flat else update_view(book, event, plan, dirty) != 0
+            is_news = update_view(book, event, plan, dirty) != 0
             if is_news | rows_always:
                 status = add_row(state, book, event)
                 if status != DONE:

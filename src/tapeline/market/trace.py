@@ -24,7 +24,9 @@ from tapeline.tape.records import COUNTER, EVENT
 
 ROWS: Final = 64
 """Of a block: 20 KB, and a multiple of a cache line."""
-COLUMN_SIZE: Final = np.int64(8 * ROWS)
+ROWS_SIZE: Final = np.int64(8 * ROWS)
+COLUMN_SIZE: Final = ROWS_SIZE + 64
+"""From one column to the next: an odd number of lines, so that they lie in different sets of a cache."""
 
 
 def _words(record: Any, name: str) -> int:
@@ -189,7 +191,7 @@ def make_columns(state):
         to = state.columns + k * state.column_size + state.kept_n * 8
         formula, source, out = how.formula, how.source, view(to, ROWS, np.float64)
         if formula == COPY:
-            copy(to, block + source * COLUMN_SIZE, COLUMN_SIZE)
+            copy(to, block + source * COLUMN_SIZE, ROWS_SIZE)
         elif formula <= TOUCH_IMBALANCE:
             make_of_touch(block, formula, source, out)
         elif formula <= TRADE_IMBALANCE:
