@@ -87,17 +87,27 @@ def deliver_notice(engine, group_index, due):
 def next_news(engine):
     """After a callback: notices that are next to happen before the event that `wake` was called for are delivered. The callback to be made, or 0.
 
-    Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more.
+    Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
+    again where nothing else is due before that event.
     """
     what = np.int64(0)
     while what == 0:
         group_index = first_group(engine)
-        due = record_at(engine.groups, group_index, GROUP).due
-        if (due >= engine.due_before) | (first_due(engine.agenda) <= due) | (engine.deliveries_fit <= 0):
+        due, other_due = record_at(engine.groups, group_index, GROUP).due, first_due(engine.agenda)
+        if (due >= engine.due_before) | (other_due <= due) | (engine.deliveries_fit <= 0):
+            if min(due, other_due) >= engine.due_before:
+                set_next_due(engine, min(due, other_due))
             break
         engine.deliveries_fit -= 1
         what = np.int64(deliver_notice(engine, group_index, due))
     return what
+
+
+@leaf
+def set_next_due(engine, first):
+    """All has happened that was due before the next event; what is first of the rest is due at `first`."""
+    unsettled = (engine.parked + engine.voided > 0) | (engine.notices_fit < NOTICES_PER_EVENT_MAX)  # to be looked at before every event
+    engine.agenda.next_due = NOT_YET if unsettled else first
 
 
 @leaf
@@ -304,8 +314,7 @@ def happen_until(engine):
         market_due = record_at(engine.groups, group, GROUP).due
         message = first_message(engine.agenda)
         if result or min(market_due, message.due) >= ts_event:
-            unsettled = (engine.parked + engine.voided > 0) | (engine.notices_fit < NOTICES_PER_EVENT_MAX)  # to be looked at before every event
-            engine.agenda.next_due = NOT_YET if unsettled else min(market_due, message.due)
+            set_next_due(engine, min(market_due, message.due))
             return result
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
