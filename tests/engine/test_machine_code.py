@@ -17,7 +17,7 @@ from tapeline.market.features import update_shape
 from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import make_columns, write_trace
-from tapeline.market.view import show_features, update_deep, update_flat
+from tapeline.market.view import show_features, update_deep
 from tapeline.tape.file_kernels import Play, checksum, play
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import Reader
@@ -38,7 +38,6 @@ HOT = {
     "write_trace": (write_trace, Replay, 0, ""),
     "make_columns": (make_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),
-    "update_flat": (update_flat, ViewPlan, 0, ""),
     "show_features": (show_features, ViewPlan, 0, ""),
     "update_shape": (update_shape, ViewPlan, 0, ""),
     "note_activity": (note_activity, ViewPlan, 0, ""),

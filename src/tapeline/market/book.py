@@ -270,6 +270,7 @@ class ViewPlan(Record):
     near: int64  # likewise: of the LEVELS_OF_SHAPE best
     walked: int64  # likewise: the sides whose levels were looked at one by one
     places: (Place, (EVENTS_MAX,))  # type: ignore[syntax]  # an array of them
+    follows: int64  # 1: levels, or features of more than the touch, follow every event
     shows: int64  # 1: the values of features are in the market after each event; 0: only what they follow from
     wakes: int64  # 1: those of several levels are, for they wake a class when they change
     walks: int64  # 1: what those of several levels follow from is added up when somebody is told; 0: it follows every event

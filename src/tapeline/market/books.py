@@ -17,7 +17,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_act
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
 from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
-from tapeline.market.view import show_features, update_deep, update_flat
+from tapeline.market.view import show_features, update_deep
 from tapeline.memory import Arena, copy, view, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
@@ -74,6 +74,7 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: b
     keep += [masks, feature_masks]
     plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
     plan.wakes, plan.of_view = wakes, not told
+    plan.follows = depth > 1 or (wanted != 0 and (not told or wanted & int(ACTIVITY_FEATURES) != 0))
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
@@ -131,9 +132,9 @@ class Books:
     def __init__(self, plan: ViewPlan, levels_max: int) -> None:
         """No books yet; `levels_max` is the setting Limits(ladder_levels_max)."""
         self._plan = plan
-        if JIT and (int(plan.depth) > 1 or int(plan.features)):
-            is_flat = int(plan.depth) == 1 and not int(plan.shows) and int(plan.features) & int(ACTIVITY_FEATURES) == 0
-            (update_flat if is_flat else update_deep).place(plan)
+        if JIT and (int(plan.follows) or int(plan.features)):
+            if int(plan.follows):
+                update_deep.place(plan)
             if int(plan.features):
                 show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:

@@ -94,23 +94,19 @@ def update_deep(plan):
     return np.int64(changed)
 
 
-@unit("update_deep")
-def update_flat(plan):
-    """`update_deep` of runs for which an event changes features of the touch alone: half as many instructions, since it keeps few registers."""
-    if plan.touch_changed:
-        update_touch(record_at(plan.book, 0, BOOK))
-    return 0
-
-
 @unit("show_features")
 def show_features(plan):
     """Write the values of the features, as the last ordinary event of plan.book left them, into the market at plan.to: of each group of which one is declared.
 
     Where levels are walked for them, those of several levels only if plan.of_view: to whom such runs tell of them, they tell with changes of the view alone.
     Of the book's features those are written, too, that nobody declared: strategies are given copies of what they declare.
+
+    Where nothing else has to follow each event, those of the touch are brought up to date here, since every change of the touch is told.
     """
     book, features = record_at(plan.book, 0, BOOK), plan.features
     to = record_at(plan.to, 0, MARKET)
+    if plan.of_view and not plan.follows:
+        update_touch(book)
     if plan.wakes:
         copy(plan.to + FEATURES_OFFSET, address_of(book.market) + FEATURES_OFFSET, FEATURES_OF_BOOK_SIZE)
     if features & TOUCH_FEATURES:
@@ -156,7 +152,7 @@ def update_view(book, event, plan, dirty):
         market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
         market.has_mark = True
     changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
-    if (plan.depth > 1) | (plan.features != 0):
+    if plan.follows:
         plan.book = address_of(book)
         plan.event = address_of(event)
         plan.sides = dirty & DIRTY
