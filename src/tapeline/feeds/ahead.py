@@ -40,36 +40,37 @@ def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None,
 
     The thread has ended when this generator is exhausted or closed.
     """
-    waiting: queue.Queue[T | BaseException | object] = queue.Queue(maxsize=depth)
+    made: queue.SimpleQueue[T | BaseException | object] = queue.SimpleQueue()
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()  # what one with a bound would do; but such queues are written in Python, and take 20 times as long
+    for _ in range(depth):
+        room.put(None)
     stop = threading.Event()
 
     def work() -> None:
         try:
             with contextlib.closing(items):
                 for item in items:
-                    waiting.put(item)
+                    room.get()
                     if stop.is_set():
                         return
+                    made.put(item)
                     del item  # a chunk given away must not be kept alive from here
             end: BaseException | object = _END
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             end = error
-        waiting.put(end)
+        made.put(end)
 
     context = contextvars.copy_context()  # NumPy's error settings are part of it
     thread = threading.Thread(target=context.run, args=(work,), name="tapeline-read-ahead", daemon=True)
     thread.start()
     try:
-        while (item := waiting.get()) is not _END:
+        while (item := made.get()) is not _END:
             if isinstance(item, BaseException):
                 raise item
+            room.put(None)
             yield item  # type: ignore[misc]  # neither an error nor the end
             del item
     finally:
         stop.set()
-        while thread.is_alive():  # it may be waiting for room
-            try:
-                waiting.get(timeout=0.01)
-            except queue.Empty:
-                continue
+        room.put(None)  # it may be waiting for that
         thread.join()
