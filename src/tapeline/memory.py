@@ -175,12 +175,16 @@ def _unlikely(_context: Any, _condition: Any) -> Any:
 
 
 def _call(context: Any, builder: Any, record: Any, address: Any, value: Any) -> Any:
-    """Call the compiled function of one record at an address; it returns an int64. What it raises is passed on."""
-    pointer = builder.inttoptr(address, context.call_conv.get_function_type(types.int64, (record,)).as_pointer())
-    status, result = context.call_conv.call_function(builder, pointer, types.int64, (record,), [value])
-    with cgutils.if_unlikely(builder, status.is_error):
-        context.call_conv.return_status_propagate(builder, status)
-    return result
+    """Call the compiled function of one record at an address; it returns an int64, through the place that Numba's functions are given first.
+
+    It raises nothing, so there is no exception to look at: that, and clearing both places before, took six instructions of sixteen.
+    """
+    function_type = context.call_conv.get_function_type(types.int64, (record,))
+    with builder.goto_entry_block():
+        result = builder.alloca(function_type.args[0].pointee)
+    nobody = ir.Constant(function_type.args[1], None)
+    builder.call(builder.inttoptr(address, function_type.as_pointer()), [result, nobody, value])
+    return builder.load(result)
 
 
 @_compiled_as(_array_at)
@@ -401,7 +405,7 @@ def _call_by_field(field: str) -> Callable[..., Any]:
 
 
 def unit(field: str) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator for a kernel of one record (returning an integer) that others call by the address in that record's `field`.
+    """Decorator for a kernel of one record (returning an integer, and raising nothing) that others call by the address in that record's `field`.
 
     What an entry calls is optimised in it, and again in every other entry that calls it. A unit is optimised once, at a call's cost of one or two ns; and what
     few runs need is a unit that others do not compile.

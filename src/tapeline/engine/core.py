@@ -19,7 +19,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TIMED, 
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, SNAPSHOT, TRADE
 
 
 @leaf
@@ -67,21 +67,19 @@ def tell_orders(engine, event, first):
 
 
 @leaf
-def concerns_orders(engine, book, event, side, cell):
-    """Whether an ADD or REMOVE does anything to our orders: one test, since at the touch, where a maker's are, each of its parts is as good as a coin.
+def concerns_orders(engine, event, cell):
+    """Whether an ADD or REMOVE does anything to our orders at its level. One test: at the touch, where a maker's are, each of its parts is as good as a coin.
 
-    An order that joins behind everything of ours changes no queue ahead, nor does what leaves from behind the only one of ours.
+    Behind the first of ours it concerns only others behind that; and an ADD joins behind all of ours, but for those that a snapshot brings back.
     """
-    is_add = event.kind == ADD
     head = node_at(engine, cell.own)  # node 0, which is nobody's, if there is none
-    joins = is_add & (engine.exact != 0) & (event.flags & SNAPSHOT == 0)
-    stays_behind = (is_add == 0) & (engine.exact != 0) & (head.next == 0) & (event.priority >= head.priority)
-    meets = is_add & (side_of(book, 1 - side).own_best + np.int64(event.level) >= 0)
-    return unseen(((cell.own != 0) & (joins == 0) & (stays_behind == 0)) | meets) != 0
+    is_quiet = (np.int64(event.flags) | engine.told_all) & SNAPSHOT == 0
+    is_behind = (event.priority >= head.priority) & ((head.next == 0) | (event.kind == ADD)) & is_quiet
+    return unseen((cell.own != 0) & (is_behind == 0)) != 0
 
 
 @leaf
-def change_book(engine, book, event, side, cell):
+def change_book(engine, book, event, side, cell, meets):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """ADD or REMOVE: what it does to our orders, then to the book. MAKE_ROOM, if that is needed before the next event, or 0.
 
     Selects in place of branches: which of ADD and REMOVE comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as
@@ -89,7 +87,7 @@ def change_book(engine, book, event, side, cell):
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
-    if concerns_orders(engine, book, event, side, cell):
+    if concerns_orders(engine, event, cell) or meets:
         tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1)  # of a REMOVE, its ADD's, which was seen
     cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
@@ -105,18 +103,21 @@ def change_book(engine, book, event, side, cell):
 
 @kernel
 def change_far(engine, book, event, side):
-    """As change_book and what a FILL does, for a level outside the window; MAKE_ROOM or 0."""
+    """As change_book and what a FILL does, for a level outside the window, or at which orders meet ours of the other side; MAKE_ROOM or 0."""
     ladder = side_of(book, side)
     level = np.int64(event.level)
-    if needs_room(ladder, level):
+    is_far = not 0 < level - ladder.base < ladder.width
+    if is_far and needs_room(ladder, level):
         return ask_for_room(engine, book, side, level)
     cell = cell_at(ladder, level)
+    result = 0
     if event.kind == FILL:
         meet_fill(engine, event, ladder, cell)
     else:
-        change_book(engine, book, event, side, cell)  # the window's best does not move
-    far_drop_empty(ladder, level)
-    return 0
+        result = change_book(engine, book, event, side, cell, event.kind == ADD and side_of(book, 1 - side).own_best + level >= 0)
+    if is_far:
+        far_drop_empty(ladder, level)
+    return result
 
 
 @leaf
@@ -168,16 +169,16 @@ def apply(engine, book, event):
     if kind > FILL:
         change_rarely(engine, book, event)
         return 0
-    side = 1 if event.side == ASK else 0
+    side = np.int64(event.side) & 1  # of "A" and "B"
     ladder = side_of(book, side)
     i = np.int64(event.level) - ladder.base
-    if not 0 < i < ladder.width:
+    if not 0 < i < ladder.reach:
         return change_far(engine, book, event, side)
     cell = record_at(ladder.cells, i, CELL)
     if kind == FILL:
         meet_fill(engine, event, ladder, cell)
         return 0
-    return change_book(engine, book, event, side, cell)
+    return change_book(engine, book, event, side, cell, meets=False)
 
 
 @kernel

@@ -10,7 +10,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.market.view import show_features
-from tapeline.memory import address_of, copy, record_at, unit, unseen
+from tapeline.memory import address_of, copy, count_bits, record_at, unit, unseen
 from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE, RUN_SIZE = 48, RUN.itemsize
@@ -114,9 +114,7 @@ def publish(engine, book, event, what, classes):
             engine.agenda.next_due = min(engine.agenda.next_due, group.due)
     if engine.notices_fit < NOTICES_PER_EVENT_MAX:
         engine.agenda.next_due = NOT_YET  # so that the event loop looks at the ring before the next tape event
-    while classes != 0:  # one notice per class
-        classes &= classes - np.uint64(1)
-        engine.counters.notices += 1
+    engine.counters.notices += count_bits(np.int64(classes))  # one per class
 
 
 @leaf

@@ -392,6 +392,7 @@ class Engine(Record):
     trade_classes: uint64
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
     exact: int64  # 1: no row's queue is an estimator
+    told_all: int64  # SNAPSHOT, if some row's queue is an estimator: orders are told of every event at their level, as they are of a snapshot's; else 0
     shown_capacity: int64
     shown_room: int64  # what one tape event may take of it
     takes_first: int64  # nodes from here to takes_top were takes at some time

@@ -13,7 +13,7 @@ from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
-from tapeline.market.ladder import cell_at, has_best, size_at
+from tapeline.market.ladder import cell_at, has_best, set_reach, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
 
@@ -236,6 +236,7 @@ def fill_behind(engine, book, event, first):
     ladder = side_of(book, side)
     if ladder.own_best > level:
         ladder.own_best = find_own_best(engine, book.index, side)
+        set_reach(side_of(book, 1 - side), ladder)
         for r in range(engine.rows_n):
             trade_through(engine, book, event, row_at(engine, r))
         first = own_at(ladder, level)
@@ -277,6 +278,7 @@ def crossing(engine, book, event):
     side = 0 if event.side == ASK else 1
     ours = side_of(book, side)
     ours.own_best = find_own_best(engine, book.index, side)
+    set_reach(side_of(book, 1 - side), ours)
     at_or_through = -np.int64(event.level)
     if ours.own_best < at_or_through:
         return

@@ -59,6 +59,7 @@ from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import Growing, address_of, field, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
+from tapeline.tape.records import SNAPSHOT
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
 _JOURNALS: Final = {
@@ -202,6 +203,7 @@ class Session:
         engine.exact = all(r.venue.rules.queue_model <= QueueModel.EXACT for r in self._rows_spec)
         if not engine.exact:
             engine.guesses = self._flat(first, GUESS).ctypes.data
+            engine.told_all = SNAPSHOT
         engine.takes_first = engine.takes_top = first
         engine.takes_end = len(self._nodes)
 

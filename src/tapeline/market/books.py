@@ -158,7 +158,7 @@ class Books:
         self.array = array
         self.address = int(array.ctypes.data)
         self._ladders, self._grid, self._index = array["sides"], array["grid"], array["index"]
-        self._width, self._own_best = self._ladders["width"], self._ladders["own_best"]
+        self._width, self._base, self._own_best, self._reach = (self._ladders[name] for name in ("width", "base", "own_best", "reach"))
         self._tick, self._levels, self._instrument = (array["market"][name] for name in ("tick", "levels", "instrument"))
 
     def open(self, instrument: Instrument) -> None:
@@ -208,6 +208,7 @@ class Books:
             raise LimitError("more than 2^29 price levels outside the window of a ladder; raise Limits(ladder_levels_max=…)")
         memory = zeros(_window_bytes(width, capacity), np.uint8)
         self._lay_window(ladder, self._ladder(memory.ctypes.data, width, base, capacity))
+        self._set_reach(index, side)
         self._keep[index, side] = memory
 
     def _lay_first(self, index: int, side: int, level: int) -> None:
@@ -217,6 +218,12 @@ class Books:
                 memory = self._arena.take(_window_bytes(WIDTH_FIRST, _FAR_FIRST))
                 own_best = int(self._own_best[index, s])
                 self._ladders[index, s] = _empty_ladder(memory, WIDTH_FIRST, _base_under(at, WIDTH_FIRST), _FAR_FIRST, own_best)
+                self._set_reach(index, s)
+
+    def _set_reach(self, index: int, side: int) -> None:
+        """As ladder.set_reach, for a window that was laid anew."""
+        beyond = -int(self._own_best[index, 1 - side]) - int(self._base[index, side])
+        self._reach[index, side] = max(min(int(self._width[index, side]), beyond), 1)
 
     def _cells(self, index: int, side: int) -> np.ndarray[Any, Any]:
         """The cells of a ladder's window."""
@@ -277,7 +284,7 @@ def _window_bytes(width: int, far_capacity: int) -> int:
 def _empty_ladder(memory: int, width: int, base: int, far_capacity: int, own_best: int = LEVEL_NONE) -> tuple[int, ...]:
     """All fields of a ladder, in their order: one by one they take ten times as long to be set."""
     ctypes.c_int64.from_address(memory).value = 1  # the size of cell 0, the guard
-    return memory, base, width, base, LEVEL_NONE, own_best, memory + width * CELL.itemsize, 0, far_capacity, 0
+    return memory, base, width, base, LEVEL_NONE, own_best, 1, memory + width * CELL.itemsize, 0, far_capacity, 0, (0,) * 5
 
 
 def _base_under(top: int, width: int) -> int:

@@ -48,10 +48,12 @@ class Ladder(Record):
     best: int64  # greatest level with size > 0; `base` (the guard) if there is none
     watch: int64  # a change at this level or better changes the view
     own_best: int64  # no own order of ours rests at a better level
+    reach: int64  # cells 1 to reach - 1 are the window's but for those at which an order that comes to rest would meet one of ours (1 or more)
     far: int64  # address of the far cells, sorted by level
     far_count: int64
     far_capacity: int64
     far_touches: int64  # since the window was last laid: many mean that it is too narrow
+    spare: (int64, (5,))  # type: ignore[syntax]  # 128 bytes: the side that an event is of is found by a shift
 
 
 CELL, FAR_CELL, LEVEL, LADDER = Cell.dtype_, FarCell.dtype_, Level.dtype_, Ladder.dtype_
@@ -63,6 +65,12 @@ WIDTH_FIRST: Final = 256
 """Of a ladder's first window: a page of memory, for there may be thousands of books in which not much happens."""
 FAR_TOUCHES_MAX: Final = 4096
 """After so many touches of far levels the driver doubles the window."""
+
+
+@leaf
+def set_reach(ladder, opposite):
+    """Own orders of the opposite side, or the window, have moved."""
+    ladder.reach = max(min(ladder.width, -opposite.own_best - ladder.base), 1)
 
 
 @leaf
