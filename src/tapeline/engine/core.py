@@ -15,7 +15,7 @@ from tapeline.engine.records import GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TIMED, TRADED, WATCHED, ask_for_room, find_next_best, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED, WATCHED, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit, unseen
@@ -206,10 +206,9 @@ def end_event(engine, book, event):
             book.dirty = 0
             if book.stops != 0 and not book.crossed:
                 look_at_stops(engine, book, event, what)
-            if what & (DIRTY | TIMED):
-                classes = update_view(book, event, engine.plan, what)
-                if classes != 0:
-                    publish(engine, book, event, ON_BOOK, classes)
+            classes = update_view(book, event, engine.plan, what)
+            if classes != 0:
+                publish(engine, book, event, ON_BOOK, classes)
     if book.crossed:
         engine.counters.crossed_events += event.flags & SNAPSHOT == 0
 

@@ -10,7 +10,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.market.view import show_features
-from tapeline.memory import address_of, copy, count_bits, record_at, unit, unseen
+from tapeline.memory import address_of, copy, count_bits, record_at, unit
 from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE, RUN_SIZE = 48, RUN.itemsize
@@ -106,14 +106,16 @@ def publish(engine, book, event, what, classes):
         copy_levels(levels_at(engine, number), engine.depth, market.levels, engine.plan.depth, engine.depth)
     if what != ON_BOOK:
         copy(address_of(notice.event), address_of(event), EVENT_SIZE)
+    next_due = engine.agenda.next_due
     for g in range(engine.groups_n):
         group = record_at(engine.groups, g, GROUP)
-        if unseen(np.int64((group.due == NEVER) & (classes & group.classes != 0))):
-            group.cursor = number
-            group.due = max(event.ts_recv + group.feed, group.due_last)
-            engine.agenda.next_due = min(engine.agenda.next_due, group.due)
-    if engine.notices_fit < NOTICES_PER_EVENT_MAX:
-        engine.agenda.next_due = NOT_YET  # so that the event loop looks at the ring before the next tape event
+        is_first = (group.due == NEVER) & (classes & group.classes != 0)  # of what the group has not read: a coin, hence no branch
+        due = max(event.ts_recv + group.feed, group.due_last) if is_first else group.due
+        group.cursor = number if is_first else group.cursor
+        group.due = due
+        next_due = min(next_due, due)
+    # if there may be no room for what the next tape event brings, the event loop looks at the ring before
+    engine.agenda.next_due = next_due if engine.notices_fit >= NOTICES_PER_EVENT_MAX else NOT_YET
     engine.counters.notices += count_bits(np.int64(classes))  # one per class
 
 
