@@ -117,6 +117,16 @@ def _transpose(_context: Any, _to: Any, _to_step: Any, _source: Any, _source_ste
     return types.void(types.int64, types.int64, types.int64, types.int64), codegen
 
 
+def _raise_pair(_context: Any, _to: Any, _source: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        to, source = (builder.inttoptr(address, ir.VectorType(_I64, 2).as_pointer()) for address in args)
+        now, new = builder.load(to, align=8), builder.load(source, align=8)
+        builder.store(builder.select(builder.icmp_signed(">", new, now), new, now), to, align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 def _address_of(_context: Any, record: Any) -> Any:
     return types.int64(record), lambda _c, builder, _s, args: builder.ptrtoint(args[0], _I64)
 
@@ -217,6 +227,14 @@ def transpose(to: int, to_step: int, source: int, source_step: int) -> None:
     for row in range(4):
         for column in range(4):
             copy(to + column * to_step + 8 * row, source + row * source_step + 8 * column, 8)
+
+
+@_compiled_as(_raise_pair)
+def raise_pair(to: int, source: int) -> None:
+    """Let neither of the two int64 at `to` be less than the one at `source`."""
+    for offset in (0, 8):
+        place = ctypes.c_int64.from_address(int(to) + offset)
+        place.value = max(place.value, ctypes.c_int64.from_address(int(source) + offset).value)
 
 
 @_compiled_as(_address_of)

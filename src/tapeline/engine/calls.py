@@ -16,7 +16,7 @@ def set_clock(engine, due, is_told):
     if engine.ending:
         engine.now = engine.ts_end
         return
-    now = max(due, max(engine.watermark, engine.now))
+    now = max(due, max(engine.latest.ts_event, engine.now))
     engine.counters.clock_clamps += is_told & (now != due)
     sample_before(engine, now)
     engine.now = now

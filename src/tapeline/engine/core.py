@@ -15,11 +15,11 @@ from tapeline.engine.records import GROW_NOTICES, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED, WATCHED, ask_for_room, find_next_best, side_of
-from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED, WATCHED, ask_for_room, find_next_best, in_event, side_of
+from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
-from tapeline.memory import address_of, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, SNAPSHOT, TRADE
+from tapeline.memory import address_of, raise_pair, record_at, unit, unseen
+from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 
 @leaf
@@ -47,7 +47,7 @@ def note_return(book, event):
 def come_to(engine, book, event):
     """Something is due before a tape event, or to be looked at: the callback to be made, or what the driver has to do, or 0."""
     result = 0
-    if not book.in_event and event.flags & SNAPSHOT == 0:
+    if not in_event(book) and event.flags & SNAPSHOT == 0:
         result = begin_event(engine, book, event)
     elif book.void:
         note_return(book, event)
@@ -94,7 +94,7 @@ def change_book(engine, book, event, side, cell, meets):  # noqa: PLR0913, PLR09
     size = cell.size + event.delta
     cell.size = size
     book.dirty |= (level >= ladder.watch) << side
-    best = max(ladder.best, level if size > 0 else LEVEL_NONE)
+    best = max(ladder.best, level)  # what leaves was there, so that it is no better
     ladder.best = best
     if (size == 0) & (level == best):
         return find_next_best(engine, book, side)
@@ -217,8 +217,7 @@ def end_event(engine, book, event):
 def move_clocks(engine, event):
     """The exchange's clock goes on to an event's time, but not to a snapshot's."""
     if event.flags & SNAPSHOT == 0:
-        engine.watermark = max(engine.watermark, event.ts_event)
-        engine.ts_recv_last = max(engine.ts_recv_last, event.ts_recv)
+        raise_pair(address_of(engine.latest), address_of(event))
 
 
 @leaf
@@ -229,10 +228,10 @@ def follow(engine, book, event):
         engine.counters.records_after_arrival += event.flags & SNAPSHOT == 0
     if engine.followed:
         tell_followers(engine, book, event)
-    last = np.int64(event.flags) >> 7
-    book.in_event = 1 - last
-    engine.counters.events += last
-    if unseen(-last) & np.int64(book.dirty | book.crossed):  # one test, since each of the two alone is as good as a coin
+    flags = np.int64(event.flags)
+    book.flags = flags
+    engine.counters.events += flags >> 7
+    if np.int64(book.dirty | book.crossed) > (flags & LAST) ^ LAST:  # one test, since whether it is the last, and changed anything, is as good as a coin each
         end_event(engine, book, event)
 
 

@@ -42,7 +42,7 @@ from tapeline.engine.special import find_places, let_in_special
 from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DONE, HALTED, ask_for_room, go_to, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DONE, HALTED, ask_for_room, go_to, in_event, side_of
 from tapeline.market.ladder import LEVEL_NONE
 from tapeline.memory import address_of, record_at, unit
 
@@ -208,8 +208,8 @@ def park_or_let_in(engine, message):
         free_message(engine.agenda, message)
         return
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not book.in_event)
-    if mine_is_next or (message.parked and not book.in_event and not follows_parked(engine, message)):
+    mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not in_event(book))
+    if mine_is_next or (message.parked and not in_event(book) and not follows_parked(engine, message)):
         book.parked -= message.parked
         engine.parked -= message.parked
         admit(engine, book, message)
@@ -235,7 +235,7 @@ def let_in_parked(engine, which, ts_event):
             message = message_at(record_at(engine.agenda.heap, i, DUE).message)
             if message.parked != 1 or message.kind > LAST_REQUEST or message.ts_event >= ts_event:
                 continue
-            concerned = message.instrument == which or (which == NO_BOOK and not record_at(engine.books, np.int64(message.instrument), BOOK).in_event)
+            concerned = message.instrument == which or (which == NO_BOOK and not in_event(record_at(engine.books, np.int64(message.instrument), BOOK)))
             if concerned and (first == engine.agenda.messages or earlier(message, message_at(first))):
                 first = address_of(message)
         if first == engine.agenda.messages:
@@ -365,7 +365,7 @@ def end_void(engine):
 def let_in_waiting(engine):
     """Requests that waited for the book whose event is next, or (at the end) for any, take their places. What the driver has to do before, or 0."""
     if engine.due_for == NO_BOOK:
-        engine.ts_end = max(engine.watermark, engine.ts_recv_last)
+        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv)
         engine.due_before = engine.ts_end + 1
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
 

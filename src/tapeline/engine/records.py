@@ -305,6 +305,13 @@ class Counters(Record):
     notices: int64
 
 
+class Times(Record):
+    """What a tape event begins with."""
+
+    ts_event: int64
+    ts_recv: int64
+
+
 class Engine(Record):
     """The state of the event loop."""
 
@@ -372,8 +379,7 @@ class Engine(Record):
     voided: int64  # books that had a CLEAR since their last ordinary event began
     next_event: int64  # address of the event that is about to begin, while voided > 0
     deliveries_fit: int64  # so many deliveries fit into the journals for sure
-    watermark: int64
-    ts_recv_last: int64  # the latest of ordinary tape events
+    latest: Times  # of ordinary tape events, each by itself
     feed_delay: int64  # ts_recv - ts_event of the last ordinary tape event, if they are followed
     now: int64
     ts_end: int64

@@ -106,7 +106,7 @@ def show_change(engine, index, event, what):
     if not row.asks_ahead:
         return
     group = record_at(engine.groups, np.int64(row.group), GROUP)
-    learn(engine, group, engine.watermark)
+    learn(engine, group, engine.latest.ts_event)
     node.shown_due_last = max(node.shown_due_last, event.ts_recv + group.feed)
     shown = place_in_time(engine, group, node.shown_due_last)
     shown.order_id = node.order_id

@@ -262,7 +262,7 @@ class Session:
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
         self._gateway.engine, self._gateway.nodes = self._address_of_engine(), engine.nodes
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
-        engine.now = engine.watermark = engine.ts_recv_last = engine.ts_end = -(2**62)
+        engine.now = engine.latest.ts_event = engine.latest.ts_recv = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
         engine.depth = max(int(group.depth) for group in self._groups)
         engine.agenda.next_due = NOT_YET

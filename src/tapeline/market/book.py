@@ -4,12 +4,12 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE, Feature, Phase, Side
+from tapeline.constants import UNDEFINED_PRICE, Feature, Phase, RecordFlag, Side
 from tapeline.jit import kernel, leaf
 from tapeline.market.ladder import LADDER, LEVEL, LEVEL_NONE, Ladder, has_best, scan_best
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
-from tapeline.tape.records import COUNTER
+from tapeline.tape.records import COUNTER, LAST
 
 FEATURES_N: Final = len(Feature)
 DONE, MAKE_ROOM = range(2)
@@ -122,7 +122,7 @@ class Book(Record):
     shape_memory: int64
     activity_memory: int64
     deepest: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # per side: level of the last that a view of several levels shows; LEVEL_NONE while there are fewer
-    in_event: uint8
+    flags: uint8 = int(RecordFlag.LAST)  # of its last tape event
     crossed: uint8  # as the last event left it
     void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
     lost: uint8  # and no order came back since
@@ -174,6 +174,12 @@ def go_to(book, ts):
     """Something that concerns our orders happens at a time."""
     if book.phases_n != 0:
         find_phase(book, ts)
+
+
+@leaf
+def in_event(book):
+    """Whether more of its last event is to come."""
+    return book.flags & LAST == 0
 
 
 @leaf

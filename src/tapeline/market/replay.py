@@ -5,12 +5,12 @@ import numpy as np
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, note_event
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
-from tapeline.market.ladder import CELL, LEVEL_NONE, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
+from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
 from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
 
 ROWS_FULL, ROW = range(2, 4)
 """What replay() answers besides DONE and MAKE_ROOM."""
@@ -76,7 +76,7 @@ def change(state, book, event, side, cell):
     cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
     size = cell.size + event.delta
     cell.size = size
-    best = max(ladder.best, level if size > 0 else LEVEL_NONE)
+    best = max(ladder.best, level)  # what leaves was there, so that it is no better
     ladder.best = best
     book.dirty |= (level >= ladder.watch) << side
     if (size == 0) & (level == best):
@@ -115,7 +115,7 @@ def apply(state, book, event):
     if event.kind >= FILL:
         change_rarely(book, event)
         return DONE
-    side = ASKS if event.side == ASK else BIDS
+    side = np.int64(event.side) & 1  # of "A" and "B"
     ladder = side_of(book, side)
     i = np.int64(event.level) - ladder.base
     if not 0 < i < ladder.width:
