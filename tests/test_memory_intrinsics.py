@@ -3,13 +3,32 @@
 import numba
 import numpy as np
 
-from tapeline.memory import count_bits, filled, first_bit, ten_filled
+from tapeline.memory import count_bits, filled, first_bit, raise_pair, ten_filled
 
 
 @numba.njit
 def compiled(last, bits):
     """All of them."""
     return filled(last), ten_filled(last) == 0, first_bit(bits), count_bits(bits)
+
+
+@numba.njit
+def raise_compiled(to, source):
+    """By addresses."""
+    raise_pair(to, source)
+
+
+def test_pairs_are_raised_each_by_itself():
+    """Of two pairs of integers, negative ones too, the greater of each place is left, compiled and in plain Python; the source stays."""
+    random = np.random.default_rng(2)
+    for _ in range(100):
+        to, source = random.integers(-(1 << 62), 1 << 62, (2, 2))
+        expected, kept = np.maximum(to, source), source.copy()
+        for raised in (raise_compiled, raise_pair):
+            place = to.copy()
+            raised(int(place.ctypes.data), int(source.ctypes.data))
+            assert place.tolist() == expected.tolist()
+        assert source.tolist() == kept.tolist()
 
 
 def test_compiled_and_plain_say_the_same():
