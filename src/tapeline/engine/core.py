@@ -19,7 +19,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TIMED, 
 from tapeline.market.ladder import CELL, LEVEL_NONE, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, ASK, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, SNAPSHOT, TRADE
 
 
 @leaf
@@ -92,7 +92,7 @@ def change_book(engine, book, event, side, cell):
     if concerns_orders(engine, book, event, side, cell):
         tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1)  # of a REMOVE, its ADD's, which was seen
-    cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
+    cell.count += event.orders
     size = cell.size + event.delta
     cell.size = size
     book.dirty |= (level >= ladder.watch) << side
