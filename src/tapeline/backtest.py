@@ -307,7 +307,7 @@ class _Run:
         reader = reader_of(self._source, self._instruments, lambda _: None)
         try:
             for n, _ in reader.chunks():
-                yield from (TapeEvent(*event[:-1]) for event in reader.events[:n].tolist())
+                yield from (TapeEvent(*event) for event in reader.events[:n].tolist())
                 self._tell(reader.records, reader.bytes_done)
                 interrupts.check()
         except DataError as damage:

@@ -44,10 +44,12 @@ if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
     uint32 = int
     uint16 = int
     uint8 = int
+    int8 = int
     float64 = float
     _Void = Any  # NumPy's annotations call np.void final; it is not
 else:
     bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
+    int8 = np.int8
     _Void = np.void
 _TAKEN = {"data", "dtype"}
 _origin: Any = get_origin

@@ -39,7 +39,7 @@ TAPE_EVENT: Final = np.dtype(
         ("kind", "u1"),
         ("flags", "u1"),
         ("side", "u1"),
-        ("spare", "u1"),
+        ("orders", "i1"),
     ]
 )
 """A tape event, 48 bytes; docs/ARCHITECTURE.md says what the fields mean."""

@@ -15,11 +15,11 @@ GRID = 250_000_000
 
 def add(book, side, tick, size):
     """One order joins, or leaves (size < 0)."""
-    kind, flags = (Kind.ADD, 0) if size > 0 else (Kind.REMOVE, 1)
-    book.apply(TapeEvent(0, 0, size, 0, tick if side == "B" else -tick, 0, 0, kind, flags, Side(ord(side))))
+    kind, flags, orders = (Kind.ADD, 0, 1) if size > 0 else (Kind.REMOVE, 1, -1)
+    book.apply(TapeEvent(0, 0, size, 0, tick if side == "B" else -tick, 0, 0, kind, flags, Side(ord(side)), orders))
 
 
-END = TapeEvent(0, 0, 0, 0, 0, 0, 0, Kind.STATUS, 128, Side.NONE)
+END = TapeEvent(0, 0, 0, 0, 0, 0, 0, Kind.STATUS, 128, Side.NONE, 0)
 """The end of an event at time 0."""
 
 
@@ -124,10 +124,11 @@ class Story:
         for kind, side, tick, size, flags in steps:
             self.stamp += 1
             priority = tick * GRID if kind == Kind.TRADE else self.stamp
-            step = TapeEvent(ms * 1_000_000, 0, size, priority, -tick if side == "A" and kind != Kind.TRADE else tick, 0, 0, kind, flags, Side(ord(side)))
+            level, orders = -tick if side == "A" and kind != Kind.TRADE else tick, (kind == Kind.ADD) - (flags & 1)
+            step = TapeEvent(ms * 1_000_000, 0, size, priority, level, 0, 0, kind, flags, Side(ord(side)), orders)
             self.book.apply(step)
             self.features.note(step)
-        self.features.update(self.book, TapeEvent(ms * 1_000_000, 0, 0, 0, 0, 0, 0, Kind.STATUS, 128, Side.NONE))
+        self.features.update(self.book, TapeEvent(ms * 1_000_000, 0, 0, 0, 0, 0, 0, Kind.STATUS, 128, Side.NONE, 0))
         return {f.name: self.features.values[f] for f in Feature}
 
 

@@ -20,7 +20,7 @@ from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape.reader import TapeReader
 
 ESH4 = Path(__file__).parents[3] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
-FIELDS = [name for name in TAPE_EVENT.names if name != "spare"]
+FIELDS = list(TAPE_EVENT.names)
 SOME = [(1, 2), (1, 1)]
 """Two of the three instruments of the streams below, in another order than they appear in."""
 INT64_MAX, INT64_MIN, UINT32_MAX = 2**63 - 1, -(2**63), 2**32 - 1

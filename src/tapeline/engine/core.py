@@ -19,7 +19,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED,
 from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, raise_pair, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, GONE, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
 
 
 @leaf
@@ -90,7 +90,7 @@ def change_book(engine, book, event, side, cell, meets):  # noqa: PLR0913, PLR09
     if concerns_orders(engine, event, cell) or meets:
         tell_orders(engine, event, cell.own)
     book.stamp = max(book.stamp, event.priority + 1)  # of a REMOVE, its ADD's, which was seen
-    cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
+    cell.count += event.orders
     size = cell.size + event.delta
     cell.size = size
     book.dirty |= (level >= ladder.watch) << side

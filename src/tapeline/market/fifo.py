@@ -13,7 +13,7 @@ from tapeline.jit import entry, kernel, leaf
 from tapeline.memory import address_of, record_at
 from tapeline.record import Record, int64, uint64
 from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, is_full
-from tapeline.tape.records import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, GONE, LAST, REMOVE
+from tapeline.tape.records import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, LAST, REMOVE
 
 # what count_fifo() answers
 DONE, MORE_ORDERS, MORE_STAMPS, MORE_LEVELS = range(4)
@@ -225,7 +225,7 @@ def change(state, event):
         number = record_at(address, 0, SLOT).priority
         if event.kind == FILL:
             hit(state, event, number)
-        elif event.flags & GONE:
+        elif event.orders < 0:
             leave(state, address, number)
         else:
             record_at(state.orders, number, RESTING).size += event.delta

@@ -10,7 +10,7 @@ from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns,
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import ADD, CLEAR, EVENT, FILL, GONE, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
 
 ROWS_FULL, ROW = range(2, 4)
 """What replay() answers besides DONE and MAKE_ROOM."""
@@ -73,7 +73,7 @@ def change(state, book, event, side, cell):
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
-    cell.count += np.int32(event.kind == ADD) - np.int32(event.flags & GONE)
+    cell.count += event.orders
     size = cell.size + event.delta
     cell.size = size
     best = max(ladder.best, level)  # what leaves was there, so that it is no better

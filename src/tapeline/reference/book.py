@@ -90,10 +90,8 @@ class Book:
 
     def apply(self, event: TapeEvent) -> None:
         """Do what a tape event does to a book: ADD and REMOVE change a level, CLEAR empties both sides, the others nothing."""
-        if event.kind == Kind.ADD:
-            self.side(event.side).change(event.level, event.delta, +1)
-        elif event.kind == Kind.REMOVE:
-            self.side(event.side).change(event.level, event.delta, -1 if event.flags & TapeFlag.GONE else 0)
+        if event.kind in (Kind.ADD, Kind.REMOVE):
+            self.side(event.side).change(event.level, event.delta, event.orders)
         elif event.kind == Kind.CLEAR:
             self._sides = {Side.BID: BookSide(), Side.ASK: BookSide()}
 

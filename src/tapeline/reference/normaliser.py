@@ -373,13 +373,14 @@ class Normaliser:
     def _emit_order(self, kind: Kind, order: RestingOrder, delta: int, flags: int = 0) -> None:
         event = self._emit(kind, flags)
         event.delta, event.priority, event.level, event.side = delta, order.stamp, order.level, int(order.side)
+        event.orders = int(kind == Kind.ADD) - int(bool(flags & TapeFlag.GONE))
 
     def _emit(self, kind: Kind, flags: int = 0, of: Record | None = None) -> TapeEvent:
         """A tape event of the record at hand, or of another of its book."""
         record = of or self._record
         flags |= record.flags & RecordFlag.SNAPSHOT
         index = self._instrument.index
-        event = TapeEvent(record.ts_event, record.ts_recv, 0, 0, 0, record.sequence, index, int(kind), int(flags), int(Side.NONE))
+        event = TapeEvent(record.ts_event, record.ts_recv, 0, 0, 0, record.sequence, index, int(kind), int(flags), int(Side.NONE), 0)
         self._out.append(event)
         return event
 

@@ -23,6 +23,8 @@ class TapeEvent:
     kind: int
     flags: int
     side: int
+    orders: int
+    """Change of the number of orders at the level."""
 
     @property
     def size(self) -> int:

@@ -5,9 +5,9 @@ import numpy as np
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import load_u64, prefetch, record_at
-from tapeline.tape.emit import NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
+from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
 from tapeline.tape.order_table import SLOT, bucket_address, find, is_full
-from tapeline.tape.records import ADD, ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
+from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
 
 
 @leaf
@@ -58,7 +58,7 @@ def add(reader, here, source, record, bucket, order_id, marked, is_snapshot):  #
     slot.filled = 0
     slot.side = side
     slot.crowded = 0
-    end_event(here, marked | ADD | side << 16, level, size, stamp)
+    end_event(here, marked | JOINS | side << 16, level, size, stamp)
     reader.adds += 1
     return True
 

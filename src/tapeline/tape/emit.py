@@ -4,12 +4,16 @@ from typing import Final
 
 import numpy as np
 
+from tapeline.constants import TapeFlag
 from tapeline.jit import leaf
 from tapeline.memory import record_at
-from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE, SOURCE
+from tapeline.tape.records import ADD, COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE, REMOVE, SOURCE
 
 OFF_GRID_TICKS: Final = -(2**62)
 NOTHING: Final = np.int64(0)
+JOINS: Final = ADD | np.int64(1 << 24)
+LEAVES: Final = REMOVE | np.int64(TapeFlag.GONE << 8 | 0xFF << 24)
+"""Marks of an order that joins a level, and of one that leaves it: kind, flags, and one order more or less."""
 _ZERO: Final = np.uint64(0)
 _SHIFT_MAX: Final = np.uint64(63)
 
@@ -47,7 +51,7 @@ def next_stamp(here):
 
 @leaf
 def marks(kind, flags):
-    """Kind and flags of a tape event as they lie in memory; its side lies 16 bits up."""
+    """Kind and flags of a tape event as they lie in memory; its side lies 16 bits up, the change of the number of orders 24."""
     return kind | flags << 8
 
 

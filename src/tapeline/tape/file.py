@@ -27,7 +27,7 @@ from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
 
-VERSION: Final = 1
+VERSION: Final = 2
 BATCH_EVENTS: Final = 8192
 """About 400 kB of columns: checked and read while they are in the L2 cache."""
 _GIVE_BACK_BYTES: Final = 1 << 24

@@ -11,9 +11,10 @@ import numpy as np
 from tapeline.jit import entry, kernel, leaf
 from tapeline.memory import record_at
 from tapeline.record import Record, int32, int64, uint8, uint32, uint64
-from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE, MARKED_EVENT
+from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT
 
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+_BYTE_MASK: Final = np.uint32(0xFF)
 _ALIGNMENT: Final = 64
 """Of columns in a batch, as Arrow wants it."""
 
@@ -47,7 +48,7 @@ class Columns(Record):
     kind: int64
     flags: int64
     side: int64
-    spare: int64
+    orders: int64
 
 
 class Batch(Record):
@@ -121,8 +122,8 @@ def lay(columns, body, n):
     columns.kind = columns.instrument + halves
     columns.flags = columns.kind + single
     columns.side = columns.flags + single
-    columns.spare = columns.side + single
-    return columns.spare + single - body
+    columns.orders = columns.side + single
+    return columns.orders + single - body
 
 
 @entry
@@ -152,7 +153,8 @@ def checksum(address, n_bytes):
 def scatter(events, n, columns, first):
     """Write `n` tape events at an address to the columns, from row `first` on."""
     for i in range(n):
-        event = record_at(events, i, EVENT)
+        event = record_at(events, i, MARKED_EVENT)
+        marks = event.marks
         row = first + i
         record_at(columns.ts_event, row, WORD).value = event.ts_event
         record_at(columns.ts_recv, row, WORD).value = event.ts_recv
@@ -161,10 +163,10 @@ def scatter(events, n, columns, first):
         record_at(columns.level, row, HALF).value = event.level
         record_at(columns.sequence, row, UNSIGNED_HALF).value = event.sequence
         record_at(columns.instrument, row, UNSIGNED_HALF).value = event.instrument
-        record_at(columns.kind, row, BYTE).value = event.kind
-        record_at(columns.flags, row, BYTE).value = event.flags
-        record_at(columns.side, row, BYTE).value = event.side
-        record_at(columns.spare, row, BYTE).value = event.spare
+        record_at(columns.kind, row, BYTE).value = marks & _BYTE_MASK
+        record_at(columns.flags, row, BYTE).value = marks >> 8 & _BYTE_MASK
+        record_at(columns.side, row, BYTE).value = marks >> 16 & _BYTE_MASK
+        record_at(columns.orders, row, BYTE).value = marks >> 24
 
 
 @kernel
@@ -182,7 +184,7 @@ def gather(columns, first, n, play):
         event.sequence = record_at(columns.sequence, row, UNSIGNED_HALF).value
         event.instrument = index
         low = np.int64(record_at(columns.kind, row, BYTE).value) | np.int64(record_at(columns.flags, row, BYTE).value) << 8
-        high = np.int64(record_at(columns.side, row, BYTE).value) | np.int64(record_at(columns.spare, row, BYTE).value) << 8
+        high = np.int64(record_at(columns.side, row, BYTE).value) | np.int64(record_at(columns.orders, row, BYTE).value) << 8
         event.marks = low | high << 16
         written += index >= 0
     play.written = written

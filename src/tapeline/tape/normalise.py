@@ -14,7 +14,7 @@ from tapeline.jit import entry, leaf
 from tapeline.memory import address_of, load_u64, prefetch, record_at, unlikely, unseen
 from tapeline.tape.adds import add, is_no_side, level_of
 from tapeline.tape.cursor import local_cursor, move
-from tapeline.tape.emit import NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
+from tapeline.tape.emit import JOINS, LEAVES, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
 from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, erase
 from tapeline.tape.records import (  # noqa: F401 - for the importers of this module
     ADD,
@@ -30,7 +30,6 @@ from tapeline.tape.records import (  # noqa: F401 - for the importers of this mo
     EVENTS_PER_RECORD_MAX,
     EXCESS,
     FILL,
-    GONE,
     LAST,
     MAYBE_BAD_BOOK,
     MBO_RECORD,
@@ -81,7 +80,7 @@ def _cancel(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
     size = np.int64(slot.size)
     if size != record.size:
         return False
-    end_event(here, marked | marks(REMOVE, GONE) | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
+    end_event(here, marked | LEAVES | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
     erase(source.table, address_of(slot))
     reader.cancels += 1
     return True
@@ -100,9 +99,9 @@ def _modify(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
         if slot.filled != 0 and not elsewhere:
             return False
         stamp = next_stamp(here)
-        end_event(here, marks(REMOVE, GONE | MODIFIED) | np.int64(slot.side) << 16, slot.level, -had, slot.priority)
+        end_event(here, LEAVES | marks(NOTHING, MODIFIED) | np.int64(slot.side) << 16, slot.level, -had, slot.priority)
         begin_event(here, source, record)
-        end_event(here, marked | marks(ADD, MODIFIED) | side << 16, level, size, stamp)
+        end_event(here, marked | JOINS | marks(NOTHING, MODIFIED) | side << 16, level, size, stamp)
         slot.priority = stamp
         slot.level = level
         slot.side = side

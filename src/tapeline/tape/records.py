@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
-from tapeline.record import Record, int32, int64, uint8, uint16, uint32, uint64
+from tapeline.record import Record, int8, int32, int64, uint8, uint16, uint32, uint64
 from tapeline.tape.order_table import Table
 
 A, C, M, R, T, F, N = (np.int64(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
@@ -13,7 +13,7 @@ BID, ASK, NO_SIDE = np.int64(Side.BID), np.int64(Side.ASK), np.int64(Side.NONE)
 ADD, REMOVE, FILL, TRADE, CLEAR, STATUS = (np.int64(k) for k in (Kind.ADD, Kind.REMOVE, Kind.FILL, Kind.TRADE, Kind.CLEAR, Kind.STATUS))
 LAST, SNAPSHOT, TOP_OF_BOOK = np.int64(RecordFlag.LAST), np.int64(RecordFlag.SNAPSHOT), np.int64(RecordFlag.TOP_OF_BOOK)
 BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordFlag.MAYBE_BAD_BOOK)
-GONE, MODIFIED, EXCESS = np.int64(TapeFlag.GONE), np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
+MODIFIED, EXCESS = np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
 RTYPE_MBO: Final = 160
 HEADER_SIZE: Final = 16
 IN_SNAPSHOT, EXCLUDES, UNTIMED = np.uint8(1), np.uint8(2), np.uint8(4)
@@ -83,11 +83,11 @@ class TapeEvent(Record):
     kind: uint8
     flags: uint8
     side: uint8
-    spare: uint8
+    orders: int8  # by how much their number at the level changes
 
 
 class MarkedEvent(Record):
-    """The same bytes as a TapeEvent, kind, flags and side in one word."""
+    """The same bytes as a TapeEvent, kind, flags, side and orders in one word."""
 
     ts_event: int64
     ts_recv: int64
@@ -96,7 +96,7 @@ class MarkedEvent(Record):
     level: int32
     sequence: uint32
     instrument: uint32
-    marks: uint32  # kind, flags, side
+    marks: uint32  # kind, flags, side, orders
 
 
 class Top(Record):

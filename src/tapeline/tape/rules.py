@@ -9,16 +9,14 @@ from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.jit import leaf
 from tapeline.memory import address_of, record_at, unit
 from tapeline.tape.adds import add_snapshot, stamp_for
-from tapeline.tape.emit import NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
+from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
 from tapeline.tape.order_table import SLOT, enter, erase, find, is_full, is_taken
 from tapeline.tape.records import (
-    ADD,
     ASK,
     BID,
     COUNTER,
     EXCESS,
     FILL,
-    GONE,
     LAST,
     MBO_RECORD,
     MODIFIED,
@@ -74,7 +72,7 @@ def _on_add(reader, source, record, place, last):
     slot = record_at(table.slots, place, SLOT)
     if slot.priority != 0:
         count(reader, N_LIVE_ADD)
-        emit_order(here, record, slot, marks(REMOVE, GONE), -np.int64(slot.size))
+        emit_order(here, record, slot, LEAVES, -np.int64(slot.size))
     else:
         enter(table, place, record.order_id)
     slot.priority = stamp_for(here, source, record, level)
@@ -82,7 +80,7 @@ def _on_add(reader, source, record, place, last):
     slot.size = record.size
     slot.filled = 0
     slot.side = record.side
-    emit_order(here, record, slot, marks(ADD, last), np.int64(record.size))
+    emit_order(here, record, slot, JOINS | marks(NOTHING, last), np.int64(record.size))
     return TABLE_FULL if is_full(table) else PROCEED
 
 
@@ -105,7 +103,7 @@ def _on_cancel(reader, source, record, place, last):
         return
     if record.size > slot.size:
         count(reader, N_OVERSIZED_C)
-    emit_order(here, record, slot, marks(REMOVE, GONE | last), -np.int64(slot.size))
+    emit_order(here, record, slot, LEAVES | marks(NOTHING, last), -np.int64(slot.size))
     erase(table, address_of(slot))
 
 
@@ -116,7 +114,7 @@ def _on_modify(reader, source, record, place, last):
     slot = record_at(table.slots, place, SLOT)
     if record.size == 0:
         count(reader, N_ZERO)
-        emit_order(here, record, slot, marks(REMOVE, GONE | last), -np.int64(slot.size))
+        emit_order(here, record, slot, LEAVES | marks(NOTHING, last), -np.int64(slot.size))
         erase(table, address_of(slot))
         return PROCEED
     if record.price == UNDEFINED_PRICE:
@@ -135,11 +133,11 @@ def _on_modify(reader, source, record, place, last):
     else:
         if stays & (slot.filled > 0):
             count(reader, N_REFILL)
-        emit_order(here, record, slot, marks(REMOVE, GONE | MODIFIED), -np.int64(slot.size))
+        emit_order(here, record, slot, LEAVES | marks(NOTHING, MODIFIED), -np.int64(slot.size))
         slot.priority = next_stamp(here)
         slot.level = level
         slot.side = side
-        emit_order(here, record, slot, marks(ADD, MODIFIED | last), size)
+        emit_order(here, record, slot, JOINS | marks(NOTHING, MODIFIED | last), size)
     slot.size = record.size
     slot.filled = 0
     return PROCEED

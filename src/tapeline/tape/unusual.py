@@ -8,7 +8,7 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, load_u64, record_at
-from tapeline.tape.emit import NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, marks, next_stamp, ticks_of
+from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, next_stamp, ticks_of
 from tapeline.tape.order_table import find, is_taken, wipe
 from tapeline.tape.records import (
     ADD,
@@ -22,7 +22,6 @@ from tapeline.tape.records import (
     EVENT,
     EVENT_SIZE,
     EVENTS_PER_USUAL_MAX,
-    GONE,
     HEADER_SIZE,
     IN_SNAPSHOT,
     KEY,
@@ -214,13 +213,13 @@ def _on_top_of_book(reader, source, record):
     side = np.int64(record.side)
     top = source.top_ask if record.side == ASK else source.top_bid
     if top.size > 0:
-        emit(reader.here, record, marks(REMOVE, GONE) | side << 16, np.int64(top.level), -top.size, top.priority)
+        emit(reader.here, record, LEAVES | side << 16, np.int64(top.level), -top.size, top.priority)
         top.size = 0
     if fills_side:
         top.size = record.size
         top.level = -ticks if record.side == ASK else ticks
         top.priority = next_stamp(reader.here)
-        emit(reader.here, record, marks(ADD, NOTHING) | side << 16, np.int64(top.level), top.size, top.priority)
+        emit(reader.here, record, JOINS | side << 16, np.int64(top.level), top.size, top.priority)
     return DONE
 
 
