@@ -168,7 +168,7 @@ def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
 def _read_tape(times: Times, tape: "TapeInput") -> None:
     """Times and gaps of a tape are those of its events; its records by action were counted when it was made."""
     events = np.zeros(1 << 16, TAPE_EVENT)
-    for n, _ in tape.chunks(events, np.zeros(max(len(tape.instruments), 1), np.int64)):
+    for n, _ in tape.chunks(events, np.arange(max(len(tape.instruments), 1))):
         times.add_times(events[:n])
         times.records += n
     times.records = tape.counters["records"]

@@ -181,8 +181,8 @@ def test_older_tapes_and_other_arrow_files_are_told(session: tuple[Path, Path], 
     pl.DataFrame({"a": [1, 2]}).write_ipc(other)
     with pytest.raises(DataError, match="no tape of Tapeline's"):
         tl.depth(other, 1)
-    monkeypatch.setattr(tape_file, "VERSION", 3)
-    with pytest.raises(DataError, match="a tape of format 2, which this version of Tapeline does not read; make it again"):
+    monkeypatch.setattr(tape_file, "VERSION", 4)
+    with pytest.raises(DataError, match="a tape of format 3, which this version of Tapeline does not read; make it again"):
         tl.depth(session[1], 1)
 
 

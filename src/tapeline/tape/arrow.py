@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 MAGIC: Final = b"ARROW1"
-ALIGNMENT: Final = 64
+ALIGNMENT: Final = 128
+"""Arrow asks for 64 bytes; checksums are of twice as many at a time."""
 _V5: Final = 4
 _SCHEMA, _RECORD_BATCH = 1, 3
 _INT, _TIMESTAMP, _NANOSECOND = 2, 10, 3

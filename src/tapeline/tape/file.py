@@ -25,9 +25,9 @@ from tapeline.jit import going
 from tapeline.memory import field as field_of
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
-from tapeline.tape.file_kernels import CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
+from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
 
-VERSION: Final = 2
+VERSION: Final = 3
 BATCH_EVENTS: Final = 8192
 """About 400 kB of columns: checked and read while they are in the L2 cache."""
 _GIVE_BACK_BYTES: Final = 1 << 24
@@ -213,18 +213,23 @@ class TapeInput:
     def chunks(self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
         """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as Play has them.
 
-        A chunk ends at each of `stops`, numbers of events of the tape in rising order, even where it has no events. Raises DataError, when all before it was
-        given out, where a batch does not have its checksum.
+        What lies behind them in `out`, which has room for at least AT_ONCE, is arbitrary. A chunk ends at each of `stops`, numbers of events of the tape in
+        rising order, even where it has no events. Raises DataError, when all before it was given out, where a batch does not have its checksum.
         """
         batches = self.header["batches"]
         table = Batch.array(len(batches), **dict(zip(("offset", "events", "checksum"), zip(*batches, strict=True), strict=True) if batches else ()))
-        state = Play.array(1, batches=table.ctypes.data, batches_n=len(batches), out=out.ctypes.data, out_capacity=len(out), places=places.ctypes.data)[0]
+        room = len(out) - (AT_ONCE - 1)
+        state = Play.array(1, batches=table.ctypes.data, batches_n=len(batches), out=out.ctypes.data, out_capacity=room, places=places.ctypes.data)[0]
         state.base = np.frombuffer(self._bytes, np.uint8).ctypes.data
         go_on, done, written, batch = going(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
-        given_back = 0
+        given_back = opened = 0
+        state.in_place = 1
         for stop in (*stops, self.events):
             if done.value == stop < self.events:
                 yield 0, stop
+            while opened < len(self.instruments) and self.instruments[opened].opened_at < stop:
+                state.in_place &= places[opened] == opened
+                opened += 1
             state.stop, status = stop, CHUNK
             while done.value < stop and status != END:
                 status = go_on()

@@ -9,46 +9,27 @@ from typing import Final
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.memory import record_at
-from tapeline.record import Record, int32, int64, uint8, uint32, uint64
-from tapeline.tape.records import COUNTER, EVENT_SIZE, MARKED_EVENT
+from tapeline.memory import address_of, copy, record_at, transpose
+from tapeline.record import Record, int64, uint8, uint32, uint64
+from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE
+from tapeline.tape.vectors import LINE_BYTES, polynomial, turn
 
-MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
-_BYTE_MASK: Final = np.uint32(0xFF)
-_ALIGNMENT: Final = 64
-"""Of columns in a batch, as Arrow wants it."""
+AT_ONCE: Final = 4
+"""Rows are made out of columns four at a time: behind those that are wanted, up to three lines are written that are not."""
 
 # what play() answers
 CHUNK, DAMAGED, END = range(3)
 
 
-class Words(Record):
-    """Eight words, for a checksum in eight lanes."""
-
-    a: uint64
-    b: uint64
-    c: uint64
-    d: uint64
-    e: uint64
-    f: uint64
-    g: uint64
-    h: uint64
-
-
 class Columns(Record):
-    """Addresses of the columns of a batch, in the order of schema.TAPE_EVENT."""
+    """Where the columns of a batch lie, in the order of schema.TAPE_EVENT: those of one width lie at equal distances."""
 
-    ts_event: int64
-    ts_recv: int64
-    delta: int64
-    priority: int64
-    level: int64
-    sequence: int64
-    instrument: int64
-    kind: int64
-    flags: int64
-    side: int64
-    orders: int64
+    words: int64  # address of the first of WORDS columns of 8 bytes
+    word_step: int64
+    halves: int64  # of HALVES columns of 4 bytes
+    half_step: int64
+    singles: int64  # of SINGLES columns of 1 byte
+    single_step: int64
 
 
 class Batch(Record):
@@ -73,6 +54,7 @@ class Play(Record):
     out_capacity: int64
     written: int64
     places: int64  # address of a number per instrument of the tape: its index in this run, or -1: not wanted
+    in_place: int64  # 1: all up to `stop` are wanted, and have the index that they have on the tape
     columns: Columns  # of the batch
 
 
@@ -85,12 +67,6 @@ class Word(Record):
 class Half(Record):
     """Four bytes."""
 
-    value: int32
-
-
-class UnsignedHalf(Record):
-    """The same, without a sign."""
-
     value: uint32
 
 
@@ -100,93 +76,73 @@ class Byte(Record):
     value: uint8
 
 
-WORDS, WORD, HALF, UNSIGNED_HALF, BYTE, BATCH = Words.dtype_, Word.dtype_, Half.dtype_, UnsignedHalf.dtype_, Byte.dtype_, Batch.dtype_
+WORD, HALF, BYTE, BATCH = Word.dtype_, Half.dtype_, Byte.dtype_, Batch.dtype_
+WORDS, HALVES, SINGLES = 4, 3, 4
+_HALVES_AT, _SINGLES_AT = np.int64(8 * WORDS), np.int64(8 * WORDS + 4 * HALVES)
+assert _SINGLES_AT + SINGLES == EVENT_SIZE
 
 
 @leaf
 def _aligned(n_bytes):
-    return (n_bytes + _ALIGNMENT - 1) & -_ALIGNMENT
+    return (n_bytes + LINE_BYTES - 1) & -LINE_BYTES
 
 
 @entry
 def lay(columns, body, n):
     """Let columns be those of a batch of `n` events whose body lies at an address, as arrow.batch_layout has it; the length of the body."""
-    words, halves, single = _aligned(8 * n), _aligned(4 * n), _aligned(n)
-    columns.ts_event = body
-    columns.ts_recv = columns.ts_event + words
-    columns.delta = columns.ts_recv + words
-    columns.priority = columns.delta + words
-    columns.level = columns.priority + words
-    columns.sequence = columns.level + halves
-    columns.instrument = columns.sequence + halves
-    columns.kind = columns.instrument + halves
-    columns.flags = columns.kind + single
-    columns.side = columns.flags + single
-    columns.orders = columns.side + single
-    return columns.orders + single - body
+    columns.word_step, columns.half_step, columns.single_step = _aligned(8 * n), _aligned(4 * n), _aligned(n)
+    columns.words = body
+    columns.halves = columns.words + WORDS * columns.word_step
+    columns.singles = columns.halves + HALVES * columns.half_step
+    return columns.singles + SINGLES * columns.single_step - body
 
 
 @entry
 def checksum(address, n_bytes):
-    """A polynomial in an odd multiplier over 64-bit words, in eight lanes, modulo 2^64; `n_bytes` is a multiple of 64.
-
-    Any change of one word changes it for sure. Eight chains run side by side: a byte-wise CRC would take longer than all the rest of a replay.
-    """
-    a = b = c = d = e = f = g = h = np.uint64(1)
-    for i in range(n_bytes // 64):
-        w = record_at(address, i, WORDS)
-        a = a * MULTIPLIER + w.a
-        b = b * MULTIPLIER + w.b
-        c = c * MULTIPLIER + w.c
-        d = d * MULTIPLIER + w.d
-        e = e * MULTIPLIER + w.e
-        f = f * MULTIPLIER + w.f
-        g = g * MULTIPLIER + w.g
-        h = h * MULTIPLIER + w.h
-    total = a
-    for lane in (b, c, d, e, f, g, h):
-        total = total * MULTIPLIER + (lane ^ (lane >> np.uint64(29)))
-    return total
+    """Of a batch's body, of whole lines."""
+    return polynomial(address, n_bytes // LINE_BYTES)
 
 
 @entry
 def scatter(events, n, columns, first):
     """Write `n` tape events at an address to the columns, from row `first` on."""
-    for i in range(n):
-        event = record_at(events, i, MARKED_EVENT)
-        marks = event.marks
-        row = first + i
-        record_at(columns.ts_event, row, WORD).value = event.ts_event
-        record_at(columns.ts_recv, row, WORD).value = event.ts_recv
-        record_at(columns.delta, row, WORD).value = event.delta
-        record_at(columns.priority, row, WORD).value = event.priority
-        record_at(columns.level, row, HALF).value = event.level
-        record_at(columns.sequence, row, UNSIGNED_HALF).value = event.sequence
-        record_at(columns.instrument, row, UNSIGNED_HALF).value = event.instrument
-        record_at(columns.kind, row, BYTE).value = marks & _BYTE_MASK
-        record_at(columns.flags, row, BYTE).value = marks >> 8 & _BYTE_MASK
-        record_at(columns.side, row, BYTE).value = marks >> 16 & _BYTE_MASK
-        record_at(columns.orders, row, BYTE).value = marks >> 24
+    for row in range(first, first + n):
+        event = events + (row - first) * EVENT_SIZE
+        for k in range(WORDS):
+            record_at(columns.words + k * columns.word_step, row, WORD).value = record_at(event, k, WORD).value
+        for k in range(HALVES):
+            record_at(columns.halves + k * columns.half_step, row, HALF).value = record_at(event + _HALVES_AT, k, HALF).value
+        for k in range(SINGLES):
+            record_at(columns.singles + k * columns.single_step, row, BYTE).value = record_at(event + _SINGLES_AT, k, BYTE).value
 
 
 @kernel
-def gather(columns, first, n, play):
-    """Add the tape events of `n` rows from `first` on, of the instruments that are wanted, to what was written."""
-    out, written = play.out, play.written
-    for row in range(first, first + n):
-        index = record_at(play.places, record_at(columns.instrument, row, HALF).value, COUNTER).n
-        event = record_at(out, written, MARKED_EVENT)
-        event.ts_event = record_at(columns.ts_event, row, WORD).value
-        event.ts_recv = record_at(columns.ts_recv, row, WORD).value
-        event.delta = record_at(columns.delta, row, WORD).value
-        event.priority = record_at(columns.priority, row, WORD).value
-        event.level = record_at(columns.level, row, HALF).value
-        event.sequence = record_at(columns.sequence, row, UNSIGNED_HALF).value
-        event.instrument = index
-        low = np.int64(record_at(columns.kind, row, BYTE).value) | np.int64(record_at(columns.flags, row, BYTE).value) << 8
-        high = np.int64(record_at(columns.side, row, BYTE).value) | np.int64(record_at(columns.orders, row, BYTE).value) << 8
-        event.marks = low | high << 16
-        written += index >= 0
+def gather(columns, first, n, to):
+    """Write the tape events of `n` rows from `first` on, AT_ONCE at a time."""
+    words, halves, singles = columns.words + 8 * first, columns.halves + 4 * first, columns.singles + first
+    word_step, half_step, single_step = columns.word_step, columns.half_step, columns.single_step
+    end = to + n * EVENT_SIZE
+    while to < end:
+        transpose(to, EVENT_SIZE, words, word_step)
+        turn(to + _HALVES_AT, EVENT_SIZE, halves, half_step, singles, single_step)
+        words += 8 * AT_ONCE
+        halves += 4 * AT_ONCE
+        singles += AT_ONCE
+        to += AT_ONCE * EVENT_SIZE
+
+
+@kernel
+def choose(play, n):
+    """Of the `n` tape events behind those that were written, keep those of instruments that are wanted, with their index in this run."""
+    written = play.written
+    for i in range(written, written + n):
+        event = record_at(play.out, i, EVENT)
+        index = record_at(play.places, np.int64(event.instrument), COUNTER).n
+        if index >= 0:
+            event.instrument = index
+            if written < i:
+                copy(play.out + written * EVENT_SIZE, address_of(event), EVENT_SIZE)
+            written += 1
     play.written = written
 
 
@@ -204,13 +160,14 @@ def play(state):
             if checksum(body, lay(columns, body, batch.events)) != batch.checksum:
                 return DAMAGED
         n = min(batch.events - state.row, state.out_capacity - state.written, state.stop - state.done)
-        gather(columns, state.row, n, state)
+        gather(columns, state.row, n, state.out + state.written * EVENT_SIZE)
+        if state.in_place:
+            state.written += n
+        else:
+            choose(state, n)
         state.done += n
         state.row += n
         if state.row == batch.events:
             state.batch += 1
             state.row = 0
     return END
-
-
-assert EVENT_SIZE == 48  # what the words of MarkedEvent hold

@@ -9,6 +9,7 @@ from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument, Instruments
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape.file import TapeInput, TapeInstrument
+from tapeline.tape.file_kernels import AT_ONCE
 from tapeline.tape.reader import CHUNK_EVENTS
 
 
@@ -23,7 +24,7 @@ class TapePlayer:
         self._input = source
         self._instruments = instruments
         self._on_instrument = on_instrument
-        self._buffer = np.zeros(1 + chunk_events, TAPE_EVENT)  # in front the event before: the first half of a modify may be the last of a chunk
+        self._buffer = np.zeros(1 + chunk_events + AT_ONCE - 1, TAPE_EVENT)  # in front the event before: the first half of a modify may be the last of a chunk
         self._events = self._buffer[1:]
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0
