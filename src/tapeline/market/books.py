@@ -281,7 +281,7 @@ def _window_bytes(width: int, far_capacity: int) -> int:
     return width * CELL.itemsize + far_capacity * FAR_CELL.itemsize
 
 
-def _empty_ladder(memory: int, width: int, base: int, far_capacity: int, own_best: int = LEVEL_NONE) -> tuple[int, ...]:
+def _empty_ladder(memory: int, width: int, base: int, far_capacity: int, own_best: int = LEVEL_NONE) -> tuple[Any, ...]:
     """All fields of a ladder, in their order: one by one they take ten times as long to be set."""
     ctypes.c_int64.from_address(memory).value = 1  # the size of cell 0, the guard
     return memory, base, width, base, LEVEL_NONE, own_best, 1, memory + width * CELL.itemsize, 0, far_capacity, 0, (0,) * 5
