@@ -49,9 +49,10 @@ from tapeline.jit import entry
 @entry
 def run(engine, {arguments}):
     """Go on until the driver has to act."""
-    orders = record_at(engine.gateway, 0, {orders})
+    orders, rows = record_at(engine.gateway, 0, {orders}), engine.rows
     what = core(engine)
     while what >= FIRST_CALLBACK:
+        orders.now = engine.now
 '''
 _ENDING = """        what = next_news(engine)
         if what == 0:
@@ -159,8 +160,8 @@ class Fingerprint:
 def _call(cls: type, index: int, name: str, *, several: bool) -> str:
     """The lines that make one callback to one row."""
     arguments = CALLBACKS[name]
-    account = "record_at(row.accounts, engine.call_instrument, ACCOUNT)" if not several else "accounts_of(engine, row)"
-    lines = ["begin(engine, row)", f"rows{index}[i].{name}({arguments.replace('account', account)})"]
+    account = "record_at(row.accounts, 0, ACCOUNT)" if not several else "accounts_of(engine, row)"
+    lines = ["begin(engine, orders, row)", f"rows{index}[i].{name}({arguments.replace('account', account)})"]
     if cls.signals:  # type: ignore[attr-defined]
         lines += [f"if rows{index}[i]._signal_mask != 0:", f"    keep_signals(engine, row, rows{index}[i], {len(cls.signals)})"]  # type: ignore[attr-defined]
     return "\n".join(lines)
@@ -201,16 +202,14 @@ def source(classes: Sequence[type], *, several: bool) -> str:
 
 
 def _calls_of_class(cls: type, index: int, name: str, market: str, *, several: bool) -> str:
-    call = _call(cls, index, name, several=several)
+    call, row = _call(cls, index, name, several=several), "    row = record_at(rows, first + i, ROW)\n"
     if name in ("on_order", "on_fill", "on_timer"):  # one row
-        body = f"row = record_at(engine.rows, engine.call_row, ROW)\ni = engine.call_row - first\n{call}"
+        body = f"row = record_at(rows, engine.call_row, ROW)\ni = engine.call_row - first\n{call}"
         return f"if first <= engine.call_row < first + rows{index}.shape[0]:\n{_indent(body, 4)}"
     if name in _TO_ALL:
         body = f"turn_to(engine, row)\nmarket = {market}\n{call}"
-        row = "    row = record_at(engine.rows, first + i, ROW)\n"
         return f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == row.group:\n{_indent(body, 8)}"
-    row = "    row = record_at(engine.rows, first + i, ROW)\n"
-    loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == engine.call_group:\n{_indent(call, 8)}"
+    loop = f"group = engine.call_group\nfor i in range(rows{index}.shape[0]):\n{row}    if row.listens == group:\n{_indent(call, 8)}"
     return f"if (engine.call_classes >> {index}) & 1:\n{_indent(loop, 4)}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapeline.engine.records import AGENDA, CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unseen
 from tapeline.tape.records import COUNTER
 
 LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
@@ -68,9 +68,8 @@ def first_message(agenda):
     request, answer = lane_at(agenda, 0).head, lane_at(agenda, 1).head
     first = answer if message_at(answer).due < message_at(request).due else request
     other = record_at(agenda.heap, 0, DUE)
-    if other.time <= message_at(first).due and comes_before(other.time, other.turn, message_at(first).due, message_at(first).turn):
-        first = other.message
-    return message_at(first)
+    is_first = unseen(np.int64(comes_before(other.time, other.turn, message_at(first).due, message_at(first).turn)))
+    return message_at(other.message if is_first else first)
 
 
 @leaf
@@ -131,10 +130,11 @@ def pop(agenda, which, message):
     if lane.head != address_of(message):
         pop_heap(agenda)
         return
-    lane.head = message.next
-    if lane.head == agenda.messages:
-        lane.link = address_of(lane)
-        lane.due_last = NOT_YET
+    following, link, due_last = message.next, lane.link, lane.due_last
+    is_last = following == agenda.messages  # selects: of one row's, each may be
+    lane.head = following
+    lane.link = address_of(lane) if is_last else link
+    lane.due_last = NOT_YET if is_last else due_last
 
 
 @kernel

@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message, message_at
 from tapeline.engine.deliver import SIGNAL_ROW
-from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, orders_of
+from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, turn_orders
 from tapeline.engine.records import (
     FIRST_CALLBACK,
     GROUP,
@@ -22,7 +22,7 @@ from tapeline.engine.records import (
     ROW,
 )
 from tapeline.engine.rules import learn
-from tapeline.jit import kernel
+from tapeline.jit import kernel, leaf
 from tapeline.market.book import MARKET, MARKETS
 from tapeline.memory import record_at
 
@@ -33,11 +33,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-@kernel
-def begin(engine, row):
-    """Before a callback of a row: its orders, its clock."""
-    orders_of(engine, row)
-    engine.counters.callbacks += 1
+@leaf
+def begin(engine, orders, row):
+    """Before a callback of a row: its orders."""
+    engine.counters.callbacks += 1  # first, so that what is known of the orders is not asked for again
+    turn_orders(orders, row)
 
 
 @kernel
@@ -45,8 +45,7 @@ def turn_to(engine, row):
     """Show a row its own group's markets; for callbacks that go to all rows."""
     group = record_at(engine.groups, np.int64(row.group), GROUP)
     learn(engine, group, engine.now)
-    engine.call_instrument = 0
-    engine.call_market = group.markets
+    engine.call_market = group.market
     markets = record_at(engine.markets, 0, MARKETS)
     markets.first = group.markets
     markets.n = engine.instruments

@@ -3,31 +3,36 @@
 import numpy as np
 
 from tapeline.constants import Update
-from tapeline.engine.agenda import comes_before, first_due, first_message, free_message, message_at, pop, pop_heap, push_as
-from tapeline.engine.calls import call, set_clock, wants
+from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
+from tapeline.engine.agenda import first_due, first_message, free_message, pop, pop_heap, push_as
+from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, first_group, notice_at, receive, ring_is_full, show_print
+from tapeline.engine.notices import (
+    NOTICES_PER_EVENT_MAX,
+    first_group,
+    group_at,
+    next_group,
+    notice_at,
+    receive,
+    ring_is_full,
+    show_print,
+    turn_page,
+)
 from tapeline.engine.phases import deliver_phase
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
     ARRIVAL,
-    CANCEL,
     CLASS_SHIFT,
-    DUE,
     FIRST_CALLBACK,
-    GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
     LAST_REQUEST,
     MARKET_DUE,
-    MODIFY,
-    MODIFY_STOP,
     NEED_SPECIAL,
     NEVER,
-    NEW,
     NOT_YET,
     ON_BOOK,
     ON_END,
@@ -35,19 +40,16 @@ from tapeline.engine.records import (
     ON_ORDER,
     ON_TIMER,
     RESPONSE,
-    STRATEGY_CLASS,
     TIMER,
 )
-from tapeline.engine.special import find_places, let_in_special
+from tapeline.engine.special import find_places
 from tapeline.engine.steps import steps_are_short
-from tapeline.engine.venue import NO_REASON, is_special, let_in, reason_of
+from tapeline.engine.venue import let_in
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DONE, HALTED, ask_for_room, go_to, in_event, side_of
-from tapeline.market.ladder import LEVEL_NONE
+from tapeline.market.book import BOOK, DONE
 from tapeline.memory import address_of, record_at, unit
 
 UPDATE_FILL = np.int64(Update.FILL)
-NO_BOOK = np.int64(-1)
 
 
 @kernel
@@ -65,22 +67,24 @@ def journal_is_short(engine):
 @leaf
 def deliver_notice(engine, group_index, due):
     """A notice reaches a group; the callback to be made, or 0."""
-    group = record_at(engine.groups, group_index, GROUP)
-    number = group.cursor
-    set_clock(engine, due, True)
-    group.due_last = due
-    receive(engine, group, number)
+    group = group_at(engine, group_index)
+    number, classes = group.cursor, group.classes
+    notice = notice_at(engine, number)
+    what, instrument = np.int64(notice.what), notice.instrument
+    is_told = (group.callbacks >> (what - FIRST_CALLBACK)) & 1
+    turn_page(engine, group, due)
+    move_clock(engine, due, True)
+    receive(engine, group, notice, number)
     if engine.guarded:
         engine.guard_row, engine.guard_group = NOBODY, group_index
         guard(engine)
-    notice = notice_at(engine, number)
-    if (record_at(engine.classes, group.strategy_class, STRATEGY_CLASS).callbacks >> (np.int64(notice.what) - FIRST_CALLBACK)) & 1 == 0:
-        return 0
-    call(engine, group_index, notice.instrument)
-    engine.call_classes = group.classes
-    if notice.what != ON_BOOK:
+    if is_told == 0:
+        return np.int64(0)
+    call(engine, group_index, instrument, due)
+    engine.call_classes = classes
+    if what != ON_BOOK:
         show_print(engine, notice)
-    return np.int64(notice.what)
+    return what
 
 
 @leaf
@@ -90,17 +94,18 @@ def next_news(engine):
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
     again where nothing else is due before that event.
     """
-    what = np.int64(0)
-    while what == 0:
-        group_index = first_group(engine)
-        due, other_due = record_at(engine.groups, group_index, GROUP).due, first_due(engine.agenda)
-        if (due >= engine.due_before) | (other_due <= due) | (engine.deliveries_fit <= 0):
-            if min(due, other_due) >= engine.due_before:
-                set_next_due(engine, min(due, other_due))
-            break
+    other_due = first_due(engine.agenda)
+    limit = min(engine.due_before, other_due)
+    group_index, due = next_group(engine, engine.call_group, engine.call_due)
+    while (due < limit) & (engine.deliveries_fit > 0):
         engine.deliveries_fit -= 1
-        what = np.int64(deliver_notice(engine, group_index, due))
-    return what
+        what = deliver_notice(engine, group_index, due)
+        if what != 0 or engine.guarded:  # a row may have been stopped, whose cancels are next
+            return what
+        group_index, due = next_group(engine, group_index, due)
+    if min(due, other_due) >= engine.due_before:
+        set_next_due(engine, min(due, other_due))
+    return np.int64(0)
 
 
 @leaf
@@ -116,7 +121,7 @@ def deliver_answer(engine, message):
     pop(engine.agenda, RESPONSE, message)
     row = row_at(engine, message.row)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
-    is_told = wants(engine, row, callback)
+    is_told = wants(row, callback)
     set_clock(engine, message.due, is_told)
     apply_answer(engine, row, message)
     if engine.guarded and callback == ON_FILL and not engine.ending:
@@ -125,7 +130,7 @@ def deliver_answer(engine, message):
     if engine.ending or row.listens == NOBODY or not is_told:
         free_message(engine.agenda, message)
         return np.int64(0)
-    call(engine, row.group, message.instrument)
+    call(engine, row.group, message.instrument, NOT_YET)
     engine.call_row = message.row
     engine.call_message = address_of(message)
     return callback
@@ -146,115 +151,11 @@ def deliver_alarm(engine, message):
     free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
     set_clock(engine, due, True)
-    if not wants(engine, row, ON_TIMER):
+    if not wants(row, ON_TIMER):
         return np.int64(0)
-    call(engine, row.group, 0)
+    call(engine, row.group, 0, NOT_YET)
     engine.call_row = row.index
     return ON_TIMER
-
-
-@kernel
-def follows_parked(engine, message):
-    """Whether an earlier request of the same row still waits for the same book."""
-    for i in range(engine.agenda.heap_n):
-        other = message_at(record_at(engine.agenda.heap, i, DUE).message)
-        is_alike = other.row == message.row and other.instrument == message.instrument
-        if other.parked == 1 and other.kind <= LAST_REQUEST and is_alike and earlier(other, message):
-            return True
-    return False
-
-
-@leaf
-def admit(engine, book, message):
-    """A request takes its place at the exchange."""
-    engine.let_in_message = address_of(message)
-    book.ts_arrived = max(book.ts_arrived, message.ts_event)
-    engine.arrivals += 1
-    if book.phases_n != 0:
-        look_at_phase(book, message)
-    if is_special(message):
-        let_in_special(engine)
-    else:
-        let_in(engine)
-
-
-@kernel
-def look_at_phase(book, message):
-    """A market that is halted or closed takes nothing but cancels."""
-    go_to(book, message.ts_event)
-    takes_none = book.phase >= HALTED and message.reason == NO_REASON
-    if takes_none and (message.kind == NEW or message.kind == MODIFY or message.kind == MODIFY_STOP):
-        message.reason = reason_of(book)
-
-
-@leaf
-def reach_exchange(engine, message):
-    """A request is due while an event of book engine.due_for is next: it is let in if that is its book, and parked if not."""
-    pop(engine.agenda, ARRIVAL, message)
-    if message.parked == 0 and engine.due_for == message.instrument:
-        admit(engine, record_at(engine.books, np.int64(message.instrument), BOOK), message)
-        free_message(engine.agenda, message)
-    else:
-        park_or_let_in(engine, message)
-
-
-@kernel
-def park_or_let_in(engine, message):
-    """A request for another book than the one whose event is next, or that is parked already.
-
-    A parked request waits for its book's next event; at the latest it is let in when the row could know of it.
-    """
-    if message.parked == 2:
-        free_message(engine.agenda, message)
-        return
-    book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    mine_is_next = engine.due_for == message.instrument or (engine.due_for == NO_BOOK and not in_event(book))
-    if mine_is_next or (message.parked and not in_event(book) and not follows_parked(engine, message)):
-        book.parked -= message.parked
-        engine.parked -= message.parked
-        admit(engine, book, message)
-        free_message(engine.agenda, message)
-    else:
-        latest = message.ts_event + row_at(engine, message.row).latency_response
-        deadline = NEVER if message.parked else latest  # inside an event there is no deadline
-        book.parked += 1 - message.parked
-        engine.parked += 1 - message.parked
-        message.parked = 1
-        push_as(engine.agenda, deadline, message.turn, message)
-
-
-@kernel
-def let_in_parked(engine, which, ts_event):
-    """Book number `which` goes on to `ts_event`, or (NO_BOOK) all do but those inside an event: requests that waited for it are let in, by their times.
-
-    MAKE_ROOM, if that is needed before the next of them, or 0.
-    """
-    while True:
-        first = engine.agenda.messages
-        for i in range(engine.agenda.heap_n):
-            message = message_at(record_at(engine.agenda.heap, i, DUE).message)
-            if message.parked != 1 or message.kind > LAST_REQUEST or message.ts_event >= ts_event:
-                continue
-            concerned = message.instrument == which or (which == NO_BOOK and not in_event(record_at(engine.books, np.int64(message.instrument), BOOK)))
-            if concerned and (first == engine.agenda.messages or earlier(message, message_at(first))):
-                first = address_of(message)
-        if first == engine.agenda.messages:
-            return 0
-        message = message_at(first)
-        book = record_at(engine.books, np.int64(message.instrument), BOOK)
-        lacking = what_lacks(engine, message)
-        if lacking:
-            return lacking
-        message.parked = 2  # let in: its entry is empty
-        book.parked -= 1
-        engine.parked -= 1
-        admit(engine, book, message)
-
-
-@kernel
-def earlier(a, b):
-    """Whether one parked request came before another."""
-    return comes_before(a.ts_event, a.turn, b.ts_event, b.turn)
 
 
 @kernel
@@ -267,32 +168,24 @@ def happen_rarely(engine, message):
     return deliver_phase(engine)
 
 
-@kernel
-def lacks_far_cells(ladder):
-    """Whether a request of ours might not find room for a level outside the window."""
-    return ladder.far_count + 2 > ladder.far_capacity
-
-
-@kernel
-def what_lacks(engine, message):
-    """What the driver has to do before a request may be let in: make room for its level, or compile what few requests need; 0: nothing."""
-    if engine.let_in_special == 0 and is_special(message):
-        return NEED_SPECIAL
-    if message.kind == CANCEL:
-        return 0
-    book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    if lacks_far_cells(side_of(book, BIDS)):
-        return ask_for_room(engine, book, 0, LEVEL_NONE)
-    if lacks_far_cells(side_of(book, ASKS)):
-        return ask_for_room(engine, book, 1, LEVEL_NONE)
-    return 0
-
-
 @leaf
 def happen(engine, message):
     """What is first of the agenda happens: the callback to be made, or what the driver has to do before it may, or 0."""
     if message.kind == ANSWER:
         return np.int64(deliver_answer(engine, message))
+    book = record_at(engine.books, np.int64(message.instrument), BOOK)
+    if not is_usual(engine, book, message):
+        return np.int64(happen_otherwise(engine, message))
+    pop(engine.agenda, ARRIVAL, message)
+    take_place(engine, book, message)
+    let_in(engine)
+    free_message(engine.agenda, message)
+    return np.int64(0)
+
+
+@kernel
+def happen_otherwise(engine, message):
+    """As happen, for what is neither an answer nor a usual request."""
     if engine.ending:  # what has not come to the exchange never does
         pop(engine.agenda, ARRIVAL, message)
         return np.int64(0)
@@ -308,21 +201,22 @@ def happen(engine, message):
 def happen_until(engine):
     """Everything due before engine.due_before happens, in order, until a callback has to be made or the driver has to act: that, or 0 when nothing is left."""
     ts_event = engine.due_before
-    result = np.int64(0)
+    group, market_due = first_group(engine)
     while True:
-        group = first_group(engine)
-        market_due = record_at(engine.groups, group, GROUP).due
         message = first_message(engine.agenda)
-        if result or min(market_due, message.due) >= ts_event:
+        if min(market_due, message.due) >= ts_event:
             set_next_due(engine, min(market_due, message.due))
-            return result
+            return np.int64(0)
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
         engine.deliveries_fit -= 1
         if message.due < market_due or (message.due == market_due and message.turn >> CLASS_SHIFT < MARKET_DUE):
             result = happen(engine, message)
         else:
-            result = np.int64(deliver_notice(engine, group, market_due))
+            result = deliver_notice(engine, group, market_due)
+            group, market_due = next_group(engine, group, market_due)
+        if result != 0:
+            return result
 
 
 @kernel
@@ -332,7 +226,7 @@ def begin_ending(engine):
     engine.ending = 1
     engine.due_before = NEVER
     for g in range(engine.groups_n):
-        record_at(engine.groups, g, GROUP).due = NEVER
+        group_at(engine, g).due = NEVER
 
 
 @kernel

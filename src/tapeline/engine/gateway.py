@@ -195,13 +195,19 @@ def choose_instrument(orders, index):
 
 @leaf
 def orders_of(engine, row):
-    """The gateway, turned to a row."""
+    """The gateway, turned to a row, now."""
     orders = record_at(engine.gateway, 0, ORDERS)
+    orders.now = engine.now
+    turn_orders(orders, row)
+    return orders
+
+
+@leaf
+def turn_orders(orders, row):
+    """Turn the gateway to a row."""
     orders.row = address_of(row)
     orders.places = row.places
     orders.mask = row.mask
-    orders.now = engine.now
-    return orders
 
 
 @leaf

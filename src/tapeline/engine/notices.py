@@ -10,7 +10,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK, FEATURES_N, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.market.view import show_features
-from tapeline.memory import address_of, copy, count_bits, record_at, unit
+from tapeline.memory import address_of, copy, count_bits, record_at, unit, unseen
 from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE, RUN_SIZE = 48, RUN.itemsize
@@ -29,13 +29,29 @@ def notice_at(engine, number):
     return record_at(engine.notices, number & (engine.notices_capacity - 1), NOTICE)
 
 
+@leaf
+def group_at(engine, index):
+    """A group by its number."""
+    return record_at(engine.groups, np.int64(index), GROUP)
+
+
+@leaf
+def keep_market(group):
+    """The place in the ring of the notice that a group sees may be written anew: copy it to the group's own market."""
+    if group.market != group.markets:
+        copy(group.markets, group.market, SHOWN_OF_MARKET)
+        copy(group.markets + FEATURES_OFFSET, group.market + FEATURES_OFFSET, FEATURES_SIZE)
+        group.market = group.markets
+
+
 @kernel
 def ring_is_full(engine):
     """Whether a group is so far behind that what the next event tells might not fit; if not, for how many notices there is room."""
     slowest = engine.notices_written
     short = bool(engine.explains and steps_are_short(engine))
     for g in range(engine.groups_n):
-        group = record_at(engine.groups, g, GROUP)
+        group = group_at(engine, g)
+        keep_market(group)
         slowest = min(slowest, group.cursor if group.due != NEVER else slowest)
         short |= engine.shown_capacity - (group.shown_written - group.shown_read) < engine.shown_room
     engine.notices_fit = engine.notices_capacity - (engine.notices_written - slowest)
@@ -120,39 +136,57 @@ def publish(engine, book, event, what, classes):
 
 
 @leaf
-def turn_page(engine, group):
-    """A group has read its notice: find the next that concerns it, and when it is due."""
-    number = group.cursor + 1
-    while number < engine.notices_written and notice_at(engine, number).classes & group.classes == 0:
+def turn_page(engine, group, now):
+    """A group reads a notice that was due `now`: find the next that concerns it, and when it is due. Whether that is there is as good as a coin: no branch."""
+    written, number = engine.notices_written, group.cursor + 1
+    notice = notice_at(engine, number)
+    while unseen(np.int64((number < written) & (notice.classes & group.classes == 0))):
         number += 1
+        notice = notice_at(engine, number)
+    due = max(notice.ts_recv + group.feed, now)
     group.cursor = number
-    group.due = NEVER if number == engine.notices_written else max(notice_at(engine, number).ts_recv + group.feed, group.due_last)
+    group.due = NEVER if number == written else due
+    group.due_last = now
 
 
 @leaf
 def first_group(engine):
-    """The group whose next notice is due first."""
-    best = np.int64(0)
-    due = record_at(engine.groups, 0, GROUP).due
+    """The group whose next notice is due first, and when."""
+    best, due = np.int64(0), group_at(engine, 0).due
     for g in range(1, engine.groups_n):
-        other = record_at(engine.groups, g, GROUP).due
+        other = group_at(engine, g).due
         if other < due:
             due = other
-            best = g
-    return best
+            best = np.int64(g)
+    return best, due
 
 
 @leaf
-def receive(engine, group, number):
-    """A group reads a notice: its copy of the market is brought up to date."""
-    notice = notice_at(engine, number)
+def next_group(engine, index, due):
+    """After a delivery to a group: the one whose next notice is due first, and when. Mostly that is this or one of the next, at the same time."""
+    if engine.groups_n == 1:
+        return np.int64(0), group_at(engine, 0).due
+    for g in range(index, engine.groups_n):
+        if group_at(engine, g).due == due:
+            return np.int64(g), due
+    return first_group(engine)
+
+
+@leaf
+def receive(engine, group, notice, number):
+    """A group reads a notice: the market that it sees is brought up to date; of one that it sees in the ring, what its accounts look at."""
+    if group.in_ring:
+        group.market = address_of(notice.market)
+        own = record_at(group.markets, 0, MARKET)
+        own.mark = notice.market.mark
+        own.has_mark = notice.market.has_mark
+        return
     market = record_at(group.markets, np.int64(notice.instrument), MARKET)
     copy(address_of(market), address_of(notice.market), SHOWN_OF_MARKET)
     if group.declared_n != 0:
         copy_features(engine.plan, group, market, notice)
     if group.depth > 1 and notice.what == ON_BOOK:
         copy_levels(market.levels, group.depth, levels_at(engine, number), engine.depth, group.depth)
-    turn_page(engine, group)
 
 
 @kernel

@@ -4,7 +4,7 @@ import numpy as np
 
 from tapeline.engine.agenda import free_message, message_at, new_message, push
 from tapeline.engine.calls import call, set_clock
-from tapeline.engine.records import FIRST_CALLBACK, GROUP, NOT_YET, ON_STATUS, PHASE, PHASE_DUE, STRATEGY_CLASS
+from tapeline.engine.records import FIRST_CALLBACK, GROUP, NOT_YET, ON_STATUS, PHASE, PHASE_DUE
 from tapeline.jit import entry, kernel
 from tapeline.market.book import BOOK, MARKET, PHASE_CHANGE
 from tapeline.memory import record_at, unit
@@ -50,8 +50,8 @@ def deliver_phase(engine):
     status.ts_recv = change.ts_recv
     status.phase = change.phase
     status.instrument = book.index
-    if (record_at(engine.classes, group.strategy_class, STRATEGY_CLASS).callbacks >> (ON_STATUS - FIRST_CALLBACK)) & 1 == 0:
+    if (group.callbacks >> (ON_STATUS - FIRST_CALLBACK)) & 1 == 0:
         return 0
-    call(engine, group_index, np.int64(book.index))
+    call(engine, group_index, np.int64(book.index), NOT_YET)
     engine.call_classes = group.classes
     return ON_STATUS

@@ -45,12 +45,12 @@ class Message(Record):
     kind: uint8
     what: uint8
     reason: uint8
+    parked: uint8  # beside the reason, as whatever is zeroed in each message
     side: uint8
     rule: uint8
     instruction: uint8
     is_maker: bool_
     by_exchange: bool_  # not by the gateway
-    parked: uint8
     # --- what follows is not touched by requests for new orders and for cancels, nor by answers that nobody hears
     price: int64  # 1e-9
     size: int64  # of news of a phase: number of the change
@@ -153,7 +153,7 @@ class Row(Record):
     index: int32
     group: int32
     listens: int32  # the group whose news its strategy is told; -1: it was stopped
-    strategy_class: int32
+    callbacks: int32  # those of its class: bit (ON_… - FIRST_CALLBACK)
     accounts: int64  # address of its accounts, one per instrument
     places: int64  # address of the numbers of its live orders' nodes, by id: see lists.place_of
     mask: int64  # number of the last place
@@ -200,12 +200,6 @@ class Row(Record):
     spare: (int64, (8,))  # type: ignore[syntax]  # as in a Node
 
 
-class StrategyClass(Record):
-    """Which callbacks a class has: bit (ON_… - FIRST_CALLBACK)."""
-
-    callbacks: int64
-
-
 class Notice(Record):
     """Something of the market on its way to the strategies."""
 
@@ -247,9 +241,12 @@ class Group(Record):
     cursor: int64  # number of the next notice that concerns it, if there is one
     due: int64  # when that is due; NEVER: there is none
     due_last: int64
-    markets: int64  # address of a Market per instrument
     classes: uint64  # the bit of their class
-    strategy_class: int64
+    callbacks: int64  # those of the class
+    market: int64  # address of the Market that they see, in a run with one instrument: its own, or
+    in_ring: int64  # 1: the notice that it read last, where that shows what its class looks at, and nothing else
+    # ---
+    markets: int64  # address of a Market per instrument, of its own
     depth: int64  # what the class declares: levels, and a bit per feature
     features: int64
     declared: int64  # address of Runs of those features, those of the book first
@@ -259,6 +256,7 @@ class Group(Record):
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64
+    spare: (int64, (6,))  # type: ignore[syntax]  # as in a Node
 
 
 class Shown(Record):
@@ -368,7 +366,6 @@ class Engine(Record):
     several: int64  # 1: strategies index what they look at by instrument
     rows: int64
     rows_n: int64
-    classes: int64
     groups: int64
     groups_n: int64
     nodes: int64
@@ -415,10 +412,10 @@ class Engine(Record):
     # the callback that the runner is to make
     call_row: int64
     call_group: int64
+    call_due: int64  # when it was due, if a notice is what it is about; NOT_YET otherwise
     call_classes: uint64
     call_message: int64  # address
     call_market: int64
-    call_instrument: int64
     call_print: Print
     call_status: PhaseNews
     # the place that needs room
@@ -441,5 +438,5 @@ class Engine(Record):
     kind_counts: int64  # address of a Counter per kind of tape event
 
 
-MESSAGE, DUE, LANE, AGENDA, NODE, ROW, STRATEGY_CLASS = Message.dtype_, Due.dtype_, Lane.dtype_, Agenda.dtype_, Node.dtype_, Row.dtype_, StrategyClass.dtype_
+MESSAGE, DUE, LANE, AGENDA, NODE, ROW = Message.dtype_, Due.dtype_, Lane.dtype_, Agenda.dtype_, Node.dtype_, Row.dtype_
 GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

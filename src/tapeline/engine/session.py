@@ -42,7 +42,6 @@ from tapeline.engine.records import (
     SMP_CANCEL_AGGRESSOR,
     SMP_CANCEL_RESTING,
     SMP_REJECT,
-    STRATEGY_CLASS,
     Engine,
 )
 from tapeline.engine.requests import send_cancel, send_modify, send_new
@@ -82,6 +81,10 @@ _SHOWN: Final = 1 << 10
 
 def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
+
+
+def _callbacks_of(cls: type) -> int:
+    return sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
 
 
 class Session:
@@ -173,10 +176,6 @@ class Session:
                 engine.trade_classes |= np.uint64(1 << bit)
         by_latency = any(isinstance(leg, Delay) and leg.model == "feed" for r in self._rows_spec for leg in r.venue.latency.legs)
         engine.followed = by_latency or int(engine.event_classes) != 0 or (int(engine.plan.features) & int(ACTIVITY_FEATURES)) != 0
-        classes = self._flat(len(self._classes), STRATEGY_CLASS)
-        for bit, cls in enumerate(self._classes):
-            classes[bit].callbacks = sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
-        engine.classes = classes.ctypes.data
         self.books = Books(engine.plan, self._limits.ladder_levels_max)
         if JIT and int(engine.plan.features):
             copy_runs.place(engine.plan)
@@ -210,7 +209,7 @@ class Session:
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
         cls, venue = type(spec.strategy), spec.venue
         row.listens = self._group_of_row[i]
-        row.index, row.group, row.strategy_class = index, self._group_of_row[i], self._classes.index(cls)
+        row.index, row.group, row.callbacks = index, self._group_of_row[i], _callbacks_of(cls)
         self._fill_latency(row, i, venue.latency)
         row.last_arrival = row.last_response = -(2**62)
         row.budget_of = -1
@@ -244,18 +243,20 @@ class Session:
         agenda.free, agenda.end = agenda.messages + MESSAGE.itemsize, agenda.messages + messages * MESSAGE.itemsize
         for lane in agenda.lanes:
             lane.head, lane.link, lane.due_last = agenda.messages, address_of(lane), NOT_YET
+        self._touch, self._tick = self._flat(2, LEVEL), 0
         self._groups = self._flat(len(self._kinds), GROUP)
         engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
         for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
-            group.classes, group.strategy_class = np.uint64(1 << bit), bit
+            group.classes, group.callbacks = np.uint64(1 << bit), _callbacks_of(self._classes[bit])
             looks = Looks.of(self._classes[bit])
             declared = runs_of(looks.features)
             self._keep.append(declared)
             group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
             group.sees_all = looks.features == shown_by(engine.plan)
             group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
+            group.in_ring = not engine.several and group.depth == 1 and self._sees_notices(self._classes[bit], looks.features)
             group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
@@ -277,6 +278,11 @@ class Session:
         self._grow_instruments(1)
         self._grow_journals()
 
+    def _sees_notices(self, cls: type, features: int) -> bool:
+        """Whether what notices show of features is what a class may see: it looks at none, or declared all that are shown, and every notice shows them anew."""
+        is_told_of_views = not any(hasattr(cls, name) for name in ("on_trade", "on_event"))
+        return (features == shown_by(self.engine.plan) and (features == 0 or is_told_of_views)) or not uses(cls, "features")
+
     def _address_of_engine(self) -> int:
         return address_of(self.engine)
 
@@ -289,7 +295,8 @@ class Session:
             raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
         depth = int(engine.depth)
         notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
-        notices["market"]["features"] = np.nan
+        markets = notices["market"]
+        markets["features"], markets["depth"], markets["levels"], markets["tick"] = np.nan, 1, self._touch.ctypes.data, self._tick
         old = int(engine.notices_capacity)
         if old:
             oldest = min((int(g.cursor) for g in self._groups if g.due != NEVER), default=int(engine.notices_written))
@@ -325,7 +332,7 @@ class Session:
         self._accounts, self._samples, self._markets, self._market_levels = accounts, samples, markets, levels
         for g, group in enumerate(self._groups):
             markets[g, before:] = blank_market(int(group.depth), int(group.features))
-            group.markets = markets[g].ctypes.data
+            group.markets = group.market = markets[g].ctypes.data
         levels["price"][:, before:] = UNDEFINED_PRICE
         markets["levels"] = levels.ctypes.data + np.arange(groups * n).reshape(groups, n) * (2 * depth * LEVEL.itemsize)
         accounts["market"] = markets.ctypes.data + (self._rows["group"][:, None] * n + np.arange(n)) * MARKET.itemsize
@@ -352,10 +359,12 @@ class Session:
         self.engine.books = self.books.address
         i = instrument.index
         self.engine.instruments = i + 1
+        self._notices["market"]["tick"] = self._tick = instrument.tick  # nobody looks there in a run with several
         self._markets["tick"][:, i], self._markets["instrument"][:, i] = instrument.tick, i
         self._accounts["tick_price"][:, i], self._accounts["tick_value"][:, i] = instrument.grid / 1e9, instrument.grid / 1e9 * instrument.multiplier
         self._accounts["currency"][:, i] = self._currencies.setdefault(instrument.currency, i)
         if instrument.phases:
+            self._groups["in_ring"] = 0  # of which notices know nothing
             if JIT and not self.engine.deliver_phase:
                 deliver_phase.place(self.engine)
             follow_phases(self.engine, i)
