@@ -9,7 +9,7 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import look_at_room
 from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
-from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NOT_YET, RESTING, SHOWN
+from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NODE, NOT_YET, RESTING, SHOWN
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
@@ -152,15 +152,17 @@ def learn(engine, group, now):
 @kernel
 def move_queue(engine, book, event, first):
     """An ADD or REMOVE at a level of ours: what stands in front of later stamps changes."""
-    index = np.int64(first)
+    index, nodes, priority, delta = np.int64(first), engine.nodes, event.priority, np.int64(event.delta)
+    shows = engine.shows_ahead
     while index != 0:
-        node = node_at(engine, index)
+        node = record_at(nodes, index, NODE)
         following = np.int64(node.next)
-        if event.priority < node.priority:
-            node.ahead += event.delta
+        if priority < node.priority:
+            node.ahead += delta
             if node.order_id != 0:
-                show_ahead(engine, index, event, ADDED if event.delta > 0 else REMOVED)
-            elif event.delta < 0:
+                if shows:
+                    show_change(engine, index, event, ADDED if delta > 0 else REMOVED)
+            elif delta < 0:
                 node.left = min(node.left, node.ahead)
                 if node.left <= 0:
                     forget_take(engine, book, index)
@@ -246,12 +248,11 @@ def fill_behind(engine, book, event, first):
 @kernel
 def fill_level(engine, book, event, first, rule):
     """A FILL's budgets are spent on our orders at its level that stand before it."""
-    size = -event.delta
-    index = np.int64(first)
+    index, nodes, priority, size = np.int64(first), engine.nodes, event.priority, -event.delta
     while index != 0:
-        node = node_at(engine, index)
+        node = record_at(nodes, index, NODE)
         following = np.int64(node.next)
-        if node.order_id != 0 and node.venue_state == RESTING and node.priority <= event.priority:  # an order may have been cancelled by a fill before
+        if node.order_id != 0 and node.venue_state == RESTING and node.priority <= priority:  # an order may have been cancelled by a fill before
             row = row_at(engine, node.row)
             is_believed = row.queue <= EXACT and (row.iceberg_excess or event.flags & EXCESS == 0) and (row.auction or rule != AUCTION)
             if is_believed and budget_left(engine, row, size) > 0:
