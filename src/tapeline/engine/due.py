@@ -214,7 +214,8 @@ def happen_until(engine):
             result = happen(engine, message)
         else:
             result = deliver_notice(engine, group, market_due)
-            group, market_due = next_group(engine, group, market_due)
+            if result == 0:
+                group, market_due = next_group(engine, group, market_due)
         if result != 0:
             return result
 

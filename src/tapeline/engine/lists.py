@@ -18,8 +18,8 @@ class Place(Record):
 
 
 PLACE = Place.dtype_
-LINE_NEXT, LINE_PREV = (np.int64(NODE.fields[name][1]) for name in ("line_next", "line_prev"))
-LINE_LAST = np.int64(LINE.fields["last"][1])
+LINE_NEXT, LINE_PREV, ROW_NEXT = (np.int64(NODE.fields[name][1]) for name in ("line_next", "line_prev", "row_next"))
+LINE_LAST, ROW_RESTING = np.int64(LINE.fields["last"][1]), np.int64(ROW.fields["resting"][1])
 
 
 @leaf
@@ -57,8 +57,7 @@ def unlink(engine, book, node, index):
     head_index = cell.own
     if head_index == index:
         cell.own = node.next
-        if node.next != 0:
-            node_at(engine, node.next).prev = node.prev
+        node_at(engine, node.next).prev = node.prev  # of node 0, if there is none: nobody looks, and whether there is is as good as a coin
     else:
         node_at(engine, node.prev).next = node.next
         tail_holder = node.next if node.next != 0 else head_index
@@ -72,8 +71,7 @@ def link_resting(engine, row, node, index):
     """Put an order at the head of its row's resting orders, and in line."""
     node.row_prev = 0
     node.row_next = row.resting
-    if row.resting != 0:
-        node_at(engine, row.resting).row_prev = index
+    node_at(engine, row.resting).row_prev = index  # as in unlink
     row.resting = index
     link_in_line(engine, account_at(row, node), node, index)
 
@@ -81,12 +79,10 @@ def link_resting(engine, row, node, index):
 @leaf
 def unlink_resting(engine, row, node):
     """Take an order out of its row's resting orders, and out of line."""
-    if node.row_prev != 0:
-        node_at(engine, node.row_prev).row_next = node.row_next
-    else:
-        row.resting = node.row_next
-    if node.row_next != 0:
-        node_at(engine, node.row_next).row_prev = node.row_prev
+    before, behind = np.int64(node.row_prev), np.int64(node.row_next)
+    forward = address_of(row) + ROW_RESTING if before == 0 else address_of(node_at(engine, before)) + ROW_NEXT
+    record_at(forward, 0, PLACE).index = behind
+    node_at(engine, behind).row_prev = before  # as in unlink
     unlink_from_line(engine, account_at(row, node), node)
 
 

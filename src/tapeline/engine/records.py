@@ -175,7 +175,7 @@ class Row(Record):
     latency_cancel: int64
     latency_response: int64  # of one that varies: the least
     ways: int64  # address of its Way records, if a latency varies or the exchange limits messages; 0 otherwise
-    resting: int64  # first of its resting orders; 0: none
+    resting: int32  # first of its resting orders; 0: none
     asks_ahead: uint8  # the class looks at orders.ahead()
     hears: uint8  # it learns that an order was accepted: it has on_order, or looks at orders.ahead()
     queue: uint8  # QueueModel
