@@ -4,7 +4,8 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
-from tapeline.memory import load_u64, prefetch, record_at
+from tapeline.memory import load_u64, prefetch, record_at, unseen
+from tapeline.tape.cursor import local_cursor, move
 from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
 from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, find
 from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
@@ -25,7 +26,7 @@ def is_no_side(side):
 @leaf
 def stamp_for(here, source, record, level):
     """The next stamp; in a snapshot, the old one of an order that was live at this place when the book was voided."""
-    if record.flags & SNAPSHOT:
+    if record.flags & SNAPSHOT and source.voided_n != 0:
         place = find(source.voided, record.order_id)
         old = record_at(source.voided.slots, place, SLOT)
         if old.priority != 0 and old.level == level and old.side == record.side:
@@ -39,7 +40,7 @@ def add(reader, here, source, record, bucket, order_id, marked, is_snapshot):  #
     table = source.table
     size, side, above = np.int64(record.size), np.int64(record.side), ticks_above_least(source, record.price)
     first, second = record_at(bucket, 0, SLOT), record_at(bucket, 1, SLOT)
-    slot = record_at(bucket + SLOT_SIZE * np.int64(first.priority != 0), 0, SLOT)
+    slot = record_at(unseen(bucket if first.priority == 0 else bucket + SLOT_SIZE), 0, SLOT)
     if size == 0 or above > source.ticks_span or is_no_side(side):
         return False
     if first.order_id == order_id or second.order_id == order_id or slot.priority != 0:
@@ -73,7 +74,8 @@ def _is_of_snapshot(source, record):
 @kernel
 def add_snapshot(reader, source):
     """The orders of a snapshot that follow, up to the first record that is anything else: a million of them took 60 ns each by the rules for all records."""
-    here = reader.here
+    here = local_cursor()
+    move(here, reader.here)
     while here.position <= reader.near_end and load_u64(here.position) == source.word:
         record = record_at(here.position, 0, MBO_RECORD)
         prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
@@ -89,3 +91,4 @@ def add_snapshot(reader, source):
         source.snapshot_ts_recv = record.ts_recv
         source.snapshot_sequence = record.sequence
         here.position += reader.stride
+    move(reader.here, here)

@@ -147,7 +147,7 @@ def _is_done(reader, here, source, record, marked):  # noqa: PLR0911 - one quest
     """
     action, order_id = record.action, record.order_id
     bucket = bucket_address(source.table, order_id)
-    slot = record_at(unseen(bucket + SLOT_SIZE * np.int64(record_at(bucket, 0, SLOT).order_id != order_id)), 0, SLOT)
+    slot = record_at(unseen(bucket if record_at(bucket, 0, SLOT).order_id == order_id else bucket + SLOT_SIZE), 0, SLOT)
     if action == A:
         return add(reader, here, source, record, bucket, order_id, marked, False)
     if action == T:
@@ -178,7 +178,7 @@ def _count_all_done(reader):
     _count_done(reader, M, reader.modifies)
     _count_done(reader, F, reader.fills)
     _count_done(reader, T, reader.trades)
-    reader.adds = reader.cancels = reader.modifies = reader.fills = reader.trades = 0
+    reader.trades = reader.fills = reader.modifies = reader.cancels = reader.adds = 0
 
 
 @leaf

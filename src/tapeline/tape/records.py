@@ -114,6 +114,7 @@ class Source(Record):
     word: uint64  # first eight bytes of its last record: length, type, publisher, instrument; equal means same book
     table: Table
     voided: Table  # the orders that the last CLEAR voided
+    voided_n: int64
     grid: int64
     grid_shift: uint64  # trailing zero bits of the grid
     grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
@@ -161,11 +162,11 @@ class Reader(Record):
     n: int64  # tape events written
     counters: int64  # address
     actions: int64  # address of the numbers of records by action: 256 counters
-    adds: int64  # records that are not yet counted there: those that the loop has done by itself
-    cancels: int64
-    modifies: int64
+    trades: int64  # records that are not yet counted there: those that the loop has done by itself
     fills: int64
-    trades: int64
+    modifies: int64
+    cancels: int64
+    adds: int64
     excluded: int64  # address of the sorted ids of orders to take out of the tape
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand

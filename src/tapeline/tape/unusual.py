@@ -72,6 +72,7 @@ def clear_book(reader, source, record):
     slots, bits, room = table.slots, table.bits, table.room
     table.lay(voided.slots, voided.bits)
     voided.lay(slots, bits)
+    source.voided_n = voided.room - room
     voided.room = room
     wipe(table)
     source.top_bid.size = 0
