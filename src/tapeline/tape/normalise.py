@@ -91,7 +91,7 @@ def _modify(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
     """M that makes an order smaller, or lets it queue anew."""
     size, side, had = np.int64(record.size), np.int64(record.side), np.int64(slot.size)
     above = ticks_above_least(source, record.price)
-    if size == 0 or above > source.ticks_span or is_no_side(np.int64(record.side)):
+    if size == 0 or above > source.ticks_span or is_no_side(side):
         return False
     level = level_of(side, np.int64(above) - source.ticks_max)
     elsewhere = (level != slot.level) | (side != slot.side)

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
+from tapeline.jit import leaf
 from tapeline.record import Record, int8, int32, int64, uint8, uint16, uint32, uint64
 from tapeline.tape.order_table import Table
 
@@ -39,6 +40,12 @@ COUNTERS: Final = (
     N_BEYOND, N_REFILL, N_NO_SIDE, N_NO_PRICE, N_ZERO, N_NO_CLEAR, N_NO_LAST,
     N_EXCLUDED, N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
 ) = (np.int64(n) for n in range(len(COUNTERS)))  # fmt: skip
+
+
+@leaf
+def side_index(side):
+    """0 for BID, 1 for ASK: the last bit of the letter, so that nothing is compared; 0 where there is no side."""
+    return np.int64(side) & 1
 
 
 def counters_by_name(counts: "np.ndarray", actions: "np.ndarray") -> dict[str, int]:
