@@ -1,9 +1,10 @@
 """DBN records → tape events, one compiled pass over a chunk that stays in the cache.
 
 What nearly all records are walks straight through here; a record that is anything else, seen before anything of it is done, goes to `tapeline.tape.rules`.
-Instructions per record (`benchmarks/instructions.py normalise`): 200 where every record went through all rules in one loop, 120 so, 94 of them in this loop. What a tape event has from
-its record whatever it is, and where the record's order lies, is known before the action is looked at, which is as hard to predict as the stream: compares one
-after the other took 1 ns less than a jump by a table.
+Instructions per record (`benchmarks/instructions.py normalise`): 200 where every record went through all rules in one loop, 120 so, 94 of them in this loop.
+What a tape event has from its record whatever it is, and where the record's order lies, is known before the action is looked at, which is as hard to predict
+as the stream: compares one after the other took 1 ns less than a jump by a table. To look for all that is odd in a block of 64 records first, and do them then,
+took 102 instructions in place of 96, and a fifth more time.
 """
 
 from typing import Final
