@@ -10,7 +10,7 @@ import mmap
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from llvmlite import ir
@@ -305,6 +305,19 @@ def reserved(n: int) -> np.ndarray[Any, Any]:
         with suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, np.uint8)
+
+
+def mapped(file: BinaryIO) -> mmap.mmap:
+    """The bytes of a file that is not empty, to be read from the front.
+
+    What comes from the disk comes in huge pages, where file system and memory have them, and stays so for whoever reads it next: to map small ones takes 4 ns
+    per record, a third of what normalising does.
+    """
+    pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    for advice in ("MADV_SEQUENTIAL", "MADV_HUGEPAGE"):
+        with suppress(AttributeError, OSError):  # a system, or a kernel, without it
+            pages.madvise(getattr(mmap, advice))
+    return pages
 
 
 def _pages(size: int) -> mmap.mmap:

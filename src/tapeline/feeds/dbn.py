@@ -20,6 +20,7 @@ from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
+from tapeline.memory import mapped
 from tapeline.schema import MBO
 
 CHUNK_BYTES: Final = 1 << 20
@@ -265,9 +266,7 @@ def _mapped(file: DbnFile) -> tuple[Bytes, mmap.mmap | None]:
             data = np.empty(0, np.uint8)
             data.flags.writeable = False
             return data, None
-        mapping = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_SEQUENTIAL"):
-        mapping.madvise(mmap.MADV_SEQUENTIAL)
+        mapping = mapped(handle)
     return np.frombuffer(mapping, np.uint8, offset=file.header_bytes), mapping
 
 

@@ -4,16 +4,17 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
-from tapeline.memory import load_u64, prefetch, record_at
+from tapeline.memory import load_u64, prefetch, record_at, unseen
+from tapeline.tape.cursor import local_cursor, move
 from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
-from tapeline.tape.order_table import SLOT, bucket_address, find, is_full
+from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, find
 from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
 
 
 @leaf
 def level_of(side, ticks):
-    """A price in ticks as a level: asks upside down."""
-    return -ticks if side == ASK else ticks
+    """A price in ticks as a level: asks upside down. The sign is made of the side's letter, for BID and ASK follow each other."""
+    return ticks * (2 * side - (BID + ASK))
 
 
 @leaf
@@ -25,7 +26,7 @@ def is_no_side(side):
 @leaf
 def stamp_for(here, source, record, level):
     """The next stamp; in a snapshot, the old one of an order that was live at this place when the book was voided."""
-    if record.flags & SNAPSHOT:
+    if record.flags & SNAPSHOT and source.voided_n != 0:
         place = find(source.voided, record.order_id)
         old = record_at(source.voided.slots, place, SLOT)
         if old.priority != 0 and old.level == level and old.side == record.side:
@@ -37,18 +38,17 @@ def stamp_for(here, source, record, level):
 def add(reader, here, source, record, bucket, order_id, marked, is_snapshot):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """A of an id that is new and finds room in its bucket: whether it was that, and was done."""
     table = source.table
-    above = ticks_above_least(source, record.price)
+    size, side, above = np.int64(record.size), np.int64(record.side), ticks_above_least(source, record.price)
     first, second = record_at(bucket, 0, SLOT), record_at(bucket, 1, SLOT)
-    slot = record_at(bucket, np.int64(first.priority != 0), SLOT)
-    if record.size == 0 or above > source.ticks_span or is_no_side(np.int64(record.side)):
+    slot = record_at(unseen(bucket if first.priority == 0 else bucket + SLOT_SIZE), 0, SLOT)
+    if size == 0 or above > source.ticks_span or is_no_side(side):
         return False
     if first.order_id == order_id or second.order_id == order_id or slot.priority != 0:
         return False
-    table.room -= 1
-    if is_full(table):
-        table.room += 1
+    room = table.room - 1
+    if room <= 0:
         return False
-    size, side = np.int64(record.size), np.int64(record.side)
+    table.room = room
     level = level_of(side, np.int64(above) - source.ticks_max)
     stamp = stamp_for(here, source, record, level) if is_snapshot else next_stamp(here)
     slot.order_id = order_id
@@ -74,14 +74,15 @@ def _is_of_snapshot(source, record):
 @kernel
 def add_snapshot(reader, source):
     """The orders of a snapshot that follow, up to the first record that is anything else: a million of them took 60 ns each by the rules for all records."""
-    here = reader.here
+    here = local_cursor()
+    move(here, reader.here)
     while here.position <= reader.near_end and load_u64(here.position) == source.word:
         record = record_at(here.position, 0, MBO_RECORD)
         prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
         if not _is_of_snapshot(source, record):
             break
         last = record.flags & LAST
-        begin_event(here, source, record)
+        begin_event(here, source, record.ts_event, record.ts_recv, record.sequence)
         bucket = bucket_address(source.table, record.order_id)
         if not add(reader, here, source, record, bucket, record.order_id, marks(NOTHING, SNAPSHOT | last), True):
             break
@@ -90,3 +91,4 @@ def add_snapshot(reader, source):
         source.snapshot_ts_recv = record.ts_recv
         source.snapshot_sequence = record.sequence
         here.position += reader.stride
+    move(reader.here, here)

@@ -56,10 +56,9 @@ def marks(kind, flags):
 
 
 @leaf
-def begin_event(here, source, record):
+def begin_event(here, source, ts_event, ts_recv, sequence):
     """What the next tape event has from its record, whatever it will be."""
     event = record_at(here.out, 0, MARKED_EVENT)
-    ts_event, ts_recv, sequence = record.ts_event, record.ts_recv, record.sequence
     event.ts_event = ts_event
     event.ts_recv = ts_recv
     event.sequence = sequence
@@ -80,7 +79,7 @@ def end_event(here, marked, level, delta, priority):
 @leaf
 def emit(here, record, marked, level, delta, priority):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """The next tape event."""
-    begin_event(here, record_at(here.source, 0, SOURCE), record)
+    begin_event(here, record_at(here.source, 0, SOURCE), record.ts_event, record.ts_recv, record.sequence)
     end_event(here, marked, level, delta, priority)
 
 

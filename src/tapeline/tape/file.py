@@ -7,7 +7,6 @@ counted, the hashes of the source files, and a checksum of each batch. It is wri
 
 import contextlib
 import json
-import mmap
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from tapeline.feeds.dbn_write import BLOCK_BYTES
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
+from tapeline.memory import mapped
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
@@ -158,11 +158,9 @@ class TapeInput:
         """Map the file, and read its header."""
         try:
             with self.path.open("rb") as file:
-                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._bytes = mapped(file)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
-        if hasattr(mmap, "MADV_SEQUENTIAL"):
-            self._bytes.madvise(mmap.MADV_SEQUENTIAL)
         self.header = self._read_header()
         self.instruments = [TapeInstrument(**entry) for entry in self.header["instruments"]]
 

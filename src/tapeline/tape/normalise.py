@@ -1,9 +1,10 @@
 """DBN records → tape events, one compiled pass over a chunk that stays in the cache.
 
 What nearly all records are walks straight through here; a record that is anything else, seen before anything of it is done, goes to `tapeline.tape.rules`.
-Instructions per record (`benchmarks/instructions.py normalise`): 200 where every record went through all rules in one loop, 110 so. What a tape event has from
-its record whatever it is, and where the record's order lies, is known before the action is looked at, which is as hard to predict as the stream: compares one
-after the other took 1 ns less than a jump by a table.
+Instructions per record (`benchmarks/instructions.py normalise`): 200 where every record went through all rules in one loop, 120 so, 94 of them in this loop.
+What a tape event has from its record whatever it is, and where the record's order lies, is known before the action is looked at, which is as hard to predict
+as the stream: compares one after the other took 1 ns less than a jump by a table. To look for all that is odd in a block of 64 records first, and do them then,
+took 102 instructions in place of 96, and a fifth more time.
 """
 
 from typing import Final
@@ -91,7 +92,7 @@ def _modify(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
     """M that makes an order smaller, or lets it queue anew."""
     size, side, had = np.int64(record.size), np.int64(record.side), np.int64(slot.size)
     above = ticks_above_least(source, record.price)
-    if size == 0 or above > source.ticks_span or is_no_side(np.int64(record.side)):
+    if size == 0 or above > source.ticks_span or is_no_side(side):
         return False
     level = level_of(side, np.int64(above) - source.ticks_max)
     elsewhere = (level != slot.level) | (side != slot.side)
@@ -100,7 +101,7 @@ def _modify(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
             return False
         stamp = next_stamp(here)
         end_event(here, LEAVES | marks(NOTHING, MODIFIED) | np.int64(slot.side) << 16, slot.level, -had, slot.priority)
-        begin_event(here, source, record)
+        begin_event(here, source, record.ts_event, record.ts_recv, record.sequence)
         end_event(here, marked | JOINS | marks(NOTHING, MODIFIED) | side << 16, level, size, stamp)
         slot.priority = stamp
         slot.level = level
@@ -147,7 +148,7 @@ def _is_done(reader, here, source, record, marked):  # noqa: PLR0911 - one quest
     """
     action, order_id = record.action, record.order_id
     bucket = bucket_address(source.table, order_id)
-    slot = record_at(unseen(bucket + SLOT_SIZE * np.int64(record_at(bucket, 0, SLOT).order_id != order_id)), 0, SLOT)
+    slot = record_at(unseen(bucket if record_at(bucket, 0, SLOT).order_id == order_id else bucket + SLOT_SIZE), 0, SLOT)
     if action == A:
         return add(reader, here, source, record, bucket, order_id, marked, False)
     if action == T:
@@ -161,16 +162,6 @@ def _is_done(reader, here, source, record, marked):  # noqa: PLR0911 - one quest
     if action == F:
         return _fill(reader, here, source, record, slot, marked)
     return False
-
-
-@leaf
-def _is_odd(source, record):
-    """Whether a record is of a snapshot, or anything about its flags or times is out of the ordinary.
-
-    A time is if the venue's is before the last one, or it arrived before it was sent; so is what follows a negative one, so that these two see those, too.
-    """
-    ts_event = record.ts_event
-    return record.ts_recv < ts_event or ts_event < source.ts_event or np.int64(record.flags) & UNUSUAL_FLAGS | np.int64(source.oddity) != 0
 
 
 @leaf
@@ -188,53 +179,60 @@ def _count_all_done(reader):
     _count_done(reader, M, reader.modifies)
     _count_done(reader, F, reader.fills)
     _count_done(reader, T, reader.trades)
-    reader.adds = reader.cancels = reader.modifies = reader.fills = reader.trades = 0
+    reader.trades = reader.fills = reader.modifies = reader.cancels = reader.adds = 0
+
+
+@leaf
+def _go(reader, here):
+    """The usual records of one book that follow each other, from one that `select` found, and one that is anything else: as do_record answers."""
+    source = record_at(here.source, 0, SOURCE)
+    near_end, to_next, to_prefetched, stride = reader.near_end, reader.to_next, reader.to_prefetched, reader.stride
+    while True:
+        record = record_at(here.position, 0, MBO_RECORD)
+        prefetch(bucket_address(source.table, load_u64(here.position + to_prefetched + 16)))
+        following = record_at(here.position + to_next, 0, MBO_RECORD)
+        ts_event, ts_recv, sequence, flags = record.ts_event, record.ts_recv, record.sequence, np.int64(record.flags)
+        begin_event(here, source, ts_event, ts_recv, sequence)
+        unlike = np.int64(following.sequence) ^ np.int64(sequence)
+        if unlikely(load_u64(address_of(following)) != source.word):
+            near_end = np.int64(-1)  # to look at it by `select`
+            unlike = np.int64(following.rtype == RTYPE_MBO)
+        if unlikely(ts_recv < ts_event or ts_event < source.ts_event or flags & UNUSUAL_FLAGS | np.int64(source.oddity) != 0):
+            break
+        source.ts_event = ts_event
+        last = flags >> 7
+        if unlikely(unlike < last):  # it may be that the event goes on: a sequence that repeats and LAST are guesses, both at once is rare
+            move(reader.here, here)
+            goes_on = event_goes_on(reader)
+            if goes_on == NEED_DATA:
+                return goes_on
+            if goes_on:
+                last = NOTHING
+        if not _is_done(reader, here, source, record, last << 15):
+            break
+        here.position += stride
+        if here.position > near_end:
+            return np.int64(PROCEED)
+    move(reader.here, here)
+    status = do_record(reader)
+    move(here, reader.here)
+    return status
 
 
 @entry
-def normalise(reader):  # noqa: C901 - one loop whose positions stay in registers; a call would spill them
+def normalise(reader):
     """Turn records into tape events until the buffer is full, the data ends, or the driver has to act; says which."""
     reader.out_end = reader.out + (reader.out_capacity - EVENTS_PER_RECORD_MAX) * EVENT_SIZE
     reader.here.out = reader.out + reader.n * EVENT_SIZE
-    reader.near_end = -1
     here = local_cursor()
     move(here, reader.here)
     while True:
-        if here.position > reader.near_end:
-            move(reader.here, here)
-            status = select(reader)
-            move(here, reader.here)
-            if status == SKIPPED:
-                continue
-            if status != PROCEED:
-                break
-        record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
-        following = record_at(here.position + reader.to_next, 0, MBO_RECORD)
-        prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
-        begin_event(here, source, record)
-        unlike = np.int64(following.sequence) ^ np.int64(record.sequence)
-        if unlikely(load_u64(address_of(following)) != source.word):
-            reader.near_end = -1  # to look at it by `select`
-            unlike = np.int64(following.rtype == RTYPE_MBO)
-        if not unlikely(_is_odd(source, record)):
-            source.ts_event = record.ts_event
-            ending = marks(NOTHING, record.flags & LAST)
-            if unlikely(unlike << 16 < ending):  # it may be that the event goes on: a sequence that repeats and LAST are guesses, both at once is rare
-                move(reader.here, here)
-                goes_on = event_goes_on(reader)
-                if goes_on == NEED_DATA:
-                    status = NEED_DATA
-                    break
-                if goes_on:
-                    ending = NOTHING
-            if _is_done(reader, here, source, record, ending):
-                here.position += reader.stride
-                continue
         move(reader.here, here)
-        status = do_record(reader)
+        status = select(reader)
         move(here, reader.here)
-        reader.near_end = -1
-        if status != PROCEED:
+        if status == PROCEED:
+            status = _go(reader, here)
+        if status != PROCEED and status != SKIPPED:
             break
     move(reader.here, here)
     reader.n = (here.out - reader.out) // EVENT_SIZE

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
+from tapeline.jit import leaf
 from tapeline.record import Record, int8, int32, int64, uint8, uint16, uint32, uint64
 from tapeline.tape.order_table import Table
 
@@ -39,6 +40,12 @@ COUNTERS: Final = (
     N_BEYOND, N_REFILL, N_NO_SIDE, N_NO_PRICE, N_ZERO, N_NO_CLEAR, N_NO_LAST,
     N_EXCLUDED, N_NO_TIME, N_RECV_FIRST, N_BACKWARDS, N_BAD_RECV, N_BAD_BOOK,
 ) = (np.int64(n) for n in range(len(COUNTERS)))  # fmt: skip
+
+
+@leaf
+def side_index(side):
+    """0 for BID, 1 for ASK: the last bit of the letter, so that nothing is compared; 0 where there is no side."""
+    return np.int64(side) & 1
 
 
 def counters_by_name(counts: "np.ndarray", actions: "np.ndarray") -> dict[str, int]:
@@ -114,6 +121,7 @@ class Source(Record):
     word: uint64  # first eight bytes of its last record: length, type, publisher, instrument; equal means same book
     table: Table
     voided: Table  # the orders that the last CLEAR voided
+    voided_n: int64
     grid: int64
     grid_shift: uint64  # trailing zero bits of the grid
     grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
@@ -161,11 +169,11 @@ class Reader(Record):
     n: int64  # tape events written
     counters: int64  # address
     actions: int64  # address of the numbers of records by action: 256 counters
-    adds: int64  # records that are not yet counted there: those that the loop has done by itself
-    cancels: int64
-    modifies: int64
+    trades: int64  # records that are not yet counted there: those that the loop has done by itself
     fills: int64
-    trades: int64
+    modifies: int64
+    cancels: int64
+    adds: int64
     excluded: int64  # address of the sorted ids of orders to take out of the tape
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand

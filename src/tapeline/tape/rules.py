@@ -8,12 +8,10 @@ import numpy as np
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.jit import leaf
 from tapeline.memory import address_of, record_at, unit
-from tapeline.tape.adds import add_snapshot, stamp_for
+from tapeline.tape.adds import add_snapshot, is_no_side, level_of, stamp_for
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
 from tapeline.tape.order_table import SLOT, enter, erase, find, is_full, is_taken
 from tapeline.tape.records import (
-    ASK,
-    BID,
     COUNTER,
     EXCESS,
     FILL,
@@ -56,7 +54,8 @@ from tapeline.tape.unusual import after_unusual, before_unusual, clear_book, eve
 def _on_add(reader, source, record, place, last):
     """A, and M of an unknown id: an order joins the back of a level."""
     here, table = reader.here, source.table
-    if (record.side != BID) & (record.side != ASK):
+    side = np.int64(record.side)
+    if is_no_side(side):
         count(reader, N_NO_SIDE)
         return PROCEED
     if record.price == UNDEFINED_PRICE:
@@ -68,7 +67,7 @@ def _on_add(reader, source, record, place, last):
     ticks = ticks_of(source, record.price)
     if ticks == OFF_GRID_TICKS:
         return OFF_GRID
-    level = -ticks if record.side == ASK else ticks
+    level = level_of(side, ticks)
     slot = record_at(table.slots, place, SLOT)
     if slot.priority != 0:
         count(reader, N_LIVE_ADD)
@@ -120,11 +119,11 @@ def _on_modify(reader, source, record, place, last):
     if record.price == UNDEFINED_PRICE:
         count(reader, N_NO_PRICE)
         return PROCEED
-    side = slot.side if (record.side != BID) & (record.side != ASK) else record.side
+    side = np.int64(slot.side if is_no_side(np.int64(record.side)) else record.side)
     ticks = ticks_of(source, record.price)
     if ticks == OFF_GRID_TICKS:
         return OFF_GRID
-    level = -ticks if side == ASK else ticks
+    level = level_of(side, ticks)
     size, left = np.int64(record.size), np.int64(slot.size) - np.int64(slot.filled)
     stays = (level == slot.level) & (side == slot.side)
     if stays & (size <= left):
@@ -171,7 +170,7 @@ def _on_trade(reader, source, record, last):
     """T: the print. Its exact price travels in `priority`, for prints lie between ticks at times."""
     source.trade_order_id = record.order_id
     level = max(min(record.price // source.grid, LEVEL_MAX + 1), -LEVEL_MAX - 1)
-    side = NO_SIDE if (record.side != BID) & (record.side != ASK) else np.int64(record.side)
+    side = NO_SIDE if is_no_side(np.int64(record.side)) else np.int64(record.side)
     emit(reader.here, record, marks(TRADE, last) | side << 16, level, np.int64(record.size), record.price)
 
 

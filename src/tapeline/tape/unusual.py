@@ -8,14 +8,13 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, load_u64, record_at
+from tapeline.tape.adds import is_no_side, level_of
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, next_stamp, ticks_of
 from tapeline.tape.order_table import find, is_taken, wipe
 from tapeline.tape.records import (
     ADD,
-    ASK,
     BAD_RECORD,
     BAD_TS_RECV,
-    BID,
     BUFFER_FULL,
     CLEAR,
     DONE,
@@ -59,6 +58,7 @@ from tapeline.tape.records import (
     C,
     M,
     R,
+    side_index,
 )  # fmt: skip
 
 _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
@@ -72,6 +72,7 @@ def clear_book(reader, source, record):
     slots, bits, room = table.slots, table.bits, table.room
     table.lay(voided.slots, voided.bits)
     voided.lay(slots, bits)
+    source.voided_n = voided.room - room
     voided.room = room
     wipe(table)
     source.top_bid.size = 0
@@ -201,7 +202,8 @@ def _on_top_of_book(reader, source, record):
         count(reader, N_UNKNOWN_M)
     elif action != A and action != C:
         return PROCEED
-    if record.side != BID and record.side != ASK:
+    side = np.int64(record.side)
+    if is_no_side(side):
         count(reader, N_NO_SIDE)
         return DONE
     ticks = np.int64(0)
@@ -210,14 +212,13 @@ def _on_top_of_book(reader, source, record):
         ticks = ticks_of(source, record.price)
         if ticks == OFF_GRID_TICKS:
             return OFF_GRID
-    side = np.int64(record.side)
-    top = source.top_ask if record.side == ASK else source.top_bid
+    top = source.top_ask if side_index(side) else source.top_bid
     if top.size > 0:
         emit(reader.here, record, LEAVES | side << 16, np.int64(top.level), -top.size, top.priority)
         top.size = 0
     if fills_side:
         top.size = record.size
-        top.level = -ticks if record.side == ASK else ticks
+        top.level = level_of(side, ticks)
         top.priority = next_stamp(reader.here)
         emit(reader.here, record, JOINS | side << 16, np.int64(top.level), top.size, top.priority)
     return DONE
