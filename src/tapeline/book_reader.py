@@ -57,7 +57,7 @@ class BookReader:
         self._keep: list[Any] = []
         self._state = state = Replay.array(1)[0]
         state.interval, state.interval_end = self._interval_ns, -(2**63)
-        set_plan(state.plan, [looks], self._keep)
+        set_plan(state.plan, [looks], self._keep, traced=True)
         self._books = Books(state.plan, Limits().ladder_levels_max)
         self._chunk = [field(state, name) for name in ("events", "n", "x")]
         self._room = [field(state, name) for name in ("room_instrument", "room_side", "room_level")]

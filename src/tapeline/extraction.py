@@ -17,6 +17,7 @@ from tapeline.instruments import Instrument
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
 from tapeline.market.trace import COPY, FORMULAS, ROWS, TRACE_N, make_columns, write_trace
+from tapeline.market.view import show_features
 from tapeline.record import Record
 from tapeline.runner import Fingerprint, import_generated
 
@@ -133,6 +134,8 @@ class FeatureReader(BookReader):
         if jit.JIT:
             write_trace.place(state)
             make_columns.place(state)
+            if self._own:
+                show_features.place(state.plan)
         self._copies = [type(own).array(0) for own in self._own]
         self._module = _runner(self._own, self._copies, type(state)) if self._own else None
 

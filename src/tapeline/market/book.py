@@ -288,6 +288,7 @@ class ViewPlan(Record):
     runs_n: int64
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
+    followed: int64  # those of them that update_deep brings up to date with every event
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
     shown_before: (float64, (FEATURES_N,))  # type: ignore[syntax]  # the features of the book's market before the event, where they wake a class

@@ -52,10 +52,11 @@ class Looks(NamedTuple):
         return cls(int(strategy.depth), bits_of(*strategy.features), strategy.wake_depth)
 
 
-def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: bool = False) -> None:
+def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: bool = False, traced: bool = False) -> None:
     """Fill in who looks at what, per class. Arrays that the plan refers to are added to `keep`.
 
-    `told`: whether classes are told what changed, and shown values of features then. Otherwise these are in the market after each event.
+    `told`: whether classes are told what changed, and shown values of features then. `traced`: whether what features follow from is written down after each
+    event (market.trace). Otherwise values are in the market after each event.
     """
     wanted = 0
     feature_masks = np.zeros(FEATURES_N, np.uint64)
@@ -66,15 +67,16 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: b
     depth = max(looks.depth for looks in views)
     wakes = told and feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
     plan.walks = told and not wakes and depth == 1 and wanted & int(SHAPE_FEATURES) != 0 and wanted & bits_of(Feature.ORDER_FLOW_IMBALANCE_5) == 0
-    if wanted & int(SHAPE_FEATURES) and not plan.walks:
+    if wanted & int(SHAPE_FEATURES) and not plan.walks and not traced:
         depth = max(depth, 2 * LEVELS_OF_SHAPE if wanted & TEN_LEVELS else LEVELS_OF_SHAPE)
     masks = np.zeros(depth, np.uint64)
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
     keep += [masks, feature_masks]
-    plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
+    plan.depth, plan.features, plan.followed = depth, wanted, 0 if traced else wanted
+    plan.shows = wanted != 0 and not told and not traced
     plan.wakes, plan.of_view = wakes, not told
-    plan.follows = depth > 1 or (wanted != 0 and (not told or wanted & int(ACTIVITY_FEATURES) != 0))
+    plan.follows = depth > 1 or (plan.followed != 0 and (not told or wanted & int(ACTIVITY_FEATURES) != 0))
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
@@ -135,10 +137,10 @@ class Books:
         if JIT and (int(plan.follows) or int(plan.features)):
             if int(plan.follows):
                 update_deep.place(plan)
-            if int(plan.features):
+            if int(plan.followed):
                 show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:
-                for unit in units if int(plan.features) & int(group) and not (plan.walks and group is SHAPE_FEATURES) else ():
+                for unit in units if int(plan.followed) & int(group) and not (plan.walks and group is SHAPE_FEATURES) else ():
                     unit.place(plan)
         self._levels_max = levels_max
         self._keep: dict[tuple[int, int | str], Any] = {}

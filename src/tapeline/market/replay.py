@@ -7,7 +7,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_event
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
 from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
-from tapeline.market.view import update_view
+from tapeline.market.view import show_after_event, update_view
 from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
@@ -150,12 +150,17 @@ def write_row(state, book, event):
 @leaf
 def trace_row(state, book, event):
     """Add a row of what the book's features follow from now."""
+    dirty = book.dirty
+    if state.plan.follows and dirty & DIRTY:
+        update_view(book, event, state.plan, dirty)
     state.row_book = address_of(book)
     state.row_event = address_of(event)
     write_trace(state)
     if state.stops:
         book.market.ts_event = event.ts_event
         book.market.ts_recv = event.ts_recv
+        state.plan.book = address_of(book)
+        show_after_event(book, state.plan)
 
 
 @leaf
@@ -228,6 +233,13 @@ def add_row(state, book, event):
 
 
 @leaf
+def is_news(book, event, plan, dirty):
+    """At the end of an ordinary event: bring the view up to date; whether it shows something else."""
+    book.dirty = 0
+    return update_view(book, event, plan, dirty) != 0
+
+
+@leaf
 def ends_not(event):
     """0 after the last tape event of an ordinary event, otherwise more than any book's `dirty`: one test then, where each of two alone is as good as a coin."""
     return ((np.int64(event.flags) & (LAST | SNAPSHOT)) ^ LAST) << 8
@@ -260,12 +272,9 @@ def replay(state):
         if follows and event.flags & SNAPSHOT == 0:
             note_event(book, event)
         dirty = book.dirty
-        if (dirty | rows_always) > ends_not(event):
-            book.dirty = 0
-            is_news = update_view(book, event, plan, dirty) != 0
-            if is_news | rows_always:
-                status = add_row(state, book, event)
-                if status != DONE:
-                    break
+        if (dirty | rows_always) > ends_not(event) and (rows_always or is_news(book, event, plan, dirty)):
+            status = add_row(state, book, event)
+            if status != DONE:
+                break
     state.x = x
     return status

@@ -84,11 +84,11 @@ def update_deep(plan):
         first = update_levels(book, plan)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
-            if plan.features & SHAPE_FEATURES:
+            if plan.followed & SHAPE_FEATURES:
                 changed |= np.uint64(update_shape(plan))
-    if plan.touch_changed and plan.features & BOOK_FEATURES:
+    if plan.touch_changed and plan.followed & BOOK_FEATURES:
         update_touch(book)
-    if plan.features & ACTIVITY_FEATURES:
+    if plan.followed & ACTIVITY_FEATURES:
         update_activity(plan)
     show_after_event(book, plan)
     return np.int64(changed)
@@ -134,6 +134,15 @@ def show_after_event(book, plan):
 
 
 @leaf
+def mark_mid(book):
+    """Note the mid in half ticks, if there is one."""
+    market = book.market
+    if market.has_bid & market.has_ask:
+        market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
+        market.has_mark = True
+
+
+@leaf
 def update_view(book, event, plan, dirty):
     """At the end of an ordinary event: bring book.market up to date; the classes whose own view changed, one bit each.
 
@@ -147,10 +156,7 @@ def update_view(book, event, plan, dirty):
             show_after_event(book, plan)
         return np.uint64(0)
     is_touched = refresh_touch(book, dirty)
-    market = book.market
-    if market.has_bid & market.has_ask:
-        market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
-        market.has_mark = True
+    mark_mid(book)
     changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
     if plan.follows:
         plan.book = address_of(book)

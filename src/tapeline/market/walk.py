@@ -1,7 +1,8 @@
-"""The features of several levels, straight from the cells of a book, for strategies that look at no levels themselves and are told of changes of the touch.
+"""The features of several levels, straight from the cells of a book: for strategies that look at no levels and are told of changes of the touch, for columns.
 
 `market.levels` keeps the best levels up to date with every event, and sums by difference: that is for those who are told of each change. Where only values
-count, at the moment somebody is told, all that happened in between need not be known.
+count, at the moment somebody is told, all that happened in between need not be known. After every event it is cheaper, too, than to find out what the event
+changed, if nobody has to be told: which of many ways an event has to be followed on, nobody can predict.
 
 The ten best levels nearly always lie within sixteen cells, and mostly in ten: they are added up without a test per level. Levels are mirrored, so that the
 distance of one from the mid, in half 1e-9, is the same expression on both sides: the spread, and two ticks more for each cell below the best.
@@ -12,20 +13,35 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, side_of
-from tapeline.market.features import LEVELS_OF_SHAPE, TEN_LEVELS, TIGHT_DISTANCES, TOUCH_MEMORY, number_at
-from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL
+from tapeline.market.features import (
+    BEFORE,
+    BESTS,
+    FIVES,
+    LEVELS_OF_SHAPE,
+    NEAR,
+    TEN_LEVELS,
+    TIGHT_DISTANCES,
+    TOUCH_MEMORY,
+    flow,
+    number_at,
+)
+from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, has_best, next_level, size_at
 from tapeline.market.levels import next_place
-from tapeline.memory import count_bits, filled, first_bit, record_at, ten_filled, unseen
+from tapeline.memory import address_of, count_bits, filled, first_bit, record_at, ten_filled, unseen
+from tapeline.tape.records import COUNTER
 
 LOOKED_AT = np.int64(16)
 """So many cells of a side, from the best down, are looked at for its levels at once: the reach of `filled`."""
 LEVELS_N = 2 * LEVELS_OF_SHAPE
-TEN = np.int64((1 << LEVELS_N) - 1)
+TEN, FIVE = np.int64((1 << LEVELS_N) - 1), np.int64((1 << LEVELS_OF_SHAPE) - 1)
+NOWHERE = np.int64(0)
 
 
 @leaf
 def add_tight(cells, seen):
     """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.features` defines them.
+
+    Behind them that of the five best as a whole number, and where these lie: a bit each, the lowest for the best; NOWHERE: more than LOOKED_AT away.
 
     `cells`: address of the best's; `seen`: what the features of the touch remember.
     """
@@ -36,13 +52,13 @@ def add_tight(cells, seen):
     near = total
     for k in range(LEVELS_OF_SHAPE, LEVELS_N):
         total += record_at(cells, -k, CELL).size
-    return np.float64(near), np.float64(total), products, seen.squares
+    return np.float64(near), np.float64(total), products, seen.squares, near, FIVE
 
 
 @leaf
 def add_places(cells, places, spread, step):
     """The same of the ten best levels wherever there is a bit of `places`, the lowest for the best."""
-    total, products, squares = np.int64(0), -0.0, -0.0
+    total, products, squares, all_places = np.int64(0), -0.0, -0.0, places
     for _ in range(LEVELS_OF_SHAPE):
         place = first_bit(places)
         places &= places - 1
@@ -50,11 +66,11 @@ def add_places(cells, places, spread, step):
         distance = np.float64(spread + place * step)
         products += distance * np.float64(total)
         squares += distance * distance
-    near = total
+    near, five = total, all_places ^ places
     for _ in range(LEVELS_OF_SHAPE):
         total += record_at(cells, -first_bit(places), CELL).size
         places &= places - 1
-    return np.float64(near), np.float64(total), products, squares
+    return np.float64(near), np.float64(total), products, squares, near, five
 
 
 @leaf
@@ -105,4 +121,66 @@ def walk_side(ladder, mid_twice, step, n):
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
-    return np.float64(near), np.float64(total), products, squares
+    return np.float64(near), np.float64(total), products, squares, near, NOWHERE
+
+
+@leaf
+def word_at(shape, offset, i):
+    """One of the whole numbers of a memory."""
+    return record_at(address_of(shape) + offset, i, COUNTER)
+
+
+@leaf
+def remember_near(shape, side, best, near, five):
+    """Remember where the five best levels of a side lie, and what their size is; that it has not been asked for yet, by no place at all."""
+    word_at(shape, BESTS, side).n = best
+    word_at(shape, NEAR, side).n = near
+    word_at(shape, FIVES, side).n = five
+
+
+@leaf
+def remember_sizes(ladder, shape, side, five):
+    """Remember the sizes of the five best levels of a side, which lie where there is a bit."""
+    cells = ladder.cells + CELL_SIZE * (ladder.best - ladder.base)
+    first = address_of(shape) + BEFORE + side * LEVELS_OF_SHAPE * LEVEL_SIZE
+    if five == FIVE:
+        for k in range(LEVELS_OF_SHAPE):
+            record_at(first, k, LEVEL).size = record_at(cells, -k, CELL).size
+    else:
+        for k in range(LEVELS_OF_SHAPE):
+            record_at(first, k, LEVEL).size = record_at(cells, -first_bit(five), CELL).size
+            five &= five - 1
+
+
+@kernel
+def flow_of_moves(ladder, shape, side):
+    """Order flow of the k-th best level of a side against the k-th best before, over k = 1 … 5, of which some have come or gone. These are remembered."""
+    total = np.int64(0)
+    level = ladder.best if has_best(ladder) else LEVEL_NONE
+    for k in range(LEVELS_OF_SHAPE):
+        before = record_at(address_of(shape) + BEFORE, side * LEVELS_OF_SHAPE + k, LEVEL)
+        size = size_at(ladder, level) if level != LEVEL_NONE else np.int64(0)
+        total += flow(level, size, before.price, before.size)
+        before.price = level
+        before.size = size
+        level = next_level(ladder, level) if level != LEVEL_NONE else level
+    return total
+
+
+@leaf
+def follow_flow(book, shape, of_bids, of_asks):
+    """Bring the order flow of the five best levels up to date; `of_bids`, `of_asks`: of `walk_shape`. Mostly only sizes of levels change."""
+    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
+    moved = (word_at(shape, BESTS, BIDS).n ^ bids.best) | (word_at(shape, BESTS, ASKS).n ^ asks.best)
+    moved |= (word_at(shape, FIVES, BIDS).n ^ of_bids[5]) | (word_at(shape, FIVES, ASKS).n ^ of_asks[5])
+    if (moved == 0) & (of_bids[5] != NOWHERE) & (of_asks[5] != NOWHERE):
+        came = (of_bids[4] - word_at(shape, NEAR, BIDS).n) - (of_asks[4] - word_at(shape, NEAR, ASKS).n)
+        remember_sizes(bids, shape, BIDS, of_bids[5])
+        remember_sizes(asks, shape, ASKS, of_asks[5])
+    else:
+        came = (flow_of_moves(bids, shape, BIDS) - flow_of_moves(asks, shape, ASKS)) * shape.flow_seen
+        shape.flow_seen |= book.market.has_bid | book.market.has_ask
+    remember_near(shape, BIDS, bids.best, of_bids[4], of_bids[5])
+    remember_near(shape, ASKS, asks.best, of_asks[4], of_asks[5])
+    shape.flow += np.float64(came)
+    return shape.flow
