@@ -62,14 +62,16 @@ class DepthReader(BookReader):
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
+        of_rows = self.columns(rows)
         columns: dict[str, Any] = {}
         for k in range(self.levels):
             for field, name in enumerate(("px", "sz", "ct")):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
-                    columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * LEVEL_ITEMS + field)
+                    columns[f"{side}_{name}_{k:02}"] = of_rows[HEAD + first * LEVEL_ITEMS + field]
         holed: list[str] = []
         for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
             prices = (f"{side}_px_{k:02}" for k in reversed(range(self.levels)))
             holed += takewhile(lambda name: UNDEFINED_PRICE in columns[name], prices)
-        frame = pl.DataFrame([pl.Series(name, values) for name, values in {**self.head(rows), **columns}.items()])
+        head = [pl.Series(name, values) for name, values in self.head(of_rows).items()]
+        frame = pl.DataFrame([*head, *(values.alias(name) for name, values in columns.items())])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame

@@ -45,6 +45,7 @@ class Replay(Record):
     which: int64  # for features, address of as many Output records; for levels, columns are the words of a row
     columns: int64  # address of the columns that full rows are added to
     column_size: int64  # bytes
+    columns_per_row: int64  # of so many, with each row that is added, the lines are asked for that a full block will be added to
     kept_n: int64  # of their rows
     kept_capacity: int64
     stops: int64  # 1: answer ROW after each row
@@ -63,6 +64,7 @@ class Replay(Record):
 ROW_HEAD = RowHead.dtype_
 HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8
+LINE_SIZE = np.int64(64)
 
 
 @leaf
@@ -199,15 +201,16 @@ def keep_columns(state):
 
 @leaf
 def fetch_columns(state, rows_n):
-    """Ask for a part of the memory that a full block will be added to, so that its lines are there by then; every eighth row has another eighth of the columns.
+    """Ask for a part of the memory that a full block will be added to, so that its lines are there by then: with each row for that of a column or more.
 
-    Chunks of columns lie in the last cache: a third of the time of rows of ten levels was waiting for their lines.
+    Chunks of columns lie in the last cache: a third of the time of rows of ten levels was waiting for their lines. All lines of a column at once, since they
+    lie in one page: one line of each of many columns took the processor as long to find the pages as to write all features.
     """
-    column_size, eighth = state.column_size, rows_n & 7
-    to = state.columns + (state.kept_n + rows_n - eighth) * 8 + eighth * column_size
-    for _ in range((state.columns_n + 7) >> 3):  # always as many: asking for what is behind the last column does no harm
-        prefetch(to)
-        to += 8 * column_size
+    first = rows_n * state.columns_per_row
+    for k in range(first, min(first + state.columns_per_row, state.columns_n)):
+        to = state.columns + k * state.column_size + state.kept_n * 8
+        for line in range(0, state.rows_capacity * 8, LINE_SIZE):
+            prefetch(to + line)
 
 
 @leaf
