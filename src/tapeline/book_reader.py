@@ -20,7 +20,7 @@ from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import ROWS
-from tapeline.memory import field, zeros
+from tapeline.memory import field, left_over
 
 LEVEL_ITEMS: Final = 3
 """Integers of a level: price, size, count."""
@@ -165,7 +165,7 @@ class BookReader:
     def _give_columns(self) -> None:
         """Columns to be filled: in the memory of a chunk that nobody has any more, if there is one. Fresh memory takes as long to be had as to be filled."""
         shape = self._columns_n, self._capacity + _LINE
-        memory = self._free.pop() if self._free else zeros(shape[0] * shape[1], np.int64)
+        memory = self._free.pop() if self._free else left_over(shape[0] * shape[1], np.int64)
         lease = memory
         if memory.size:
             lease = np.frombuffer(memory.data, np.int64)  # which all views of it refer to
