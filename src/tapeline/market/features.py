@@ -64,7 +64,7 @@ class TouchMemory(Record):
     bid_size: int64
     ask_size: int64
     flow_seen: int64
-    mid_last: int64  # last defined mid, half ticks, and as a price
+    mid_last: int64  # last defined mid, half 1e-9, and as a price
     mid_price_last: float64
     mid_seen: int64
     variance: float64
@@ -173,12 +173,13 @@ def flow_of_move(market, seen):
 def volatility(market, seen):
     """Volatility of the mid: root of the exponentially weighted mean (decay 0.94) of its squared changes, per change. Price (RiskMetrics 1996)."""
     if market.has_bid and market.has_ask:
-        if seen.mid_seen and market.mark != seen.mid_last:
+        middle = market.bid_price + market.ask_price
+        if seen.mid_seen and middle != seen.mid_last:
             step = seen.mid - seen.mid_price_last
             seen.variance = VOLATILITY_DECAY * seen.variance + VOLATILITY_NEWS * (step * step) if seen.variance_seen else step * step
             seen.variance_seen = 1
         seen.mid_seen = 1
-        seen.mid_last = market.mark
+        seen.mid_last = middle
         seen.mid_price_last = seen.mid
     return math.sqrt(seen.variance) if seen.variance_seen else math.nan
 

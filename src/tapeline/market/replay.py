@@ -7,10 +7,10 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_event
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
 from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
-from tapeline.market.view import show_after_event, update_view
+from tapeline.market.view import mark_mid, show_after_event, update_view
 from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
 
 ROWS_FULL, ROW = range(2, 4)
 """What replay() answers besides DONE and MAKE_ROOM."""
@@ -161,6 +161,7 @@ def trace_row(state, book, event):
     if state.stops:
         book.market.ts_event = event.ts_event
         book.market.ts_recv = event.ts_recv
+        mark_mid(book)
         state.plan.book = address_of(book)
         show_after_event(book, state.plan)
 
@@ -255,14 +256,14 @@ def replay(state):
         return ROWS_FULL
     plan = state.plan
     follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.always
-    events, x, n = state.events, state.x, state.n
-    plan.events = events
+    at, end = state.events + state.x * EVENT_SIZE, state.events + state.n * EVENT_SIZE
+    plan.events = state.events
     is_applied, state.applied = state.applied != 0, 0
     status = DONE
     instrument = np.int64(-1)
     book = record_at(state.books, 0, BOOK)
-    while x < n:
-        event = record_at(events, x, EVENT)
+    while at < end:
+        event = record_at(at, 0, EVENT)
         if np.int64(event.instrument) != instrument:
             instrument = np.int64(event.instrument)
             book = record_at(state.books, instrument, BOOK)
@@ -271,7 +272,7 @@ def replay(state):
             if status != DONE:
                 break
         is_applied = False
-        x += 1
+        at += EVENT_SIZE
         if follows and event.flags & SNAPSHOT == 0:
             note_event(book, event)
         dirty = book.dirty
@@ -279,5 +280,5 @@ def replay(state):
             status = add_row(state, book, event)
             if status != DONE:
                 break
-    state.x = x
+    state.x = state.n - (end - at) // EVENT_SIZE
     return status

@@ -18,7 +18,7 @@ from tapeline.market import activity, features
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY
 from tapeline.market.book import ASKS, BIDS, BOOK, MARKET, NUMBER
 from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, keep_sums, update_touch
-from tapeline.market.view import mark_mid, refresh_touch
+from tapeline.market.view import refresh_touch
 from tapeline.market.walk import follow_flow, walk_shape
 from tapeline.memory import address_of, copy, record_at, unit, view
 from tapeline.record import Record, int64
@@ -139,7 +139,6 @@ def write_trace(state):
     wanted = state.plan.features
     if not state.plan.follows:
         refresh_touch(book, book.dirty)
-        mark_mid(book)
     book.dirty = 0
     if wanted & BOOK_FEATURES:
         update_touch(book)

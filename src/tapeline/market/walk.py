@@ -41,7 +41,7 @@ NOWHERE = np.int64(0)
 def add_tight(cells, seen):
     """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.features` defines them.
 
-    Behind them that of the five best as a whole number, and where these lie: a bit each, the lowest for the best; NOWHERE: more than LOOKED_AT away.
+    Behind them that of the five best as a whole number, where these lie (a bit each, the lowest for the best; NOWHERE: more than LOOKED_AT away), and `cells`.
 
     `cells`: address of the best's; `seen`: what the features of the touch remember.
     """
@@ -52,7 +52,7 @@ def add_tight(cells, seen):
     near = total
     for k in range(LEVELS_OF_SHAPE, LEVELS_N):
         total += record_at(cells, -k, CELL).size
-    return np.float64(near), np.float64(total), products, seen.squares, near, FIVE
+    return np.float64(near), np.float64(total), products, seen.squares, near, FIVE, cells
 
 
 @leaf
@@ -70,7 +70,7 @@ def add_places(cells, places, spread, step):
     for _ in range(LEVELS_OF_SHAPE):
         total += record_at(cells, -first_bit(places), CELL).size
         places &= places - 1
-    return np.float64(near), np.float64(total), products, squares, near, five
+    return np.float64(near), np.float64(total), products, squares, near, five, cells
 
 
 @leaf
@@ -121,7 +121,7 @@ def walk_side(ladder, mid_twice, step, n):
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
-    return np.float64(near), np.float64(total), products, squares, near, NOWHERE
+    return np.float64(near), np.float64(total), products, squares, near, NOWHERE, cells
 
 
 @leaf
@@ -131,17 +131,8 @@ def word_at(shape, offset, i):
 
 
 @leaf
-def remember_near(shape, side, best, near, five):
-    """Remember where the five best levels of a side lie, and what their size is; that it has not been asked for yet, by no place at all."""
-    word_at(shape, BESTS, side).n = best
-    word_at(shape, NEAR, side).n = near
-    word_at(shape, FIVES, side).n = five
-
-
-@leaf
-def remember_sizes(ladder, shape, side, five):
+def remember_sizes(shape, side, cells, five):
     """Remember the sizes of the five best levels of a side, which lie where there is a bit."""
-    cells = ladder.cells + CELL_SIZE * (ladder.best - ladder.base)
     first = address_of(shape) + BEFORE + side * LEVELS_OF_SHAPE * LEVEL_SIZE
     if five == FIVE:
         for k in range(LEVELS_OF_SHAPE):
@@ -173,14 +164,15 @@ def follow_flow(book, shape, of_bids, of_asks):
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     moved = (word_at(shape, BESTS, BIDS).n ^ bids.best) | (word_at(shape, BESTS, ASKS).n ^ asks.best)
     moved |= (word_at(shape, FIVES, BIDS).n ^ of_bids[5]) | (word_at(shape, FIVES, ASKS).n ^ of_asks[5])
-    if (moved == 0) & (of_bids[5] != NOWHERE) & (of_asks[5] != NOWHERE):
+    if unseen(moved) == 0 and of_bids[5] != NOWHERE and of_asks[5] != NOWHERE:
         came = (of_bids[4] - word_at(shape, NEAR, BIDS).n) - (of_asks[4] - word_at(shape, NEAR, ASKS).n)
-        remember_sizes(bids, shape, BIDS, of_bids[5])
-        remember_sizes(asks, shape, ASKS, of_asks[5])
+        remember_sizes(shape, BIDS, of_bids[6], of_bids[5])
+        remember_sizes(shape, ASKS, of_asks[6], of_asks[5])
     else:
         came = (flow_of_moves(bids, shape, BIDS) - flow_of_moves(asks, shape, ASKS)) * shape.flow_seen
         shape.flow_seen |= book.market.has_bid | book.market.has_ask
-    remember_near(shape, BIDS, bids.best, of_bids[4], of_bids[5])
-    remember_near(shape, ASKS, asks.best, of_asks[4], of_asks[5])
+        word_at(shape, BESTS, BIDS).n, word_at(shape, BESTS, ASKS).n = bids.best, asks.best
+        word_at(shape, FIVES, BIDS).n, word_at(shape, FIVES, ASKS).n = of_bids[5], of_asks[5]
+    word_at(shape, NEAR, BIDS).n, word_at(shape, NEAR, ASKS).n = of_bids[4], of_asks[4]
     shape.flow += np.float64(came)
     return shape.flow
