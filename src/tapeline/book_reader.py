@@ -159,7 +159,7 @@ class BookReader:
         self._free: list[npt.NDArray[np.int64]] = []
         state = self._state
         state.rows, state.rows_capacity, state.row_size = self._block.ctypes.data, block, 8 * width
-        state.columns_n, state.columns_per_row = columns_n, -(-columns_n // block)
+        state.columns_n = columns_n
         self._give_columns()
 
     def _give_columns(self) -> None:
@@ -173,6 +173,7 @@ class BookReader:
         self._columns = lease.reshape(shape)
         state = self._state
         state.columns, state.column_size, state.kept_n, state.kept_capacity = memory.ctypes.data, 8 * shape[1], 0, self._capacity
+        state.fetched, state.fetched_lines = state.columns, 0
 
     def _taken(self) -> Rows:
         keep_columns(self._state)

@@ -70,8 +70,9 @@ class DepthReader(BookReader):
                     columns[f"{side}_{name}_{k:02}"] = of_rows[HEAD + first * LEVEL_ITEMS + field]
         holed: list[str] = []
         for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
-            prices = (f"{side}_px_{k:02}" for k in reversed(range(self.levels)))
-            holed += takewhile(lambda name: UNDEFINED_PRICE in columns[name], prices)
+            first = HEAD + (0 if side == "bid" else self.levels) * LEVEL_ITEMS
+            absent = takewhile(lambda k, first=first: UNDEFINED_PRICE in rows[:, first + k * LEVEL_ITEMS], reversed(range(self.levels)))
+            holed += (f"{side}_px_{k:02}" for k in absent)
         head = [pl.Series(name, values) for name, values in self.head(of_rows).items()]
         frame = pl.DataFrame([*head, *(values.alias(name) for name, values in columns.items())])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame
