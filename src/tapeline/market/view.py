@@ -23,7 +23,7 @@ from tapeline.market.features import (
 )
 from tapeline.market.ladder import CELL, has_best
 from tapeline.market.levels import update_levels
-from tapeline.market.walk import walk_shape
+from tapeline.market.walk import update_walked, walk_shape
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
@@ -80,14 +80,16 @@ def update_deep(plan):
     book = record_at(plan.book, 0, BOOK)
     depth = plan.depth
     changed = np.uint64(0)
+    if plan.touch_changed and plan.followed & BOOK_FEATURES:
+        update_touch(book)
+    if plan.sums:
+        changed |= np.uint64(update_walked(plan))
     if depth > 1:
         first = update_levels(book, plan)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
             if plan.followed & SHAPE_FEATURES:
                 changed |= np.uint64(update_shape(plan))
-    if plan.touch_changed and plan.followed & BOOK_FEATURES:
-        update_touch(book)
     if plan.followed & ACTIVITY_FEATURES:
         update_activity(plan)
     show_after_event(book, plan)

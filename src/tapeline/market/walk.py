@@ -12,36 +12,40 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, side_of
 from tapeline.market.features import (
     BEFORE,
     BESTS,
     FIVES,
     LEVELS_OF_SHAPE,
     NEAR,
+    SHAPE_MEMORY,
     TEN_LEVELS,
     TIGHT_DISTANCES,
     TOUCH_MEMORY,
     flow,
+    keep_sums,
     number_at,
+    show_news,
 )
 from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, has_best, next_level, size_at
 from tapeline.market.levels import next_place
-from tapeline.memory import address_of, count_bits, filled, first_bit, record_at, ten_filled, unseen
+from tapeline.memory import address_of, count_bits, filled, first_bit, record_at, ten_filled, unit, unseen
 from tapeline.tape.records import COUNTER
 
 LOOKED_AT = np.int64(16)
 """So many cells of a side, from the best down, are looked at for its levels at once: the reach of `filled`."""
 LEVELS_N = 2 * LEVELS_OF_SHAPE
 TEN, FIVE = np.int64((1 << LEVELS_N) - 1), np.int64((1 << LEVELS_OF_SHAPE) - 1)
-NOWHERE = np.int64(0)
+NOWHERE, EVERYWHERE = np.int64(0), np.int64(1 << 40)
 
 
 @leaf
 def add_tight(cells, seen):
     """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.features` defines them.
 
-    Behind them that of the five best as a whole number, where these lie (a bit each, the lowest for the best; NOWHERE: more than LOOKED_AT away), and `cells`.
+    Behind them that of the five best as a whole number, where these lie (a bit each, the lowest for the best; NOWHERE: more than LOOKED_AT away), `cells`, and
+    how far from the best the last level is that was looked at.
 
     `cells`: address of the best's; `seen`: what the features of the touch remember.
     """
@@ -52,7 +56,7 @@ def add_tight(cells, seen):
     near = total
     for k in range(LEVELS_OF_SHAPE, LEVELS_N):
         total += record_at(cells, -k, CELL).size
-    return np.float64(near), np.float64(total), products, seen.squares, near, FIVE, cells
+    return np.float64(near), np.float64(total), products, seen.squares, near, FIVE, cells, np.int64(LEVELS_N - 1)
 
 
 @leaf
@@ -66,11 +70,12 @@ def add_places(cells, places, spread, step):
         distance = np.float64(spread + place * step)
         products += distance * np.float64(total)
         squares += distance * distance
-    near, five = total, all_places ^ places
+    near, five, place = total, all_places ^ places, np.int64(0)
     for _ in range(LEVELS_OF_SHAPE):
-        total += record_at(cells, -first_bit(places), CELL).size
+        place = first_bit(places)
         places &= places - 1
-    return np.float64(near), np.float64(total), products, squares, near, five, cells
+        total += record_at(cells, -place, CELL).size
+    return np.float64(near), np.float64(total), products, squares, near, five, cells, place
 
 
 @leaf
@@ -102,7 +107,7 @@ def walk_side(ladder, mid_twice, step, n):
     cells, has_mid = ladder.cells, mid_twice != UNDEFINED_PRICE
     i, k, near, total = ladder.best - ladder.base, np.int64(0), np.int64(0), np.int64(0)
     products, squares = 0.0, 0.0
-    place = ladder.far_count - 1
+    place, level = ladder.far_count - 1, ladder.best
     while k < n:
         if i > 0:
             level, size = ladder.base + i, record_at(cells, i, CELL).size
@@ -121,7 +126,7 @@ def walk_side(ladder, mid_twice, step, n):
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
-    return np.float64(near), np.float64(total), products, squares, near, NOWHERE, cells
+    return np.float64(near), np.float64(total), products, squares, near, NOWHERE, cells, ladder.best - level if k == n else EVERYWHERE
 
 
 @leaf
@@ -176,3 +181,17 @@ def follow_flow(book, shape, of_bids, of_asks):
     word_at(shape, NEAR, BIDS).n, word_at(shape, NEAR, ASKS).n = of_bids[4], of_asks[4]
     shape.flow += np.float64(came)
     return shape.flow
+
+
+@unit("update_walked")
+def update_walked(plan):
+    """Bring what depends on several levels of plan.book, whose BBO is up to date, up to date; the classes for whom a feature changed."""
+    book = record_at(plan.book, 0, BOOK)
+    shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
+    bids, asks = walk_shape(book, plan.features)
+    for side in range(2):
+        ladder, sums = side_of(book, side), asks if side == ASKS else bids
+        ladder.watch = ladder.best - sums[7]
+        keep_sums(shape, side, sums)
+    follow_flow(book, shape, bids, asks)
+    return np.int64(show_news(plan, book.market, shape)) if plan.wakes else 0
