@@ -1,7 +1,6 @@
 """The book itself: the best levels of every instrument after each event that changed them, in the columns of Databento's mbp-10."""
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from typing import Any, Final
 
 import polars as pl
@@ -69,10 +68,11 @@ class DepthReader(BookReader):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
                     columns[f"{side}_{name}_{k:02}"] = of_rows[HEAD + first * LEVEL_ITEMS + field]
         holed: list[str] = []
-        for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
-            first = HEAD + (0 if side == "bid" else self.levels) * LEVEL_ITEMS
-            absent = takewhile(lambda k, first=first: UNDEFINED_PRICE in rows[:, first + k * LEVEL_ITEMS], reversed(range(self.levels)))
-            holed += (f"{side}_px_{k:02}" for k in absent)
+        for side, first in (("bid", HEAD), ("ask", HEAD + self.levels * LEVEL_ITEMS)):  # where a level is absent, all deeper ones are
+            full = self.levels
+            while full > 0 and UNDEFINED_PRICE in rows[:, first + (full - 1) * LEVEL_ITEMS]:
+                full -= 1
+            holed += (f"{side}_px_{k:02}" for k in range(full, self.levels))
         head = [pl.Series(name, values) for name, values in self.head(of_rows).items()]
         frame = pl.DataFrame([*head, *(values.alias(name) for name, values in columns.items())])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame
