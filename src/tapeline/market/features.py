@@ -89,6 +89,7 @@ class ShapeMemory(Record):
     near: (int64, (2,))  # type: ignore[syntax]  # market.walk: the size of these,
     bests: (int64, (2,))  # type: ignore[syntax]  # of each side the best level,
     fives: (int64, (2,))  # type: ignore[syntax]  # and where the five best lie: a bit each, the lowest for the best; 0: wherever
+    walked: int64  # the sides whose levels were looked at last, where they lie apart
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_

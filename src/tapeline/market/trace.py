@@ -16,10 +16,10 @@ from tapeline.constants import Feature
 from tapeline.jit import kernel, leaf
 from tapeline.market import activity, features
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY
-from tapeline.market.book import ASKS, BIDS, BOOK, MARKET, NUMBER
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, MARKET, NUMBER
 from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, keep_sums, update_touch
 from tapeline.market.view import refresh_touch
-from tapeline.market.walk import follow_flow, walk_shape
+from tapeline.market.walk import follow_flow, walk_shape, watch_levels
 from tapeline.memory import address_of, copy, record_at, unit, view
 from tapeline.record import Record, int64
 from tapeline.tape.records import COUNTER, EVENT
@@ -137,6 +137,7 @@ def write_trace(state):
     """
     book, event = record_at(state.row_book, 0, BOOK), record_at(state.row_event, 0, EVENT)
     wanted = state.plan.features
+    dirty = np.int64(book.dirty if state.plan.follows == 0 else DIRTY)
     if not state.plan.follows:
         refresh_touch(book, book.dirty)
     book.dirty = 0
@@ -154,7 +155,9 @@ def write_trace(state):
         put_words(to + TOUCH_AT * COLUMN_SIZE, book.touch_memory, TOUCH_N)
     if wanted & SHAPE_FEATURES:
         shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
-        bids, asks = walk_shape(book, wanted)
+        bids, asks = walk_shape(book, shape, wanted, dirty)
+        if not state.plan.follows:
+            watch_levels(book, bids, asks)
         put_shape(to + SHAPE_AT * COLUMN_SIZE, bids, asks, follow_flow(book, shape, bids, asks))
         if state.stops:
             keep_sums(shape, BIDS, bids)

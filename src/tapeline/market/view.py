@@ -115,7 +115,7 @@ def show_features(plan):
         show_touch(book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY), to)
     if plan.walks:
         if plan.of_view:
-            bids, asks = walk_shape(book, features)
+            bids, asks = walk_shape(book, record_at(book.shape_memory, 0, SHAPE_MEMORY), features, np.int64(DIRTY))
             show_shape(to, bids, asks)
     elif features & SHAPE_FEATURES and not plan.wakes:
         show_sums(to, record_at(book.shape_memory, 0, SHAPE_MEMORY))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS, side_of
 from tapeline.market.features import (
     BEFORE,
     BESTS,
@@ -27,9 +27,10 @@ from tapeline.market.features import (
     keep_sums,
     number_at,
     show_news,
+    sums_of,
 )
 from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, has_best, next_level, size_at
-from tapeline.market.levels import next_place
+from tapeline.market.levels import deepest_of, next_place
 from tapeline.memory import address_of, count_bits, filled, first_bit, record_at, ten_filled, unit, unseen
 from tapeline.tape.records import COUNTER
 
@@ -79,8 +80,11 @@ def add_places(cells, places, spread, step):
 
 
 @leaf
-def walk_shape(book, features):
-    """What the features of several levels follow from, of the bids and of the asks of a book whose BBO is shown."""
+def walk_shape(book, shape, features, dirty):
+    """What the features of several levels follow from, of the bids and of the asks of a book whose BBO is shown.
+
+    `dirty`: the book's, if since the last time all levels were watched.
+    """
     bids, asks = side_of(book, BIDS), side_of(book, ASKS)
     market = book.market
     bid, ask = bids.best - bids.base, asks.best - asks.base
@@ -95,15 +99,51 @@ def walk_shape(book, features):
             of_bids = add_tight(bid_cells, seen) if bid_places & TEN == TEN else add_places(bid_cells, bid_places, spread, step)
             of_asks = add_tight(ask_cells, seen) if ask_places & TEN == TEN else add_places(ask_cells, ask_places, spread, step)
             return of_bids, of_asks
+    walk_apart(book, shape, features, dirty)
+    return sums_kept(shape, BIDS), sums_kept(shape, ASKS)
+
+
+@leaf
+def sums_kept(shape, side):
+    """The same, as `walk_apart` left it."""
+    sums = sums_of(shape, side)
+    return sums[0], sums[1], sums[2], sums[3], word_at(shape, NEAR, side).n, NOWHERE, NOWHERE, NOWHERE
+
+
+@kernel
+def walk_apart(book, shape, features, dirty):
+    """The same where levels lie apart: of the sides that are `dirty`, if the other one's are known and the mid is where it was, else of both.
+
+    `book.deepest` is then the last level of a side that was looked at: a change there, or before, makes it dirty, if it is watched (`watch_levels`).
+    """
+    market = book.market
     has_mid, step = market.has_bid and market.has_ask, 2 * book.grid
     mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
     n = np.int64(LEVELS_N if features & TEN_LEVELS else LEVELS_OF_SHAPE)
-    return walk_side(bids, mid_twice, step, n), walk_side(asks, -mid_twice if has_mid else mid_twice, step, n)
+    is_known = (mid_twice == shape.mid_twice) & (word_at(shape, FIVES, BIDS).n == NOWHERE)
+    shape.mid_twice = mid_twice
+    shape.walked = dirty & DIRTY if is_known else np.int64(DIRTY)
+    for side in range(2):
+        if (shape.walked >> side) & 1:
+            ladder = side_of(book, side)
+            sums = walk_side(ladder, -mid_twice if has_mid and side == ASKS else mid_twice, step, n)
+            keep_sums(shape, side, sums)
+            word_at(shape, NEAR, side).n = sums[4]
+            deepest_of(book, side).n = ladder.best - sums[5]
+
+
+@leaf
+def watch_levels(book, bids, asks):
+    """Note that changes of what the sums of both sides were made of concern a view; `bids`, `asks`: of `walk_shape`."""
+    if bids[5] == NOWHERE:
+        side_of(book, BIDS).watch, side_of(book, ASKS).watch = deepest_of(book, BIDS).n, deepest_of(book, ASKS).n
+    else:
+        side_of(book, BIDS).watch, side_of(book, ASKS).watch = side_of(book, BIDS).best - bids[7], side_of(book, ASKS).best - asks[7]
 
 
 @kernel
 def walk_side(ladder, mid_twice, step, n):
-    """The same of one side, level by level, wherever they lie; `mid_twice`: mirrored for asks, as levels are."""
+    """The sums of one side, level by level, wherever they lie, and how far from the best the last level is; `mid_twice`: mirrored for asks, as levels are."""
     cells, has_mid = ladder.cells, mid_twice != UNDEFINED_PRICE
     i, k, near, total = ladder.best - ladder.base, np.int64(0), np.int64(0), np.int64(0)
     products, squares = 0.0, 0.0
@@ -126,7 +166,7 @@ def walk_side(ladder, mid_twice, step, n):
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
-    return np.float64(near), np.float64(total), products, squares, near, NOWHERE, cells, ladder.best - level if k == n else EVERYWHERE
+    return np.float64(near), np.float64(total), products, squares, near, ladder.best - level if k == n else EVERYWHERE
 
 
 @leaf
@@ -156,7 +196,7 @@ def flow_of_moves(ladder, shape, side):
     for k in range(LEVELS_OF_SHAPE):
         before = record_at(address_of(shape) + BEFORE, side * LEVELS_OF_SHAPE + k, LEVEL)
         size = size_at(ladder, level) if level != LEVEL_NONE else np.int64(0)
-        total += flow(level, size, before.price, before.size)
+        total += flow(level, size, before.price if before.size > 0 else LEVEL_NONE, before.size)
         before.price = level
         before.size = size
         level = next_level(ladder, level) if level != LEVEL_NONE else level
@@ -174,7 +214,10 @@ def follow_flow(book, shape, of_bids, of_asks):
         remember_sizes(shape, BIDS, of_bids[6], of_bids[5])
         remember_sizes(shape, ASKS, of_asks[6], of_asks[5])
     else:
-        came = (flow_of_moves(bids, shape, BIDS) - flow_of_moves(asks, shape, ASKS)) * shape.flow_seen
+        walked = shape.walked if of_bids[5] == NOWHERE else np.int64(DIRTY)
+        came = flow_of_moves(bids, shape, BIDS) if walked & DIRTY_BIDS else np.int64(0)
+        came -= flow_of_moves(asks, shape, ASKS) if walked & DIRTY_ASKS else np.int64(0)
+        came *= shape.flow_seen
         shape.flow_seen |= book.market.has_bid | book.market.has_ask
         word_at(shape, BESTS, BIDS).n, word_at(shape, BESTS, ASKS).n = bids.best, asks.best
         word_at(shape, FIVES, BIDS).n, word_at(shape, FIVES, ASKS).n = of_bids[5], of_asks[5]
@@ -188,10 +231,9 @@ def update_walked(plan):
     """Bring what depends on several levels of plan.book, whose BBO is up to date, up to date; the classes for whom a feature changed."""
     book = record_at(plan.book, 0, BOOK)
     shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
-    bids, asks = walk_shape(book, plan.features)
-    for side in range(2):
-        ladder, sums = side_of(book, side), asks if side == ASKS else bids
-        ladder.watch = ladder.best - sums[7]
-        keep_sums(shape, side, sums)
+    bids, asks = walk_shape(book, shape, plan.features, plan.sides)
+    watch_levels(book, bids, asks)
+    keep_sums(shape, BIDS, bids)
+    keep_sums(shape, ASKS, asks)
     follow_flow(book, shape, bids, asks)
     return np.int64(show_news(plan, book.market, shape)) if plan.wakes else 0
