@@ -17,6 +17,7 @@ from tapeline.instruments import Instrument
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
 from tapeline.market.trace import COPY, FORMULAS, ROWS, TRACE_N, make_columns, write_trace
+from tapeline.market.view import show_features
 from tapeline.record import Record
 from tapeline.runner import Fingerprint, import_generated
 
@@ -133,13 +134,15 @@ class FeatureReader(BookReader):
         if jit.JIT:
             write_trace.place(state)
             make_columns.place(state)
+            if self._own:
+                show_features.place(state.plan)
         self._copies = [type(own).array(0) for own in self._own]
         self._module = _runner(self._own, self._copies, type(state)) if self._own else None
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
-        columns = [pl.Series(name, self.column(rows, HEAD + k).view(np.float64)) for k, name in enumerate(self.names)]  # a third faster than by a dict
-        return pl.DataFrame([*(pl.Series(name, values) for name, values in self.head(rows).items()), *columns])
+        columns = [column.alias(name) for column, name in zip(self.columns(rows, np.float64)[HEAD:], self.names, strict=True)]
+        return pl.DataFrame([*(pl.Series(name, values) for name, values in self.head(self.columns(rows[:, :HEAD])).items()), *columns])
 
     def _replay(self) -> Callable[[], int]:
         return super()._replay() if self._module is None else lambda: int(self._run())

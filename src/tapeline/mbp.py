@@ -1,7 +1,6 @@
 """The book itself: the best levels of every instrument after each event that changed them, in the columns of Databento's mbp-10."""
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from typing import Any, Final
 
 import polars as pl
@@ -62,14 +61,18 @@ class DepthReader(BookReader):
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
+        of_rows = self.columns(rows)
         columns: dict[str, Any] = {}
         for k in range(self.levels):
             for field, name in enumerate(("px", "sz", "ct")):
                 for side, first in (("bid", k), ("ask", self.levels + k)):
-                    columns[f"{side}_{name}_{k:02}"] = self.column(rows, HEAD + first * LEVEL_ITEMS + field)
+                    columns[f"{side}_{name}_{k:02}"] = of_rows[HEAD + first * LEVEL_ITEMS + field]
         holed: list[str] = []
-        for side in ("bid", "ask"):  # where a level is absent, all deeper ones are
-            prices = (f"{side}_px_{k:02}" for k in reversed(range(self.levels)))
-            holed += takewhile(lambda name: UNDEFINED_PRICE in columns[name], prices)
-        frame = pl.DataFrame([pl.Series(name, values) for name, values in {**self.head(rows), **columns}.items()])
+        for side, first in (("bid", HEAD), ("ask", HEAD + self.levels * LEVEL_ITEMS)):  # where a level is absent, all deeper ones are
+            full = self.levels
+            while full > 0 and UNDEFINED_PRICE in rows[:, first + (full - 1) * LEVEL_ITEMS]:
+                full -= 1
+            holed += (f"{side}_px_{k:02}" for k in range(full, self.levels))
+        head = [pl.Series(name, values) for name, values in self.head(of_rows).items()]
+        frame = pl.DataFrame([*head, *(values.alias(name) for name, values in columns.items())])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame

@@ -380,6 +380,13 @@ class Growing:
             cls._spares[dtype].append(pages)
 
 
+def left_over(n: int, dtype: Any) -> np.ndarray[Any, Any]:
+    """`n` records or numbers, arbitrary ones, in pages that nobody has any more, if there are any: as `Growing` takes and leaves them."""
+    memory = Growing(np.dtype(dtype))
+    memory.grow(n)
+    return memory.records
+
+
 class Arena:
     """Zeroed memory in small pieces that live as long as it does, each at the start of a cache line."""
 

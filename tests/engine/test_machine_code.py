@@ -21,6 +21,7 @@ from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import make_columns, write_trace
 from tapeline.market.view import show_features, update_deep
+from tapeline.market.walk import update_walked
 from tapeline.tape.file_kernels import Play, checksum, play
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import Reader
@@ -45,6 +46,7 @@ HOT = {
     "update_shape": (update_shape, ViewPlan, 0, ""),
     "note_activity": (note_activity, ViewPlan, 0, ""),
     "update_activity": (update_activity, ViewPlan, 0, ""),
+    "update_walked": (update_walked, ViewPlan, 0, ""),
 }
 """Per event or record: the function, what it is called with, how many divisions by what is no constant it has, and why that many."""
 

@@ -246,10 +246,9 @@ def show_activity(plan, memory, to):
     put(to, wanted, VOLATILITY_REALISED, memory.realised)
 
 
-@unit("update_activity")
-def update_activity(plan):
-    """Bring the features of this module up to date for plan.book, at the end of the event that plan.event belongs to. Nobody is told: 0."""
-    book, event = record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT)
+@kernel
+def end_event(book, event):
+    """Bring the features of this module up to date, at the end of the event that a tape event belongs to."""
     memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
     market = book.market
     factor = 1.0
@@ -272,4 +271,10 @@ def update_activity(plan):
     if mid_twice != memory.mid_twice:  # a division that most events need not make
         memory.mid_twice = mid_twice
         memory.mid = mid(market.bid_price, market.ask_price) if has_mid else math.nan
+
+
+@unit("update_activity")
+def update_activity(plan):
+    """The same of plan.book and plan.event. Nobody is told: 0."""
+    end_event(record_at(plan.book, 0, BOOK), record_at(plan.event, 0, EVENT))
     return 0

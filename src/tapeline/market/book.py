@@ -261,9 +261,10 @@ EVENTS_MAX: Final = 4
 class ViewPlan(Record):
     """Who looks at what: one bit per strategy class."""
 
-    # addresses of the units of those names (market.view, features, activity), and the book and tape event that they are called with
+    # addresses of the units of those names (market.view, features, walk, activity), and the book and tape event that they are called with
     update_deep: int64
     update_shape: int64
+    update_walked: int64
     update_activity: int64
     note_activity: int64
     show_features: int64
@@ -279,7 +280,8 @@ class ViewPlan(Record):
     follows: int64  # 1: levels, or features of more than the touch, follow every event
     shows: int64  # 1: the values of features are in the market after each event; 0: only what they follow from
     wakes: int64  # 1: those of several levels are, for they wake a class when they change
-    walks: int64  # 1: what those of several levels follow from is added up when somebody is told; 0: it follows every event
+    walks: int64  # 1: what those of several levels follow from is added up when somebody is told; 0: it follows every event,
+    sums: int64  # 1: by being added up anew; 0: by what the event changed, since levels are followed anyway
     of_view: int64  # 1: somebody is told of a change of the view; 0: of a trade or a tape event, maybe within an event
     touch_changed: int64  # whether it changed the BBO
     to: int64  # what show_features is called with: address of a market; and copy_runs: addresses of features, and of `runs_n` Runs
@@ -288,6 +290,7 @@ class ViewPlan(Record):
     runs_n: int64
     depth: int64  # the deepest declared depth
     features: int64  # bit per Feature that anybody declared
+    followed: int64  # those of them that update_deep brings up to date with every event
     depth_masks: int64  # address of `depth` Bits: number k has the classes that are woken by a change of level k
     feature_masks: int64  # address of a Bits per feature: the classes that are woken by it
     shown_before: (float64, (FEATURES_N,))  # type: ignore[syntax]  # the features of the book's market before the event, where they wake a class

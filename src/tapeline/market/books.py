@@ -18,6 +18,7 @@ from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Mark
 from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep
+from tapeline.market.walk import update_walked
 from tapeline.memory import Arena, copy, view, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
@@ -52,10 +53,11 @@ class Looks(NamedTuple):
         return cls(int(strategy.depth), bits_of(*strategy.features), strategy.wake_depth)
 
 
-def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: bool = False) -> None:
+def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: bool = False, traced: bool = False) -> None:
     """Fill in who looks at what, per class. Arrays that the plan refers to are added to `keep`.
 
-    `told`: whether classes are told what changed, and shown values of features then. Otherwise these are in the market after each event.
+    `told`: whether classes are told what changed, and shown values of features then. `traced`: whether what features follow from is written down after each
+    event (market.trace). Otherwise values are in the market after each event.
     """
     wanted = 0
     feature_masks = np.zeros(FEATURES_N, np.uint64)
@@ -65,16 +67,19 @@ def set_plan(plan: ViewPlan, views: Sequence[Looks], keep: list[Any], *, told: b
             feature_masks[numbers_of(looks.features & OF_THE_BOOK)] |= np.uint64(1 << bit)
     depth = max(looks.depth for looks in views)
     wakes = told and feature_masks[numbers_of(int(SHAPE_FEATURES))].any()
-    plan.walks = told and not wakes and depth == 1 and wanted & int(SHAPE_FEATURES) != 0 and wanted & bits_of(Feature.ORDER_FLOW_IMBALANCE_5) == 0
-    if wanted & int(SHAPE_FEATURES) and not plan.walks:
+    adds_up = told and depth == 1 and wanted & int(SHAPE_FEATURES) != 0
+    plan.sums = adds_up and (wakes or wanted & bits_of(Feature.ORDER_FLOW_IMBALANCE_5) != 0)
+    plan.walks = adds_up and not plan.sums
+    if wanted & int(SHAPE_FEATURES) and not adds_up and not traced:
         depth = max(depth, 2 * LEVELS_OF_SHAPE if wanted & TEN_LEVELS else LEVELS_OF_SHAPE)
     masks = np.zeros(depth, np.uint64)
     for bit, looks in enumerate(views):
         masks[: looks.wake_depth or looks.depth] |= np.uint64(1 << bit)
     keep += [masks, feature_masks]
-    plan.depth, plan.features, plan.shows = depth, wanted, wanted != 0 and not told
+    plan.depth, plan.features, plan.followed = depth, wanted, 0 if traced else wanted
+    plan.shows = wanted != 0 and not told and not traced
     plan.wakes, plan.of_view = wakes, not told
-    plan.follows = depth > 1 or (wanted != 0 and (not told or wanted & int(ACTIVITY_FEATURES) != 0))
+    plan.follows = depth > 1 or plan.sums or (plan.followed != 0 and (not told or wanted & int(ACTIVITY_FEATURES) != 0))
     plan.depth_masks, plan.feature_masks = masks.ctypes.data, feature_masks.ctypes.data
 
 
@@ -135,11 +140,13 @@ class Books:
         if JIT and (int(plan.follows) or int(plan.features)):
             if int(plan.follows):
                 update_deep.place(plan)
-            if int(plan.features):
+            if int(plan.followed):
                 show_features.place(plan)
             for group, _, _, units in _UNITS_OF_FEATURES:
-                for unit in units if int(plan.features) & int(group) and not (plan.walks and group is SHAPE_FEATURES) else ():
+                for unit in units if int(plan.followed) & int(group) and not ((plan.walks or plan.sums) and group is SHAPE_FEATURES) else ():
                     unit.place(plan)
+            if int(plan.sums):
+                update_walked.place(plan)
         self._levels_max = levels_max
         self._keep: dict[tuple[int, int | str], Any] = {}
         self._arena = Arena()

@@ -64,7 +64,7 @@ class TouchMemory(Record):
     bid_size: int64
     ask_size: int64
     flow_seen: int64
-    mid_last: int64  # last defined mid, half ticks, and as a price
+    mid_last: int64  # last defined mid, half 1e-9, and as a price
     mid_price_last: float64
     mid_seen: int64
     variance: float64
@@ -86,11 +86,17 @@ class ShapeMemory(Record):
     mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
     distances: (float64, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # of the levels from that mid; 0 for absent ones
     before: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # the five best levels of each side before they are looked at one by one
+    near: (int64, (2,))  # type: ignore[syntax]  # market.walk: the size of these,
+    bests: (int64, (2,))  # type: ignore[syntax]  # of each side the best level,
+    fives: (int64, (2,))  # type: ignore[syntax]  # and where the five best lie: a bit each, the lowest for the best; 0: wherever
+    walked: int64  # the sides whose levels were looked at last, where they lie apart
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
 TIGHT_DISTANCES = np.int64(TOUCH_MEMORY.fields["distances"][1])
-SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[n][1]) for n in ("size_5", "size_10", "slopes", "distances", "before"))
+SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE, NEAR, BESTS, FIVES = (
+    np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("size_5", "size_10", "slopes", "distances", "before", "near", "bests", "fives")
+)
 
 
 @leaf
@@ -168,12 +174,13 @@ def flow_of_move(market, seen):
 def volatility(market, seen):
     """Volatility of the mid: root of the exponentially weighted mean (decay 0.94) of its squared changes, per change. Price (RiskMetrics 1996)."""
     if market.has_bid and market.has_ask:
-        if seen.mid_seen and market.mark != seen.mid_last:
+        middle = market.bid_price + market.ask_price
+        if seen.mid_seen and middle != seen.mid_last:
             step = seen.mid - seen.mid_price_last
             seen.variance = VOLATILITY_DECAY * seen.variance + VOLATILITY_NEWS * (step * step) if seen.variance_seen else step * step
             seen.variance_seen = 1
         seen.mid_seen = 1
-        seen.mid_last = market.mark
+        seen.mid_last = middle
         seen.mid_price_last = seen.mid
     return math.sqrt(seen.variance) if seen.variance_seen else math.nan
 
@@ -346,6 +353,15 @@ def sums_of(seen, side):
     """What the features of several levels of a side follow from: size of the five and the ten best levels, and the sums for the slope."""
     sizes_5, sizes_10 = number_at(seen, SIZES_5, side).value, number_at(seen, SIZES_10, side).value
     return sizes_5, sizes_10, number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value
+
+
+@kernel
+def keep_sums(seen, side, sums):
+    """Remember them."""
+    number_at(seen, SIZES_5, side).value = sums[0]
+    number_at(seen, SIZES_10, side).value = sums[1]
+    number_at(seen, SLOPES, 2 * side).value = sums[2]
+    number_at(seen, SLOPES, 2 * side + 1).value = sums[3]
 
 
 @kernel

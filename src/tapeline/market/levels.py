@@ -161,7 +161,7 @@ def place_at(plan, number):
 @kernel
 def follow_levels(book, plan, n):
     """Bring the Levels at the `n` places of the plan up to date; the first that changed, of either side, or the depth."""
-    depth, of_shape = plan.depth, plan.features & SHAPE_FEATURES != 0
+    depth, of_shape = plan.depth, plan.followed & SHAPE_FEATURES != 0
     first, changed, near = depth, np.int64(0), np.int64(0)
     for j in range(n):
         place = place_at(plan, j)
@@ -188,7 +188,7 @@ def walk_levels(book, plan):
     first = depth
     for side in range(2):
         if (plan.sides >> side) & 1:
-            if plan.features & SHAPE_FEATURES:
+            if plan.followed & SHAPE_FEATURES:
                 keep_levels(market, record_at(book.shape_memory, 0, SHAPE_MEMORY), side)
             ladder = side_of(book, side)
             changed = refresh_levels(ladder, -book.grid if side == ASKS else book.grid, market.levels + side * depth * LEVEL_SIZE, depth)

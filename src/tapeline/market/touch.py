@@ -69,7 +69,7 @@ def replay_touch(state):
                 thin_out(state, book, event)
                 rows_n = state.rows_n
             put_row(rows + 8 * rows_n, book, event)
-            fetch_columns(state, rows_n)
+            fetch_columns(state)
             rows_n += is_news
             if rows_n == ROWS:
                 state.rows_n, rows_n = rows_n, np.int64(0)

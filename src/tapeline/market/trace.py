@@ -16,8 +16,10 @@ from tapeline.constants import Feature
 from tapeline.jit import kernel, leaf
 from tapeline.market import activity, features
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY
-from tapeline.market.book import BOOK, MARKET, NUMBER
-from tapeline.market.features import SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, MARKET, NUMBER
+from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, keep_sums, update_touch
+from tapeline.market.view import refresh_touch
+from tapeline.market.walk import follow_flow, walk_shape, watch_levels
 from tapeline.memory import address_of, copy, record_at, unit, view
 from tapeline.record import Record, int64
 from tapeline.tape.records import COUNTER, EVENT
@@ -107,27 +109,59 @@ OUTPUT: Final = Output.dtype_
 
 
 @leaf
+def put_number(to, value):
+    """Write a number into its column."""
+    record_at(to, 0, NUMBER).value = value
+
+
+@leaf
 def put_words(to, source, n):
     """The next `n` numbers of a row; `to`: address of the first in its column."""
     for k in range(n):
         copy(to + k * COLUMN_SIZE, source + 8 * k, 8)  # one by one: they were just written, and a load of several would wait for all of them
 
 
+@leaf
+def put_shape(to, bids, asks, flow):
+    """Write down what the features of several levels follow from: in the order of a ShapeMemory."""
+    numbers = bids[0], asks[0], bids[1], asks[1], bids[2], bids[3], asks[2], asks[3], flow
+    for k in range(SHAPE_N):
+        put_number(to + k * COLUMN_SIZE, numbers[k])
+
+
 @unit("write_trace")
 def write_trace(state):
-    """Write down what state.row_event left of state.row_book."""
+    """Bring what features follow from up to date, and write it down: what state.row_event, which ends an event, left of state.row_book.
+
+    No test whether the event concerns the touch, or a level near it: each of them was mispredicted in a third of all cases.
+    """
     book, event = record_at(state.row_book, 0, BOOK), record_at(state.row_event, 0, EVENT)
     wanted = state.plan.features
+    dirty = np.int64(book.dirty if state.plan.follows == 0 else DIRTY)
+    if not state.plan.follows:
+        refresh_touch(book, book.dirty)
+    book.dirty = 0
+    if wanted & BOOK_FEATURES:
+        update_touch(book)
+    if wanted & ACTIVITY_FEATURES:
+        activity.end_event(book, event)
     to = state.rows + 8 * state.rows_n
     put_words(to, state.row_event, 2)
     record_at(to + 2 * COLUMN_SIZE, 0, COUNTER).n = np.int64(event.sequence)
     record_at(to + 3 * COLUMN_SIZE, 0, COUNTER).n = np.int64(book.index)
     for k in range(MARKET_N):  # as floats, which AVX2 cannot make of four integers at a time
-        record_at(to + (MARKET_AT + k) * COLUMN_SIZE, 0, NUMBER).value = np.float64(record_at(address_of(book.market), k, COUNTER).n)
+        put_number(to + (MARKET_AT + k) * COLUMN_SIZE, np.float64(record_at(address_of(book.market), k, COUNTER).n))
     if wanted & TOUCH_FEATURES:
         put_words(to + TOUCH_AT * COLUMN_SIZE, book.touch_memory, TOUCH_N)
     if wanted & SHAPE_FEATURES:
-        put_words(to + SHAPE_AT * COLUMN_SIZE, book.shape_memory, SHAPE_N)
+        shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
+        bids, asks = walk_shape(book, shape, wanted, dirty)
+        if not state.plan.follows:
+            watch_levels(book, bids, asks)
+        put_shape(to + SHAPE_AT * COLUMN_SIZE, bids, asks, follow_flow(book, shape, bids, asks))
+        if state.stops:
+            keep_sums(shape, BIDS, bids)
+            keep_sums(shape, ASKS, asks)
     if wanted & ACTIVITY_FEATURES:
         put_words(to + ACTIVITY_AT * COLUMN_SIZE, book.activity_memory, ACTIVITY_N)
     return 0

@@ -23,7 +23,7 @@ from tapeline.market.features import (
 )
 from tapeline.market.ladder import CELL, has_best
 from tapeline.market.levels import update_levels
-from tapeline.market.walk import walk_shape
+from tapeline.market.walk import update_walked, walk_shape
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_
 from tapeline.tape.records import COUNTER
@@ -80,15 +80,17 @@ def update_deep(plan):
     book = record_at(plan.book, 0, BOOK)
     depth = plan.depth
     changed = np.uint64(0)
+    if plan.touch_changed and plan.followed & BOOK_FEATURES:
+        update_touch(book)
+    if plan.sums:
+        changed |= np.uint64(update_walked(plan))
     if depth > 1:
         first = update_levels(book, plan)
         if first < depth:
             changed |= record_at(plan.depth_masks, first, BITS).bits
-            if plan.features & SHAPE_FEATURES:
+            if plan.followed & SHAPE_FEATURES:
                 changed |= np.uint64(update_shape(plan))
-    if plan.touch_changed and plan.features & BOOK_FEATURES:
-        update_touch(book)
-    if plan.features & ACTIVITY_FEATURES:
+    if plan.followed & ACTIVITY_FEATURES:
         update_activity(plan)
     show_after_event(book, plan)
     return np.int64(changed)
@@ -113,7 +115,7 @@ def show_features(plan):
         show_touch(book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY), to)
     if plan.walks:
         if plan.of_view:
-            bids, asks = walk_shape(book, features)
+            bids, asks = walk_shape(book, record_at(book.shape_memory, 0, SHAPE_MEMORY), features, np.int64(DIRTY))
             show_shape(to, bids, asks)
     elif features & SHAPE_FEATURES and not plan.wakes:
         show_sums(to, record_at(book.shape_memory, 0, SHAPE_MEMORY))
@@ -134,6 +136,15 @@ def show_after_event(book, plan):
 
 
 @leaf
+def mark_mid(book):
+    """Note the mid in half ticks, if there is one."""
+    market = book.market
+    if market.has_bid & market.has_ask:
+        market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
+        market.has_mark = True
+
+
+@leaf
 def update_view(book, event, plan, dirty):
     """At the end of an ordinary event: bring book.market up to date; the classes whose own view changed, one bit each.
 
@@ -147,10 +158,7 @@ def update_view(book, event, plan, dirty):
             show_after_event(book, plan)
         return np.uint64(0)
     is_touched = refresh_touch(book, dirty)
-    market = book.market
-    if market.has_bid & market.has_ask:
-        market.mark = side_of(book, BIDS).best - side_of(book, ASKS).best
-        market.has_mark = True
+    mark_mid(book)
     changed = record_at(plan.depth_masks, 0, BITS).bits & -np.uint64(is_touched)
     if plan.follows:
         plan.book = address_of(book)
