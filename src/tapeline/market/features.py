@@ -89,13 +89,14 @@ class ShapeMemory(Record):
     near: (int64, (2,))  # type: ignore[syntax]  # market.walk: the size of these,
     bests: (int64, (2,))  # type: ignore[syntax]  # of each side the best level,
     fives: (int64, (2,))  # type: ignore[syntax]  # and where the five best lie: a bit each, the lowest for the best; 0: wherever
-    walked: int64  # the sides whose levels were looked at last, where they lie apart
+    walked: int64  # where they lie apart, the sides whose levels were looked at last,
+    came: (int64, (2,))  # type: ignore[syntax]  # and what each of these contributed to the order flow
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
 TIGHT_DISTANCES = np.int64(TOUCH_MEMORY.fields["distances"][1])
-SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE, NEAR, BESTS, FIVES = (
-    np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("size_5", "size_10", "slopes", "distances", "before", "near", "bests", "fives")
+SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE, NEAR, BESTS, FIVES, CAME = (
+    np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("size_5", "size_10", "slopes", "distances", "before", "near", "bests", "fives", "came")
 )
 
 

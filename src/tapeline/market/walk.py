@@ -16,6 +16,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_ASKS, DIRTY_BIDS
 from tapeline.market.features import (
     BEFORE,
     BESTS,
+    CAME,
     FIVES,
     LEVELS_OF_SHAPE,
     NEAR,
@@ -126,7 +127,7 @@ def walk_apart(book, shape, features, dirty):
     for side in range(2):
         if (shape.walked >> side) & 1:
             ladder = side_of(book, side)
-            sums = walk_side(ladder, -mid_twice if has_mid and side == ASKS else mid_twice, step, n)
+            sums = walk_side(ladder, shape, side, (-mid_twice if has_mid and side == ASKS else mid_twice, step, n))
             keep_sums(shape, side, sums)
             word_at(shape, NEAR, side).n = sums[4]
             deepest_of(book, side).n = ladder.best - sums[5]
@@ -141,11 +142,25 @@ def watch_levels(book, bids, asks):
         side_of(book, BIDS).watch, side_of(book, ASKS).watch = side_of(book, BIDS).best - bids[7], side_of(book, ASKS).best - asks[7]
 
 
+@leaf
+def flow_of_level(shape, side, k, level, size):
+    """What the k-th best level of a side contributes to the order flow against the k-th best before; it is remembered. LEVEL_NONE: there is none."""
+    before = record_at(address_of(shape) + BEFORE, side * LEVELS_OF_SHAPE + k, LEVEL)
+    came = flow(level, size, before.price if before.size > 0 else LEVEL_NONE, before.size)
+    before.price = level
+    before.size = size
+    return came
+
+
 @kernel
-def walk_side(ladder, mid_twice, step, n):
-    """The sums of one side, level by level, wherever they lie, and how far from the best the last level is; `mid_twice`: mirrored for asks, as levels are."""
+def walk_side(ladder, shape, side, of_mid):
+    """The sums of one side, level by level, wherever they lie, and how far from the best the last level is; its order flow is left in `shape.came`.
+
+    `of_mid`: twice the mid, mirrored for asks, as levels are; two ticks; how many levels.
+    """
+    mid_twice, step, n = of_mid
     cells, has_mid = ladder.cells, mid_twice != UNDEFINED_PRICE
-    i, k, near, total = ladder.best - ladder.base, np.int64(0), np.int64(0), np.int64(0)
+    i, k, near, total, came = ladder.best - ladder.base, np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     products, squares = 0.0, 0.0
     place, level = ladder.far_count - 1, ladder.best
     while k < n:
@@ -162,10 +177,14 @@ def walk_side(ladder, mid_twice, step, n):
             total += size
             if k < LEVELS_OF_SHAPE:
                 near = total
+                came += flow_of_level(shape, side, k, level, size)
                 distance = np.float64(abs(mid_twice - level * step)) if has_mid else 0.0
                 products += distance * np.float64(total)
                 squares += distance * distance
             k += 1
+    for absent in range(k, LEVELS_OF_SHAPE):
+        came += flow_of_level(shape, side, absent, LEVEL_NONE, np.int64(0))
+    word_at(shape, CAME, side).n = came
     return np.float64(near), np.float64(total), products, squares, near, ladder.best - level if k == n else EVERYWHERE
 
 
@@ -190,15 +209,11 @@ def remember_sizes(shape, side, cells, five):
 
 @kernel
 def flow_of_moves(ladder, shape, side):
-    """Order flow of the k-th best level of a side against the k-th best before, over k = 1 … 5, of which some have come or gone. These are remembered."""
+    """Order flow of the five best levels of a side, of which some have come or gone."""
     total = np.int64(0)
     level = ladder.best if has_best(ladder) else LEVEL_NONE
     for k in range(LEVELS_OF_SHAPE):
-        before = record_at(address_of(shape) + BEFORE, side * LEVELS_OF_SHAPE + k, LEVEL)
-        size = size_at(ladder, level) if level != LEVEL_NONE else np.int64(0)
-        total += flow(level, size, before.price if before.size > 0 else LEVEL_NONE, before.size)
-        before.price = level
-        before.size = size
+        total += flow_of_level(shape, side, k, level, size_at(ladder, level) if level != LEVEL_NONE else np.int64(0))
         level = next_level(ladder, level) if level != LEVEL_NONE else level
     return total
 
@@ -214,9 +229,11 @@ def follow_flow(book, shape, of_bids, of_asks):
         remember_sizes(shape, BIDS, of_bids[6], of_bids[5])
         remember_sizes(shape, ASKS, of_asks[6], of_asks[5])
     else:
-        walked = shape.walked if of_bids[5] == NOWHERE else np.int64(DIRTY)
-        came = flow_of_moves(bids, shape, BIDS) if walked & DIRTY_BIDS else np.int64(0)
-        came -= flow_of_moves(asks, shape, ASKS) if walked & DIRTY_ASKS else np.int64(0)
+        if of_bids[5] == NOWHERE:
+            came = word_at(shape, CAME, BIDS).n if shape.walked & DIRTY_BIDS else np.int64(0)
+            came -= word_at(shape, CAME, ASKS).n if shape.walked & DIRTY_ASKS else np.int64(0)
+        else:
+            came = flow_of_moves(bids, shape, BIDS) - flow_of_moves(asks, shape, ASKS)
         came *= shape.flow_seen
         shape.flow_seen |= book.market.has_bid | book.market.has_ask
         word_at(shape, BESTS, BIDS).n, word_at(shape, BESTS, ASKS).n = bids.best, asks.best
