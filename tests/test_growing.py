@@ -7,7 +7,7 @@ import mmap
 import numpy as np
 import pytest
 
-from tapeline.memory import Growing
+from tapeline.pages import Growing
 
 KIND = np.dtype([("number", "<i8"), ("share", "<f8")])
 LARGE = 200_000

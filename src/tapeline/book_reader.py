@@ -20,7 +20,8 @@ from tapeline.market.books import Books, Looks, set_plan
 from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import ROWS
-from tapeline.memory import field, left_over
+from tapeline.memory import field
+from tapeline.pages import left_over
 
 LEVEL_ITEMS: Final = 3
 """Integers of a level: price, size, count."""

@@ -12,7 +12,7 @@ import pytest
 import tapeline as tl
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
-from tapeline.memory import Growing
+from tapeline.pages import Growing
 from tapeline.verify import compare, verify
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

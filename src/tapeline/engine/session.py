@@ -56,7 +56,8 @@ from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
 from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan, shown_by
 from tapeline.market.ladder import LEVEL
-from tapeline.memory import Growing, address_of, field, zeros
+from tapeline.memory import address_of, field
+from tapeline.pages import Growing, zeros
 from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
 from tapeline.tape.records import SNAPSHOT
 

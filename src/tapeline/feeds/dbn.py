@@ -20,7 +20,7 @@ from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
-from tapeline.memory import mapped
+from tapeline.pages import mapped
 from tapeline.schema import MBO
 
 CHUNK_BYTES: Final = 1 << 20

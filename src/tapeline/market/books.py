@@ -19,7 +19,8 @@ from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATU
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep
 from tapeline.market.walk import update_walked
-from tapeline.memory import Arena, copy, view, zeros
+from tapeline.memory import copy, view
+from tapeline.pages import Arena, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
 """Levels outside its window that a ladder has room for, at first and later."""

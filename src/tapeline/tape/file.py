@@ -22,7 +22,7 @@ from tapeline.feeds.dbn_write import BLOCK_BYTES
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
-from tapeline.memory import mapped
+from tapeline.pages import mapped
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter

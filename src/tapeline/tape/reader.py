@@ -10,7 +10,8 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments
 from tapeline.jit import JIT, bound, going
-from tapeline.memory import Arena, field, load_u64, record_at, reserved
+from tapeline.memory import field, load_u64, record_at
+from tapeline.pages import Arena, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape import normalise as kernels
 from tapeline.tape.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
