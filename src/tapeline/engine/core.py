@@ -20,6 +20,7 @@ from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_bes
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, raise_pair, record_at, unit, unseen
 from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
+from tapeline.tape.records import side_index
 
 
 @leaf
@@ -169,7 +170,7 @@ def apply(engine, book, event):
     if kind > FILL:
         change_rarely(engine, book, event)
         return 0
-    side = np.int64(event.side) & 1  # of "A" and "B"
+    side = side_index(event.side)
     ladder = side_of(book, side)
     i = np.int64(event.level) - ladder.base
     if not 0 < i < ladder.reach:

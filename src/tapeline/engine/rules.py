@@ -16,6 +16,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matc
 from tapeline.market.ladder import cell_at, has_best, set_reach, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
+from tapeline.tape.records import side_index
 
 FILL_BEHIND, TRADE_THROUGH, CROSSING, AUCTION = (np.int64(r) for r in (FillRule.FILL_BEHIND, FillRule.TRADE_THROUGH, FillRule.CROSSING, FillRule.AUCTION))
 EXACT = np.int64(QueueModel.EXACT)
@@ -234,7 +235,7 @@ def fill_behind(engine, book, event, first):
     """Rule 2: a passive order of history was executed, so everything of ours that stood before it was, too. One budget per row."""
     engine.fills_seen += 1
     level = np.int64(event.level)
-    side = 1 if event.side == ASK else 0
+    side = side_index(event.side)
     ladder = side_of(book, side)
     if ladder.own_best > level:
         ladder.own_best = find_own_best(engine, book.index, side)
@@ -265,7 +266,7 @@ def trade_through(engine, book, event, row):
     """Rule 2, for a row's orders at better levels than the one that was executed."""
     if not row.trade_through or row.queue > EXACT or (event.flags & EXCESS and not row.iceberg_excess):
         return
-    side = 1 if event.side == ASK else 0
+    side = side_index(event.side)
     while budget_left(engine, row, -event.delta) > 0:
         index = next_in_line(engine, row, book, side, np.int64(event.level) + 1)
         if index == 0:
@@ -306,7 +307,7 @@ def crossing(engine, book, event):
 @kernel
 def remember_crossing(engine, book, event, row_index, met):
     """What we traded with the order that crossed us is taken: it cannot be had again."""
-    side = 1 if event.side == ASK else 0
+    side = side_index(event.side)
     place = node_at(engine, 0)
     place.row = row_index
     place.side = side
@@ -384,7 +385,7 @@ def meet_history(engine):
     else:
         if engine.history_first != 0:
             move_queue(engine, book, event, engine.history_first)
-        side = 1 if event.side == ASK else 0
+        side = side_index(event.side)
         if event.kind == ADD and side_of(book, 1 - side).own_best + event.level >= 0 and is_matching(book) and event.flags & SNAPSHOT == 0:
             crossing(engine, book, event)
     return 0

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from tapeline import precompile, schema
-from tapeline.config import UNLIMITED, Latency, RowSpec
+from tapeline.config import RowSpec
 from tapeline.constants import UNDEFINED_PRICE, QueueModel
-from tapeline.delays import Delay, least_ns
+from tapeline.delays import Delay
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
 from tapeline.engine.deliver import record_open, sample
@@ -39,12 +39,10 @@ from tapeline.engine.records import (
     NOTICE,
     ROW,
     SHOWN,
-    SMP_CANCEL_AGGRESSOR,
-    SMP_CANCEL_RESTING,
-    SMP_REJECT,
     Engine,
 )
 from tapeline.engine.requests import send_cancel, send_modify, send_new
+from tapeline.engine.rows import callbacks_of, fill_row
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import UNITS as SPECIAL_UNITS
 from tapeline.engine.steps import note_fills_ahead, note_step
@@ -58,10 +56,9 @@ from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
 from tapeline.pages import Growing, zeros
-from tapeline.runner import CALLBACKS, build, compile_runner, is_kept, uses
+from tapeline.runner import build, compile_runner, is_kept, uses
 from tapeline.tape.records import SNAPSHOT
 
-_SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
 _JOURNALS: Final = {
     "fills": schema.FILLS,
     "orders": schema.ORDERS,
@@ -82,10 +79,6 @@ _SHOWN: Final = 1 << 10
 
 def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
-
-
-def _callbacks_of(cls: type) -> int:
-    return sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
 
 
 class Session:
@@ -208,30 +201,12 @@ class Session:
         engine.takes_end = len(self._nodes)
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
-        cls, venue = type(spec.strategy), spec.venue
-        row.listens = self._group_of_row[i]
-        row.index, row.group, row.callbacks = index, self._group_of_row[i], _callbacks_of(cls)
-        self._fill_latency(row, i, venue.latency)
-        row.last_arrival = row.last_response = -(2**62)
-        row.budget_of = -1
-        row.order_size_max, row.position_max = venue.limits.order_size_max, venue.limits.position_max
-        row.orders_live_max = venue.limits.orders_live_max
-        row.notional_max, row.loss_max = venue.limits.notional_max, venue.limits.loss_max
-        if venue.limits.orders_per_second_max < UNLIMITED:
-            row.rate_max = venue.limits.orders_per_second_max
-            row.rate_times = self._flat(row.rate_max, np.int64).ctypes.data
-        row.asks_ahead = uses(cls, "ahead")
-        row.hears = row.asks_ahead or hasattr(cls, "on_order")
-        rules = venue.rules
-        row.queue, row.trade_through, row.crossing, row.iceberg_excess = rules.queue_model, rules.trade_through, rules.crossing, rules.iceberg_excess
-        row.auction, row.cancel_on_gap = rules.auction, rules.on_gap == "cancel"
-        row.consume, row.self_match = rules.impact == "consume", _SELF_MATCH[rules.self_match]
-
-    def _fill_latency(self, row: Any, i: int, latency: Latency) -> None:
-        """A row's latencies: numbers, or, where one varies, ways."""
-        row.latency_entry, row.latency_modify, row.latency_cancel, row.latency_response = (least_ns(leg) for leg in latency.legs)
-        if latency.varies:
-            ways, points = new_ways(i, latency)
+        """A row, and the memory that its limits and latencies need."""
+        fill_row(row, index, self._group_of_row[i], spec)
+        if row.rate_max:
+            row.rate_times = self._flat(int(row.rate_max), np.int64).ctypes.data
+        if spec.venue.latency.varies:
+            ways, points = new_ways(i, spec.venue.latency)
             self._keep += [ways, *points]
             row.ways = ways.ctypes.data
 
@@ -250,7 +225,7 @@ class Session:
         engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
         for g, (bit, feed) in enumerate(self._kinds):
             group = self._groups[g]
-            group.classes, group.callbacks = np.uint64(1 << bit), _callbacks_of(self._classes[bit])
+            group.classes, group.callbacks = np.uint64(1 << bit), callbacks_of(self._classes[bit])
             looks = Looks.of(self._classes[bit])
             declared = runs_of(looks.features)
             self._keep.append(declared)

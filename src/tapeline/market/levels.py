@@ -10,11 +10,11 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, DEEPEST_OFFSET, EVENTS_MAX, PLACE, VIEW_PLAN, side_of
+from tapeline.market.book import ASKS, DEEPEST_OFFSET, EVENTS_MAX, PLACE, VIEW_PLAN, side_of
 from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, SHAPE_MEMORY, change_size, keep_levels
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at
-from tapeline.tape.records import ASK, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT
+from tapeline.tape.records import CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, side_index
 
 OTHERS_MAX: Final = 4
 """So many tape events of other books are passed on the way back to the book's last event."""
@@ -102,7 +102,7 @@ def find_place(book, plan, event, place):
     """Which Level of the view a tape event has changed: FOUND, in `place`; NOWHERE; or UNKNOWN, if levels may have come or gone."""
     if event.kind >= FILL:
         return UNKNOWN if event.kind == CLEAR else NOWHERE
-    side = ASKS if event.side == ASK else BIDS
+    side = side_index(event.side)
     ladder = side_of(book, side)
     level = np.int64(event.level)
     if level < deepest_of(book, side).n:

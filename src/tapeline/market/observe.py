@@ -13,7 +13,8 @@ from tapeline.market.ladder import has_best, size_at
 from tapeline.market.replay import Replay, apply
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int64, uint8
-from tapeline.tape.normalise import ASK, CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
+from tapeline.tape.normalise import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
+from tapeline.tape.records import side_index
 
 # what observe() answers besides DONE and MAKE_ROOM
 BARS_FULL, PRINTS_FULL = 10, 11
@@ -177,7 +178,7 @@ def touch_heat(watch, book, event):
             for row in range(heat.rows):
                 count_area(heat, book, side, row, watch.clock)
     elif event.kind < FILL:
-        side = ASKS if event.side == ASK else BIDS
+        side = side_index(event.side)
         row = (-np.int64(event.level) if side == ASKS else np.int64(event.level)) - heat.tick_low
         if 0 <= row < heat.rows:
             count_area(heat, book, side, row, watch.clock)

@@ -11,6 +11,7 @@ from tapeline.market.view import mark_mid, show_after_event, update_view
 from tapeline.memory import address_of, copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
+from tapeline.tape.records import side_index
 
 ROWS_FULL, ROW = range(2, 4)
 """What replay() answers besides DONE and MAKE_ROOM."""
@@ -118,7 +119,7 @@ def apply(state, book, event):
     if event.kind >= FILL:
         change_rarely(book, event)
         return DONE
-    side = np.int64(event.side) & 1  # of "A" and "B"
+    side = side_index(event.side)
     ladder = side_of(book, side)
     i = np.int64(event.level) - ladder.base
     if not 0 < i < ladder.width:
