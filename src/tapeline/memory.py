@@ -33,7 +33,9 @@ class _Both(_Intrinsic):  # type: ignore[misc]  # final in its annotations
         return self.twin(*args)
 
 
-def _compiled_as(definition: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def compiled_as(definition: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator for the twin in plain Python of an intrinsic, which `definition` defines."""
+
     def decorate(twin: Callable[..., Any]) -> Any:
         if not JIT:
             return twin
@@ -189,31 +191,31 @@ def _call(context: Any, builder: Any, record: Any, address: Any, value: Any) -> 
     return builder.load(result)
 
 
-@_compiled_as(_array_at)
+@compiled_as(_array_at)
 def view(address: int, n: int, dtype: Any) -> Any:
     """The `n` records or numbers that lie at `address`, as an array that owns nothing."""
     size = int(n) * np.dtype(dtype).itemsize
     return np.ndarray((int(n),), dtype, (ctypes.c_char * size).from_address(int(address)))
 
 
-@_compiled_as(_record_at)
+@compiled_as(_record_at)
 def record_at(address: int, index: int, dtype: Any) -> Any:
     """Record number `index` of those of `dtype` at `address`, by reference."""
     return np.ndarray((1,), dtype, (ctypes.c_char * dtype.itemsize).from_address(int(address) + int(index) * dtype.itemsize))[0]
 
 
-@_compiled_as(_prefetch)
+@compiled_as(_prefetch)
 def prefetch(address: int) -> None:
     """Ask for the cache line at `address`, to be written."""
 
 
-@_compiled_as(_copy)
+@compiled_as(_copy)
 def copy(to: int, source: int, n: int) -> None:
     """Copy `n` bytes; the two places do not overlap."""
     ctypes.memmove(int(to), int(source), int(n))
 
 
-@_compiled_as(_transpose)
+@compiled_as(_transpose)
 def transpose(to: int, to_step: int, source: int, source_step: int) -> None:
     """Four numbers of 8 bytes of each of four rows, which lie `source_step` bytes apart, as the rows of four columns."""
     for row in range(4):
@@ -221,7 +223,7 @@ def transpose(to: int, to_step: int, source: int, source_step: int) -> None:
             copy(to + column * to_step + 8 * row, source + row * source_step + 8 * column, 8)
 
 
-@_compiled_as(_raise_pair)
+@compiled_as(_raise_pair)
 def raise_pair(to: int, source: int) -> None:
     """Let neither of the two int64 at `to` be less than the one at `source`."""
     for offset in (0, 8):
@@ -229,43 +231,43 @@ def raise_pair(to: int, source: int) -> None:
         place.value = max(place.value, ctypes.c_int64.from_address(int(source) + offset).value)
 
 
-@_compiled_as(_address_of)
+@compiled_as(_address_of)
 def address_of(record: Any) -> int:
     """Where a record lies."""
     return int(np.frombuffer(record, np.uint8).ctypes.data)  # a record's __array_interface__ spells out all its fields: 0.5 ms for an engine's
 
 
-@_compiled_as(_load_u64)
+@compiled_as(_load_u64)
 def load_u64(place: int) -> Any:
     """The eight bytes at `place`, which need not be aligned."""
     return np.uint64(ctypes.c_uint64.from_address(int(place)).value)
 
 
-@_compiled_as(_ten_filled)
+@compiled_as(_ten_filled)
 def ten_filled(last: int) -> Any:
     """0 if none of ten numbers is 0 that lie 16 bytes apart, the last at an address."""
     return np.int64(filled(last) & 1023 != 1023)
 
 
-@_compiled_as(_filled)
+@compiled_as(_filled)
 def filled(last: int) -> Any:
     """Which of sixteen numbers that lie 16 bytes apart are not 0: a bit each, the lowest for the last, which is at an address."""
     return np.int64(sum(1 << k for k in range(16) if ctypes.c_int64.from_address(int(last) - 16 * k).value != 0))
 
 
-@_compiled_as(_first_bit)
+@compiled_as(_first_bit)
 def first_bit(bits: int) -> Any:
     """The number of the lowest bit that is set; there is one."""
     return np.int64((int(bits) & -int(bits)).bit_length() - 1)
 
 
-@_compiled_as(_count_bits)
+@compiled_as(_count_bits)
 def count_bits(bits: int) -> Any:
     """How many bits are set."""
     return np.int64(int(bits).bit_count())
 
 
-@_compiled_as(_unseen)
+@compiled_as(_unseen)
 def unseen(value: int) -> int:
     """The same number, of which LLVM does not see how it was made.
 
@@ -274,7 +276,7 @@ def unseen(value: int) -> int:
     return value
 
 
-@_compiled_as(_unlikely)
+@compiled_as(_unlikely)
 def unlikely(condition: bool) -> bool:  # noqa: FBT001 - a condition
     """The same, which is false nearly always: what is done where it is true lies out of the way of the rest."""
     return condition

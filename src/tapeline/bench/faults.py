@@ -13,7 +13,7 @@ from numba import types
 from numba.typed import Dict
 
 from tapeline.jit import JIT, counting, entry, leaf
-from tapeline.memory import _compiled_as, load_u64, record_at, view
+from tapeline.memory import compiled_as, load_u64, record_at, view
 from tapeline.record import Record, int64
 from tapeline.tape.records import ASK, MBO_RECORD, A
 
@@ -54,18 +54,18 @@ def _store(_context: Any, _address: Any, _value: Any) -> Any:
     return types.void(types.int64, types.int64), codegen
 
 
-@_compiled_as(_fence)
+@compiled_as(_fence)
 def fence() -> None:
     """What stands before it happens before what stands after it."""
 
 
-@_compiled_as(_load)
+@compiled_as(_load)
 def load(address: int) -> int:
     """An atomic load."""
     return int(np.int64(load_u64(address)))
 
 
-@_compiled_as(_store)
+@compiled_as(_store)
 def store(address: int, value: int) -> None:
     """An atomic store."""
     view(address, 1, np.int64)[0] = value

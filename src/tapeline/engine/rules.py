@@ -12,8 +12,8 @@ from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, o
 from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NODE, NOT_YET, RESTING, SHOWN
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, side_of
-from tapeline.market.ladder import cell_at, has_best, set_reach, size_at
+from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, set_own_best, side_of
+from tapeline.market.ladder import cell_at, has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
 from tapeline.tape.records import side_index
@@ -238,8 +238,7 @@ def fill_behind(engine, book, event, first):
     side = side_index(event.side)
     ladder = side_of(book, side)
     if ladder.own_best > level:
-        ladder.own_best = find_own_best(engine, book.index, side)
-        set_reach(side_of(book, 1 - side), ladder)
+        set_own_best(book, side, find_own_best(engine, book.index, side))
         for r in range(engine.rows_n):
             trade_through(engine, book, event, row_at(engine, r))
         first = own_at(ladder, level)
@@ -277,10 +276,9 @@ def trade_through(engine, book, event, row):
 @kernel
 def crossing(engine, book, event):
     """Rule 3: an opposite order came to rest at or through our price. It would have met us."""
-    side = 0 if event.side == ASK else 1
+    side = 1 - side_index(event.side)
     ours = side_of(book, side)
-    ours.own_best = find_own_best(engine, book.index, side)
-    set_reach(side_of(book, 1 - side), ours)
+    set_own_best(book, side, find_own_best(engine, book.index, side))
     at_or_through = -np.int64(event.level)
     if ours.own_best < at_or_through:
         return

@@ -35,8 +35,8 @@ from tapeline.engine.records import (
 from tapeline.engine.rules import find_take, mark_taken
 from tapeline.engine.steps import journal_placed
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import BOOK, HALTED, is_matching, side_of
-from tapeline.market.ladder import LEVEL_NONE, cell_at, has_best, next_level, set_reach, size_at
+from tapeline.market.book import BOOK, HALTED, is_matching, set_own_best, side_of
+from tapeline.market.ladder import LEVEL_NONE, cell_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -239,8 +239,7 @@ def rest(engine, book, node, index, ts_event):
     node.ahead = ahead
     if node.ahead_at_entry < 0:
         node.ahead_at_entry = ahead
-    ladder.own_best = max(ladder.own_best, level)
-    set_reach(side_of(book, 1 - np.int64(node.side)), ladder)
+    set_own_best(book, np.int64(node.side), max(ladder.own_best, level))
     node.priority = book.stamp if row.queue == EXACT else UNQUEUED if row.queue == NO_QUEUE else UNKNOWN_PLACE
     node.voided = 0
     node.venue_state = RESTING

@@ -201,6 +201,14 @@ def side_of(book, side):
 
 
 @leaf
+def set_own_best(book, side, level):
+    """No own order of a side rests at a better level, so that orders of the other side reach so far without meeting one."""
+    ladder, opposite = side_of(book, side), side_of(book, 1 - side)
+    ladder.own_best = level
+    opposite.reach = max(min(opposite.width, -level - opposite.base), 1)
+
+
+@leaf
 def ask_for_room(state, book, side, level):
     """Tell the driver of an event loop which level needs room: MAKE_ROOM. `state`: the loop's record."""
     state.room_instrument = book.index

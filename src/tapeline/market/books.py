@@ -229,7 +229,7 @@ class Books:
                 self._set_reach(index, s)
 
     def _set_reach(self, index: int, side: int) -> None:
-        """As ladder.set_reach, for a window that was laid anew."""
+        """As book.set_own_best, for a window that was laid anew."""
         beyond = -int(self._own_best[index, 1 - side]) - int(self._base[index, side])
         self._reach[index, side] = max(min(int(self._width[index, side]), beyond), 1)
 

@@ -68,12 +68,6 @@ FAR_TOUCHES_MAX: Final = 4096
 
 
 @leaf
-def set_reach(ladder, opposite):
-    """Own orders of the opposite side, or the window, have moved."""
-    ladder.reach = max(min(ladder.width, -opposite.own_best - ladder.base), 1)
-
-
-@leaf
 def has_best(ladder):
     """Whether the side holds anything (the window never runs empty while far levels do not: see make_room)."""
     return ladder.best > ladder.base

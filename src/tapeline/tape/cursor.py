@@ -5,7 +5,7 @@ from typing import Any
 from numba.core import cgutils
 
 from tapeline.jit import leaf
-from tapeline.memory import _compiled_as
+from tapeline.memory import compiled_as
 from tapeline.tape.records import Cursor
 
 
@@ -18,7 +18,7 @@ def _local(_context: Any) -> Any:
     return record(), codegen
 
 
-@_compiled_as(_local)
+@compiled_as(_local)
 def local_cursor() -> Any:
     """A Cursor of the calling function's own.
 

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tapeline.memory import _compiled_as, copy, view
+from tapeline.memory import compiled_as, copy, view
 
 LINE_BYTES: Final = 128
 _LANES: Final = LINE_BYTES // 8
@@ -61,7 +61,7 @@ def _turn(_context: Any, _to: Any, _step: Any, _halves: Any, _half_step: Any, _s
     return types.void(*[types.int64] * 6), codegen
 
 
-@_compiled_as(_polynomial)
+@compiled_as(_polynomial)
 def polynomial(address: int, lines: int) -> Any:
     """A polynomial in an odd multiplier over 64-bit words, in sixteen lanes, modulo 2^64; `lines` of LINE_BYTES each.
 
@@ -77,7 +77,7 @@ def polynomial(address: int, lines: int) -> Any:
     return total
 
 
-@_compiled_as(_turn)
+@compiled_as(_turn)
 def turn(to: int, step: int, halves: int, half_step: int, singles: int, single_step: int) -> None:  # noqa: PLR0913, PLR0917 - as memory.transpose
     """Four numbers of 4 bytes from three columns, and four bytes from four, as four rows of 16 bytes, which lie `step` bytes apart."""
     for row in range(4):
