@@ -7,7 +7,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.memory import load_u64, prefetch, record_at, unseen
 from tapeline.tape.cursor import local_cursor, move
 from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
-from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, find
+from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, find, likely_slot
 from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
 
 
@@ -39,11 +39,10 @@ def add(reader, here, source, record, bucket, order_id, marked, is_snapshot):  #
     """A of an id that is new and finds room in its bucket: whether it was that, and was done."""
     table = source.table
     size, side, above = np.int64(record.size), np.int64(record.side), ticks_above_least(source, record.price)
-    first, second = record_at(bucket, 0, SLOT), record_at(bucket, 1, SLOT)
-    slot = record_at(unseen(bucket if first.priority == 0 else bucket + SLOT_SIZE), 0, SLOT)
+    slot = record_at(unseen(bucket if record_at(bucket, 0, SLOT).priority == 0 else bucket + SLOT_SIZE), 0, SLOT)
     if size == 0 or above > source.ticks_span or is_no_side(side):
         return False
-    if first.order_id == order_id or second.order_id == order_id or slot.priority != 0:
+    if likely_slot(bucket, order_id).order_id == order_id or slot.priority != 0:
         return False
     room = table.room - 1
     if room <= 0:

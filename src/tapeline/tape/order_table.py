@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unseen
 from tapeline.record import Record, int32, int64, uint8, uint32, uint64
 
 
@@ -66,6 +66,12 @@ class Table(Record):
 def bucket_address(table, order_id):
     """The address of the bucket where an id belongs."""
     return table.slots + np.int64(order_id * table.multiplier >> table.shift) * _BUCKET_SIZE
+
+
+@leaf
+def likely_slot(bucket, order_id):
+    """The slot of an id, if it is in a bucket; otherwise one with another id."""
+    return record_at(unseen(bucket if record_at(bucket, 0, SLOT).order_id == order_id else bucket + SLOT_SIZE), 0, SLOT)
 
 
 @leaf
