@@ -301,7 +301,7 @@ class Session:
         before, self._capacity = self._capacity, _power_of_two(n)
         rows, groups, n = len(self._rows), len(self._groups), self._capacity
         depth = int(self.engine.depth)
-        accounts, samples = np.zeros((rows, n), Account.dtype_), np.zeros((rows, n), schema.EQUITY)
+        accounts, samples = self._flat(rows * n, Account.dtype_).reshape(rows, n), np.zeros((rows, n), schema.EQUITY)
         markets, levels = np.zeros((groups, n), MARKET), np.zeros((groups, n, 2 * depth), LEVEL)
         if before:
             accounts[:, :before], samples[:, :before] = self._accounts, self._samples
