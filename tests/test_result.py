@@ -314,3 +314,17 @@ def test_turned_records_are_their_fields(n: int) -> None:
         assert len(columns) == len(order)
         for name in schema.FILLS.names or ():
             assert columns[name].tolist() == records[order][name].tolist()
+
+
+def test_frames_of_several_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few records are turned at a time, frames say the same, also of those turned before."""
+    made = Journal(rows=[row("x"), row("y")])
+    for n in range(1, 30):
+        made.fill(n, 1 if n % 3 else -2, 100 + n, row=n % 2, order_id=n)
+        made.order(n, 5 + n, n % 2, Status.CANCELLED, row=n % 2, ts_end=START + 50 - n)
+        made.sample(n, 200 + n, row=n % 2)
+    whole = made.result()
+    monkeypatch.setattr("tapeline.result._BLOCK_ROWS", 4)
+    parts = made.result()
+    for name in FRAMES:
+        assert getattr(parts, name).equals(getattr(whole, name))

@@ -29,11 +29,11 @@ class Columns:
         return int(self._words.shape[1])
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """A field of all records."""
+        """A field of all records, in memory of its own: Polars takes arrays as they are."""
         if name not in self._known:
             dtype, offset = self._dtype.fields[name][:2]  # type: ignore[index]  # they have fields
             parts = self._words[offset // _WORD].view(dtype)
-            self._known[name] = np.ascontiguousarray(parts[offset % _WORD // dtype.itemsize :: _WORD // dtype.itemsize])
+            self._known[name] = parts[offset % _WORD // dtype.itemsize :: _WORD // dtype.itemsize].copy()
         return self._known[name]
 
 
@@ -65,11 +65,12 @@ def order_of(records: Records, key: str, rows_n: int) -> Ints:
     tallies["least"], tallies["most"] = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     fields = (records["row"].ctypes.data, records[key].ctypes.data, records.itemsize, n, tallies.ctypes.data)
     by_key = not compiled.tally(*fields)
-    widths = np.where(tallies["n"] > 0, tallies["most"] - tallies["least"] + 1, 0) if by_key else tallies["n"]
-    seats_n = widths.astype(np.float64).sum()  # which no width is too great for
-    if seats_n <= _SEATS_MAX * n:
+    widths = tallies["n"].astype(np.float64)  # which no width is too great for
+    if by_key:
+        widths = np.where(widths > 0, tallies["most"].astype(np.float64) - tallies["least"] + 1, 0)
+    if widths.sum() <= _SEATS_MAX * n:
         tallies["place"] = np.cumsum(widths) - widths
-        seats = np.zeros(int(seats_n), np.int64)
+        seats = np.zeros(int(widths.sum()), np.int64)
         if compiled.seat(*fields, by_key, seats.ctypes.data):
             return (seats if len(seats) == n else seats[seats > 0]) - 1
     return np.lexsort((records[key], records["row"]))
