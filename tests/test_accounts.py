@@ -8,12 +8,25 @@ import pytest
 from journals import TICK, Journal, instrument, row
 
 from tapeline import schema
+from tapeline.columns import Columns, Turner
 from tapeline.config import Fees
 from tapeline.constants import Status
 from tapeline.errors import InvariantError
-from tapeline.invariants import check_accounts, check_orders
+from tapeline.invariants import AccountCheck, OrderCheck
 
 pytestmark = pytest.mark.nojit
+
+
+def columns(records: np.ndarray) -> Columns:
+    """Records by field, as recorded."""
+    return Turner(records, len(records)).turned(np.arange(len(records)))
+
+
+def check_orders(journals: schema.Journals) -> None:
+    """Check all orders against all fills."""
+    check = OrderCheck(journals.fills)
+    check.add_orders(columns(journals.orders))
+    check.finish()
 
 
 def two_currencies() -> Journal:
@@ -68,8 +81,11 @@ def test_a_sample_that_does_not_follow_from_the_fills_is_told(field):
     journal = two_currencies()
     journals = journal.journals()
     journals.equity[field][0] += 1
+    accounts = AccountCheck(len(journal.rows), journal.instruments)
+    accounts.add_fills(columns(journals.fills))
+    accounts.add_samples(columns(journals.equity))
     with pytest.raises(InvariantError, match=f"row 0, ESH4: the fills make {field}"):
-        check_accounts(journals.fills, journals.equity, journal.instruments)
+        accounts.finish()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +103,7 @@ def test_an_order_that_does_not_follow_from_its_fills_is_told(change, words):
     for name, value in change.items():
         journals.orders[name][0] = value
     with pytest.raises(InvariantError, match=words):
-        check_orders(journals.fills, journals.orders)
+        check_orders(journals)
 
 
 def test_a_fill_without_an_order_is_told():
@@ -95,7 +111,7 @@ def test_a_fill_without_an_order_is_told():
     journals = two_currencies().journals()
     stray = dataclasses.replace(journals, orders=np.zeros(0, schema.ORDERS))
     with pytest.raises(InvariantError, match="row 0, order 1"):
-        check_orders(stray.fills, stray.orders)
+        check_orders(stray)
 
 
 def test_rows_without_fills_have_accounts():

@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 from journals import SECOND, START, TICK, Journal, instrument, row
 
+from tapeline import schema
+from tapeline.columns import Turner, order_of
 from tapeline.config import Fees
 from tapeline.constants import POST_ONLY, Reason, Status
 from tapeline.errors import ConfigError, InvariantError
 from tapeline.manifest import HASH_WHOLE_BYTES_MAX, fingerprint, make_manifest, plain
-from tapeline.result import FRAMES, Result, _order_of
+from tapeline.result import FRAMES, Result
 
 
 @pytest.fixture
@@ -115,7 +117,9 @@ def test_journals_are_put_in_order_of_row_and_key(rows: int, keys: int) -> None:
     once = random.permutation(np.unique(often, axis=1), axis=1)
     by_time = often[:, np.argsort(often[1])]
     for pairs in (often, once, by_time):
-        assert _order_of(*pairs).tolist() == sorted(range(pairs.shape[1]), key=lambda i: tuple(pairs[:, i]))
+        records = np.zeros(pairs.shape[1], schema.ORDERS)
+        records["row"], records["order_id"] = pairs
+        assert order_of(records, "order_id", rows).tolist() == sorted(range(pairs.shape[1]), key=lambda i: tuple(pairs[:, i]))
 
 
 def test_equal_names_are_told_apart() -> None:
@@ -297,3 +301,30 @@ def test_plain_values() -> None:
         "e": [1, None],
         "f": "inf",
     }
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 16, 100])
+def test_turned_records_are_their_fields(n: int) -> None:
+    """Whatever the number of records, each column has the field of the records named, in their order."""
+    random = np.random.default_rng(n)
+    records = random.integers(0, 2, (n, schema.FILLS.itemsize), np.uint8).view(schema.FILLS)[:, 0]
+    turner = Turner(records, n)
+    for order in (np.arange(n), random.permutation(n)[: n // 2]):
+        columns = turner.turned(order)
+        assert len(columns) == len(order)
+        for name in schema.FILLS.names or ():
+            assert columns[name].tolist() == records[order][name].tolist()
+
+
+def test_frames_of_several_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few records are turned at a time, frames say the same, also of those turned before."""
+    made = Journal(rows=[row("x"), row("y")])
+    for n in range(1, 30):
+        made.fill(n, 1 if n % 3 else -2, 100 + n, row=n % 2, order_id=n)
+        made.order(n, 5 + n, n % 2, Status.CANCELLED, row=n % 2, ts_end=START + 50 - n)
+        made.sample(n, 200 + n, row=n % 2)
+    whole = made.result()
+    monkeypatch.setattr("tapeline.result._BLOCK_ROWS", 4)
+    parts = made.result()
+    for name in FRAMES:
+        assert getattr(parts, name).equals(getattr(whole, name))

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from tapeline import notebook, schema
+from tapeline import notebook
 from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
@@ -18,7 +18,6 @@ from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
-from tapeline.invariants import check_orders
 from tapeline.manifest import make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
@@ -194,7 +193,6 @@ class _Run:
         """Run, and make the result."""
         journals = self._compiled() if self._backtest.engine == "compiled" else self._reference()
         seconds = time.perf_counter() - self._started
-        check_orders(np.asarray(journals.fills, schema.FILLS), np.asarray(journals.orders, schema.ORDERS))
         manifest = make_manifest(
             data=self._backtest.paths,
             settings=self._backtest.settings(),
@@ -205,7 +203,7 @@ class _Run:
             interrupted=self._interrupted,
             error=None if self._damage is None else str(self._damage),
         )
-        result = Result.from_journals(journals, self._instruments.known, self._result_rows, manifest)
+        result = Result.from_journals(journals, self._instruments.known, self._result_rows, manifest, has_all_orders=True)
         if self._damage is not None:
             self._damage.result = result
             raise self._damage

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tapeline.columns import Columns, Ints
 from tapeline.config import RowSpec, Venue
 from tapeline.constants import (
     MARKET,
@@ -37,12 +38,9 @@ from tapeline.errors import InvariantError
 from tapeline.instruments import Instrument
 from tapeline.load import parameter_types
 
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Records = npt.NDArray[np.void]
 
 TIME: Final = pl.Datetime("ns", "UTC")
-_NO_MEMBER: Final = -2
 LARGE_SHARE: Final = 0.5
 """A fill of more than this share of what it traded against is flagged `is_large`: there, "history does not react" (rule 6) is a bold assumption."""
 
@@ -109,14 +107,26 @@ class Context:
         """(instruments,) of what one tick of one lot is worth, in currency."""
         return np.array([i.grid / PRICE_SCALE * i.multiplier for i in self.instruments], np.float64)
 
-    def fees(self, part: Records, lots: tuple[Ints, Ints], notional: tuple[Ints, Ints]) -> Floats:
-        """Fees in currency of (maker, taker) lots and notionals (ticks × lots), by the fees of each record's row."""
+    @cached_property
+    def instrument_id(self) -> Ints:
+        """(instruments,) of the venue's numbers."""
+        return np.array([i.instrument_id for i in self.instruments], np.int64)
+
+    @cached_property
+    def _rates(self) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
+        """Of each row: whether fees are by notional, and those of makers and takers."""
         fees = [row.venue.fees for row in self.rows]
-        by_notional = np.array([f.unit == "bps" for f in fees], bool)[part["row"]]
-        value = self.tick_value[part["instrument"]]
+        return np.array([f.unit == "bps" for f in fees], bool), np.array([f.maker for f in fees], np.float64), np.array([f.taker for f in fees], np.float64)
+
+    def fees(self, part: Columns, lots: tuple[Ints, Ints], notional: tuple[Ints, Ints]) -> Floats:
+        """Fees in currency of (maker, taker) lots and notionals (ticks × lots), by the fees of each record's row."""
+        is_by_notional, *rates = self._rates
+        rows = part["row"]
+        by_notional = is_by_notional[rows]
         total = np.zeros(len(part), np.float64)
-        for rate, n, traded in zip(([f.maker for f in fees], [f.taker for f in fees]), lots, notional, strict=True):
-            total += np.array(rate, np.float64)[part["row"]] * np.where(by_notional, traded * value * 1e-4, n)
+        for rate, n, traded in zip(rates, lots, notional, strict=True):
+            counted = np.where(by_notional, traded * self.tick_value[part["instrument"]] * 1e-4, n) if by_notional.any() else n
+            total += rate[rows] * counted
         return total
 
 
@@ -125,11 +135,11 @@ def _distinct(names: list[str], suffixes: list[str]) -> list[str]:
     return [name + suffix if times[name] > 1 else name for name, suffix in zip(names, suffixes, strict=True)]
 
 
-def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
+def fills_frame(fills: Columns, context: Context, position: Ints) -> pl.DataFrame:
     """One line per fill; `position` is the row's position in the instrument after it, `notional` (absolute) and `fee` are in currency."""
-    size = fills["size"]
+    size, maker = fills["size"], fills["is_maker"]
+    taker = ~maker
     notional = np.abs(fills["price"] // context.grid[fills["instrument"]]) * size
-    maker, taker = fills["is_maker"], ~fills["is_maker"]
     return pl.DataFrame(
         [
             _time("ts_event", fills["ts_event"]),
@@ -140,8 +150,8 @@ def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
             _price("price", fills["price"]),
             pl.Series("size", size),
             pl.Series("size_left", fills["size_left"]),
-            pl.Series("position", _running_position(fills, len(context.instruments))),
-            pl.Series("is_maker", fills["is_maker"]),
+            pl.Series("position", position),
+            pl.Series("is_maker", maker),
             _enum("rule", fills["rule"], FillRule),
             pl.Series("market_size", fills["market_size"]),
             pl.Series("is_large", size > LARGE_SHARE * fills["market_size"]),
@@ -151,24 +161,24 @@ def fills_frame(fills: Records, context: Context) -> pl.DataFrame:
     )
 
 
-def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
+def orders_frame(orders: Columns, context: Context) -> pl.DataFrame:
     """One line per order from birth to end; prices and sizes as last accepted. No tif where nobody knows the instruction of an order that was refused."""
-    tif, kind = orders["instruction"] & TIF_BITS, (orders["instruction"] & (MARKET | STOP)) // MARKET  # of MARKET 1, of STOP 4
-    refused = orders["status"] == Status.REJECTED
+    instruction, status = orders["instruction"], orders["status"]
+    tif, kind = instruction & TIF_BITS, (instruction & (MARKET | STOP)) // MARKET  # of MARKET 1, of STOP 4
     return pl.DataFrame(
         [
             pl.Series("order_id", orders["order_id"]),
             *_who(orders, context),
             _side(orders["side"]),
-            _coded("type", np.array([0, 1, -1, -1, 2, 3], np.int64)[kind], ("limit", "market", "stop_limit", "stop")),
-            _enum("tif", tif, TimeInForce, lower=False, may_be_null=refused),
-            pl.Series("post_only", (orders["instruction"] & POST_ONLY) != 0),
-            pl.Series("reduce_only", (orders["instruction"] & REDUCE_ONLY) != 0),
+            _coded("type", np.array([0, 1, 4, 4, 2, 3], np.uint32)[kind], ("limit", "market", "stop_limit", "stop")),
+            _enum("tif", tif, TimeInForce, lower=False, may_be_null=status == Status.REJECTED),
+            pl.Series("post_only", (instruction & POST_ONLY) != 0),
+            pl.Series("reduce_only", (instruction & REDUCE_ONLY) != 0),
             _price("price", orders["price"]),
             _price("stop", orders["stop"]),
             pl.Series("size", orders["size"]),
             pl.Series("filled", orders["filled"]),
-            _enum("status", orders["status"], Status),
+            _enum("status", status, Status),
             _enum("reason", orders["reason"], Reason, none=Reason.NONE),
             _time("ts_sent", orders["ts_sent"]),
             _time("ts_arrived", orders["ts_arrived"]),
@@ -184,7 +194,7 @@ def orders_frame(orders: Records, context: Context) -> pl.DataFrame:
     )
 
 
-def equity_frame(equity: Records, context: Context) -> pl.DataFrame:
+def equity_frame(equity: Columns, context: Context) -> pl.DataFrame:
     """One line per sample. `cash` is without fees; gross = cash + position × mark = realised + unrealised, net = gross − fees, all in currency.
 
     `average_price` is that of the open position, null when flat.
@@ -221,12 +231,12 @@ def _quotient(whole: Floats, parts: Ints) -> Floats:
     return np.divide(whole, parts, out=np.zeros(len(whole)), where=parts != 0)
 
 
-def signals_frame(signals: Records, context: Context) -> pl.DataFrame:
+def signals_frame(signals: Columns, context: Context) -> pl.DataFrame:
     """One line per value that a strategy recorded; `signal` is the name it declared."""
     names = list(dict.fromkeys(name for row in context.rows for name in row.signals))
     place = {name: i for i, name in enumerate(names)}
     width = max((len(row.signals) for row in context.rows), default=0)
-    codes = np.full((len(context.rows), max(width, 1)), -1, np.int64)
+    codes = np.full((len(context.rows), max(width, 1)), len(names), np.uint32)
     for i, row in enumerate(context.rows):
         codes[i, : len(row.signals)] = [place[name] for name in row.signals]
     return pl.DataFrame(
@@ -239,7 +249,7 @@ def signals_frame(signals: Records, context: Context) -> pl.DataFrame:
     )
 
 
-def stops_frame(stops: Records, context: Context) -> pl.DataFrame:
+def stops_frame(stops: Columns, context: Context) -> pl.DataFrame:
     """One line per row that was stopped: when, why, and its net PnL by then beside the limit, both in `currency`."""
     currencies = list(dict.fromkeys(i.currency for i in context.instruments))
     place = np.array([currencies.index(i.currency) for i in context.instruments], np.int64)
@@ -255,7 +265,7 @@ def stops_frame(stops: Records, context: Context) -> pl.DataFrame:
     )
 
 
-def steps_frame(steps: Records, context: Context) -> pl.DataFrame:
+def steps_frame(steps: Columns, context: Context) -> pl.DataFrame:
     """One line per change of the queue in front of an order, in its order: what, lots (negative: fewer), lots in front afterwards.
 
     `price`: of the place that it took. `stamp`: of the order that came, left or was executed.
@@ -275,30 +285,19 @@ def steps_frame(steps: Records, context: Context) -> pl.DataFrame:
     )
 
 
-def signed_size(fills: Records) -> Ints:
+def signed_size(fills: Columns) -> Ints:
     """(fills,) of lots, buys positive."""
     return np.where(fills["side"] == Side.BID, fills["size"], -fills["size"])
 
 
-def _running_position(fills: Records, instruments: int) -> Ints:
-    """(fills,) of positions after each fill, in the order of the fills, per row and instrument."""
-    cell = fills["row"].astype(np.int64) * max(instruments, 1) + fills["instrument"]
-    order = np.argsort(cell, kind="stable")
-    total = np.cumsum(signed_size(fills)[order])
-    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
-    before = np.concatenate(([0], total))[starts]
-    position = np.empty(len(fills), np.int64)
-    position[order] = total - np.repeat(before, np.diff(starts, append=len(fills)))
-    return position
-
-
-def _who(part: Records, context: Context, *, instrument: bool = True) -> Iterable[pl.Series]:
-    yield _coded("strategy", part["row"], context.labels)
-    yield pl.Series("row", part["row"])
+def _who(part: Columns, context: Context, *, instrument: bool = True) -> Iterable[pl.Series]:
+    rows = part["row"]
+    yield _coded("strategy", rows, context.labels)
+    yield pl.Series("row", rows)
     if instrument:
-        ids = np.array([i.instrument_id for i in context.instruments], np.int64)
-        yield _coded("symbol", part["instrument"], context.symbols)
-        yield pl.Series("instrument_id", ids[part["instrument"]])
+        places = part["instrument"]
+        yield _coded("symbol", places, context.symbols)
+        yield pl.Series("instrument_id", context.instrument_id[places])
 
 
 def _time(name: str, values: Ints) -> pl.Series:
@@ -306,13 +305,14 @@ def _time(name: str, values: Ints) -> pl.Series:
 
 
 def _optional(name: str, values: Ints) -> pl.Series:
-    values = np.ascontiguousarray(values)  # a field of a journal is not
     return _masked(name, values, values == -1)
 
 
 def _price(name: str, values: Ints) -> pl.Series:
-    values = np.ascontiguousarray(values)
-    return _masked(name, values / PRICE_SCALE, values == UNDEFINED_PRICE)
+    absent = values == UNDEFINED_PRICE
+    if len(absent) and absent.all():  # as nearly all stop prices are
+        return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(absent))
+    return _masked(name, values / PRICE_SCALE, absent)
 
 
 def _masked(name: str, values: npt.NDArray[Any], absent: npt.NDArray[np.bool_]) -> pl.Series:
@@ -321,11 +321,7 @@ def _masked(name: str, values: npt.NDArray[Any], absent: npt.NDArray[np.bool_]) 
 
 
 def _side(values: npt.NDArray[np.uint8]) -> pl.Series:
-    return _choice("side", values == Side.ASK, ("buy", "sell"))
-
-
-def _choice(name: str, second: npt.NDArray[np.bool_], names: Sequence[str]) -> pl.Series:
-    return _coded(name, second.astype(np.int64), names)
+    return _coded("side", values == Side.ASK, ("buy", "sell"))
 
 
 def _enum(  # noqa: PLR0913 - how names are written, and what is null
@@ -333,33 +329,34 @@ def _enum(  # noqa: PLR0913 - how names are written, and what is null
 ) -> pl.Series:
     """Names of the members; `none` is the member that means null. A number that is no member is null where it may be, else an InvariantError."""
     table, names = _codes_of(members, lower=lower, none=none)
-    codes = table[values]
-    is_member = codes != _NO_MEMBER
-    if not is_member.all():
-        unknown = ~is_member & ~np.asarray(may_be_null)
-        if unknown.any():
-            raise InvariantError(f"journal: {name} = {values[unknown][0]} is no {members.__name__}")
+    codes = table.take(values)  # in half the time of table[values]
+    if len(codes) and codes.max() > len(names):
+        unknown = codes > len(names)
+        if (unknown & ~np.asarray(may_be_null)).any():
+            raise InvariantError(f"journal: {name} = {values[unknown & ~np.asarray(may_be_null)][0]} is no {members.__name__}")
+        codes[unknown] = len(names)
     return _coded(name, codes, names)
 
 
 @lru_cache(maxsize=32)
-def _codes_of(members: type[IntEnum], *, lower: bool, none: int | None) -> tuple[Ints, tuple[str, ...]]:
-    """By number what `_coded` takes: -1 for `none`, and _NO_MEMBER; and the names of the others."""
+def _codes_of(members: type[IntEnum], *, lower: bool, none: int | None) -> tuple[npt.NDArray[np.uint32], tuple[str, ...]]:
+    """By number what `_coded` takes: how many names there are for `none`, and more for what is no member; and the names of the others."""
     kept = [member for member in members if member != none]
-    table = np.full(256, _NO_MEMBER, np.int64)
-    table[[int(member) for member in members]] = -1
+    table = np.full(256, len(kept) + 1, np.uint32)
+    table[[int(member) for member in members]] = len(kept)
     table[[int(member) for member in kept]] = np.arange(len(kept))
     return table, tuple(m.name.lower() if lower else m.name for m in kept)
 
 
 def _coded(name: str, codes: npt.NDArray[Any], names: Sequence[str]) -> pl.Series:
-    """A polars Enum column of `names[code]`; -1 is null. Gathered, since casts from integers changed between polars versions."""
-    series, absent = _names_and_null(tuple(names)), codes < 0
-    if absent.any():
-        codes = np.where(absent, len(names), codes)
-    elif len(names) == 1:  # one strategy, one symbol: twenty times as fast
-        return series.new_from_index(0, len(codes)).alias(name)
-    return series[codes.astype(np.uint32)].alias(name)
+    """A polars Enum column of `names[code]`; the code behind the last is null. Gathered, since casts from integers changed between polars versions."""
+    series = _names_and_null(tuple(names))
+    least, most = (codes.min(), codes.max()) if len(codes) else (0, 0)
+    if least == most:  # one strategy, one symbol, one type: twenty times as fast
+        return series.new_from_index(int(least), len(codes)).alias(name)
+    if most < len(names):  # twice as fast as where some are null
+        series = series.head(len(names))
+    return series[codes.astype(np.uint32, copy=False)].alias(name)
 
 
 @lru_cache(maxsize=128)

@@ -14,7 +14,10 @@ _done: Final[set[Path]] = set()
 
 def _units() -> list[tuple[object, tuple[object, ...]]]:
     """What the second process compiles: about half of the work, as dispatchers with the types of their arguments; last, what statistics take."""
+    from numba.types import boolean, int64  # noqa: PLC0415 - the compiler is only needed here
+
     from tapeline.engine.due import wake  # noqa: PLC0415 - imports the engine, which the first process has anyway
+    from tapeline.engine.journals import seat, settle, tally, turn  # noqa: PLC0415
     from tapeline.engine.records import Engine  # noqa: PLC0415
     from tapeline.market.fifo import Fifo, count_fifo  # noqa: PLC0415
     from tapeline.market.observe import Observer, observe  # noqa: PLC0415
@@ -26,6 +29,10 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
         (wake.dispatcher, (Engine.type_,)),
         (do_record.dispatcher, (Reader.type_,)),
         (normalise, (Reader.type_,)),
+        (tally, (int64,) * 5),
+        (seat, (int64,) * 5 + (boolean, int64)),
+        (turn, (int64,) * 6),
+        (settle, (int64,) * 8),
         (observe, (Observer.type_,)),
         (count_fifo, (Fifo.type_,)),
     ]

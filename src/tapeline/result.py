@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,10 +15,11 @@ import polars as pl
 
 from tapeline import schema
 from tapeline.accounts import accounts_frame
+from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.errors import ConfigError
-from tapeline.frames import Context, Contract, Ints, Records, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
+from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
-from tapeline.invariants import check_accounts
+from tapeline.invariants import AccountCheck, OrderCheck
 from tapeline.observed import Observed, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
@@ -31,9 +32,7 @@ FRAMES: Final = ("fills", "orders", "equity", "signals", "stops", "steps")
 _FORMAT: Final = "tapeline-result"
 _FORMAT_VERSION: Final = 3
 _INDEX: Final = "result.json"
-_BLOCK_ROWS: Final = 1 << 16
-_SEATS_MAX: Final = 4
-"""Orders are put in order by giving each number a seat, if there are at most so many times as many seats as orders."""
+_BLOCK_ROWS: Final = 1 << 15
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -60,26 +59,50 @@ class Result:
     """What was read from the data when the result was saved."""
 
     @classmethod
-    def from_journals(cls, journals: Journals, instruments: Sequence[Instrument], rows: Iterable[tuple[Any, ...]], manifest: Mapping[str, Any]) -> "Result":
+    def from_journals(
+        cls,
+        journals: Journals,
+        instruments: Sequence[Instrument],
+        rows: Iterable[tuple[Any, ...]],
+        manifest: Mapping[str, Any],
+        *,
+        has_all_orders: bool = False,
+    ) -> "Result":
         """Make a result of what an engine recorded.
 
-        `instruments` in order of their index; `rows`: per row the label, class name, parameters, Venue and names of its signals.
-        Raises InvariantError if the accounts do not follow from the fills.
+        `instruments` in order of their index; `rows`: per row the label, class name, parameters, Venue and names of its signals. `has_all_orders`: there is an
+        order to each fill. Raises InvariantError if the accounts do not follow from the fills, or the orders not (if they are all there).
         """
         context = Context(instruments, [Row(*row) for row in rows])
-        fills, equity = _InOrder(journals.fills, schema.FILLS, "ts_local"), _InOrder(journals.equity, schema.EQUITY, "ts")
-        check_accounts(fills.whole(), equity.whole(), instruments)
-        return cls(
-            fills=fills_frame(fills.whole(), context),  # with positions, which follow from all before
-            orders=_InOrder(journals.orders, schema.ORDERS, "order_id").frame(orders_frame, context),
-            equity=equity.frame(equity_frame, context),
-            signals=_InOrder(journals.signals, schema.SIGNALS, "ts").frame(signals_frame, context),
-            stops=_InOrder(journals.stops, schema.STOPS, "ts").frame(stops_frame, context),
-            steps=_InOrder(journals.steps, schema.STEPS, "order_id").frame(steps_frame, context),
-            counters={name: int(n) for name, n in journals.counters.items()},
-            manifest=dict(manifest),
-            contracts=context.contracts,
-        )
+        accounts = AccountCheck(len(context.rows), instruments)
+        orders = OrderCheck(np.asarray(journals.fills, schema.FILLS)) if has_all_orders else None
+
+        def frame_of_fills(part: Columns) -> pl.DataFrame:
+            return fills_frame(part, context, accounts.add_fills(part))
+
+        def frame_of_equity(part: Columns) -> pl.DataFrame:
+            accounts.add_samples(part)
+            return equity_frame(part, context)
+
+        def frame_of_orders(part: Columns) -> pl.DataFrame:
+            if orders is not None:
+                orders.add_orders(part)
+            return orders_frame(part, context)
+
+        made: dict[str, tuple[np.dtype[Any], str, Callable[[Columns], pl.DataFrame]]] = {
+            "fills": (schema.FILLS, "ts_local", frame_of_fills),
+            "orders": (schema.ORDERS, "order_id", frame_of_orders),
+            "equity": (schema.EQUITY, "ts", frame_of_equity),
+            "signals": (schema.SIGNALS, "ts", partial(signals_frame, context=context)),
+            "stops": (schema.STOPS, "ts", partial(stops_frame, context=context)),
+            "steps": (schema.STEPS, "order_id", partial(steps_frame, context=context)),
+        }
+        frames: dict[str, Any] = {name: _frame(getattr(journals, name), *how, len(context.rows)) for name, how in made.items()}
+        accounts.finish()
+        if orders is not None:
+            orders.finish()
+        counters = {name: int(n) for name, n in journals.counters.items()}
+        return cls(**frames, counters=counters, manifest=dict(manifest), contracts=context.contracts)
 
     @cached_property
     def accounts(self) -> pl.DataFrame:
@@ -205,51 +228,12 @@ class Result:
         return f"<p>{html.escape(repr(self))}</p>{self.stats._repr_html_()}"
 
 
-class _InOrder:
-    """A part of the journal, by row, then `key`, then as recorded."""
-
-    def __init__(self, part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key: str) -> None:
-        self._records: Records = np.asarray(part, dtype)
-        rows, keys = np.ascontiguousarray(self._records["row"]), np.ascontiguousarray(self._records[key])
-        self._order = None if _are_sorted(rows, keys) else _order_of(rows, keys)
-
-    def whole(self) -> Records:
-        """All of it."""
-        return self._taken(0, len(self._records))
-
-    def frame(self, make: Callable[[Records, Context], pl.DataFrame], context: Context) -> pl.DataFrame:
-        """What `make` makes of it, in blocks whose columns stay in a cache: a page of memory that is touched first takes as long as all else about a row."""
-        blocks = [make(self._taken(first, first + _BLOCK_ROWS), context) for first in range(0, max(len(self._records), 1), _BLOCK_ROWS)]
-        return blocks[0] if len(blocks) == 1 else pl.concat(blocks)
-
-    def _taken(self, first: int, end: int) -> Records:
-        if self._order is None:
-            return self._records[first:end]
-        return self._records.take(self._order[first:end])  # records[…] copies field by field: twenty times as slow
-
-
-def _are_sorted(rows: Ints, keys: Ints) -> bool:
-    return bool(((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (keys[1:] >= keys[:-1]))).all())
-
-
-def _order_of(rows: Ints, keys: Ints) -> Ints:
-    """(n,) of indices by row, then key, then index, for journals: what happens is recorded in order of time, and an order, which has a number, when it ends.
-
-    A general sort took a sixth of a run.
-    """
-    by_row = np.argsort(rows.astype(np.uint16) if rows.max() < 1 << 16 else rows, kind="stable")  # which is a radix sort for numbers of two bytes
-    if _are_sorted(rows[by_row], keys[by_row]):
-        return by_row
-    least, n = int(keys.min()), len(keys)
-    width = int(keys.max()) - least + 1
-    seats_n = (int(rows.max()) + 1) * width
-    if seats_n <= _SEATS_MAX * n:
-        seats = np.full(seats_n, -1, np.int64)
-        seats[rows.astype(np.int64) * width + (keys - least)] = np.arange(n)
-        order = seats[seats >= 0]
-        if len(order) == n:
-            return order
-    return np.lexsort((keys, rows))
+def _frame(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key: str, make: Callable[[Columns], pl.DataFrame], rows_n: int) -> pl.DataFrame:
+    """What `make` makes of a part of the journal, by row, then `key`, then as recorded; in blocks whose columns stay in a cache."""
+    records = np.asarray(part, dtype)
+    order, turner = order_of(records, key, rows_n), Turner(records, min(len(records), _BLOCK_ROWS))
+    blocks = [make(turner.turned(order[first : first + _BLOCK_ROWS])) for first in range(0, max(len(records), 1), _BLOCK_ROWS)]
+    return blocks[0] if len(blocks) == 1 else pl.concat(blocks)
 
 
 def _read_index(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tapeline.engine.lists import PLACE, claim_node, find_node, free_node, node_at
+from tapeline.engine.lists import TICKET, claim_node, find_node, free_node, node_at
 from tapeline.engine.records import NODE, Engine, Row
 from tapeline.jit import entry
 
@@ -13,15 +13,15 @@ ORDERS_MAX, PLACES = 24, 64
 @entry
 def claim(engine, row, order_id):
     """A node for a new order."""
-    index = claim_node(engine, row, order_id)
+    index = claim_node(engine, row, order_id, 0)
     node_at(engine, index).order_id = order_id
     return index
 
 
 @entry
-def find(engine, row, order_id):
+def find(row, order_id):
     """The node of an order."""
-    return find_node(engine, row, order_id)
+    return find_node(row, order_id)
 
 
 @entry
@@ -34,10 +34,10 @@ def free(engine, row, index):
 @pytest.mark.parametrize("rests", [lambda _: False, lambda i: i <= ORDERS_MAX - 2, lambda i: i % 3 == 0, lambda i: i % PLACES == 0])
 def test_every_live_order_is_found_and_no_other(rests):
     """Whichever orders rest for ever while others come and go: ids find their own nodes as long as they live, and a new order gets the node freed last."""
-    nodes, places = np.zeros(1 + ORDERS_MAX, NODE), np.zeros(PLACES, PLACE)
+    nodes, places = np.zeros(1 + ORDERS_MAX, NODE), np.zeros(1 + PLACES, TICKET)
     engine, row = Engine.array(1)[0], Row.array(1)[0]
     engine.nodes = nodes.ctypes.data
-    row.places, row.mask, row.step, row.nodes_free = places.ctypes.data, PLACES - 1, 39, 1
+    row.places, row.mask, row.step, row.nodes_free = places.ctypes.data + TICKET.itemsize, PLACES - 1, 39, 1
     live: dict[int, int] = {}
     resting, freed = 0, 0
     for order_id in range(1, 400):
@@ -53,5 +53,5 @@ def test_every_live_order_is_found_and_no_other(rests):
             freed = live.pop(order_id)
             free(engine, row, freed)
         ids = {0, -1, order_id, order_id + 1, max(1, order_id - PLACES), *live}
-        assert {i: find(engine, row, i) for i in ids} == {i: live.get(i, 0) for i in ids}
+        assert {i: find(row, i) for i in ids} == {i: live.get(i, 0) for i in ids}
     assert np.count_nonzero(places["index"]) == len(live)

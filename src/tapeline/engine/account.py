@@ -18,26 +18,32 @@ class Line(Record):
 
 
 class Account(Record):
-    """What a row holds of one instrument, as of what has arrived. All but `position` (lots) is float64 in currency; `average_price` is a price."""
+    """What a row holds of one instrument, as of what has arrived. All but `position` (lots) is float64 in currency; `average_price` is a price.
+
+    A cache line of every order, and one of fills.
+    """
 
     position: int64
+    open_buy: int64  # lots that live and in-flight buy orders may still fill
+    open_sell: int64
+    lines: (Line, (2,))  # type: ignore[syntax]  # bids, asks
+    held: int64  # position at the exchange: fills on their way included
+    tick_value: float64  # currency per tick and lot
+    market: int64  # address of the market that marks it
+    # ---
     cash_ticks: int64  # ticks x lots, without fees
     cost: float64  # of the open position at its average price, ticks x lots
     maker_lots: int64
     taker_lots: int64
     maker_notional: int64  # ticks x lots, absolute
     taker_notional: int64
-    open_buy: int64  # lots that live and in-flight buy orders may still fill
-    open_sell: int64
-    tick_value: float64  # currency per tick and lot
-    tick_price: float64  # price units per tick
     maker_fee: float64  # currency per lot, or basis points
     taker_fee: float64
-    fee_in_bps: uint8
-    market: int64  # address of the market that marks it
+    # ---
+    tick_price: float64  # price units per tick
     currency: int64  # number of the first instrument of its currency
-    held: int64  # position at the exchange: fills on their way included
-    lines: (Line, (2,))  # type: ignore[syntax]  # bids, asks
+    fee_in_bps: uint8
+    spare: (int64, (5,))  # type: ignore[syntax]  # an odd number of lines: one and the same line of all accounts lies in all sets of a cache
 
     @property
     def cash(self):

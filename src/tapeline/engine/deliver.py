@@ -7,7 +7,7 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
-from tapeline.engine.lists import account_at, find_node, free_node, node_at, number_at, row_at
+from tapeline.engine.lists import account_at, find_node, free_node, node_at, row_at, ticket_at
 from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
@@ -228,7 +228,7 @@ def learn_modified(row, node, message):
     node.size_known = message.size
     learn_place(message, node)
     node.price_known = message.price
-    settle_modifies(account_at(row, node), node)
+    settle_modifies(row, node)
 
 
 @kernel
@@ -241,12 +241,12 @@ def learn_place(message, node):
 
 
 @kernel
-def settle_modifies(account, node):
+def settle_modifies(row, node):
     """When no modify is under way, an order is what is known of it: its price, and what is open of it."""
     if node.modifies_pending == 0:
-        node.price_requested = node.price_known
+        ticket_at(row, node.place).price_requested = node.price_known
         left = node.size_known - node.filled_known
-        add_exposure(account, node.side, left - node.exposure)
+        add_exposure(account_at(row, node), node.side, left - node.exposure)
         node.exposure = left
 
 
@@ -254,10 +254,9 @@ def settle_modifies(account, node):
 def allow_cancels(engine, row, instrument):
     """A mass cancel was refused: nothing that it asked for is being cancelled."""
     for place in range(row.mask + 1):
-        index = number_at(row.places, place)
-        node = node_at(engine, index)
-        if index != 0 and node.instrument == instrument:
-            node.cancelling = 0
+        ticket = ticket_at(row, place)
+        if ticket.index != 0 and node_at(engine, ticket.index).instrument == instrument:
+            ticket.cancelling = 0
 
 
 @kernel
@@ -281,9 +280,9 @@ def learn_refused(row, node, message):
     node.refused += 1
     if message.by_exchange and message.what == MODIFY_REJECTED:
         node.modifies_pending -= 1
-        settle_modifies(account_at(row, node), node)
+        settle_modifies(row, node)
     elif message.by_exchange and message.what == CANCEL_REJECTED:
-        node.cancelling = 0
+        ticket_at(row, node.place).cancelling = 0
 
 
 @leaf
@@ -292,7 +291,7 @@ def apply_answer(engine, row, message):
     what = np.int64(message.what)
     index = np.int64(message.node)
     if index == 0:  # refused when there was no order of that number; by now there may be one
-        index = find_node(engine, row, message.order_id)
+        index = find_node(row, message.order_id)
     node = node_at(engine, index)
     if index == 0 or node.order_id != message.order_id:  # it has ended, or never was
         learn_of_none(engine, row, message)

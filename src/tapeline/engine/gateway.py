@@ -6,11 +6,11 @@ import numpy as np
 
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.engine.agenda import new_message, push
-from tapeline.engine.lists import find_displaced, number_at
+from tapeline.engine.lists import TICKET, find_displaced
 from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, copy, record_at
+from tapeline.memory import address_of, copy, record_at, unlikely
 from tapeline.record import Record, int64
 
 OF_LIMIT, OF_STOP, OF_MARKET = TIF_BITS | POST_ONLY | REDUCE_ONLY, TIF_BITS | ON_QUOTE | REDUCE_ONLY, TIF_BITS | REDUCE_ONLY
@@ -50,18 +50,15 @@ class Gateway(Record):
 
     def is_live(self, order_id):
         """Sent, and not known to have ended."""
-        return own_order(self, order_id).order_id != 0
+        return own_ticket(self, order_id).order_id != 0
 
     def is_cancelling(self, order_id):
         """Live, with a cancel under way."""
-        return own_order(self, order_id).cancelling != 0
+        return own_ticket(self, order_id).cancelling != 0
 
     def price(self, order_id):
         """Price as last requested, 1e-9; 0 if the order is not live."""
-        node = own_order(self, order_id)
-        if node.order_id == 0:
-            return np.int64(0)
-        return node.price_requested
+        return own_ticket(self, order_id).price_requested
 
     def size_left(self, order_id):
         """Lots not known to be filled; 0 if the order is not live."""
@@ -211,20 +208,18 @@ def turn_orders(orders, row):
 
 
 @leaf
+def own_ticket(orders, order_id):
+    """As find_ticket, of the row that the gateway is turned to."""
+    ticket = record_at(orders.places, order_id & orders.mask, TICKET)
+    if unlikely(ticket.order_id != order_id):
+        return find_displaced(record_at(orders.row, 0, ROW), np.int64(order_id))
+    return ticket
+
+
+@leaf
 def own_order(orders, order_id):
-    """The node of a live order; an empty node if there is none. Nearly always its number stands where the id says."""
-    node = record_at(orders.nodes, number_at(orders.places, order_id & orders.mask), NODE)
-    if node.order_id == order_id:
-        return node
-    return displaced_order(orders, np.int64(order_id))
-
-
-@kernel
-def displaced_order(orders, order_id):
-    """As own_order, for ids that had to make way, and those of orders that are not live."""
-    engine = record_at(orders.engine, 0, ENGINE)
-    index = find_displaced(engine, record_at(orders.row, 0, ROW), order_id)
-    return record_at(engine.nodes, index, NODE)
+    """The node of a live order; an empty node if there is none."""
+    return record_at(orders.nodes, np.int64(own_ticket(orders, order_id).index), NODE)
 
 
 @kernel

@@ -11,7 +11,7 @@ from tapeline.constants import Reason
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
 from tapeline.engine.gateway import orders_of
-from tapeline.engine.lists import node_at, number_at, row_at
+from tapeline.engine.lists import node_at, row_at, ticket_at
 from tapeline.engine.records import CANCEL
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
@@ -69,19 +69,18 @@ def stop(engine, row):
     orders = orders_of(engine, row)
     last = np.int64(0)
     while True:  # the live order with the lowest id above the last one: slow, and once in a run
-        index = np.int64(0)
+        first = ticket_at(row, -1)
         for place in range(row.mask + 1):
-            other = number_at(row.places, place)
-            if node_at(engine, other).order_id > last and (index == 0 or node_at(engine, other).order_id < node_at(engine, index).order_id):
-                index = other
-        if index == 0:
+            ticket = ticket_at(row, place)
+            if ticket.order_id > last and (first.order_id == 0 or ticket.order_id < first.order_id):
+                first = ticket
+        if first.order_id == 0:
             return
-        node = node_at(engine, index)
-        last = node.order_id
-        if not node.cancelling:
-            node.cancelling = 1
+        last, index = first.order_id, np.int64(first.index)
+        if not first.cancelling:
+            first.cancelling = 1
             orders.request.order_id = last
-            orders.request.side = node.side
+            orders.request.side = node_at(engine, index).side
             send(orders, CANCEL, index, row.latency_cancel, LOSS_LIMIT)
 
 

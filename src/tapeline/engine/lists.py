@@ -8,7 +8,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
 from tapeline.memory import address_of, record_at
-from tapeline.record import Record, int32
+from tapeline.record import Record, int32, int64, uint8
 
 
 class Place(Record):
@@ -17,7 +17,17 @@ class Place(Record):
     index: int32
 
 
-PLACE = Place.dtype_
+class Ticket(Record):
+    """What strategies mostly ask of a live order, beside those of its row's orders before and after it: two to a cache line."""
+
+    order_id: int64  # 0: nobody's
+    price_requested: int64  # 1e-9
+    index: int32  # of its node
+    cancelling: uint8
+    spare: int64
+
+
+PLACE, TICKET = Place.dtype_, Ticket.dtype_
 LINE_NEXT, LINE_PREV, ROW_NEXT = (np.int64(NODE.fields[name][1]) for name in ("line_next", "line_prev", "row_next"))
 LINE_LAST, ROW_RESTING = np.int64(LINE.fields["last"][1]), np.int64(ROW.fields["resting"][1])
 
@@ -162,14 +172,14 @@ def find_own_best(engine, instrument, side):
 
 
 @leaf
-def number_at(places, place):
-    """What stands at a place: the number of the node of a live order; 0: nothing."""
-    return np.int64(record_at(places, place, PLACE).index)
+def ticket_at(row, place):
+    """The ticket at one of a row's places."""
+    return record_at(row.places, np.int64(place), TICKET)
 
 
 @leaf
 def place_of(row, order_id, d):
-    """The d-th of a row's places at which the number of an order's node may stand. The first is where the id says: those of the latest share a cache line.
+    """The d-th of a row's places at which an order's ticket may lie. The first is where the id says: those of the latest lie side by side.
 
     Steps are odd, so that they lead to every place, and the golden ratio of all: whatever run of ids rests for long, few steps lead out of it (Knuth 6.4).
     """
@@ -177,28 +187,33 @@ def place_of(row, order_id, d):
 
 
 @leaf
-def find_node(engine, row, order_id):
-    """Number of the node of a row's order; 0 if the order has ended or never was. Nearly always it stands where the id says."""
-    index = number_at(row.places, order_id & row.mask)
-    if node_at(engine, index).order_id == order_id:
-        return index
-    return find_displaced(engine, row, order_id)
+def find_ticket(row, order_id):
+    """The ticket of a row's order; an empty one if the order has ended or never was. Nearly always it lies where the id says."""
+    ticket = ticket_at(row, order_id & row.mask)
+    if ticket.order_id == order_id:
+        return ticket
+    return find_displaced(row, order_id)
 
 
 @kernel
-def find_displaced(engine, row, order_id):
-    """As find_node, for ids that had to make way, and those of orders that are not live."""
-    if order_id <= 0 or order_id > row.last_id:
-        return np.int64(0)
-    for d in range(1, row.displacement_max + 1):
-        index = number_at(row.places, place_of(row, order_id, d))
-        if node_at(engine, index).order_id == order_id:
-            return index
-    return np.int64(0)
+def find_displaced(row, order_id):
+    """As find_ticket, for ids that had to make way, and those of orders that are not live."""
+    if 0 < order_id <= row.last_id:
+        for d in range(1, row.displacement_max + 1):
+            ticket = ticket_at(row, place_of(row, order_id, d))
+            if ticket.order_id == order_id:
+                return ticket
+    return ticket_at(row, -1)  # which is nobody's
 
 
 @leaf
-def claim_node(engine, row, order_id):
+def find_node(row, order_id):
+    """Number of the node of a row's order; 0 if the order has ended or never was."""
+    return np.int64(find_ticket(row, order_id).index)
+
+
+@leaf
+def claim_node(engine, row, order_id, price):
     """The node for a new order, of the row's free ones that which was freed last: its lines are at hand. The row has fewer orders than nodes.
 
     Which is free after it is told by the distance, so that nodes of zeros are free ones, and take no memory before they are used.
@@ -207,11 +222,14 @@ def claim_node(engine, row, order_id):
     node = node_at(engine, index)
     row.nodes_free = index + 1 + node.next
     d = np.int64(0)
-    while number_at(row.places, place_of(row, order_id, d)) != 0:
+    while ticket_at(row, place_of(row, order_id, d)).order_id != 0:
         d += 1
     row.displacement_max = max(row.displacement_max, d)
     place = place_of(row, order_id, d)
-    record_at(row.places, place, PLACE).index = index
+    ticket = ticket_at(row, place)
+    ticket.order_id = order_id
+    ticket.price_requested = price
+    ticket.index = index
     node.place = place
     return index
 
@@ -219,7 +237,11 @@ def claim_node(engine, row, order_id):
 @leaf
 def free_node(row, node, index):
     """Give back the node of an order that is over, as its row knows."""
-    record_at(row.places, np.int64(node.place), PLACE).index = 0
+    ticket = ticket_at(row, node.place)
+    ticket.order_id = 0
+    ticket.price_requested = 0
+    ticket.index = 0
+    ticket.cancelling = 0
     node.order_id = 0
     node.next = row.nodes_free - index - 1
     row.nodes_free = index

@@ -112,16 +112,14 @@ class Node(Record):
     instruction: uint8
     venue_state: uint8
     triggered: uint8  # its stop price was reached
-    # --- what follows is not touched by events of the book. A line that strategies look at, first what an OrderRow begins with
+    # --- what follows is not touched by events of the book; first what an OrderRow begins with
     order_id: int64  # 0: none lies here that its row believes to live
     price: int64  # 1e-9, as accepted (or first sent)
     size: int64  # total, likewise
     filled: int64  # at the exchange
     ts_sent: int64
     ts_arrived: int64
-    price_requested: int64  # 1e-9
-    place: int32  # where among the row's places its number stands
-    cancelling: uint8
+    place: int32  # of its ticket
     voided: uint8  # it rested at a CLEAR, and whether its queue was lost is not known yet
     # --- what the row knows
     size_known: int64
@@ -144,7 +142,7 @@ class Node(Record):
     ts_triggered: int64
     stop: int64  # level of the stop price; UNDEFINED_PRICE: none
     expires: int64
-    spare: (int64, (8,))  # type: ignore[syntax]  # five cache lines, an odd number: one and the same line of all nodes lies in all sets of a cache
+    spare: (int64, (9,))  # type: ignore[syntax]  # five cache lines, an odd number: one and the same line of all nodes lies in all sets of a cache
 
 
 class Row(Record):
@@ -155,7 +153,7 @@ class Row(Record):
     listens: int32  # the group whose news its strategy is told; -1: it was stopped
     callbacks: int32  # those of its class: bit (ON_… - FIRST_CALLBACK)
     accounts: int64  # address of its accounts, one per instrument
-    places: int64  # address of the numbers of its live orders' nodes, by id: see lists.place_of
+    places: int64  # address of its live orders' tickets, by id: see lists.place_of
     mask: int64  # number of the last place
     displacement_max: int64
     last_id: int64
@@ -395,6 +393,7 @@ class Engine(Record):
     trade_classes: uint64
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
     exact: int64  # 1: no row's queue is an estimator
+    in_order: int64  # 1: at each level our nodes stand in order of their stamps, but for those whose stamps are in front of everything
     told_all: int64  # SNAPSHOT, if some row's queue is an estimator: orders are told of every event at their level, as they are of a snapshot's; else 0
     shown_capacity: int64
     shown_room: int64  # what one tape event may take of it

@@ -22,7 +22,7 @@ from tapeline.constants import (
 from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import set_out
-from tapeline.engine.lists import claim_node, find_node, number_at
+from tapeline.engine.lists import claim_node, find_node, find_ticket, ticket_at
 from tapeline.engine.records import (
     ANSWER,
     ARRIVAL,
@@ -193,7 +193,7 @@ def refuse(orders, instrument, what, reason):
     message = new_message(engine.agenda)
     message.order_id = request.order_id
     message.ts_event = orders.now
-    index = find_node(engine, row, request.order_id)
+    index = find_node(row, request.order_id)
     node = record_at(engine.nodes, index, NODE)
     message.price = node.price_known if index != 0 else request.price if what == REJECTED else np.int64(UNDEFINED_PRICE)
     message.size = node.size_known if index != 0 else request.size if what == REJECTED else np.int64(0)
@@ -252,7 +252,7 @@ def send_new(orders):
     if reason != NO_REASON:
         refuse(orders, orders.instrument, REJECTED, reason)
         return order_id
-    index = claim_node(engine, row, order_id)
+    index = claim_node(engine, row, order_id, price)
     node = record_at(engine.nodes, index, NODE)
     node.order_id = order_id
     node.row = row.index
@@ -260,7 +260,7 @@ def send_new(orders):
     node.side = side
     node.instruction = request.instruction
     node.left = node.size = node.size_known = node.exposure = size
-    node.price = node.price_requested = node.price_known = price
+    node.price = node.price_known = price
     node.level_accepted = request.level
     node.stop = request.stop_level
     node.expires = request.expires
@@ -268,7 +268,7 @@ def send_new(orders):
     node.ts_arrived = node.ahead = node.ahead_shown = node.ahead_at_entry = node.ts_triggered = -1
     node.filled = 0
     node.venue_state = AWAY
-    node.triggered = node.cancelling = node.voided = 0
+    node.triggered = node.voided = 0
     node.filled_known = node.place_known = node.modifies_pending = node.gaps = node.modifies = node.refused = node.arrival = 0
     row.live += 1
     add_exposure(account, side, size)
@@ -290,15 +290,16 @@ def add_exposure(account, side, size):
 def send_cancel(orders):
     """The cancel of orders.request.order_id: sent (1), or refused at once (0)."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
+    ticket = find_ticket(row, request.order_id)
+    index = np.int64(ticket.index)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
     request.instruction = node.instruction
-    if index == 0 or node.cancelling:
+    if index == 0 or ticket.cancelling:
         instrument = np.int64(node.instrument) if index != 0 else orders.instrument
         refuse(orders, instrument, CANCEL_REJECTED, UNKNOWN_ORDER if index == 0 else CANCEL_PENDING)
         return 0
-    node.cancelling = 1
+    ticket.cancelling = 1
     send(orders, CANCEL, index, row.latency_cancel, NO_REASON)
     return 1
 
@@ -307,7 +308,8 @@ def send_cancel(orders):
 def send_modify(orders):
     """The modify orders.request: sent (1), or refused at once (0). While it is under way the larger size counts as open."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
+    ticket = find_ticket(row, request.order_id)
+    index = np.int64(ticket.index)
     node = record_at(engine.nodes, index, NODE)
     request.side = node.side
     request.instruction = GTC  # a modify has a price, even of a market order
@@ -318,7 +320,7 @@ def send_modify(orders):
     account = record_at(row.accounts, instrument, ACCOUNT)
     if index != 0:
         exposure = max(node.exposure, request.size - node.filled_known)
-        reason = CANCEL_PENDING if node.cancelling else check(orders, instrument, account, exposure - node.exposure)
+        reason = CANCEL_PENDING if ticket.cancelling else check(orders, instrument, account, exposure - node.exposure)
         if reason == NO_REASON and rate_is_reached(row, orders.now):
             reason = ORDER_RATE_LIMIT
     if reason != NO_REASON:
@@ -326,7 +328,7 @@ def send_modify(orders):
         return 0
     add_exposure(account, node.side, exposure - node.exposure)
     node.exposure = exposure
-    node.price_requested = request.price
+    ticket.price_requested = request.price
     node.modifies_pending += 1
     count_order(row, orders.now)
     message = send(orders, MODIFY, index, row.latency_modify, NO_REASON)
@@ -339,7 +341,8 @@ def send_modify(orders):
 def send_modify_stop(orders):
     """The stop price orders.request.price for a stop that waits: sent (1), or refused at once (0)."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
-    index = find_node(engine, row, request.order_id)
+    ticket = find_ticket(row, request.order_id)
+    index = np.int64(ticket.index)
     node = record_at(engine.nodes, index, NODE)
     reason = UNKNOWN_ORDER
     instrument = np.int64(node.instrument) if index != 0 else orders.instrument
@@ -347,7 +350,7 @@ def send_modify_stop(orders):
     if index != 0:
         request.level = level_of(record_at(engine.books, instrument, BOOK), request.side, request.price)
         not_allowed = PRICE if request.level == UNDEFINED_PRICE else INSTRUCTION if node.instruction & STOP == 0 else NO_REASON
-        reason = CANCEL_PENDING if node.cancelling else not_allowed
+        reason = CANCEL_PENDING if ticket.cancelling else not_allowed
     if reason == NO_REASON and rate_is_reached(row, orders.now):
         reason = ORDER_RATE_LIMIT
     if reason != NO_REASON:
@@ -365,10 +368,9 @@ def send_cancel_all(orders, instrument):
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     n = 0
     for place in range(row.mask + 1):
-        index = number_at(row.places, place)
-        node = record_at(engine.nodes, index, NODE)
-        if index != 0 and node.instrument == instrument and not node.cancelling:
-            node.cancelling = 1
+        ticket = ticket_at(row, place)
+        if ticket.index != 0 and record_at(engine.nodes, np.int64(ticket.index), NODE).instrument == instrument and not ticket.cancelling:
+            ticket.cancelling = 1
             n += 1
     if n > 0:
         request.order_id = 0

@@ -61,6 +61,7 @@ def mark_taken(engine, book, place, amount):
         take.level = level
         take.instrument = place.instrument
         take.left = 0
+        take.priority = place.priority
         take.venue_state = RESTING
         link(engine, cell_at(side_of(book, side), level), take, index)
         take.row_prev = 0
@@ -68,6 +69,9 @@ def mark_taken(engine, book, place, amount):
         node_at(engine, row.takes).row_prev = index  # of node 0, if there is none: nobody looks
         row.takes = index
     take = node_at(engine, index)
+    if place.priority > take.priority:
+        unlink(engine, book, take, index)
+        link(engine, cell_at(side_of(book, side), level), take, index)
     take.left += amount
     take.priority = place.priority
     take.ahead = place.ahead
@@ -152,12 +156,16 @@ def learn(engine, group, now):
 
 @kernel
 def move_queue(engine, book, event, first):
-    """An ADD or REMOVE at a level of ours: what stands in front of later stamps changes."""
-    index, nodes, priority, delta = np.int64(first), engine.nodes, event.priority, np.int64(event.delta)
-    shows = engine.shows_ahead
-    while index != 0:
+    """An ADD or REMOVE at a level of ours: what stands in front of later stamps changes.
+
+    From the last of the list to the first with an earlier stamp: whatever stands before that has an earlier one, too.
+    """
+    first, nodes, priority, delta = np.int64(first), engine.nodes, event.priority, np.int64(event.delta)
+    shows, in_order = engine.shows_ahead, engine.in_order
+    index = np.int64(record_at(nodes, first, NODE).prev)
+    while True:
         node = record_at(nodes, index, NODE)
-        following = np.int64(node.next)
+        before = np.int64(node.prev)
         if priority < node.priority:
             node.ahead += delta
             if node.order_id != 0:
@@ -169,7 +177,11 @@ def move_queue(engine, book, event, first):
                     forget_take(engine, book, index)
             if node.ahead < 0:
                 engine.broken = 1 + index
-        index = following
+        elif node.priority > 0 and in_order:
+            return
+        if index == first:
+            return
+        index = before
 
 
 @kernel

@@ -21,7 +21,7 @@ from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
-from tapeline.engine.lists import PLACE
+from tapeline.engine.lists import TICKET
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, copy_runs
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.records import (
@@ -71,7 +71,7 @@ _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _JOURNAL_ROWS: Final = 4096
 _LINE_BYTES: Final = 64
-_PLACES_PER_LINE: Final = _LINE_BYTES // PLACE.itemsize
+_PLACES_PER_LINE: Final = _LINE_BYTES // TICKET.itemsize
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 _NOTICES: Final = 64
 _SHOWN: Final = 1 << 10
@@ -177,10 +177,10 @@ class Session:
     def _build_rows(self) -> None:
         engine = self.engine
         orders_max = [r.venue.limits.orders_live_max for r in self._rows_spec]
-        nodes_n = [n | 1 for n in orders_max]  # odd, and a line more of places below: at powers of two the first of all rows lie in few sets of a cache
+        nodes_n = [n | 1 for n in orders_max]  # odd, and a line of nobody's before places: at powers of two the first of all rows lie in few sets of a cache
         places_n = [max(_PLACES_PER_LINE, _power_of_two(2 * n)) for n in orders_max]
         self._nodes = self._flat(1 + sum(nodes_n) + self._limits.takes_max, NODE)
-        address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, PLACE).ctypes.data
+        address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, TICKET).ctypes.data + _LINE_BYTES
         self._rows = self._flat(len(self._rows_spec), ROW)
         first = 1
         for index, i in enumerate(self._order):
@@ -189,7 +189,7 @@ class Session:
             self._rows[index].nodes_free = first
             self._rows[index].places, self._rows[index].mask, self._rows[index].step = address, places_n[i] - 1, int(places_n[i] * _GOLDEN) | 1
             first += nodes_n[i]
-            address += (places_n[i] + _PLACES_PER_LINE) * PLACE.itemsize
+            address += places_n[i] * TICKET.itemsize + _LINE_BYTES
         engine.shows_ahead = bool(engine.explains) or any(row.asks_ahead for row in self._rows)
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
@@ -198,6 +198,7 @@ class Session:
             engine.guesses = self._flat(first, GUESS).ctypes.data
             engine.told_all = SNAPSHOT
         engine.takes_first = engine.takes_top = first
+        engine.in_order = 1
         engine.takes_end = len(self._nodes)
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
@@ -300,7 +301,7 @@ class Session:
         before, self._capacity = self._capacity, _power_of_two(n)
         rows, groups, n = len(self._rows), len(self._groups), self._capacity
         depth = int(self.engine.depth)
-        accounts, samples = np.zeros((rows, n), Account.dtype_), np.zeros((rows, n), schema.EQUITY)
+        accounts, samples = self._flat(rows * n, Account.dtype_).reshape(rows, n), np.zeros((rows, n), schema.EQUITY)
         markets, levels = np.zeros((groups, n), MARKET), np.zeros((groups, n, 2 * depth), LEVEL)
         if before:
             accounts[:, :before], samples[:, :before] = self._accounts, self._samples

@@ -340,6 +340,7 @@ def find_place(engine, book, index, event):
         account = account_at(row, node)
         unlink_from_line(engine, account, node)
         node.priority = book.stamp
+        engine.in_order = 0  # what came to rest since may stand behind it
         link_in_line(engine, account, node, index)
     elif row.queue != NO_QUEUE:
         record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
