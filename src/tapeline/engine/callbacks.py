@@ -4,12 +4,14 @@ import numpy as np
 
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message, message_at
+from tapeline.engine.calls import choose_market, turn_markets
 from tapeline.engine.deliver import SIGNAL_ROW
 from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, turn_orders
+from tapeline.engine.readers import catch_up, feed_at, group_at, show
 from tapeline.engine.records import (
     FIRST_CALLBACK,
-    GROUP,
     MESSAGE,
+    NOTICE,
     ON_BOOK,
     ON_END,
     ON_EVENT,
@@ -21,7 +23,6 @@ from tapeline.engine.records import (
     ON_TRADE,
     ROW,
 )
-from tapeline.engine.rules import learn
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import MARKET, MARKETS
 from tapeline.memory import record_at
@@ -29,7 +30,7 @@ from tapeline.memory import record_at
 __all__ = [
     "ACCOUNT", "ACCOUNTS",
     "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
-    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "record_at", "turn_to",
+    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "record_at", "tell", "told_of", "turn_to",
 ]  # fmt: skip
 
 
@@ -40,16 +41,28 @@ def begin(engine, orders, row):
     turn_orders(orders, row)
 
 
+@leaf
+def told_of(engine):
+    """Which classes are told of a notice, and which read it; the number of the first one's group: the others' follow, in the order of their classes."""
+    feed = feed_at(engine, engine.call_feed)
+    return engine.call_classes, np.int64(feed.classes), feed.first
+
+
+@leaf
+def tell(engine, group_index):
+    """A group is called about a notice: it is shown to it."""
+    group = group_at(engine, group_index)
+    show(engine, group, record_at(engine.call_notice, 0, NOTICE), engine.call_number)
+    turn_markets(engine, group)
+
+
 @kernel
 def turn_to(engine, row):
     """Show a row its own group's markets; for callbacks that go to all rows."""
-    group = record_at(engine.groups, np.int64(row.group), GROUP)
-    learn(engine, group, engine.now)
-    engine.call_market = group.market
-    markets = record_at(engine.markets, 0, MARKETS)
-    markets.first = group.markets
-    markets.n = engine.instruments
-    markets.instrument = 0
+    group = group_at(engine, row.group)
+    catch_up(engine, group)
+    turn_markets(engine, group)
+    choose_market(engine, 0)
 
 
 @kernel

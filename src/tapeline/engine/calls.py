@@ -1,9 +1,8 @@
 """Before a callback: the local clock of what reaches strategies, whether they want it, and what it shows."""
 
-import numpy as np
-
 from tapeline.engine.deliver import sample_before
-from tapeline.engine.records import FIRST_CALLBACK, GROUP
+from tapeline.engine.readers import catch_up, group_at
+from tapeline.engine.records import FIRST_CALLBACK, NOT_YET
 from tapeline.engine.rules import learn
 from tapeline.jit import leaf
 from tapeline.market.book import MARKETS
@@ -20,10 +19,10 @@ def set_clock(engine, due, is_told):
 
 
 @leaf
-def move_clock(engine, due, is_told):
-    """As set_clock, before the run's end."""
+def move_clock(engine, due, told):
+    """As set_clock, before the run's end; `told`: how many groups are."""
     now = max(due, max(engine.latest.ts_event, engine.now))
-    engine.counters.clock_clamps += is_told & (now != due)
+    engine.counters.clock_clamps += told * (now != due)
     sample_before(engine, now)
     engine.now = now
 
@@ -35,15 +34,29 @@ def wants(row, callback):
 
 
 @leaf
-def call(engine, group_index, instrument, due):
-    """Prepare a callback to rows of a group: what it shows. `due`: when it was due, of a notice; of other news NOT_YET."""
-    group = record_at(engine.groups, np.int64(group_index), GROUP)
-    learn(engine, group, engine.now)
+def call(engine, group_index, instrument):
+    """Prepare a callback to rows of a group, about something else than a notice: what it shows."""
+    group = group_at(engine, group_index)
+    catch_up(engine, group)
     engine.call_group = group_index
-    engine.call_due = due
+    engine.call_due = NOT_YET
+    turn_markets(engine, group)
+    choose_market(engine, instrument)
+
+
+@leaf
+def turn_markets(engine, group):
+    """A callback is to show a group's markets."""
+    learn(engine, group, engine.now)
     engine.call_market = group.market
     if engine.several:
         markets = record_at(engine.markets, 0, MARKETS)
         markets.first = group.markets
         markets.n = engine.instruments
-        markets.instrument = instrument
+
+
+@leaf
+def choose_market(engine, instrument):
+    """A callback is about an instrument."""
+    if engine.several:
+        record_at(engine.markets, 0, MARKETS).instrument = instrument

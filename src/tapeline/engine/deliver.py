@@ -8,6 +8,7 @@ from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.lists import account_at, find_node, free_node, node_at, number_at, row_at
+from tapeline.engine.readers import catch_up_all
 from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
@@ -319,6 +320,7 @@ def mark_of(engine, row, instrument):
 @entry
 def sample(engine, ts, forced):
     """Sample the accounts that changed since their last sample; all of them if `forced`."""
+    catch_up_all(engine)
     for r in range(engine.rows_n):
         row = row_at(engine, r)
         for i in range(engine.instruments):

@@ -5,28 +5,18 @@ import numpy as np
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
 from tapeline.engine.agenda import first_due, first_message, free_message, pop, pop_heap, push_as
-from tapeline.engine.calls import call, move_clock, set_clock, wants
+from tapeline.engine.calls import call, choose_market, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import (
-    NOTICES_PER_EVENT_MAX,
-    first_group,
-    group_at,
-    next_group,
-    notice_at,
-    receive,
-    ring_is_full,
-    show_print,
-    turn_page,
-)
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, ring_is_full, show_print
 from tapeline.engine.phases import deliver_phase
+from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at, next_feed, notice_at, part_feeds, show, turn_page
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
     ARRIVAL,
     CLASS_SHIFT,
-    FIRST_CALLBACK,
     GROW_JOURNAL,
     GROW_NOTICES,
     LAST_REQUEST,
@@ -47,7 +37,7 @@ from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import let_in
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, count_bits, record_at, unit
 
 UPDATE_FILL = np.int64(Update.FILL)
 
@@ -64,24 +54,37 @@ def journal_is_short(engine):
     return engine.deliveries_fit <= 0
 
 
+@kernel
+def watch_readers(engine, feed, number):
+    """As a notice reaches the groups of a feed, their losses are watched, before any of them is called."""
+    for g in range(feed.first, feed.first + feed.n):
+        group = group_at(engine, g)
+        if notice_at(engine, number).classes & group.classes != 0:
+            show(engine, group, notice_at(engine, number), number)
+            engine.guard_row, engine.guard_group = NOBODY, g
+            guard(engine)
+
+
 @leaf
-def deliver_notice(engine, group_index, due):
-    """A notice reaches a group; the callback to be made, or 0."""
-    group = group_at(engine, group_index)
-    number, classes = group.cursor, group.classes
+def deliver_notice(engine, feed_index, due):
+    """A notice reaches the groups of a feed that it concerns; the callback to be made, or 0. What each of them sees is seen to when it is called."""
+    feed = feed_at(engine, feed_index)
+    number = feed.cursor
     notice = notice_at(engine, number)
-    what, instrument = np.int64(notice.what), notice.instrument
-    is_told = (group.callbacks >> (what - FIRST_CALLBACK)) & 1
-    turn_page(engine, group, due)
-    move_clock(engine, due, True)
-    receive(engine, group, notice, number)
+    what, classes = np.int64(notice.what), np.int64(notice.classes & feed.classes)
+    move_clock(engine, due, count_bits(classes))
+    turn_page(engine, feed, due)
     if engine.guarded:
-        engine.guard_row, engine.guard_group = NOBODY, group_index
-        guard(engine)
-    if is_told == 0:
+        watch_readers(engine, feed, number)
+    told = classes & np.int64(engine.book_classes) if what == ON_BOOK else classes
+    if told == 0:
         return np.int64(0)
-    call(engine, group_index, instrument, due)
-    engine.call_classes = classes
+    engine.call_feed = feed_index
+    engine.call_number = number
+    engine.call_notice = address_of(notice)
+    engine.call_due = due
+    engine.call_classes = told
+    choose_market(engine, notice.instrument)
     if what != ON_BOOK:
         show_print(engine, notice)
     return what
@@ -96,13 +99,13 @@ def next_news(engine):
     """
     other_due = first_due(engine.agenda)
     limit = min(engine.due_before, other_due)
-    group_index, due = next_group(engine, engine.call_group, engine.call_due)
+    feed_index, due = next_feed(engine, engine.call_feed, engine.call_due)
     while (due < limit) & (engine.deliveries_fit > 0):
         engine.deliveries_fit -= 1
-        what = deliver_notice(engine, group_index, due)
+        what = deliver_notice(engine, feed_index, due)
         if what != 0 or engine.guarded:  # a row may have been stopped, whose cancels are next
             return what
-        group_index, due = next_group(engine, group_index, due)
+        feed_index, due = next_feed(engine, feed_index, due)
     if min(due, other_due) >= engine.due_before:
         set_next_due(engine, min(due, other_due))
     return np.int64(0)
@@ -130,7 +133,7 @@ def deliver_answer(engine, message):
     if engine.ending or row.listens == NOBODY or not is_told:
         free_message(engine.agenda, message)
         return np.int64(0)
-    call(engine, row.group, message.instrument, NOT_YET)
+    call(engine, row.group, message.instrument)
     engine.call_row = message.row
     engine.call_message = address_of(message)
     return callback
@@ -153,7 +156,7 @@ def deliver_alarm(engine, message):
     set_clock(engine, due, True)
     if not wants(row, ON_TIMER):
         return np.int64(0)
-    call(engine, row.group, 0, NOT_YET)
+    call(engine, row.group, 0)
     engine.call_row = row.index
     return ON_TIMER
 
@@ -201,7 +204,7 @@ def happen_otherwise(engine, message):
 def happen_until(engine):
     """Everything due before engine.due_before happens, in order, until a callback has to be made or the driver has to act: that, or 0 when nothing is left."""
     ts_event = engine.due_before
-    group, market_due = first_group(engine)
+    feed_index, market_due = first_feed(engine)
     while True:
         message = first_message(engine.agenda)
         if min(market_due, message.due) >= ts_event:
@@ -213,9 +216,9 @@ def happen_until(engine):
         if message.due < market_due or (message.due == market_due and message.turn >> CLASS_SHIFT < MARKET_DUE):
             result = happen(engine, message)
         else:
-            result = deliver_notice(engine, group, market_due)
+            result = deliver_notice(engine, feed_index, market_due)
             if result == 0:
-                group, market_due = next_group(engine, group, market_due)
+                feed_index, market_due = next_feed(engine, feed_index, market_due)
         if result != 0:
             return result
 
@@ -226,8 +229,11 @@ def begin_ending(engine):
     sample_before(engine, engine.ts_end)
     engine.ending = 1
     engine.due_before = NEVER
+    catch_up_all(engine)
     for g in range(engine.groups_n):
-        group_at(engine, g).due = NEVER
+        group_at(engine, g).lags = 0
+    for f in range(engine.feeds_n):
+        feed_at(engine, f).due = NEVER
 
 
 @kernel
@@ -269,6 +275,8 @@ def let_in_waiting(engine):
 def wake(engine):
     """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
     at_end = engine.due_for == NO_BOOK
+    if engine.runs_back:
+        part_feeds(engine)
     while True:
         if not engine.ending and (at_end or record_at(engine.books, engine.due_for, BOOK).parked > 0):
             result = let_in_waiting(engine)

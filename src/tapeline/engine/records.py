@@ -234,25 +234,39 @@ class PhaseNews(Record):
     instrument: int64
 
 
-class Group(Record):
-    """The rows of one class with one feed latency: how far they have read, and the market as they see it."""
+class Feed(Record):
+    """The groups with one feed latency: how far they have read what is published. They read a notice at the same time, so that it is looked at once."""
 
-    feed: int64
-    cursor: int64  # number of the next notice that concerns it, if there is one
+    latency: int64
+    cursor: int64  # number of the next notice that concerns one of them, if there is one
     due: int64  # when that is due; NEVER: there is none
     due_last: int64
+    classes: uint64  # the bits of their classes
+    first: int64  # they lie side by side, in the order of their classes
+    n: int64
+    spare: int64
+
+
+class Group(Record):
+    """The rows of one class with one feed latency, and the market as they see it."""
+
+    feed: int64  # its latency
+    reads: int64  # number of its Feed
     classes: uint64  # the bit of their class
     callbacks: int64  # those of the class
     market: int64  # address of the Market that they see, in a run with one instrument: its own, or
-    in_ring: int64  # 1: the notice that it read last, where that shows what its class looks at, and nothing else
-    # ---
+    in_ring: int64  # 1: the notice that it was shown last, where that shows what its class looks at, and nothing else
     markets: int64  # address of a Market per instrument, of its own
+    lags: int64  # 1: its class is not told of views, and what it reads is shown to it when somebody looks
+    # ---
+    seen: int64  # if so: the notices before this number were shown to it, as far as they concern it
     depth: int64  # what the class declares: levels, and a bit per feature
     features: int64
     declared: int64  # address of Runs of those features, those of the book first
     declared_n: int64
     of_views: int64  # how many of them only notices of a view bring
     sees_all: int64  # 1: notices show no other features
+    # ---
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64
@@ -366,6 +380,8 @@ class Engine(Record):
     several: int64  # 1: strategies index what they look at by instrument
     rows: int64
     rows_n: int64
+    feeds: int64
+    feeds_n: int64
     groups: int64
     groups_n: int64
     nodes: int64
@@ -393,6 +409,9 @@ class Engine(Record):
     depth: int64  # the deepest that a class looks at; features may need more levels, which are not told
     event_classes: uint64
     trade_classes: uint64
+    book_classes: uint64  # those with on_book: others are not told of notices of a view
+    ts_published: int64  # ts_recv of the last notice
+    runs_back: int64  # 1: it is before that of another
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
     exact: int64  # 1: no row's queue is an estimator
     told_all: int64  # SNAPSHOT, if some row's queue is an estimator: orders are told of every event at their level, as they are of a snapshot's; else 0
@@ -412,8 +431,11 @@ class Engine(Record):
     # the callback that the runner is to make
     call_row: int64
     call_group: int64
-    call_due: int64  # when it was due, if a notice is what it is about; NOT_YET otherwise
-    call_classes: uint64
+    call_feed: int64
+    call_number: int64  # of the notice that it is about, and its address
+    call_notice: int64
+    call_due: int64  # when that was due; NOT_YET, if it is about something else
+    call_classes: int64  # bits
     call_message: int64  # address
     call_market: int64
     call_print: Print
@@ -439,4 +461,4 @@ class Engine(Record):
 
 
 MESSAGE, DUE, LANE, AGENDA, NODE, ROW = Message.dtype_, Due.dtype_, Lane.dtype_, Agenda.dtype_, Node.dtype_, Row.dtype_
-GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_
+GUESS, NOTICE, FEED, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Feed.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_
