@@ -35,11 +35,11 @@ CALLBACKS = {
 }
 """Callback → its parameters after `self`; in the order of the numbers in engine.records."""
 _TO_ALL, _OF_NOTICES = ("on_start", "on_end"), ("on_book", "on_trade", "on_event")
-_TOLD, _ABOUT_MESSAGE = "told, readers, group = told_of(engine)", "record_at(engine.call_message, 0, MESSAGE)"
+_READERS, _ABOUT_MESSAGE = "readers, group = readers_of(engine, feed)", "record_at(engine.call_message, 0, MESSAGE)"
 _BEFORE = {
-    "on_book": (_TOLD,),
-    "on_trade": ("trade = engine.call_print", _TOLD),
-    "on_event": ("event = engine.call_print", _TOLD),
+    "on_book": (_READERS,),
+    "on_trade": ("trade = engine.call_print", _READERS),
+    "on_event": ("event = engine.call_print", _READERS),
     "on_status": ("status, told, group = engine.call_status, engine.call_classes, engine.call_group",),
     "on_order": (f"update = {_ABOUT_MESSAGE}",),
     "on_fill": (f"fill = {_ABOUT_MESSAGE}",),
@@ -60,13 +60,13 @@ from tapeline.jit import entry
 def run(engine, {arguments}):
     """Go on until the driver has to act."""
     orders, rows = record_at(engine.gateway, 0, {orders}), engine.rows
-    what = core(engine)
-    while what >= FIRST_CALLBACK:
+    what, feed, due, notice, told = core(engine), 0, NOT_YET, 0, 0
+    while what >= NEWS:
         orders.now = engine.now
 '''
-_ENDING = """        what = next_news(engine)
+_ENDING = """        what, feed, due, notice, told = next_news(engine, feed, due, what == NEWS)
         if what == 0:
-            what = core(engine)
+            what, due = core(engine), NOT_YET
     return what
 """
 
@@ -215,7 +215,7 @@ def _calls_of_class(cls: type, index: int, name: str, market: str, *, several: b
         return f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == row.group:\n{_indent(body, 8)}"
     loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == group:\n{_indent(call, 8)}"
     if name in _OF_NOTICES:
-        loop = f"tell(engine, group)\nmarket = {market}\n{loop}"
+        loop = f"tell(engine, group, notice)\nmarket = {market}\n{loop}"
     return f"if (told >> {index}) & 1:\n{_indent(loop, 4)}"
 
 

@@ -4,13 +4,14 @@ import numpy as np
 
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message, message_at
-from tapeline.engine.calls import choose_market, turn_markets
+from tapeline.engine.calls import turn_markets
 from tapeline.engine.deliver import SIGNAL_ROW
 from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, turn_orders
 from tapeline.engine.readers import catch_up, feed_at, group_at, show
 from tapeline.engine.records import (
-    FIRST_CALLBACK,
     MESSAGE,
+    NEWS,
+    NOT_YET,
     NOTICE,
     ON_BOOK,
     ON_END,
@@ -29,8 +30,8 @@ from tapeline.memory import record_at
 
 __all__ = [
     "ACCOUNT", "ACCOUNTS",
-    "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
-    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "record_at", "tell", "told_of", "turn_to",
+    "MARKET", "MARKETS", "MESSAGE", "NEWS", "NOT_YET", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
+    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "readers_of", "record_at", "tell", "turn_to",
 ]  # fmt: skip
 
 
@@ -42,18 +43,20 @@ def begin(engine, orders, row):
 
 
 @leaf
-def told_of(engine):
-    """Which classes are told of a notice, and which read it; the number of the first one's group: the others' follow, in the order of their classes."""
-    feed = feed_at(engine, engine.call_feed)
-    return engine.call_classes, np.int64(feed.classes), feed.first
+def readers_of(engine, feed_index):
+    """The classes that read a feed, a bit each, and the number of the first one's group: the others' follow, in the order of their classes."""
+    feed = feed_at(engine, feed_index)
+    return np.int64(feed.classes), feed.first
 
 
 @leaf
-def tell(engine, group_index):
-    """A group is called about a notice: it is shown to it."""
-    group = group_at(engine, group_index)
-    show(engine, group, record_at(engine.call_notice, 0, NOTICE), engine.call_number)
+def tell(engine, group_index, address):
+    """A group is called about a notice at an address: it is shown to it."""
+    group, notice = group_at(engine, group_index), record_at(address, 0, NOTICE)
+    show(engine, group, notice, engine.call_number)
     turn_markets(engine, group)
+    if engine.several:
+        record_at(engine.markets, 0, MARKETS).instrument = notice.instrument
 
 
 @kernel
@@ -62,7 +65,8 @@ def turn_to(engine, row):
     group = group_at(engine, row.group)
     catch_up(engine, group)
     turn_markets(engine, group)
-    choose_market(engine, 0)
+    if engine.several:
+        record_at(engine.markets, 0, MARKETS).instrument = 0
 
 
 @kernel

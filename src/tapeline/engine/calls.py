@@ -1,12 +1,14 @@
 """Before a callback: the local clock of what reaches strategies, whether they want it, and what it shows."""
 
+import numpy as np
+
 from tapeline.engine.deliver import sample_before
 from tapeline.engine.readers import catch_up, group_at
-from tapeline.engine.records import FIRST_CALLBACK, NOT_YET
+from tapeline.engine.records import FIRST_CALLBACK
 from tapeline.engine.rules import learn
 from tapeline.jit import leaf
 from tapeline.market.book import MARKETS
-from tapeline.memory import record_at
+from tapeline.memory import count_bits, record_at
 
 
 @leaf
@@ -20,9 +22,10 @@ def set_clock(engine, due, is_told):
 
 @leaf
 def move_clock(engine, due, told):
-    """As set_clock, before the run's end; `told`: how many groups are."""
+    """As set_clock, before the run's end; `told`: a bit for each that is."""
     now = max(due, max(engine.latest.ts_event, engine.now))
-    engine.counters.clock_clamps += told * (now != due)
+    if now != due:
+        engine.counters.clock_clamps += count_bits(np.int64(told))
     sample_before(engine, now)
     engine.now = now
 
@@ -39,9 +42,9 @@ def call(engine, group_index, instrument):
     group = group_at(engine, group_index)
     catch_up(engine, group)
     engine.call_group = group_index
-    engine.call_due = NOT_YET
     turn_markets(engine, group)
-    choose_market(engine, instrument)
+    if engine.several:
+        record_at(engine.markets, 0, MARKETS).instrument = instrument
 
 
 @leaf
@@ -53,10 +56,3 @@ def turn_markets(engine, group):
         markets = record_at(engine.markets, 0, MARKETS)
         markets.first = group.markets
         markets.n = engine.instruments
-
-
-@leaf
-def choose_market(engine, instrument):
-    """A callback is about an instrument."""
-    if engine.several:
-        record_at(engine.markets, 0, MARKETS).instrument = instrument

@@ -13,7 +13,7 @@ from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import BOOK, MARKET
-from tapeline.memory import address_of, copy, record_at
+from tapeline.memory import address_of, copy, record_at, unlikely
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -348,7 +348,7 @@ def sample(engine, ts, forced):
 @leaf
 def sample_before(engine, time):
     """A delivery is about to happen: if it lies beyond the next sample time, sample what is there before it."""
-    if time > engine.sample_due:
+    if unlikely(time > engine.sample_due):
         sample_now(engine, time)
 
 

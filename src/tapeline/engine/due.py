@@ -5,13 +5,13 @@ import numpy as np
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
 from tapeline.engine.agenda import first_due, first_message, free_message, pop, pop_heap, push_as
-from tapeline.engine.calls import call, choose_market, move_clock, set_clock, wants
+from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, ring_is_full, show_print
 from tapeline.engine.phases import deliver_phase
-from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at, next_feed, notice_at, part_feeds, show, turn_page
+from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at, next_feed, notice_at, part_feeds, turn_page
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
@@ -23,6 +23,7 @@ from tapeline.engine.records import (
     MARKET_DUE,
     NEED_SPECIAL,
     NEVER,
+    NEWS,
     NOT_YET,
     ON_BOOK,
     ON_END,
@@ -37,7 +38,7 @@ from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import let_in
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.memory import address_of, count_bits, record_at, unit
+from tapeline.memory import address_of, record_at, unit
 
 UPDATE_FILL = np.int64(Update.FILL)
 
@@ -54,61 +55,49 @@ def journal_is_short(engine):
     return engine.deliveries_fit <= 0
 
 
-@kernel
-def watch_readers(engine, feed, number):
-    """As a notice reaches the groups of a feed, their losses are watched, before any of them is called."""
-    for g in range(feed.first, feed.first + feed.n):
-        group = group_at(engine, g)
-        if notice_at(engine, number).classes & group.classes != 0:
-            show(engine, group, notice_at(engine, number), number)
-            engine.guard_row, engine.guard_group = NOBODY, g
-            guard(engine)
-
-
 @leaf
-def deliver_notice(engine, feed_index, due):
-    """A notice reaches the groups of a feed that it concerns; the callback to be made, or 0. What each of them sees is seen to when it is called."""
+def deliver_notice(engine, feed_index, notice, due):
+    """A notice reaches the groups of a feed that it concerns: the classes that are to be called, a bit each. What each of them sees is seen to when it is."""
     feed = feed_at(engine, feed_index)
-    number = feed.cursor
-    notice = notice_at(engine, number)
     what, classes = np.int64(notice.what), np.int64(notice.classes & feed.classes)
-    move_clock(engine, due, count_bits(classes))
+    move_clock(engine, due, classes)
+    engine.call_number = feed.cursor
     turn_page(engine, feed, due)
     if engine.guarded:
-        watch_readers(engine, feed, number)
-    told = classes & np.int64(engine.book_classes) if what == ON_BOOK else classes
-    if told == 0:
-        return np.int64(0)
-    engine.call_feed = feed_index
-    engine.call_number = number
-    engine.call_notice = address_of(notice)
-    engine.call_due = due
-    engine.call_classes = told
-    choose_market(engine, notice.instrument)
-    if what != ON_BOOK:
-        show_print(engine, notice)
-    return what
+        engine.guard_row, engine.guard_feed = NOBODY, feed_index
+        guard(engine)
+    if what == ON_BOOK:
+        return classes & np.int64(engine.book_classes)
+    show_print(engine, notice)
+    return classes
 
 
 @leaf
-def next_news(engine):
-    """After a callback: notices that are next to happen before the event that `wake` was called for are delivered. The callback to be made, or 0.
+def next_news(engine, feed_index, due, is_next):
+    """Notices that are next to happen, before the event that `wake` was called for, are delivered, until a callback has to be made.
+
+    The callback, or 0; and of what it is about: which feed, when it was due to it, the notice's address, and the classes to be called, a bit each. `feed_index`
+    and `due` are those of the notice before; `is_next`: `wake` found that a notice is next.
 
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
     again where nothing else is due before that event.
     """
     other_due = first_due(engine.agenda)
     limit = min(engine.due_before, other_due)
-    feed_index, due = next_feed(engine, engine.call_feed, engine.call_due)
-    while (due < limit) & (engine.deliveries_fit > 0):
+    feed_index, due = next_feed(engine, feed_index, due)
+    while is_next | ((due < limit) & (engine.deliveries_fit > 0)):
+        is_next = False
         engine.deliveries_fit -= 1
-        what = deliver_notice(engine, feed_index, due)
-        if what != 0 or engine.guarded:  # a row may have been stopped, whose cancels are next
-            return what
+        notice = notice_at(engine, feed_at(engine, feed_index).cursor)
+        told = deliver_notice(engine, feed_index, notice, due)
+        if told != 0:
+            return np.int64(notice.what), feed_index, due, address_of(notice), told
+        if engine.guarded:  # a row may have been stopped, whose cancels are next
+            return np.int64(0), feed_index, due, engine.notices, np.int64(0)
         feed_index, due = next_feed(engine, feed_index, due)
     if min(due, other_due) >= engine.due_before:
         set_next_due(engine, min(due, other_due))
-    return np.int64(0)
+    return np.int64(0), feed_index, due, engine.notices, np.int64(0)
 
 
 @leaf
@@ -202,9 +191,9 @@ def happen_otherwise(engine, message):
 
 @leaf
 def happen_until(engine):
-    """Everything due before engine.due_before happens, in order, until a callback has to be made or the driver has to act: that, or 0 when nothing is left."""
+    """Everything due before engine.due_before happens, in order, until a notice is next, a callback has to be made or the driver has to act: that, or 0."""
     ts_event = engine.due_before
-    feed_index, market_due = first_feed(engine)
+    _, market_due = first_feed(engine)
     while True:
         message = first_message(engine.agenda)
         if min(market_due, message.due) >= ts_event:
@@ -212,13 +201,10 @@ def happen_until(engine):
             return np.int64(0)
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
+        if message.due > market_due or (message.due == market_due and message.turn >> CLASS_SHIFT > MARKET_DUE):
+            return NEWS
         engine.deliveries_fit -= 1
-        if message.due < market_due or (message.due == market_due and message.turn >> CLASS_SHIFT < MARKET_DUE):
-            result = happen(engine, message)
-        else:
-            result = deliver_notice(engine, feed_index, market_due)
-            if result == 0:
-                feed_index, market_due = next_feed(engine, feed_index, market_due)
+        result = happen(engine, message)
         if result != 0:
             return result
 

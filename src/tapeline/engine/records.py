@@ -19,8 +19,9 @@ CLASS_SHIFT: Final = 56
 NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM, PHASE = (np.int64(n) for n in range(1, 11))
 LAST_REQUEST = EXPIRE
 """Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
-# what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others name a callback for the runner
+# what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others for the runner: that a notice is next, or which callback
 GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(2, 6)
+NEWS: Final = 7
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))
 # where an order stands at the exchange
@@ -351,7 +352,7 @@ class Engine(Record):
     guard: int64
     guarded: int64  # 1: some row has a limit on its loss
     guard_row: int64
-    guard_group: int64
+    guard_feed: int64
     explains: int64  # 1: what happens to queues in front of our orders is journalled
     shows_ahead: int64  # 1: that, or some row looks at orders.ahead()
     note_step: int64
@@ -431,11 +432,8 @@ class Engine(Record):
     # the callback that the runner is to make
     call_row: int64
     call_group: int64
-    call_feed: int64
-    call_number: int64  # of the notice that it is about, and its address
-    call_notice: int64
-    call_due: int64  # when that was due; NOT_YET, if it is about something else
-    call_classes: int64  # bits
+    call_number: int64  # of the notice that it is about
+    call_classes: int64  # bits, of news of a phase
     call_message: int64  # address
     call_market: int64
     call_print: Print
