@@ -239,9 +239,9 @@ def follow(engine, book, event):
 @kernel
 def resume(engine):
     """The event that made the driver act is in the book already: go on with what it leads to."""
-    event = record_at(engine.events, engine.x, EVENT)
+    event = record_at(engine.at, 0, EVENT)
     engine.applied = 0
-    engine.x += 1
+    engine.at += EVENT_SIZE
     follow(engine, record_at(engine.books, np.int64(event.instrument), BOOK), event)
 
 
@@ -250,7 +250,7 @@ def core(engine):
     """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
     if engine.applied:
         resume(engine)
-    at, end = engine.events + engine.x * EVENT_SIZE, engine.events + engine.n * EVENT_SIZE
+    at, end = engine.at, engine.end
     instrument, book = np.int64(-1), record_at(engine.books, 0, BOOK)
     while at < end:
         event = record_at(at, 0, EVENT)
@@ -262,11 +262,11 @@ def core(engine):
             move_clocks(engine, event)
             result = apply(engine, book, event)
         if result != 0:
-            engine.x = (at - engine.events) // EVENT_SIZE
+            engine.at = at
             return result
         follow(engine, book, event)
         at += EVENT_SIZE
-    engine.x = engine.n
+    engine.at = end
     if engine.at_end and engine.started:
         engine.due_for = NO_BOOK
         return wake(engine)

@@ -36,7 +36,9 @@ def ring_is_full(engine):
 @leaf
 def publish(engine, book, event, what, classes):
     """A notice sets out to the classes that asked for it."""
-    engine.runs_back |= event.ts_recv < engine.ts_published
+    if event.ts_recv < engine.ts_published:
+        engine.runs_back = 1
+        engine.notices_fit = 0
     engine.ts_published = event.ts_recv
     number = engine.notices_written
     notice = notice_at(engine, number)
@@ -68,7 +70,7 @@ def publish(engine, book, event, what, classes):
         feed.due = due
         next_due = min(next_due, due)
     # if there may be no room for what the next tape event brings, or feeds have to part, the event loop sees to it before
-    engine.agenda.next_due = next_due if (engine.notices_fit >= NOTICES_PER_EVENT_MAX) & (engine.runs_back == 0) else NOT_YET
+    engine.agenda.next_due = next_due if engine.notices_fit >= NOTICES_PER_EVENT_MAX else NOT_YET
     engine.counters.notices += count_bits(np.int64(classes))  # one per class
 
 

@@ -370,11 +370,10 @@ class Engine(Record):
     guesses_noted: int64  # the first of the orders that the current events concern
     due_before: int64
     due_for: int64  # the book whose event is next; NO_BOOK at the end
-    # the tape events of this chunk, and how far they are done
-    events: int64
-    n: int64
-    x: int64
-    applied: int64  # 1: event x is in the book, what follows from its end is to be done
+    # addresses of the next tape event of this chunk, and of its end
+    at: int64
+    end: int64
+    applied: int64  # 1: that event is in the book, what follows from its end is to be done
     # tables
     books: int64
     instruments: int64
