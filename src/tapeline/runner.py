@@ -35,7 +35,7 @@ CALLBACKS = {
 }
 """Callback → its parameters after `self`; in the order of the numbers in engine.records."""
 _TO_ALL, _OF_NOTICES = ("on_start", "on_end"), ("on_book", "on_trade", "on_event")
-_READERS, _ABOUT_MESSAGE = "readers, group = readers_of(engine, feed)", "record_at(engine.call_message, 0, MESSAGE)"
+_READERS, _ABOUT_MESSAGE = "readers, group = readers_of(feed)", "record_at(engine.call_message, 0, MESSAGE)"
 _BEFORE = {
     "on_book": (_READERS,),
     "on_trade": ("trade = engine.call_print", _READERS),
@@ -60,7 +60,7 @@ from tapeline.jit import entry
 def run(engine, {arguments}):
     """Go on until the driver has to act."""
     orders, rows = record_at(engine.gateway, 0, {orders}), engine.rows
-    what, feed, due, notice, told = core(engine), 0, NOT_YET, 0, 0
+    what, feed, due, notice, told = core(engine), engine.feeds, NOT_YET, 0, 0
     while what >= NEWS:
         orders.now = engine.now
 '''
@@ -215,7 +215,7 @@ def _calls_of_class(cls: type, index: int, name: str, market: str, *, several: b
         return f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == row.group:\n{_indent(body, 8)}"
     loop = f"for i in range(rows{index}.shape[0]):\n{row}    if row.listens == group:\n{_indent(call, 8)}"
     if name in _OF_NOTICES:
-        loop = f"tell(engine, group, notice)\nmarket = {market}\n{loop}"
+        loop = f"market = {'tell_several' if several else 'tell'}(engine, group, notice)\n{loop}"
     return f"if (told >> {index}) & 1:\n{_indent(loop, 4)}"
 
 

@@ -41,18 +41,18 @@ def call(engine, group_index, instrument):
     """Prepare a callback to rows of a group, about something else than a notice: what it shows."""
     group = group_at(engine, group_index)
     catch_up(engine, group)
+    learn(engine, group, engine.now)
     engine.call_group = group_index
-    turn_markets(engine, group)
+    engine.call_market = group.market
     if engine.several:
-        record_at(engine.markets, 0, MARKETS).instrument = instrument
+        markets_of(engine, group, instrument)
 
 
 @leaf
-def turn_markets(engine, group):
-    """A callback is to show a group's markets."""
-    learn(engine, group, engine.now)
-    engine.call_market = group.market
-    if engine.several:
-        markets = record_at(engine.markets, 0, MARKETS)
-        markets.first = group.markets
-        markets.n = engine.instruments
+def markets_of(engine, group, instrument):
+    """The markets of a group, to be indexed, that of an instrument first."""
+    markets = record_at(engine.markets, 0, MARKETS)
+    markets.first = group.markets
+    markets.n = engine.instruments
+    markets.instrument = instrument
+    return markets

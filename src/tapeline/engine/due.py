@@ -17,6 +17,7 @@ from tapeline.engine.records import (
     ANSWER,
     ARRIVAL,
     CLASS_SHIFT,
+    FEED,
     GROW_JOURNAL,
     GROW_NOTICES,
     LAST_REQUEST,
@@ -56,15 +57,14 @@ def journal_is_short(engine):
 
 
 @leaf
-def deliver_notice(engine, feed_index, notice, due):
+def deliver_notice(engine, feed, notice, due):
     """A notice reaches the groups of a feed that it concerns: the classes that are to be called, a bit each. What each of them sees is seen to when it is."""
-    feed = feed_at(engine, feed_index)
     what, classes = np.int64(notice.what), np.int64(notice.classes & feed.classes)
     move_clock(engine, due, classes)
     engine.call_number = feed.cursor
     turn_page(engine, feed, due)
     if engine.guarded:
-        engine.guard_row, engine.guard_feed = NOBODY, feed_index
+        engine.guard_row, engine.guard_feed = NOBODY, address_of(feed)
         guard(engine)
     if what == ON_BOOK:
         return classes & np.int64(engine.book_classes)
@@ -73,31 +73,32 @@ def deliver_notice(engine, feed_index, notice, due):
 
 
 @leaf
-def next_news(engine, feed_index, due, is_next):
+def next_news(engine, at, due, is_next):
     """Notices that are next to happen, before the event that `wake` was called for, are delivered, until a callback has to be made.
 
-    The callback, or 0; and of what it is about: which feed, when it was due to it, the notice's address, and the classes to be called, a bit each. `feed_index`
-    and `due` are those of the notice before; `is_next`: `wake` found that a notice is next.
+    The callback, or 0; and of what it is about: the address of the feed, when it was due to it, the notice's address, and the classes to be called, a bit each.
+    `at` and `due`: the first two of the notice before; `is_next`: whether `wake` found that a notice is next.
 
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
     again where nothing else is due before that event.
     """
     other_due = first_due(engine.agenda)
-    limit = min(engine.due_before, other_due)
-    feed_index, due = next_feed(engine, feed_index, due)
-    while is_next | ((due < limit) & (engine.deliveries_fit > 0)):
-        is_next = False
+    limit = NEVER if is_next else min(engine.due_before, other_due)
+    at, due = next_feed(engine, at, due)
+    while (due < limit) & (engine.deliveries_fit > 0):
         engine.deliveries_fit -= 1
-        notice = notice_at(engine, feed_at(engine, feed_index).cursor)
-        told = deliver_notice(engine, feed_index, notice, due)
+        feed = record_at(at, 0, FEED)
+        notice = notice_at(engine, feed.cursor)
+        told = deliver_notice(engine, feed, notice, due)
         if told != 0:
-            return np.int64(notice.what), feed_index, due, address_of(notice), told
+            return np.int64(notice.what), at, due, address_of(notice), told
         if engine.guarded:  # a row may have been stopped, whose cancels are next
-            return np.int64(0), feed_index, due, engine.notices, np.int64(0)
-        feed_index, due = next_feed(engine, feed_index, due)
+            return np.int64(0), at, due, engine.notices, np.int64(0)
+        limit = min(engine.due_before, other_due)
+        at, due = next_feed(engine, at, due)
     if min(due, other_due) >= engine.due_before:
         set_next_due(engine, min(due, other_due))
-    return np.int64(0), feed_index, due, engine.notices, np.int64(0)
+    return np.int64(0), at, due, engine.notices, np.int64(0)
 
 
 @leaf

@@ -12,8 +12,8 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
 from tapeline.engine.gateway import orders_of
 from tapeline.engine.lists import node_at, number_at, row_at
-from tapeline.engine.readers import feed_at, group_at, notice_at, show
-from tapeline.engine.records import CANCEL
+from tapeline.engine.readers import group_at, notice_at, show
+from tapeline.engine.records import CANCEL, FEED
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
 from tapeline.memory import record_at, unit
@@ -92,7 +92,7 @@ def guard(engine):
     if engine.guard_row != NOBODY:
         watch_loss(engine, row_at(engine, engine.guard_row))
         return 0
-    feed, notice = feed_at(engine, engine.guard_feed), notice_at(engine, engine.call_number)
+    feed, notice = record_at(engine.guard_feed, 0, FEED), notice_at(engine, engine.call_number)
     for g in range(feed.first, feed.first + feed.n):
         group = group_at(engine, g)
         if notice.classes & group.classes != 0:

@@ -8,7 +8,7 @@ from tapeline.market.book import FEATURES_N, FEATURES_OFFSET, MARKET, RUN
 from tapeline.market.ladder import LEVEL_SIZE
 from tapeline.memory import address_of, copy, record_at, unit, unseen
 
-RUN_SIZE = RUN.itemsize
+FEED_SIZE = FEED.itemsize
 FEATURES_SIZE, WIDE = 8 * FEATURES_N, 88
 """All features, and how many bytes of them are copied at a time: of more LLVM makes a call."""
 SHOWN_OF_MARKET = MARKET.fields["tick"][1]
@@ -32,7 +32,7 @@ def group_at(engine, index):
 @leaf
 def feed_at(engine, index):
     """A feed by its number."""
-    return record_at(engine.feeds, np.int64(index), FEED)
+    return record_at(engine.feeds, index, FEED)
 
 
 @leaf
@@ -112,24 +112,24 @@ def turn_page(engine, feed, now):
 
 @leaf
 def first_feed(engine):
-    """The feed whose next notice is due first, and when."""
-    best, due = np.int64(0), feed_at(engine, 0).due
+    """The address of the feed whose next notice is due first, and when."""
+    best, due = engine.feeds, feed_at(engine, 0).due
     for f in range(1, engine.feeds_n):
-        other = feed_at(engine, f).due
-        if other < due:
-            due = other
-            best = np.int64(f)
+        other = feed_at(engine, f)
+        if other.due < due:
+            best, due = address_of(other), other.due
     return best, due
 
 
 @leaf
-def next_feed(engine, index, due):
-    """After a delivery to a feed: the one whose next notice is due first, and when. Mostly that is this or one of the next, at the same time."""
+def next_feed(engine, address, due):
+    """After a delivery to the feed at an address: the one whose next notice is due first, and when. Mostly that is this or one of the next, at one time."""
     if engine.feeds_n == 1:
-        return np.int64(0), feed_at(engine, 0).due
-    for f in range(index, engine.feeds_n):
-        if feed_at(engine, f).due == due:
-            return np.int64(f), due
+        return engine.feeds, feed_at(engine, 0).due
+    while address < engine.feeds + engine.feeds_n * FEED_SIZE:
+        if record_at(address, 0, FEED).due == due:
+            return address, due
+        address += FEED_SIZE
     return first_feed(engine)
 
 

@@ -352,7 +352,7 @@ class Engine(Record):
     guard: int64
     guarded: int64  # 1: some row has a limit on its loss
     guard_row: int64
-    guard_feed: int64
+    guard_feed: int64  # address
     explains: int64  # 1: what happens to queues in front of our orders is journalled
     shows_ahead: int64  # 1: that, or some row looks at orders.ahead()
     note_step: int64
