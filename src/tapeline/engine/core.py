@@ -7,11 +7,11 @@ classes) makes the callback and calls `core` again, which goes on where it was. 
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.engine.due import NO_BOOK, wake
+from tapeline.engine.due import NO_BOOK, is_news_next, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
-from tapeline.engine.records import GROW_NOTICES, ON_BOOK, ON_START
+from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
@@ -34,7 +34,7 @@ def begin_event(engine, book, event):
     engine.due_for = book.index
     engine.due_before = event.ts_event
     engine.next_event = address_of(event)
-    return wake(engine)
+    return NEWS if is_news_next(engine, book) else wake(engine)
 
 
 @kernel

@@ -39,7 +39,7 @@ from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import let_in
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, record_at, unit, unseen
 
 UPDATE_FILL = np.int64(Update.FILL)
 
@@ -256,6 +256,14 @@ def let_in_waiting(engine):
         engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv)
         engine.due_before = engine.ts_end + 1
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
+
+
+@leaf
+def is_news_next(engine, book):
+    """Whether a notice comes first of all that is due before the next event of a book: then `wake` need not be asked, which takes 80 instructions."""
+    _, due = first_feed(engine)
+    is_first = (due < min(engine.due_before, first_due(engine.agenda))) & (engine.deliveries_fit > 0)
+    return unseen(np.int64(is_first & (book.parked == 0) & (engine.runs_back == 0))) != 0
 
 
 @unit("wake")
