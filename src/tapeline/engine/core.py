@@ -1,7 +1,7 @@
 """The event loop: tape events into the book, and whatever is due in between.
 
-`core` knows no strategy. It runs until a callback has to be made or the driver has to act, and says which; the runner (generated for a set of strategy
-classes) makes the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
+`core` knows no strategy. It runs until a callback has to be made, a notice is next, or the driver has to act, and says which; the runner (generated for a
+set of strategy classes) delivers the notice, makes the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from tapeline.tape.records import side_index
 
 @leaf
 def begin_event(engine, book, event):
-    """Something may be due before an ordinary event: let it happen. The callback to be made, or 0."""
+    """Something may be due before an ordinary event: let it happen. The callback to be made, NEWS, or 0."""
     if not engine.started:
         engine.started = 1
         engine.now = event.ts_event
@@ -247,7 +247,7 @@ def resume(engine):
 
 @unit("core")
 def core(engine):
-    """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
+    """Go on until a callback has to be made (≥ FIRST_CALLBACK), a notice is next (NEWS), the driver has to act, or the chunk is done."""
     if engine.applied:
         resume(engine)
     at, end = engine.at, engine.end

@@ -74,10 +74,10 @@ def deliver_notice(engine, feed, notice, due):
 
 @leaf
 def next_news(engine, at, due, is_next):
-    """Notices that are next to happen, before the event that `wake` was called for, are delivered, until a callback has to be made.
+    """Notices that are next to happen, before the event that is next, are delivered, until a callback has to be made.
 
     The callback, or 0; and of what it is about: the address of the feed, when it was due to it, the notice's address, and the classes to be called, a bit each.
-    `at` and `due`: the first two of the notice before; `is_next`: whether `wake` found that a notice is next.
+    `at` and `due`: the first two of the notice before; `is_next`: whether it was found that a notice is next.
 
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
     again where nothing else is due before that event.
@@ -268,7 +268,7 @@ def is_news_next(engine, book):
 
 @unit("wake")
 def wake(engine):
-    """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
+    """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback, NEWS, or 0."""
     at_end = engine.due_for == NO_BOOK
     if engine.runs_back:
         part_feeds(engine)
