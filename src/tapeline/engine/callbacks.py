@@ -4,12 +4,16 @@ import numpy as np
 
 from tapeline.engine.account import ACCOUNT, ACCOUNTS
 from tapeline.engine.agenda import free_message, message_at
+from tapeline.engine.calls import call, markets_of
 from tapeline.engine.deliver import SIGNAL_ROW
 from tapeline.engine.gateway import ORDERS, ORDERS_BY_INSTRUMENT, turn_orders
+from tapeline.engine.readers import group_at, show
 from tapeline.engine.records import (
-    FIRST_CALLBACK,
-    GROUP,
+    FEED,
     MESSAGE,
+    NEWS,
+    NOT_YET,
+    NOTICE,
     ON_BOOK,
     ON_END,
     ON_EVENT,
@@ -28,8 +32,8 @@ from tapeline.memory import record_at
 
 __all__ = [
     "ACCOUNT", "ACCOUNTS",
-    "FIRST_CALLBACK", "MARKET", "MARKETS", "MESSAGE", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
-    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "record_at", "turn_to",
+    "MARKET", "MARKETS", "MESSAGE", "NEWS", "NOT_YET", "ON_BOOK", "ON_END", "ON_EVENT", "ON_FILL", "ON_ORDER", "ON_START", "ON_STATUS", "ON_TIMER", "ON_TRADE",
+    "ORDERS", "ORDERS_BY_INSTRUMENT", "ROW", "accounts_of", "begin", "done", "keep_signals", "readers_of", "record_at", "tell", "tell_several", "turn_to",
 ]  # fmt: skip
 
 
@@ -40,16 +44,33 @@ def begin(engine, orders, row):
     turn_orders(orders, row)
 
 
+@leaf
+def readers_of(address):
+    """The classes that read the feed at an address, a bit each, and the number of the first one's group: the others' follow, in the order of their classes."""
+    feed = record_at(address, 0, FEED)
+    return np.int64(feed.classes), feed.first
+
+
+@leaf
+def tell(engine, index, address):
+    """A group is called about the notice at an address: it is shown to it. The group's market."""
+    group = group_at(engine, index)
+    show(engine, group, record_at(address, 0, NOTICE), engine.call_number)
+    learn(engine, group, engine.now)
+    return record_at(group.market, 0, MARKET)
+
+
+@leaf
+def tell_several(engine, index, address):
+    """As tell, where there are several instruments. All markets of the group."""
+    tell(engine, index, address)
+    return markets_of(engine, group_at(engine, index), record_at(address, 0, NOTICE).instrument)
+
+
 @kernel
 def turn_to(engine, row):
     """Show a row its own group's markets; for callbacks that go to all rows."""
-    group = record_at(engine.groups, np.int64(row.group), GROUP)
-    learn(engine, group, engine.now)
-    engine.call_market = group.market
-    markets = record_at(engine.markets, 0, MARKETS)
-    markets.first = group.markets
-    markets.n = engine.instruments
-    markets.instrument = 0
+    call(engine, row.group, 0)
 
 
 @kernel

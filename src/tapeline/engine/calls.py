@@ -3,11 +3,12 @@
 import numpy as np
 
 from tapeline.engine.deliver import sample_before
-from tapeline.engine.records import FIRST_CALLBACK, GROUP
+from tapeline.engine.readers import catch_up, group_at
+from tapeline.engine.records import FIRST_CALLBACK
 from tapeline.engine.rules import learn
 from tapeline.jit import leaf
 from tapeline.market.book import MARKETS
-from tapeline.memory import record_at
+from tapeline.memory import count_bits, record_at
 
 
 @leaf
@@ -20,10 +21,11 @@ def set_clock(engine, due, is_told):
 
 
 @leaf
-def move_clock(engine, due, is_told):
-    """As set_clock, before the run's end."""
+def move_clock(engine, due, told):
+    """As set_clock, before the run's end; `told`: a bit for each that is."""
     now = max(due, max(engine.latest.ts_event, engine.now))
-    engine.counters.clock_clamps += is_told & (now != due)
+    if now != due:
+        engine.counters.clock_clamps += count_bits(np.int64(told))
     sample_before(engine, now)
     engine.now = now
 
@@ -35,15 +37,22 @@ def wants(row, callback):
 
 
 @leaf
-def call(engine, group_index, instrument, due):
-    """Prepare a callback to rows of a group: what it shows. `due`: when it was due, of a notice; of other news NOT_YET."""
-    group = record_at(engine.groups, np.int64(group_index), GROUP)
+def call(engine, group_index, instrument):
+    """Prepare a callback to rows of a group, about something else than a notice: what it shows."""
+    group = group_at(engine, group_index)
+    catch_up(engine, group)
     learn(engine, group, engine.now)
     engine.call_group = group_index
-    engine.call_due = due
     engine.call_market = group.market
     if engine.several:
-        markets = record_at(engine.markets, 0, MARKETS)
-        markets.first = group.markets
-        markets.n = engine.instruments
-        markets.instrument = instrument
+        markets_of(engine, group, instrument)
+
+
+@leaf
+def markets_of(engine, group, instrument):
+    """The markets of a group, to be indexed, that of an instrument first."""
+    markets = record_at(engine.markets, 0, MARKETS)
+    markets.first = group.markets
+    markets.n = engine.instruments
+    markets.instrument = instrument
+    return markets

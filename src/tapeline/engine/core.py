@@ -1,17 +1,17 @@
 """The event loop: tape events into the book, and whatever is due in between.
 
-`core` knows no strategy. It runs until a callback has to be made or the driver has to act, and says which; the runner (generated for a set of strategy
-classes) makes the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
+`core` knows no strategy. It runs until a callback has to be made, a notice is next, or the driver has to act, and says which; the runner (generated for a
+set of strategy classes) delivers the notice, makes the callback and calls `core` again, which goes on where it was. So it is compiled once for all strategies.
 """
 
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.engine.due import NO_BOOK, wake
+from tapeline.engine.due import NO_BOOK, is_news_next, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
-from tapeline.engine.records import GROW_NOTICES, ON_BOOK, ON_START
+from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
@@ -25,7 +25,7 @@ from tapeline.tape.records import side_index
 
 @leaf
 def begin_event(engine, book, event):
-    """Something may be due before an ordinary event: let it happen. The callback to be made, or 0."""
+    """Something may be due before an ordinary event: let it happen. The callback to be made, NEWS, or 0."""
     if not engine.started:
         engine.started = 1
         engine.now = event.ts_event
@@ -34,7 +34,7 @@ def begin_event(engine, book, event):
     engine.due_for = book.index
     engine.due_before = event.ts_event
     engine.next_event = address_of(event)
-    return wake(engine)
+    return NEWS if is_news_next(engine, book) else wake(engine)
 
 
 @kernel
@@ -239,18 +239,18 @@ def follow(engine, book, event):
 @kernel
 def resume(engine):
     """The event that made the driver act is in the book already: go on with what it leads to."""
-    event = record_at(engine.events, engine.x, EVENT)
+    event = record_at(engine.at, 0, EVENT)
     engine.applied = 0
-    engine.x += 1
+    engine.at += EVENT_SIZE
     follow(engine, record_at(engine.books, np.int64(event.instrument), BOOK), event)
 
 
 @unit("core")
 def core(engine):
-    """Go on until a callback has to be made (≥ FIRST_CALLBACK), the driver has to act, or the chunk is done."""
+    """Go on until a callback has to be made (≥ FIRST_CALLBACK), a notice is next (NEWS), the driver has to act, or the chunk is done."""
     if engine.applied:
         resume(engine)
-    at, end = engine.events + engine.x * EVENT_SIZE, engine.events + engine.n * EVENT_SIZE
+    at, end = engine.at, engine.end
     instrument, book = np.int64(-1), record_at(engine.books, 0, BOOK)
     while at < end:
         event = record_at(at, 0, EVENT)
@@ -262,11 +262,11 @@ def core(engine):
             move_clocks(engine, event)
             result = apply(engine, book, event)
         if result != 0:
-            engine.x = (at - engine.events) // EVENT_SIZE
+            engine.at = at
             return result
         follow(engine, book, event)
         at += EVENT_SIZE
-    engine.x = engine.n
+    engine.at = end
     if engine.at_end and engine.started:
         engine.due_for = NO_BOOK
         return wake(engine)

@@ -8,11 +8,12 @@ from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
 from tapeline.engine.lists import account_at, find_node, free_node, node_at, row_at, ticket_at
+from tapeline.engine.readers import catch_up_all
 from tapeline.engine.records import GROUP, NODE
 from tapeline.engine.requests import add_exposure
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import BOOK, MARKET
-from tapeline.memory import address_of, copy, record_at
+from tapeline.memory import address_of, copy, record_at, unlikely
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -318,6 +319,7 @@ def mark_of(engine, row, instrument):
 @entry
 def sample(engine, ts, forced):
     """Sample the accounts that changed since their last sample; all of them if `forced`."""
+    catch_up_all(engine)
     for r in range(engine.rows_n):
         row = row_at(engine, r)
         for i in range(engine.instruments):
@@ -345,7 +347,7 @@ def sample(engine, ts, forced):
 @leaf
 def sample_before(engine, time):
     """A delivery is about to happen: if it lies beyond the next sample time, sample what is there before it."""
-    if time > engine.sample_due:
+    if unlikely(time > engine.sample_due):
         sample_now(engine, time)
 
 

@@ -9,30 +9,22 @@ from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, sample_before
 from tapeline.engine.limits import NOBODY, guard
 from tapeline.engine.lists import row_at
-from tapeline.engine.notices import (
-    NOTICES_PER_EVENT_MAX,
-    first_group,
-    group_at,
-    next_group,
-    notice_at,
-    receive,
-    ring_is_full,
-    show_print,
-    turn_page,
-)
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, ring_is_full, show_print
 from tapeline.engine.phases import deliver_phase
+from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at, next_feed, notice_at, part_feeds, turn_page
 from tapeline.engine.records import (
     ALARM,
     ANSWER,
     ARRIVAL,
     CLASS_SHIFT,
-    FIRST_CALLBACK,
+    FEED,
     GROW_JOURNAL,
     GROW_NOTICES,
     LAST_REQUEST,
     MARKET_DUE,
     NEED_SPECIAL,
     NEVER,
+    NEWS,
     NOT_YET,
     ON_BOOK,
     ON_END,
@@ -47,7 +39,7 @@ from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import let_in
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, record_at, unit, unseen
 
 UPDATE_FILL = np.int64(Update.FILL)
 
@@ -65,47 +57,48 @@ def journal_is_short(engine):
 
 
 @leaf
-def deliver_notice(engine, group_index, due):
-    """A notice reaches a group; the callback to be made, or 0."""
-    group = group_at(engine, group_index)
-    number, classes = group.cursor, group.classes
-    notice = notice_at(engine, number)
-    what, instrument = np.int64(notice.what), notice.instrument
-    is_told = (group.callbacks >> (what - FIRST_CALLBACK)) & 1
-    turn_page(engine, group, due)
-    move_clock(engine, due, True)
-    receive(engine, group, notice, number)
+def deliver_notice(engine, feed, notice, due):
+    """A notice reaches the groups of a feed that it concerns: the classes that are to be called, a bit each. What each of them sees is seen to when it is."""
+    what, classes = np.int64(notice.what), np.int64(notice.classes & feed.classes)
+    move_clock(engine, due, classes)
+    engine.call_number = feed.cursor
+    turn_page(engine, feed, due)
     if engine.guarded:
-        engine.guard_row, engine.guard_group = NOBODY, group_index
+        engine.guard_row, engine.guard_feed = NOBODY, address_of(feed)
         guard(engine)
-    if is_told == 0:
-        return np.int64(0)
-    call(engine, group_index, instrument, due)
-    engine.call_classes = classes
-    if what != ON_BOOK:
-        show_print(engine, notice)
-    return what
+    if what == ON_BOOK:
+        return classes & np.int64(engine.book_classes)
+    show_print(engine, notice)
+    return classes
 
 
 @leaf
-def next_news(engine):
-    """After a callback: notices that are next to happen before the event that `wake` was called for are delivered. The callback to be made, or 0.
+def next_news(engine, at, due, is_next):
+    """Notices that are next to happen, before the event that is next, are delivered, until a callback has to be made.
+
+    The callback, or 0; and of what it is about: the address of the feed, when it was due to it, the notice's address, and the classes to be called, a bit each.
+    `at` and `due`: the first two of the notice before; `is_next`: whether it was found that a notice is next.
 
     Events come in bursts, and news of them one upon the other: through the event loop and `wake`, each would take 200 instructions more. Nor is `wake` asked
     again where nothing else is due before that event.
     """
     other_due = first_due(engine.agenda)
-    limit = min(engine.due_before, other_due)
-    group_index, due = next_group(engine, engine.call_group, engine.call_due)
+    limit = NEVER if is_next else min(engine.due_before, other_due)
+    at, due = next_feed(engine, at, due)
     while (due < limit) & (engine.deliveries_fit > 0):
         engine.deliveries_fit -= 1
-        what = deliver_notice(engine, group_index, due)
-        if what != 0 or engine.guarded:  # a row may have been stopped, whose cancels are next
-            return what
-        group_index, due = next_group(engine, group_index, due)
+        feed = record_at(at, 0, FEED)
+        notice = notice_at(engine, feed.cursor)
+        told = deliver_notice(engine, feed, notice, due)
+        if told != 0:
+            return np.int64(notice.what), at, due, address_of(notice), told
+        if engine.guarded:  # a row may have been stopped, whose cancels are next
+            return np.int64(0), at, due, engine.notices, np.int64(0)
+        limit = min(engine.due_before, other_due)
+        at, due = next_feed(engine, at, due)
     if min(due, other_due) >= engine.due_before:
         set_next_due(engine, min(due, other_due))
-    return np.int64(0)
+    return np.int64(0), at, due, engine.notices, np.int64(0)
 
 
 @leaf
@@ -130,7 +123,7 @@ def deliver_answer(engine, message):
     if engine.ending or row.listens == NOBODY or not is_told:
         free_message(engine.agenda, message)
         return np.int64(0)
-    call(engine, row.group, message.instrument, NOT_YET)
+    call(engine, row.group, message.instrument)
     engine.call_row = message.row
     engine.call_message = address_of(message)
     return callback
@@ -153,7 +146,7 @@ def deliver_alarm(engine, message):
     set_clock(engine, due, True)
     if not wants(row, ON_TIMER):
         return np.int64(0)
-    call(engine, row.group, 0, NOT_YET)
+    call(engine, row.group, 0)
     engine.call_row = row.index
     return ON_TIMER
 
@@ -199,9 +192,9 @@ def happen_otherwise(engine, message):
 
 @leaf
 def happen_until(engine):
-    """Everything due before engine.due_before happens, in order, until a callback has to be made or the driver has to act: that, or 0 when nothing is left."""
+    """Everything due before engine.due_before happens, in order, until a notice is next, a callback has to be made or the driver has to act: that, or 0."""
     ts_event = engine.due_before
-    group, market_due = first_group(engine)
+    _, market_due = first_feed(engine)
     while True:
         message = first_message(engine.agenda)
         if min(market_due, message.due) >= ts_event:
@@ -209,13 +202,10 @@ def happen_until(engine):
             return np.int64(0)
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
+        if message.due > market_due or (message.due == market_due and message.turn >> CLASS_SHIFT > MARKET_DUE):
+            return NEWS
         engine.deliveries_fit -= 1
-        if message.due < market_due or (message.due == market_due and message.turn >> CLASS_SHIFT < MARKET_DUE):
-            result = happen(engine, message)
-        else:
-            result = deliver_notice(engine, group, market_due)
-            if result == 0:
-                group, market_due = next_group(engine, group, market_due)
+        result = happen(engine, message)
         if result != 0:
             return result
 
@@ -226,8 +216,11 @@ def begin_ending(engine):
     sample_before(engine, engine.ts_end)
     engine.ending = 1
     engine.due_before = NEVER
+    catch_up_all(engine)
     for g in range(engine.groups_n):
-        group_at(engine, g).due = NEVER
+        group_at(engine, g).lags = 0
+    for f in range(engine.feeds_n):
+        feed_at(engine, f).due = NEVER
 
 
 @kernel
@@ -265,10 +258,20 @@ def let_in_waiting(engine):
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
 
 
+@leaf
+def is_news_next(engine, book):
+    """Whether a notice comes first of all that is due before the next event of a book: then `wake` need not be asked, which takes 80 instructions."""
+    _, due = first_feed(engine)
+    is_first = (due < min(engine.due_before, first_due(engine.agenda))) & (engine.deliveries_fit > 0)
+    return unseen(np.int64(is_first & (book.parked == 0) & (engine.runs_back == 0))) != 0
+
+
 @unit("wake")
 def wake(engine):
-    """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback to be made, or 0."""
+    """An event of book engine.due_for at due_before is next, or (NO_BOOK) the input has ended: what is due before happens. The callback, NEWS, or 0."""
     at_end = engine.due_for == NO_BOOK
+    if engine.runs_back:
+        part_feeds(engine)
     while True:
         if not engine.ending and (at_end or record_at(engine.books, engine.due_for, BOOK).parked > 0):
             result = let_in_waiting(engine)

@@ -12,7 +12,8 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.deliver import STOP_ROW
 from tapeline.engine.gateway import orders_of
 from tapeline.engine.lists import node_at, row_at, ticket_at
-from tapeline.engine.records import CANCEL
+from tapeline.engine.readers import group_at, notice_at, show
+from tapeline.engine.records import CANCEL, FEED
 from tapeline.engine.requests import send
 from tapeline.jit import kernel
 from tapeline.memory import record_at, unit
@@ -86,12 +87,17 @@ def stop(engine, row):
 
 @unit("guard")
 def guard(engine):
-    """Watch the losses of row engine.guard_row, or (NOBODY) of all rows of group engine.guard_group."""
+    """Watch the losses of row engine.guard_row, or (NOBODY) of all to whom notice engine.call_number matters, which reaches the groups of engine.guard_feed."""
     if engine.guard_row != NOBODY:
         watch_loss(engine, row_at(engine, engine.guard_row))
         return 0
-    for r in range(engine.rows_n):
-        row = row_at(engine, r)
-        if row.group == engine.guard_group:
-            watch_loss(engine, row)
+    feed, notice = record_at(engine.guard_feed, 0, FEED), notice_at(engine, engine.call_number)
+    for g in range(feed.first, feed.first + feed.n):
+        group = group_at(engine, g)
+        if notice.classes & group.classes != 0:
+            show(engine, group, notice, engine.call_number)
+            for r in range(engine.rows_n):
+                row = row_at(engine, r)
+                if row.group == g:
+                    watch_loss(engine, row)
     return 0

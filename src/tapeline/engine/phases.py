@@ -52,6 +52,6 @@ def deliver_phase(engine):
     status.instrument = book.index
     if (group.callbacks >> (ON_STATUS - FIRST_CALLBACK)) & 1 == 0:
         return 0
-    call(engine, group_index, np.int64(book.index), NOT_YET)
-    engine.call_classes = group.classes
+    call(engine, group_index, np.int64(book.index))
+    engine.call_classes = np.int64(group.classes)
     return ON_STATUS

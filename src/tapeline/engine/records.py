@@ -19,8 +19,9 @@ CLASS_SHIFT: Final = 56
 NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM, PHASE = (np.int64(n) for n in range(1, 11))
 LAST_REQUEST = EXPIRE
 """Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
-# what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others name a callback for the runner
+# what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others for the runner: that a notice is next, or which callback
 GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(2, 6)
+NEWS: Final = 7
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))
 # where an order stands at the exchange
@@ -232,25 +233,39 @@ class PhaseNews(Record):
     instrument: int64
 
 
-class Group(Record):
-    """The rows of one class with one feed latency: how far they have read, and the market as they see it."""
+class Feed(Record):
+    """The groups with one feed latency: how far they have read what is published. They read a notice at the same time, so that it is looked at once."""
 
-    feed: int64
-    cursor: int64  # number of the next notice that concerns it, if there is one
+    latency: int64
+    cursor: int64  # number of the next notice that concerns one of them, if there is one
     due: int64  # when that is due; NEVER: there is none
     due_last: int64
+    classes: uint64  # the bits of their classes
+    first: int64  # they lie side by side, in the order of their classes
+    n: int64
+    spare: int64
+
+
+class Group(Record):
+    """The rows of one class with one feed latency, and the market as they see it."""
+
+    feed: int64  # its latency
+    reads: int64  # number of its Feed
     classes: uint64  # the bit of their class
     callbacks: int64  # those of the class
     market: int64  # address of the Market that they see, in a run with one instrument: its own, or
-    in_ring: int64  # 1: the notice that it read last, where that shows what its class looks at, and nothing else
-    # ---
+    in_ring: int64  # 1: the notice that it was shown last, where that shows what its class looks at, and nothing else
     markets: int64  # address of a Market per instrument, of its own
+    lags: int64  # 1: its class is not told of views, and what it reads is shown to it when somebody looks
+    # ---
+    seen: int64  # if so: the notices before this number were shown to it, as far as they concern it
     depth: int64  # what the class declares: levels, and a bit per feature
     features: int64
     declared: int64  # address of Runs of those features, those of the book first
     declared_n: int64
     of_views: int64  # how many of them only notices of a view bring
     sees_all: int64  # 1: notices show no other features
+    # ---
     shown: int64  # address of a ring of Shown
     shown_read: int64
     shown_written: int64
@@ -335,7 +350,7 @@ class Engine(Record):
     guard: int64
     guarded: int64  # 1: some row has a limit on its loss
     guard_row: int64
-    guard_group: int64
+    guard_feed: int64  # address
     explains: int64  # 1: what happens to queues in front of our orders is journalled
     shows_ahead: int64  # 1: that, or some row looks at orders.ahead()
     note_step: int64
@@ -353,17 +368,18 @@ class Engine(Record):
     guesses_noted: int64  # the first of the orders that the current events concern
     due_before: int64
     due_for: int64  # the book whose event is next; NO_BOOK at the end
-    # the tape events of this chunk, and how far they are done
-    events: int64
-    n: int64
-    x: int64
-    applied: int64  # 1: event x is in the book, what follows from its end is to be done
+    # addresses of the next tape event of this chunk, and of its end
+    at: int64
+    end: int64
+    applied: int64  # 1: that event is in the book, what follows from its end is to be done
     # tables
     books: int64
     instruments: int64
     several: int64  # 1: strategies index what they look at by instrument
     rows: int64
     rows_n: int64
+    feeds: int64
+    feeds_n: int64
     groups: int64
     groups_n: int64
     nodes: int64
@@ -391,6 +407,9 @@ class Engine(Record):
     depth: int64  # the deepest that a class looks at; features may need more levels, which are not told
     event_classes: uint64
     trade_classes: uint64
+    book_classes: uint64  # those with on_book: others are not told of notices of a view
+    ts_published: int64  # ts_recv of the last notice
+    runs_back: int64  # 1: it is before that of another
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
     exact: int64  # 1: no row's queue is an estimator
     in_order: int64  # 1: at each level our nodes stand in order of their stamps, but for those whose stamps are in front of everything
@@ -411,8 +430,8 @@ class Engine(Record):
     # the callback that the runner is to make
     call_row: int64
     call_group: int64
-    call_due: int64  # when it was due, if a notice is what it is about; NOT_YET otherwise
-    call_classes: uint64
+    call_number: int64  # of the notice that it is about
+    call_classes: int64  # bits, of news of a phase
     call_message: int64  # address
     call_market: int64
     call_print: Print
@@ -438,4 +457,4 @@ class Engine(Record):
 
 
 MESSAGE, DUE, LANE, AGENDA, NODE, ROW = Message.dtype_, Due.dtype_, Lane.dtype_, Agenda.dtype_, Node.dtype_, Row.dtype_
-GUESS, NOTICE, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_
+GUESS, NOTICE, FEED, GROUP, SHOWN, ENGINE = Guess.dtype_, Notice.dtype_, Feed.dtype_, Group.dtype_, Shown.dtype_, Engine.dtype_

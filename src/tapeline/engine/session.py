@@ -22,10 +22,12 @@ from tapeline.engine.gateway import Gateway, Orders
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
 from tapeline.engine.lists import TICKET
-from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, copy_runs
+from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.phases import deliver_phase, follow_phases
+from tapeline.engine.readers import copy_runs
 from tapeline.engine.records import (
     DUE,
+    FEED,
     GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
@@ -57,7 +59,7 @@ from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
 from tapeline.pages import Growing, zeros
 from tapeline.runner import build, compile_runner, is_kept, uses
-from tapeline.tape.records import SNAPSHOT
+from tapeline.tape.records import EVENT, SNAPSHOT
 
 _JOURNALS: Final = {
     "fills": schema.FILLS,
@@ -112,7 +114,7 @@ class Session:
         self._several = several
         self._module = build(self._classes, several=several)
         self._run: Callable[[], int] = partial(self._module.run, self.engine, *self._strategies)
-        self._chunk = [field(self.engine.plan, "events"), *(field(self.engine, name) for name in ("events", "n", "x"))]
+        self._chunk = [field(self.engine.plan, "events"), field(self.engine, "at"), field(self.engine, "end")]
         self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
     @property
@@ -157,13 +159,16 @@ class Session:
     def _groups_of_rows(self) -> None:
         """A group is one class with one feed latency: it shares what it sees, and never notices that others see more."""
         kinds = [(self._classes.index(type(r.strategy)), int(r.venue.latency.feed)) for r in self._rows_spec]
-        self._kinds = list(dict.fromkeys(kinds))
+        feeds = list(dict.fromkeys(feed for _, feed in kinds))
+        self._kinds = sorted(set(kinds), key=lambda kind: (feeds.index(kind[1]), kind[0]))  # side by side where the latency is one
         self._group_of_row = [self._kinds.index(kind) for kind in kinds]
 
     def _build_plan(self) -> None:
         engine = self.engine
         set_plan(engine.plan, [Looks.of(c) for c in self._classes], self._keep, told=True)
         for bit, cls in enumerate(self._classes):
+            if hasattr(cls, "on_book"):
+                engine.book_classes |= np.uint64(1 << bit)
             if hasattr(cls, "on_event"):
                 engine.event_classes |= np.uint64(1 << bit)
             if hasattr(cls, "on_trade"):
@@ -234,7 +239,8 @@ class Session:
             group.sees_all = looks.features == shown_by(engine.plan)
             group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
             group.in_ring = not engine.several and group.depth == 1 and self._sees_notices(self._classes[bit], looks.features)
-            group.feed, group.due, group.due_last = feed, NEVER, NOT_YET
+            group.feed, group.lags = feed, not hasattr(self._classes[bit], "on_book")
+        self._build_feeds()
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
@@ -254,6 +260,20 @@ class Session:
         self._journals = {name: Growing(dtype) for name, dtype in _JOURNALS.items()}
         self._grow_instruments(1)
         self._grow_journals()
+
+    def _build_feeds(self) -> None:
+        """The groups of each feed latency lie side by side. Room for one feed per group, into which they part if need be."""
+        engine = self.engine
+        self._feeds = self._flat(len(self._groups), FEED)
+        self._feeds["due"] = NEVER
+        latencies = list(dict.fromkeys(feed for _, feed in self._kinds))
+        engine.feeds, engine.feeds_n, engine.ts_published = self._feeds.ctypes.data, len(latencies), NOT_YET
+        for f, latency in enumerate(latencies):
+            mine = [g for g, (_, feed) in enumerate(self._kinds) if feed == latency]
+            self._groups["reads"][mine] = f
+            feed = self._feeds[f]
+            feed.latency, feed.due_last, feed.first, feed.n = latency, NOT_YET, mine[0], len(mine)
+            feed.classes = np.bitwise_or.reduce(self._groups["classes"][mine])
 
     def _sees_notices(self, cls: type, features: int) -> bool:
         """Whether what notices show of features is what a class may see: it looks at none, or declared all that are shown, and every notice shows them anew."""
@@ -276,7 +296,7 @@ class Session:
         markets["features"], markets["depth"], markets["levels"], markets["tick"] = np.nan, 1, self._touch.ctypes.data, self._tick
         old = int(engine.notices_capacity)
         if old:
-            oldest = min((int(g.cursor) for g in self._groups if g.due != NEVER), default=int(engine.notices_written))
+            oldest = min((int(f.cursor) for f in self._feeds if f.due != NEVER), default=int(engine.notices_written))
             for number in range(oldest, int(engine.notices_written)):
                 notices[number % capacity] = self._notices[number % old]
                 levels[number % capacity] = self._levels[number % old]
@@ -379,7 +399,7 @@ class Session:
 
     def chunk(self, address: int, n: int) -> None:
         """Let `n` tape events at an address happen."""
-        for where, value in zip(self._chunk, (address, address, n, 0), strict=True):
+        for where, value in zip(self._chunk, (address, address, address + n * EVENT.itemsize), strict=True):
             where.value = value
         while (status := self._run()) != DONE:
             self._serve(status)
