@@ -1,5 +1,8 @@
 """Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,15 @@ def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: s
         assert "engine='reference'" in error.value.__notes__[0]
     else:
         assert str(tmp_path) in terminal.place(error.value)
+
+
+@compiled_only
+def test_a_strategy_prints_while_it_is_debugged(tmp_path: Path, session: Path) -> None:
+    """`print` of text and numbers works in the run that compiles the strategy, as in later ones, which load it: both say the same, and end."""
+    new = time.time_ns()  # so that nobody has compiled it before
+    body = f"if self.n == 0:\n        print('price', market.bid_price, {new})\n    self.n += 1"
+    strategy(tmp_path, BOOK + body, name="printing")
+    command = [sys.executable, "-m", "tapeline", "run", "printing.py:S", str(session), "--tick-size", "0.25", "--multiplier", "50", "--no-save"]
+    said = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()[0] for _ in range(2)]
+    assert said[0].startswith("price 4") and said[0].endswith(str(new))
+    assert said[0] == said[1]
