@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 
 from tapeline import notebook, schema
-from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue
+from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
@@ -79,6 +79,7 @@ class Backtest:
         if engine not in ("compiled", "reference"):
             raise ConfigError(f"engine={engine!r}: expected 'compiled' or 'reference'")
         self.paths = paths_of(data)
+        check_kinds(latency=latency, fees=fees, rules=rules, limits=limits)
         self.venue = Venue(latency=latency or Latency(), fees=fees or Fees(), rules=rules or FillRules(), limits=limits or Limits())
         if threads not in (None, 1, 2):
             raise ConfigError(f"threads={threads!r}: expected 1 or 2")
