@@ -139,8 +139,20 @@ class Record(_Void, metaclass=_RecordMeta):
         for name, value in values.items():
             if name not in cls.fields_:
                 raise TypeError(f"{cls.__name__} has no field {name!r}; it has {', '.join(n for n in cls.fields_ if not n.startswith('_'))}")
-            np.void.__setitem__(self, name, value)
+            cls._put(self, name, value)
         return self
+
+    @classmethod
+    def _put(cls, target: Any, name: str, value: Any) -> None:
+        """Set a field of one instance, or of an array of them. Raises TypeError where it would keep another value: of 1.7, a whole number keeps 1."""
+        kind = np.ndarray if isinstance(target, np.ndarray) else np.void  # whose item a class may not have made its own
+        try:
+            kind.__setitem__(target, name, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{cls.__name__}({name}={value!r}): {error}") from error
+        kept = kind.__getitem__(target, name)
+        if kept.dtype.kind in "biu" and not np.all(kept == value):
+            raise TypeError(f"{cls.__name__}({name}={value!r}): the field is {kept.dtype}, and cannot hold that")
 
     @classmethod
     @cache
@@ -159,7 +171,7 @@ class Record(_Void, metaclass=_RecordMeta):
                 for nested in value.reshape(-1) if isinstance(hint, tuple) else (value,):
                     element._fill(nested)
             if name in cls._defaults:
-                np.void.__setitem__(self, name, cls._defaults[name])
+                cls._put(self, name, cls._defaults[name])
 
     @classmethod
     def array(cls, n: int, **values: Any) -> np.ndarray[Any, Any]:
@@ -168,7 +180,7 @@ class Record(_Void, metaclass=_RecordMeta):
         for name, value in values.items():
             if name not in cls.fields_:
                 cls(**{name: value})
-            rows[name] = value
+            cls._put(rows, name, value)
         return rows
 
 
