@@ -149,5 +149,6 @@ def test_a_strategy_prints_while_it_is_debugged(tmp_path: Path, session: Path) -
     strategy(tmp_path, BOOK + body, name="printing")
     command = [sys.executable, "-m", "tapeline", "run", "printing.py:S", str(session), "--tick-size", "0.25", "--multiplier", "50", "--no-save"]
     said = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()[0] for _ in range(2)]
-    assert said[0].startswith("price 4") and said[0].endswith(str(new))
+    assert said[0].startswith("price 4")
+    assert said[0].endswith(str(new))
     assert said[0] == said[1]

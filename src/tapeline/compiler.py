@@ -95,7 +95,7 @@ class _Library(JITCodeLibrary):
         self._give_environments()
 
     def _give_environments(self) -> None:
-        """What was taken in finds its environment, which `print` needs: without it, it would return with Python's lock held. Numba does so for what it loads."""
+        """What was taken in finds its environment, which `print` needs: else it would return with Python's lock held. Numba does so for what it loads."""
         for variable in self._final_module.global_variables:
             environment = lookup_environment(variable.name)
             if environment is not None:
