@@ -1,5 +1,6 @@
 """Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
 
+import re
 import subprocess
 import sys
 import time
@@ -49,6 +50,8 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}x = 'a' + 1", "add(str, int) is not possible"),
         (f"{BOOK}x = [1] if market.has_bid else 3.0; self.n = x", "is of type"),
         (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
+        (f"{BOOK}self.n = 'text'", "a str cannot be used as int64"),
+        (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "format spec in f-strings not supported"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
@@ -80,6 +83,59 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
     file, number, *_ = place.split(":")
     assert Path(file).read_text().splitlines()[int(number) - 1].strip() == line
     assert "in S.on_book" in message
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"{BOOK}self.n = self.down(3)\ndef down(self, k):\n    return self.down(k - 1) if k > 0 else 0", "a method that calls itself cannot be compiled"),
+        (f"{BOOK}try:\n        self.n = 1 // self.n\n    except ZeroDivisionError:\n        self.n = 2", "write `except Exception:`"),
+        (f"@staticmethod\ndef half(x):\n    return x // 2\n{BOOK}self.n = self.half(4)", "no attribute 'half', but one that is not compiled: make it a method"),
+    ],
+)
+def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
+    """Recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
+    assert said in complaint(tmp_path, session, body)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{BOOK}if market.features[tl.Feature.MID] > 3: self.n = 1",
+        f"features = (tl.Feature.SPREAD,)\n{BOOK}self.n = int(market[0].features[tl.Feature.MID])",
+        f"mine: Mine\nfeatures = (tl.Feature.SPREAD,)\n{BOOK}self.n = int(self.mine.update(market))",
+    ],
+)
+def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body: str, engine: str) -> None:
+    """What a strategy, or a feature of its own, reads by name and the strategy does not declare would be NaN for ever: it is told instead."""
+    mine = "class Mine(tl.CustomFeature):\n    x: tl.int64\n    def update(self, market):\n        return market.features[tl.Feature.MID]\n"
+    cls = strategy(tmp_path, body, mine)
+    with pytest.raises(CompileError, match=r"S reads features\[Feature.MID\], which it does not declare"):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    cls.features = (tl.Feature.MID,)
+    diagnose.check_features(cls)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("features = tl.Feature.MID", "expected members of tl.Feature"),
+        ("features = ('mid',)", "expected members of tl.Feature"),
+        ("signals = ('skew')", "expected at most 64 names, such as"),
+        ("signals = tuple(map(str, range(65)))", "expected at most 64 names"),
+        ("def __init__(self, size):\n    self.n = size", "S.__init__: fields have defaults, or are given by name"),
+        ("prices: list", "field 'prices' is <class 'list'>: expected a number"),
+        ("names: dict[str, int]", r"field 'names' is dict[str, int]: expected a number"),
+        ("flags: (tl.bool_, (2,))", "field 'flags' is an array of bool_"),
+    ],
+)
+def test_a_class_that_makes_no_sense_is_named(tmp_path: Path, body: str, said: str) -> None:
+    """Class attributes of another kind, fields that no structure holds and `__init__`, which rows never call, are told when the class is made."""
+    with pytest.raises(tl.ConfigError, match=re.escape(said)):
+        strategy(tmp_path, body)
 
 
 @pytest.mark.nojit

@@ -111,8 +111,13 @@ class Backtest:
         rows = [spec for given in strategies for spec in self._specs(given)]
         if not rows:
             raise ConfigError("run(): expected at least one strategy")
-        if len({type(row.strategy) for row in rows}) > 64:
+        classes = {type(row.strategy) for row in rows}
+        if len(classes) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
+        from tapeline.diagnose import check_features  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
+
+        for cls in classes:
+            check_features(cls)
         return rows
 
     def _specs(self, given: Any) -> Iterator[RowSpec]:

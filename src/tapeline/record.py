@@ -80,9 +80,22 @@ def _alignment(dtype: np.dtype[Any]) -> int:
     return max(_alignment(field[0]) for field in base.fields.values()) if base.fields else base.alignment
 
 
+def _format(owner: str, name: str, hint: Any) -> np.dtype[Any]:
+    """The dtype of one annotated field. Raises TypeError for what has no fixed size in memory, and for what Numba cannot have in an array."""
+    try:
+        found = np.dtype((_element(hint[0]), hint[1]) if isinstance(hint, tuple) else _element(hint))
+    except (TypeError, ValueError):
+        found = np.dtype(object)
+    if found.base.kind not in "biufV":
+        raise TypeError(f"{owner}: field {name!r} is {hint!r}: expected a number such as tl.int64, an array such as (tl.float64, (64,)), or a Record")
+    if found.shape and found.base.kind == "b":
+        raise TypeError(f"{owner}: field {name!r} is an array of bool_, which compiled code does not know: take (tl.uint8, {hint[1]!r})")
+    return found
+
+
 def _layout(title: str, hints: dict[str, Any], *, packed: bool) -> np.dtype[Any]:
     """The dtype of annotated fields, laid out as in C (or without gaps); the first field carries the title that makes the type its own."""
-    formats = [np.dtype((_element(h[0]), h[1]) if isinstance(h, tuple) else _element(h)) for h in hints.values()]
+    formats = [_format(title, name, hint) for name, hint in hints.items()]
     alignments = [1 if packed else _alignment(f) for f in formats]
     offsets: list[int] = []
     end = 0
