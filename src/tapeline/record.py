@@ -82,6 +82,7 @@ def _alignment(dtype: np.dtype[Any]) -> int:
 
 def _format(owner: str, name: str, hint: Any) -> np.dtype[Any]:
     """The dtype of one annotated field. Raises TypeError for what has no fixed size in memory, and for what Numba cannot have in an array."""
+    found: np.dtype[Any]
     try:
         found = np.dtype((_element(hint[0]), hint[1]) if isinstance(hint, tuple) else _element(hint))
     except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -145,9 +146,7 @@ class Result:
 
         A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else.
         """
-        target = Path(directory).absolute()
-        _check_replaceable(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = check_place(directory)
         work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
         work.mkdir()
         try:
@@ -264,6 +263,19 @@ def _read_observed(path: Path, fifo: list[int] | None) -> Observed | None:
     if not (path / "mids.parquet").is_file():
         return None
     return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
+
+
+def check_place(directory: str | Path) -> Path:
+    """The path of a directory in which a result can be saved; its parents are made. Raises ConfigError where it holds anything else, or cannot be written."""
+    target = Path(directory).absolute()
+    _check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(f"{target}: cannot be written: nobody may write in {target.parent}")
+    return target
 
 
 def _check_replaceable(target: Path) -> None:
