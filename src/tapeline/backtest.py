@@ -19,6 +19,7 @@ from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
 from tapeline.invariants import check_orders
+from tapeline.jit import JIT
 from tapeline.manifest import make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
@@ -243,10 +244,8 @@ class _Run:
             except TapelineError:
                 raise
             except Exception as error:
-                error.add_note(
-                    f"A strategy raised it in a callback, after {reader.records:,} records. Compiled code does not know its lines: "
-                    "engine='reference' (--engine reference) raises the same with a traceback."
-                )
+                how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
+                error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
                 raise
             session.finish()
         self._started += session.seconds_compiling

@@ -86,7 +86,7 @@ class Context:
     @cached_property
     def labels(self) -> list[str]:
         """A name for each row; equal labels are told apart by the row's number."""
-        return _distinct([row.label for row in self.rows], [f"#{i}" for i in range(len(self.rows))])
+        return labels_of(self.rows)
 
     @cached_property
     def symbols(self) -> list[str]:
@@ -118,6 +118,11 @@ class Context:
         for rate, n, traded in zip(([f.maker for f in fees], [f.taker for f in fees]), lots, notional, strict=True):
             total += np.array(rate, np.float64)[part["row"]] * np.where(by_notional, traded * value * 1e-4, n)
         return total
+
+
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """A name for each row; equal labels are told apart by the row's number."""
+    return _distinct([row.label for row in rows], [f"#{i}" for i in range(len(rows))])
 
 
 def _distinct(names: list[str], suffixes: list[str]) -> list[str]:

@@ -88,6 +88,13 @@ class Result:
         return accounts_frame(self.equity, self.fills, self.contracts)
 
     @cached_property
+    def parameters(self) -> pl.DataFrame:
+        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`."""
+        named = [{"row": row["row"], "strategy": row["label"]} for row in self.manifest["strategies"]]
+        lines = [name | row["parameters"] | name for name, row in zip(named, self.manifest["strategies"], strict=True)]
+        return pl.DataFrame(lines, infer_schema_length=None).cast({"row": pl.Int32})
+
+    @cached_property
     def observed(self) -> Observed:
         """What the market did around the fills: mids and bars. Reads the run's data again, once; saved with the result from then on."""
         return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills)

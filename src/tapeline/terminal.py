@@ -35,8 +35,8 @@ class Exit(IntEnum):
 
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage, settings, or output that cannot be written; "
-    "3 input that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
+    "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage, settings, or output that cannot be written; 3 input "
+    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
 )
 
 
