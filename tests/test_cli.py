@@ -124,6 +124,22 @@ def test_a_place_that_cannot_be_written_is_told_before_the_run(engine: SimpleNam
     assert not hasattr(engine, "strategies")
 
 
+def test_a_result_that_cannot_be_saved_is_shown(engine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full after a long run, its statistics are printed all the same, and then what could not be written; nothing is left behind."""
+
+    def full(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("underlying IO error: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    engine.answer = made()
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert "pnl_net" in done.stdout
+    assert "saved in" not in done.stdout
+    assert "cannot be written: underlying IO error: No space left" in done.stderr.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_the_system_says_of_a_file_is_told(engine: SimpleNamespace, tmp_path: Path) -> None:
     """A full disk is no error of the strategy's: its code is that of usage, and the message names the file."""
     engine.answer = OSError(errno.ENOSPC, "No space left on device", "fills.parquet")

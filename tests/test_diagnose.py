@@ -1,5 +1,6 @@
 """Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -195,6 +196,13 @@ def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: s
         assert "engine='reference'" in error.value.__notes__[0]
     else:
         assert str(tmp_path) in terminal.place(error.value)
+
+
+def test_a_full_disk_is_no_mistake_of_the_strategy(tmp_path: Path) -> None:
+    """Where compiled code finds no room, that is said, and not that a strategy cannot be compiled."""
+    error = diagnose.explain([strategy(tmp_path, "pass")], several=False, error=OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(error, tl.ConfigError)
+    assert "cannot be written (No space left on device)" in str(error)
 
 
 @compiled_only

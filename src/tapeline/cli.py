@@ -61,8 +61,10 @@ def run(
         stages = commands.profile(instance, data, given) if profile and error is None else None
         if result is not None:
             _ = result.observed  # so that it is saved, too
-            saved = result.save(place) if place else None
+            saved, unsaved = commands.save(result, place)
             commands.show_result(result, saved, stages, as_json=as_json)
+            if unsaved is not None:
+                terminal.fail(unsaved, with_traceback=traceback)
         if error is not None:
             terminal.fail(error, with_traceback=traceback)
         if result is not None and result.manifest.get("interrupted"):

@@ -43,6 +43,14 @@ def place_of(output: Path | None, name: str) -> Path:
     return check_place(output or RUNS / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
 
 
+def save(result: "Result", place: Path | None) -> tuple[Path | None, ConfigError | None]:
+    """Where a result has been saved, or why not: what a long run found is shown all the same."""
+    try:
+        return (result.save(place) if place else None), None
+    except ConfigError as error:
+        return None, error
+
+
 def profile(strategy: Any, data: list[Path], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What each stage of a run takes."""
     from tapeline.bench import stages  # noqa: PLC0415 - imports Numba
@@ -186,7 +194,10 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
 
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
-    sink(output, mkdir=True)
+    try:
+        sink(output, mkdir=True)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(f"{output}: cannot be written: {error}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 

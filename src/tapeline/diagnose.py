@@ -16,8 +16,8 @@ from tapeline.constants import Feature
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, Print
-from tapeline.errors import CompileError
-from tapeline.jit import USER_OPTIONS
+from tapeline.errors import CompileError, ConfigError, TapelineError
+from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
 from tapeline.record import Record, record_classes
 from tapeline.runner import CALLBACKS, codes
@@ -83,8 +83,10 @@ def _features_read(code: Any) -> Iterator[tuple[int | None, str]]:
             yield one.positions.lineno if one.positions else None, one.argval
 
 
-def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> CompileError:
+def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> TapelineError:
     """Find the callback at fault by compiling each alone, and say what is wrong with it, or with the helper that it calls, and where."""
+    if isinstance(error, OSError):  # nothing is wrong with them: their code is kept on disk, and there is no room
+        return ConfigError(f"{cache_directory()}: compiled code cannot be written ({error.strerror}): make room there, or set TAPELINE_CACHE to another place")
     for cls in classes:
         for name, parameters in CALLBACKS.items():
             method = getattr(cls, name, None)

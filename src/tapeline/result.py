@@ -151,12 +151,12 @@ class Result:
     def save(self, directory: str | Path) -> Path:
         """Write fills, orders, equity and signals (Parquet) and the rest (JSON) into `directory`, and return its path.
 
-        A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else.
+        A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else, or cannot be written.
         """
         target = check_place(directory)
         work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
-        work.mkdir()
         try:
+            work.mkdir()
             for name in FRAMES:
                 getattr(self, name).write_parquet(work / f"{name}.parquet")
             if "observed" in self.__dict__ and self.observed.mids is not None:
@@ -172,6 +172,8 @@ class Result:
             }
             (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
             _replace(work, target)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"{target}: cannot be written: {error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
