@@ -106,15 +106,15 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
     "body",
     [
         f"{BOOK}if market.features[tl.Feature.MID] > 3: self.n = 1",
-        f"features = (tl.Feature.SPREAD,)\n{BOOK}self.n = int(market[0].features[tl.Feature.MID])",
-        f"mine: Mine\nfeatures = (tl.Feature.SPREAD,)\n{BOOK}self.n = int(self.mine.update(market))",
+        f"features = (tl.Feature.SPREAD,)\n{BOOK}self.n = 1 if market[0].features[tl.Feature.MID] > 0 else 2",
+        f"mine: Mine\nfeatures = (tl.Feature.SPREAD,)\n{BOOK}self.n = 1 if self.mine.update(market) > 0 else 2",
     ],
 )
 def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body: str, engine: str) -> None:
-    """What a strategy, or a feature of its own, reads by name and the strategy does not declare would be NaN for ever: it is told instead."""
+    """What a strategy, or a feature of its own, reads by name and the strategy does not declare is NaN for ever: a warning says so, and where."""
     mine = "class Mine(tl.CustomFeature):\n    x: tl.int64\n    def update(self, market):\n        return market.features[tl.Feature.MID]\n"
     cls = strategy(tmp_path, body, mine)
-    with pytest.raises(CompileError, match=r"S reads features\[Feature.MID\], which it does not declare"):
+    with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     cls.features = (tl.Feature.MID,)
     diagnose.check_features(cls)

@@ -6,6 +6,7 @@ import inspect
 import linecache
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,13 @@ def check_signatures(cls: type) -> None:
 
 
 def check_features(cls: Any) -> None:
-    """Raise CompileError where a class, or a feature of one's own among its fields, reads a feature by its name that the class does not declare: it is NaN."""
+    """Warn where a class, or a feature of one's own among its fields, reads a feature by its name that the class does not declare: it is NaN."""
     parts = [cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))]
     for code in (code for part in parts for code in codes(part)):
         for line, name in _features_read(code):
             if Feature[name] not in cls.features:
-                where = f"{code.co_filename}:{line}: {cls.__name__}"
-                raise CompileError(f"{where} reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)")
+                text = f"{cls.__name__} reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)"
+                warnings.warn(f"{code.co_filename}:{line}: {text}", stacklevel=4)
 
 
 def _features_read(code: Any) -> Iterator[tuple[int | None, str]]:
