@@ -124,3 +124,31 @@ def test_what_is_compiled_in_the_middle_of_a_run_does_not_count(session: Path, m
     result = tl.Backtest(session, tick_size="0.25", multiplier=50).run(Stopper())
     assert result.orders.height == 1
     assert result.manifest["seconds"] <= time.perf_counter() - begun - 0.5
+
+
+class Sized(tl.Strategy):
+    """Buys once."""
+
+    size: tl.int64 = 1
+    sent: tl.int64
+
+    def on_book(self, market, orders, account):
+        """Take the touch."""
+        if self.sent == 0 and market.has_ask:
+            self.sent = orders.buy(market.ask_price, self.size, tl.IOC)
+
+
+class Other(tl.Strategy):
+    """Has another parameter."""
+
+    weight: tl.float64 = 0.5
+
+
+def test_a_sweep_says_what_each_row_was(session: Path) -> None:
+    """Rows of one class have names of their own, the same in all frames and in the manifest; `parameters` joins with the statistics."""
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(Sized.array(3, size=range(2, 5)), Other())
+    assert [row["label"] for row in result.manifest["strategies"]] == ["Sized#0", "Sized#1", "Sized#2", "Other"]
+    assert result.parameters.rows() == [(0, "Sized#0", 2, None), (1, "Sized#1", 3, None), (2, "Sized#2", 4, None), (3, "Other", None, 0.5)]
+    joined = result.stats.frame.join(result.parameters, on="row")
+    assert joined["lots"].to_list() == [2, 3, 4, 0]
+    assert result.explain(1, "Sized#1").order["size"] == 3

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it keeps, and how it ends."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -111,6 +112,46 @@ def test_exit_codes(engine: SimpleNamespace, tmp_path: Path, answer: Any, code: 
     if isinstance(answer, Exception):
         assert str(answer) in done.stderr.replace("\n", "")
         assert "Traceback" not in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_run(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """Where a result could not be saved, or would replace something else, nothing is run for it."""
+    (tmp_path / "file").write_text("no directory", encoding="utf-8")
+    for place, said in ((tmp_path / "file" / "run", "cannot be written"), (tmp_path / "file", "is a file"), (tmp_path, "no saved result")):
+        done = invoke("run", MAKER, "x.dbn", "-o", place)
+        assert done.exit_code == terminal.Exit.USAGE
+        assert said in done.stderr.replace("\n", " ")
+    assert not hasattr(engine, "strategies")
+
+
+def test_a_result_that_cannot_be_saved_is_shown(engine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full after a long run, its statistics are printed all the same, and then what could not be written; nothing is left behind."""
+
+    def full(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("underlying IO error: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    engine.answer = made()
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert "pnl_net" in done.stdout
+    assert "saved in" not in done.stdout
+    assert "cannot be written: underlying IO error: No space left" in done.stderr.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_system_says_of_a_file_is_told(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """A full disk is no error of the strategy's: its code is that of usage, and the message names the file."""
+    engine.answer = OSError(errno.ENOSPC, "No space left on device", "fills.parquet")
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert done.stderr.splitlines()[-1] == "error: fills.parquet: No space left on device"
+
+
+def test_a_reader_may_stop_reading(session: Path) -> None:
+    """`tapeline check … | head` ends without a word of pipes, even where nobody reads at all."""
+    command = f"'{sys.executable}' -m tapeline check '{session}' --tick-size 0.25 --json | true"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stderr == ""
 
 
 def test_traceback_on_request(engine: SimpleNamespace) -> None:
@@ -253,6 +294,7 @@ def test_without_output_a_new_directory_is_made(tmp_path: Path, monkeypatch: pyt
         (["run", "nowhere.py:X", "a.dbn"], "no such file"),
         (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
         (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
+        (["synth", "-n", "10", "-o", "x.csv"], ".dbn or .dbn.zst"),
     ],
 )
 def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:

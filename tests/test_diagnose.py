@@ -1,5 +1,10 @@
 """Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
 
+import errno
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +51,8 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}x = 'a' + 1", "add(str, int) is not possible"),
         (f"{BOOK}x = [1] if market.has_bid else 3.0; self.n = x", "is of type"),
         (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
+        (f"{BOOK}self.n = 'text'", "a str cannot be used as int64"),
+        (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "format spec in f-strings not supported"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
@@ -77,6 +84,59 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
     file, number, *_ = place.split(":")
     assert Path(file).read_text().splitlines()[int(number) - 1].strip() == line
     assert "in S.on_book" in message
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"{BOOK}self.n = self.down(3)\ndef down(self, k):\n    return self.down(k - 1) if k > 0 else 0", "a method that calls itself cannot be compiled"),
+        (f"{BOOK}try:\n        self.n = 1 // self.n\n    except ZeroDivisionError:\n        self.n = 2", "write `except Exception:`"),
+        (f"@staticmethod\ndef half(x):\n    return x // 2\n{BOOK}self.n = self.half(4)", "no attribute 'half', but one that is not compiled: make it a method"),
+    ],
+)
+def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
+    """Recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
+    assert said in complaint(tmp_path, session, body)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{BOOK}if market.features[tl.Feature.MID] > 3: self.n = 1",
+        f"features = (tl.Feature.SPREAD,)\n{BOOK}self.n = 1 if market[0].features[tl.Feature.MID] > 0 else 2",
+        f"mine: Mine\nfeatures = (tl.Feature.SPREAD,)\n{BOOK}self.n = 1 if self.mine.update(market) > 0 else 2",
+    ],
+)
+def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body: str, engine: str) -> None:
+    """What a strategy, or a feature of its own, reads by name and the strategy does not declare is NaN for ever: a warning says so, and where."""
+    mine = "class Mine(tl.CustomFeature):\n    x: tl.int64\n    def update(self, market):\n        return market.features[tl.Feature.MID]\n"
+    cls = strategy(tmp_path, body, mine)
+    with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    cls.features = (tl.Feature.MID,)
+    diagnose.check_features(cls)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("features = tl.Feature.MID", "expected members of tl.Feature"),
+        ("features = ('mid',)", "expected members of tl.Feature"),
+        ("signals = ('skew')", "expected at most 64 names, such as"),
+        ("signals = tuple(map(str, range(65)))", "expected at most 64 names"),
+        ("def __init__(self, size):\n    self.n = size", "S.__init__: fields have defaults, or are given by name"),
+        ("prices: list", "field 'prices' is <class 'list'>: expected a number"),
+        ("names: dict[str, int]", r"field 'names' is dict[str, int]: expected a number"),
+        ("flags: (tl.bool_, (2,))", "field 'flags' is an array of bool_"),
+    ],
+)
+def test_a_class_that_makes_no_sense_is_named(tmp_path: Path, body: str, said: str) -> None:
+    """Class attributes of another kind, fields that no structure holds and `__init__`, which rows never call, are told when the class is made."""
+    with pytest.raises(tl.ConfigError, match=re.escape(said)):
+        strategy(tmp_path, body)
 
 
 @pytest.mark.nojit
@@ -136,3 +196,23 @@ def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: s
         assert "engine='reference'" in error.value.__notes__[0]
     else:
         assert str(tmp_path) in terminal.place(error.value)
+
+
+def test_a_full_disk_is_no_mistake_of_the_strategy(tmp_path: Path) -> None:
+    """Where compiled code finds no room, that is said, and not that a strategy cannot be compiled."""
+    error = diagnose.explain([strategy(tmp_path, "pass")], several=False, error=OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(error, tl.ConfigError)
+    assert "cannot be written (No space left on device)" in str(error)
+
+
+@compiled_only
+def test_a_strategy_prints_while_it_is_debugged(tmp_path: Path, session: Path) -> None:
+    """`print` of text and numbers works in the run that compiles the strategy, as in later ones, which load it: both say the same, and end."""
+    new = time.time_ns()  # so that nobody has compiled it before
+    body = f"if self.n == 0:\n        print('price', market.bid_price, {new})\n    self.n += 1"
+    strategy(tmp_path, BOOK + body, name="printing")
+    command = [sys.executable, "-m", "tapeline", "run", "printing.py:S", str(session), "--tick-size", "0.25", "--multiplier", "50", "--no-save"]
+    said = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()[0] for _ in range(2)]
+    assert said[0].startswith("price 4")
+    assert said[0].endswith(str(new))
+    assert said[0] == said[1]

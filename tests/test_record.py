@@ -100,6 +100,26 @@ def test_a_wrong_name_is_refused():
             data: int64
 
 
+@pytest.mark.parametrize("values", [{"a": 1.7}, {"a": "x"}, {"a": 1 << 70}, {"a": None}, {"small": 300}, {"weight": "heavy"}])
+def test_a_value_that_would_change_is_refused(values):
+    """A field takes what it can hold as it is: no whole number keeps 1 of 1.7, in an instance, in an array of them, or as a default."""
+    ((name, value),) = values.items()
+    for make in (lambda: Derived(**values), lambda: Derived.array(2, **{name: [value, value]})):
+        with pytest.raises(TypeError, match=rf"Derived\({name}="):
+            make()
+    assert Derived(a=2.0, weight=1).a == 2
+
+
+def test_a_default_that_would_change_is_refused():
+    """A default of 1.5 for a whole number is named when the first instance is made."""
+
+    class _Half(Record):
+        size: int64 = 1.5
+
+    with pytest.raises(TypeError, match=r"_Half\(size=1.5\): the field is int64"):
+        _Half()
+
+
 def test_arrays_are_of_instances():
     """`Class.array(n, …)` takes a value for all or one per instance; its elements reference it."""
     rows = Derived.array(3, a=[1, 2, 3], weight=0.25)

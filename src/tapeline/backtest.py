@@ -11,13 +11,14 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 
 from tapeline import notebook
-from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue
+from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
 from tapeline.delays import duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
+from tapeline.jit import JIT
 from tapeline.manifest import make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
@@ -78,6 +79,7 @@ class Backtest:
         if engine not in ("compiled", "reference"):
             raise ConfigError(f"engine={engine!r}: expected 'compiled' or 'reference'")
         self.paths = paths_of(data)
+        check_kinds(latency=latency, fees=fees, rules=rules, limits=limits)
         self.venue = Venue(latency=latency or Latency(), fees=fees or Fees(), rules=rules or FillRules(), limits=limits or Limits())
         if threads not in (None, 1, 2):
             raise ConfigError(f"threads={threads!r}: expected 1 or 2")
@@ -109,8 +111,13 @@ class Backtest:
         rows = [spec for given in strategies for spec in self._specs(given)]
         if not rows:
             raise ConfigError("run(): expected at least one strategy")
-        if len({type(row.strategy) for row in rows}) > 64:
+        classes = {type(row.strategy) for row in rows}
+        if len(classes) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
+        from tapeline.diagnose import check_features  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
+
+        for cls in classes:
+            check_features(cls)
         return rows
 
     def _specs(self, given: Any) -> Iterator[RowSpec]:
@@ -235,10 +242,8 @@ class _Run:
             except TapelineError:
                 raise
             except Exception as error:
-                error.add_note(
-                    f"A strategy raised it in a callback, after {reader.records:,} records. Compiled code does not know its lines: "
-                    "engine='reference' (--engine reference) raises the same with a traceback."
-                )
+                how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
+                error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
                 raise
             session.finish()
         self._started += session.seconds_compiling

@@ -55,13 +55,16 @@ def run(
         chosen = load.load_strategy(strategy)
         instance, given = settings.of_run(chosen, options, parameters or ())
         given |= {"engine": engine} if engine else {}
+        place = commands.place_of(output, chosen.__name__) if save else None  # looked at before hours are spent
         with terminal.progress_bar(chosen.__name__) as progress:
             result, error = commands.backtest(instance, data, given, progress)
         stages = commands.profile(instance, data, given) if profile and error is None else None
         if result is not None:
             _ = result.observed  # so that it is saved, too
-            place = result.save(output or commands.default_directory(chosen.__name__)) if save else None
-            commands.show_result(result, place, stages, as_json=as_json)
+            saved, unsaved = commands.save(result, place)
+            commands.show_result(result, saved, stages, as_json=as_json)
+            if unsaved is not None:
+                terminal.fail(unsaved, with_traceback=traceback)
         if error is not None:
             terminal.fail(error, with_traceback=traceback)
         if result is not None and result.manifest.get("interrupted"):

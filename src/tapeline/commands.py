@@ -36,9 +36,19 @@ def backtest(strategy: Any, data: list[Path], settings: Mapping[str, Any], progr
         return getattr(error, "result", None), error
 
 
-def default_directory(name: str) -> Path:
-    """A new directory for a result of a strategy."""
-    return RUNS / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+def place_of(output: Path | None, name: str) -> Path:
+    """Where a strategy's result goes: the directory asked for, else a new one. Raises ConfigError if it cannot be written."""
+    from tapeline.result import check_place  # noqa: PLC0415 - reads with polars
+
+    return check_place(output or RUNS / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
+
+
+def save(result: "Result", place: Path | None) -> tuple[Path | None, ConfigError | None]:
+    """Where a result has been saved, or why not: what a long run found is shown all the same."""
+    try:
+        return (result.save(place) if place else None), None
+    except ConfigError as error:
+        return None, error
 
 
 def profile(strategy: Any, data: list[Path], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -184,7 +194,10 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
 
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
-    sink(output, mkdir=True)
+    try:
+        sink(output, mkdir=True)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(f"{output}: cannot be written: {error}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
@@ -247,6 +260,8 @@ def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
 
 def synthesise(output: Path, **shape: Any) -> dict[str, Any]:
     """Write a simulated session of this shape (the fields of SynthConfig), and say how fast that was."""
+    if not output.name.endswith((".dbn", ".dbn.zst")):
+        raise ConfigError(f"-o {output}: expected a file that ends in .dbn or .dbn.zst")
     from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - imports Numba
 
     config = SynthConfig(**shape)

@@ -23,6 +23,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, PassManager, register_pass
 from numba.core.cpu import CPUContext
+from numba.core.environment import lookup_environment
 from numba.core.ir_utils import build_definitions
 from numba.core.rewrites import rewrite_registry
 from numba.core.runtime import rtsys
@@ -91,6 +92,14 @@ class _Library(JITCodeLibrary):
         self._optimize_final_module()
         self._final_module.verify()
         self._finalize_final_module()
+        self._give_environments()
+
+    def _give_environments(self) -> None:
+        """What was taken in finds its environment, which `print` needs: else it would return with Python's lock held. Numba does so for what it loads."""
+        for variable in self._final_module.global_variables:
+            environment = lookup_environment(variable.name)
+            if environment is not None:
+                self._codegen.set_env(variable.name, environment)
 
     def _make_own(self) -> None:
         """Nobody else calls what was taken in: what is called once may move into its caller, and callers may know that a kernel raises nothing.

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 from tapeline.constants import QueueModel
-from tapeline.delays import Delay, duration_ns
+from tapeline.delays import Delay, duration_ns, is_integer
 from tapeline.errors import ConfigError
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
@@ -19,8 +20,12 @@ MESSAGES_MAX = 1 << 20
 """The gateway remembers so many messages at most."""
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: Any) -> bool:
+    return is_integer(value) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,7 @@ class Latency:
         object.__setattr__(self, "messages_per", duration_ns(self.messages_per, "Latency(messages_per)"))
         if not _is_count(self.messages_max) or UNLIMITED > self.messages_max > MESSAGES_MAX:
             raise ConfigError(f"Latency(messages_max={self.messages_max!r}): expected an integer from 1 to {MESSAGES_MAX}")
+        object.__setattr__(self, "messages_max", int(self.messages_max))
         if self.messages_excess not in ("queue", "reject"):
             raise ConfigError(f"Latency(messages_excess={self.messages_excess!r}): expected 'queue' or 'reject'")
 
@@ -86,8 +92,10 @@ class Fees:
         if self.unit not in ("contract", "bps"):
             raise ConfigError(f"Fees(unit={self.unit!r}): expected 'contract' or 'bps'")
         for name in ("maker", "taker"):
-            if not math.isfinite(getattr(self, name)):
-                raise ConfigError(f"Fees({name}={getattr(self, name)!r}): expected a finite number")
+            value = getattr(self, name)
+            if not (_is_number(value) and math.isfinite(value)):
+                raise ConfigError(f"Fees({name}={value!r}): expected a finite number")
+            object.__setattr__(self, name, float(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +126,9 @@ class FillRules:
             raise ConfigError(f"FillRules(self_match={self.self_match!r}): expected 'cancel_resting', 'cancel_aggressor' or 'reject'")
         if self.on_gap not in ("behind", "cancel"):
             raise ConfigError(f"FillRules(on_gap={self.on_gap!r}): expected 'behind' or 'cancel'")
+        for name in ("trade_through", "crossing", "auction", "iceberg_excess"):
+            if not isinstance(getattr(self, name), bool):  # text such as "off" is true to Python
+                raise ConfigError(f"FillRules({name}={getattr(self, name)!r}): expected True or False")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +159,13 @@ class Limits:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.name in {"notional_max", "loss_max"}:
-                if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                if not (_is_number(value) and value >= 0):
                     raise ConfigError(f"Limits({f.name}={value!r}): expected an amount of currency ≥ 0")
+                object.__setattr__(self, f.name, float(value))
             elif not _is_count(value):
                 raise ConfigError(f"Limits({f.name}={value!r}): expected an integer ≥ 1")
+            else:
+                object.__setattr__(self, f.name, int(value))
         if UNLIMITED > self.orders_per_second_max > MESSAGES_MAX:
             raise ConfigError(f"Limits(orders_per_second_max={self.orders_per_second_max}): expected at most {MESSAGES_MAX}")
 
@@ -185,3 +199,25 @@ class Row:
     rules: FillRules | None = None
     limits: Limits | None = None
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no setting of its kind."""
+        check_kinds(latency=self.latency, fees=self.fees, rules=self.rules, limits=self.limits)
+        if not isinstance(self.label, str | None):
+            raise ConfigError(f"Row(label={self.label!r}): expected text")
+
+
+_KINDS = {
+    "latency": (Latency, "Latency(entry='100us', response='100us')"),
+    "fees": (Fees, "Fees(maker=0.2, taker=1.2)"),
+    "rules": (FillRules, "FillRules(crossing=False)"),
+    "limits": (Limits, "Limits(position_max=10)"),
+}
+
+
+def check_kinds(**settings: object) -> None:
+    """Raise ConfigError, with an example, where a setting is neither None nor of its class: a number for fees, or text for a latency."""
+    for name, value in settings.items():
+        kind, example = _KINDS[name]
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"{name}={value!r}: expected a tapeline.{kind.__name__}, such as tl.{example}")

@@ -5,6 +5,7 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,10 +32,15 @@ def duration_ns(value: str | int, setting: str, *, signed: bool = False) -> int:
             raise ConfigError(f"{setting}={value!r}: expected a duration such as '100us', '2ms' or '1s' (units: {', '.join(_UNITS_NS)})")
         value = round(float(match[2]) * _UNITS_NS[match[3]]) * (-1 if match[1] == "-" else 1)
     least = -_LONGEST_NS + 1 if signed else 0
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < _LONGEST_NS:
+    if not is_integer(value) or not least <= value < _LONGEST_NS:
         kind = "an integer" if signed else "an integer ≥ 0"
         raise ConfigError(f"{setting}={given!r}: expected nanoseconds as {kind}, or text such as '100us'")
-    return value
+    return int(value)
+
+
+def is_integer(value: object) -> bool:
+    """Whether a setting is a whole number by its type, NumPy's included, for parameters are swept over arrays; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Table:

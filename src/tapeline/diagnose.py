@@ -6,25 +6,33 @@ import inspect
 import linecache
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
 
+from tapeline.constants import Feature
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, Print
-from tapeline.errors import CompileError
-from tapeline.jit import USER_OPTIONS
+from tapeline.errors import CompileError, ConfigError, TapelineError
+from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
-from tapeline.record import record_classes
+from tapeline.record import Record, record_classes
 from tapeline.runner import CALLBACKS, codes
 
 _HERE = str(Path(__file__).parent)
 _NUMBA = str(Path(numba.__file__).parent)
-_WHERE = re.compile(r'File "([^"]+)", line (\d+)')
+_WHERE = (re.compile(r'File "([^"]+)", line (\d+)'), re.compile(r"(?:at|from) (\S+) \((\d+)\)"))
+"""Two ways in which Numba names a place; the first is the better, where it is there."""
 _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "With argument", "Rejected", "raised from", "No implementation", "Of which", "^")
+_SAYINGS = {
+    "compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
+    "Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
+}
+"""Words of Numba's → what they mean."""
 _OURS = {"Markets": "market", "Accounts": "account", "OrdersByInstrument": "orders"}
 _ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "market": (Market, Markets),
@@ -57,8 +65,29 @@ def check_signatures(cls: type) -> None:
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
-def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> CompileError:
+def check_features(cls: Any) -> None:
+    """Warn where a class, or a feature of one's own among its fields, reads a feature by its name that the class does not declare: it is NaN."""
+    parts = [cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))]
+    for code in (code for part in parts for code in codes(part)):
+        for line, name in _features_read(code):
+            if Feature[name] not in cls.features:
+                text = f"{cls.__name__} reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)"
+                warnings.warn(f"{code.co_filename}:{line}: {text}", stacklevel=4)
+
+
+def _features_read(code: Any) -> Iterator[tuple[int | None, str]]:
+    """Line and NAME of each `….features[….Feature.NAME]`."""
+    loads = [one for one in dis.get_instructions(code) if one.opname.startswith("LOAD_")]
+    for at, one in enumerate(loads):
+        before = [load.argval for load in loads[max(at - 3, 0) : at]]
+        if before[-1:] == ["Feature"] and "features" in before and one.argval in Feature.__members__:
+            yield one.positions.lineno if one.positions else None, one.argval
+
+
+def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> TapelineError:
     """Find the callback at fault by compiling each alone, and say what is wrong with it, or with the helper that it calls, and where."""
+    if isinstance(error, OSError):  # nothing is wrong with them: their code is kept on disk, and there is no room
+        return ConfigError(f"{cache_directory()}: compiled code cannot be written ({error.strerror}): make room there, or set TAPELINE_CACHE to another place")
     for cls in classes:
         for name, parameters in CALLBACKS.items():
             method = getattr(cls, name, None)
@@ -107,7 +136,7 @@ def _where(text: str, cls: Any, method: Any) -> tuple[str, int]:
                 line = instruction.positions.lineno if instruction.positions else None
                 if line and instruction.argval == (unknown[1] or unknown[2]) and instruction.opname.startswith("LOAD_"):
                     return code.co_filename, line
-    for file, line in _WHERE.findall(text):
+    for file, line in (found for where in _WHERE for found in where.findall(text)):
         path = Path(file).resolve()
         if not _is_foreign(str(path)) and path.exists():
             return str(path), int(line)
@@ -142,7 +171,9 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
         what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
         return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
-    if match := re.search(r"Cannot cast (\w+) to (\w+)", text):
+    if known := next((said for words, said in _SAYINGS.items() if words in text), None):
+        return known
+    if match := re.search(r"Cannot cast (?:Literal\[)?(\w+)(?:\]\(.*?\))? to (\w+)", text):
         return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
     if calls:
@@ -179,7 +210,10 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
         return f": this run has several instruments, write {_OURS[owner]}[i].{attribute}"
     if attribute.startswith("_signal"):
         return ': declare the names of the series first, signals = ("name", …)'
-    return _near(attribute, _names(owner))
+    known = _names(owner)
+    if attribute in known:
+        return ", but one that is not compiled: make it a method, or a function beside the class"
+    return _near(attribute, known)
 
 
 def _wrong_assignment(owner: str, attribute: str, value: str) -> str:

@@ -84,7 +84,7 @@ class Context:
     @cached_property
     def labels(self) -> list[str]:
         """A name for each row; equal labels are told apart by the row's number."""
-        return _distinct([row.label for row in self.rows], [f"#{i}" for i in range(len(self.rows))])
+        return labels_of(self.rows)
 
     @cached_property
     def symbols(self) -> list[str]:
@@ -128,6 +128,11 @@ class Context:
             counted = np.where(by_notional, traded * self.tick_value[part["instrument"]] * 1e-4, n) if by_notional.any() else n
             total += rate[rows] * counted
         return total
+
+
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """A name for each row; equal labels are told apart by the row's number."""
+    return _distinct([row.label for row in rows], [f"#{i}" for i in range(len(rows))])
 
 
 def _distinct(names: list[str], suffixes: list[str]) -> list[str]:

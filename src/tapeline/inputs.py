@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from tapeline.errors import ConfigError
+from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
 from tapeline.feeds.status import read_status
@@ -36,10 +36,20 @@ def open_input(data: Data) -> Input:
     paths = paths_of(data)
     tapes = [path for path in paths if is_tape(path)]
     if not tapes:
-        return DbnInput(paths)
+        source = DbnInput(paths)
+        _check_schema(source)
+        return source
     if len(paths) > 1:
         raise ConfigError(f"{tapes[0]}: a tape is an input of its own: make one tape of all the files, in order: tapeline tape IN… -o")
     return TapeInput(paths[0])
+
+
+def _check_schema(source: DbnInput) -> None:
+    """Raise DataError for a file whose metadata names another schema than mbo: it has no orders, and a run over it would do nothing."""
+    for file in source.files:
+        schema = file.metadata.schema if file.metadata is not None else None  # none: a live feed's, which may mix them
+        if schema not in (None, "mbo"):
+            raise DataError(f"{file.path}: holds records of schema '{schema}': expected 'mbo', the only one that has the orders of a book")
 
 
 def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
@@ -59,7 +69,9 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
         known = {tape.key: _definition(tape) for tape in source.instruments}
     for path in paths_of(definitions) if definitions is not None else []:
         known |= read_definitions(path)
-    found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=instruments)
+    found = instruments_of(
+        source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=[instruments] if isinstance(instruments, str | int) else instruments
+    )
     found.excluded_orders = _order_ids(source, exclude_orders)
     found.from_sending = _feed_time(source, feed_time) == "sent"
     if status is not None:

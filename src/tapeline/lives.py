@@ -44,6 +44,8 @@ class Life:
     """How the size in front changed while it rested: when; what (cancel ahead, fill ahead, clear, restored, placed anew …); lots more; lots in front then."""
     untold: str = ""
     """Why the steps are not told, if so."""
+    first_price: float | None = None
+    """Of an order that was modified: the price at which it arrived, where the run journalled it."""
 
     @property
     def fell_by(self) -> dict[str, int]:
@@ -64,15 +66,20 @@ class Life:
     def _beginning(self) -> list[str]:
         order = self.order
         at = "at the market" if order["price"] is None else f"at {order['price']:g}"
-        how = f"{order['tif'] or 'unknown instruction'}{', post-only' if order['post_only'] else ''}"
-        what = f"{order['side']} {order['size']} {order['symbol']} {at}, {how}"
+        if order["stop"] is not None:
+            at = f"stop {order['stop']:g}, {at}"
+        how = [order["tif"] or "unknown instruction", *(word.replace("_", "-") for word in ("post_only", "reduce_only") if order[word])]
+        if order["modifies"]:
+            how.append(f"as modified {order['modifies']} times")
+        what = f"{order['side']} {order['size']} {order['symbol']} {at}, {', '.join(how)}"
         lines = [f"order {order['order_id']} of {order['strategy']}: {what}"]
         lines.append(f"{_clock(order['ts_sent'])}  sent")
         if order["ts_arrived"] is not None:
             rested = "" if order["ahead_at_entry"] is None else f", {order['ahead_at_entry']} lots in front of it"
             if order["type"] in ("stop", "stop_limit"):
                 rested = ", to wait for its stop price"
-            lines.append(f"{_clock(order['ts_arrived'])}  arrived{rested}")
+            first = "" if self.first_price is None else f" at {self.first_price:g}"
+            lines.append(f"{_clock(order['ts_arrived'])}  arrived{first}{rested}")
         return lines
 
     def _queue(self) -> list[str]:
@@ -94,7 +101,8 @@ class Life:
         lines = [f"{_clock(order['ts_end'])}  {order['status']}{reason}" if order["ts_end"] is not None else f"{order['status']}{reason}"]
         fell = " and ".join(f"{lots} by {what.replace(' ', 's ')}" for what, lots in self.fell_by.items())
         if fell:
-            lines.append(f"of the {order['ahead_at_entry']} lots in front of it went {fell}")
+            lots = "at all its places" if order["modifies"] else f"of the {order['ahead_at_entry']} lots"
+            lines.append(f"{lots} in front of it went {fell}")
         if order["filled"] < order["size"] and order["ahead_at_end"] is not None:
             in_front = f"{order['ahead_at_end']} lots were still in front of it"
             if not order["ahead_at_end"]:
@@ -130,7 +138,9 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
     fills = result.fills.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
     if result.manifest["settings"].get("explain"):
         journal = result.steps.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
-        return Life(order, fills, pl.DataFrame(_from_journal(journal), STEPS, orient="row"), _guessed(result, row))
+        places = journal.filter(pl.col("what") == "placed")["price"]
+        first_price = places[0] if order["modifies"] and order["type"] == "limit" and len(places) else None
+        return Life(order, fills, pl.DataFrame(_from_journal(journal), STEPS, orient="row"), _guessed(result, row), first_price)
     untold = _untold(result, order, row)
     steps = pl.DataFrame(schema=STEPS)
     if order["ahead_at_entry"] is not None and not untold:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from tapeline.frames import Row
+from tapeline.frames import Row, labels_of
 from tapeline.instruments import Instrument
 
 PACKAGES: Final = ("tapeline", "numpy", "numba", "polars", "databento-dbn")
@@ -43,7 +43,7 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
         "platform": platform.platform(),
         "data": [fingerprint(path) for path in data],
         "settings": plain(settings),
-        "strategies": [{**plain(row._asdict()), "row": i} for i, row in enumerate(rows)],
+        "strategies": [{**plain(row._asdict()), "label": label, "row": i} for i, (row, label) in enumerate(zip(rows, labels_of(rows), strict=True))],
         "instruments": [plain(instrument) for instrument in instruments],
         "seed": seed,
         "seconds": seconds,

@@ -30,7 +30,7 @@ class MarketOptions:
 class TapeOptions(MarketOptions):
     """What a tape is made with."""
 
-    multiplier: Annotated[float | None, typer.Option(help="Currency per price unit and lot. Default: from the definitions, else 1.")] = None
+    multiplier: Annotated[float | None, typer.Option(help="Currency per price unit and lot. Default: from the definitions. A run needs it.")] = None
     feed_time: Annotated[
         Literal["received", "sent"] | None, typer.Option(help="The feed's latency is added to the time at which a record was received (default), or sent.")
     ] = None

@@ -80,9 +80,23 @@ def _alignment(dtype: np.dtype[Any]) -> int:
     return max(_alignment(field[0]) for field in base.fields.values()) if base.fields else base.alignment
 
 
+def _format(owner: str, name: str, hint: Any) -> np.dtype[Any]:
+    """The dtype of one annotated field. Raises TypeError for what has no fixed size in memory, and for what Numba cannot have in an array."""
+    found: np.dtype[Any]
+    try:
+        found = np.dtype((_element(hint[0]), hint[1]) if isinstance(hint, tuple) else _element(hint))
+    except (TypeError, ValueError):
+        found = np.dtype(object)
+    if found.base.kind not in "biufV":
+        raise TypeError(f"{owner}: field {name!r} is {hint!r}: expected a number such as tl.int64, an array such as (tl.float64, (64,)), or a Record")
+    if found.shape and found.base.kind == "b":
+        raise TypeError(f"{owner}: field {name!r} is an array of bool_, which compiled code does not know: take (tl.uint8, {hint[1]!r})")
+    return found
+
+
 def _layout(title: str, hints: dict[str, Any], *, packed: bool) -> np.dtype[Any]:
     """The dtype of annotated fields, laid out as in C (or without gaps); the first field carries the title that makes the type its own."""
-    formats = [np.dtype((_element(h[0]), h[1]) if isinstance(h, tuple) else _element(h)) for h in hints.values()]
+    formats = [_format(title, name, hint) for name, hint in hints.items()]
     alignments = [1 if packed else _alignment(f) for f in formats]
     offsets: list[int] = []
     end = 0
@@ -139,8 +153,20 @@ class Record(_Void, metaclass=_RecordMeta):
         for name, value in values.items():
             if name not in cls.fields_:
                 raise TypeError(f"{cls.__name__} has no field {name!r}; it has {', '.join(n for n in cls.fields_ if not n.startswith('_'))}")
-            np.void.__setitem__(self, name, value)
+            cls._put(self, name, value)
         return self
+
+    @classmethod
+    def _put(cls, target: Any, name: str, value: Any) -> None:
+        """Set a field of one instance, or of an array of them. Raises TypeError where it would keep another value: of 1.7, a whole number keeps 1."""
+        kind = np.ndarray if isinstance(target, np.ndarray) else np.void  # whose item a class may not have made its own
+        try:
+            kind.__setitem__(target, name, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"{cls.__name__}({name}={value!r}): {error}") from error
+        kept = kind.__getitem__(target, name)
+        if kept.dtype.kind in "biu" and not np.all(kept == value):
+            raise TypeError(f"{cls.__name__}({name}={value!r}): the field is {kept.dtype}, and cannot hold that")
 
     @classmethod
     @cache
@@ -159,7 +185,7 @@ class Record(_Void, metaclass=_RecordMeta):
                 for nested in value.reshape(-1) if isinstance(hint, tuple) else (value,):
                     element._fill(nested)
             if name in cls._defaults:
-                np.void.__setitem__(self, name, cls._defaults[name])
+                cls._put(self, name, cls._defaults[name])
 
     @classmethod
     def array(cls, n: int, **values: Any) -> np.ndarray[Any, Any]:
@@ -168,7 +194,7 @@ class Record(_Void, metaclass=_RecordMeta):
         for name, value in values.items():
             if name not in cls.fields_:
                 cls(**{name: value})
-            rows[name] = value
+            cls._put(rows, name, value)
         return rows
 
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,6 +111,13 @@ class Result:
         return accounts_frame(self.equity, self.fills, self.contracts)
 
     @cached_property
+    def parameters(self) -> pl.DataFrame:
+        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`."""
+        named = [{"row": row["row"], "strategy": row["label"]} for row in self.manifest["strategies"]]
+        lines = [name | row["parameters"] | name for name, row in zip(named, self.manifest["strategies"], strict=True)]
+        return pl.DataFrame(lines, infer_schema_length=None).cast({"row": pl.Int32})
+
+    @cached_property
     def observed(self) -> Observed:
         """What the market did around the fills: mids and bars. Reads the run's data again, once; saved with the result from then on."""
         return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills)
@@ -166,14 +174,12 @@ class Result:
     def save(self, directory: str | Path) -> Path:
         """Write fills, orders, equity and signals (Parquet) and the rest (JSON) into `directory`, and return its path.
 
-        A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else.
+        A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else, or cannot be written.
         """
-        target = Path(directory).absolute()
-        _check_replaceable(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = check_place(directory)
         work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
-        work.mkdir()
         try:
+            work.mkdir()
             for name in FRAMES:
                 getattr(self, name).write_parquet(work / f"{name}.parquet")
             if "observed" in self.__dict__ and self.observed.mids is not None:
@@ -189,6 +195,8 @@ class Result:
             }
             (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
             _replace(work, target)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"{target}: cannot be written: {error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
@@ -248,6 +256,19 @@ def _read_observed(path: Path, fifo: list[int] | None) -> Observed | None:
     if not (path / "mids.parquet").is_file():
         return None
     return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
+
+
+def check_place(directory: str | Path) -> Path:
+    """The path of a directory in which a result can be saved; its parents are made. Raises ConfigError where it holds anything else, or cannot be written."""
+    target = Path(directory).absolute()
+    _check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(f"{target}: cannot be written: nobody may write in {target.parent}")
+    return target
 
 
 def _check_replaceable(target: Path) -> None:

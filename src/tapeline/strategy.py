@@ -1,10 +1,16 @@
 """Strategy: the base of users' classes. docs/ARCHITECTURE.md has the contract of the callbacks."""
 
 import inspect
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
+from tapeline.constants import Feature
 from tapeline.errors import ConfigError
 from tapeline.record import Record, float64, uint64
+
+FEATURES: Final = frozenset(map(int, Feature))
+SIGNALS_MAX: Final = 64
+"""Which of them were set in a callback is a word of so many bits."""
 
 
 class Strategy(Record):
@@ -21,11 +27,19 @@ class Strategy(Record):
     wake_depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls) -> None:
-        """Add the hidden fields of signals. Raises ConfigError where `depth` or `wake_depth` make no sense."""
+        """Add the hidden fields of signals. Raises ConfigError where a class attribute makes no sense."""
         if not isinstance(cls.depth, int) or cls.depth < 1:
             raise ConfigError(f"{cls.__name__}.depth = {cls.depth!r}: expected a number of levels, 1 or more")
         if cls.wake_depth is not None and not (isinstance(cls.wake_depth, int) and 1 <= cls.wake_depth <= cls.depth):
             raise ConfigError(f"{cls.__name__}.wake_depth = {cls.wake_depth!r}: expected a number of levels from 1 to depth = {cls.depth}, or None")
+        if not (isinstance(cls.features, Sequence) and all(isinstance(one, int) and one in FEATURES for one in cls.features)):
+            raise ConfigError(f"{cls.__name__}.features = {cls.features!r}: expected members of tl.Feature, such as (tl.Feature.MID,)")
+        if isinstance(cls.signals, str) or not all(isinstance(one, str) for one in cls.signals) or len(cls.signals) > SIGNALS_MAX:
+            raise ConfigError(f"{cls.__name__}.signals = {cls.signals!r}: expected at most {SIGNALS_MAX} names, such as ('skew',)")
+        if "__init__" in vars(cls):
+            raise ConfigError(
+                f"{cls.__name__}.__init__: fields have defaults, or are given by name, {cls.__name__}(size=2); what else is to be set, set in on_start"
+            )
         hidden: dict[str, Any] = {"_signal_mask": uint64}
         if cls.signals:
             hidden["_signal_values"] = (float64, (len(cls.signals),))

@@ -35,8 +35,8 @@ class Exit(IntEnum):
 
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage or settings; 3 input that cannot be read (what came before is saved); "
-    "4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
+    "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage, settings, or output that cannot be written; 3 input "
+    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
 )
 
 
@@ -49,6 +49,8 @@ def reporting(*, with_traceback: bool = False) -> Iterator[None]:
             yield
         except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:  # whoever reads stdout has seen enough
+            out.on_broken_pipe()
         except KeyboardInterrupt:
             err.print("interrupted")
             raise typer.Exit(Exit.INTERRUPTED) from None
@@ -60,14 +62,19 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
     """Say what went wrong, and leave with the code for it."""
     if with_traceback:
         traceback.print_exception(error)
-    expected = isinstance(error, errors.TapelineError)
+    expected = isinstance(error, errors.TapelineError | OSError)
     err.print("error:", style="bold red", end=" ")
-    err.print(str(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    err.print(_words(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         err.print(note, markup=False, soft_wrap=True)
     if not (with_traceback or expected):
         err.print("(--traceback shows where)", markup=False)
     raise typer.Exit(exit_code(error))
+
+
+def _words(error: Exception) -> str:
+    """What an error of ours, or the system's about a file, says."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def place(error: Exception) -> str:
@@ -92,7 +99,7 @@ def exit_code(error: Exception) -> Exit:
             return Exit.COMPILE
         case errors.InvariantError():
             return Exit.DIFFERENCE
-        case errors.TapelineError():
+        case errors.TapelineError() | OSError():
             return Exit.USAGE
         case _:
             return Exit.COMPILE
@@ -130,3 +137,4 @@ def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()  # here, where somebody looks whether anybody still reads

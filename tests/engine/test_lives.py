@@ -114,8 +114,12 @@ def test_places_anew_are_told(tmp_path):
         ("placed anew at 99", 0, 3), ("cancel ahead", -1, 2), ("placed anew at 100", 0, 5), ("cancel ahead", -2, 3),
     ]  # fmt: skip
     assert "placed anew at 99: 3 in front" in repr(life)
+    assert "buy 2 I1 at 100, GTC, as modified 2 times" in repr(life)
+    assert "arrived at 100, 5 lots in front of it" in repr(life)
+    assert "at all its places in front of it went 3 by cancels ahead" in repr(life)
     made = Stream().add(1, "B", 100, 5, ts=100).add(4, "A", 101, 4).trade("A", 99, 1, ts=300).cancel(1, 2, ts=600)
     life = told(tmp_path, made, (200, SELL_STOP_LIMIT, 99 * P, 101 * P, 2)).explain(1)
+    assert "sell 2 I1 stop 99, at 101, GTC" in repr(life)
     assert "arrived, to wait for its stop price" in repr(life)
     assert "triggered, 4 in front" in repr(life)
 

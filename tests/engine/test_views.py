@@ -68,6 +68,7 @@ def session(tmp_path_factory):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.*Prying reads features.*does not declare")
 @pytest.mark.parametrize("strategies", [(Sleeper,), (Counter, Sleeper), (Counter, FeatureSleeper), (Counter, FeatureSleeper, Prying)])
 def test_the_market_stays_as_it_was_last_told(session, strategies):
     """Strategies that look long after they were last told see what the reference shows them, whatever others were told in between."""

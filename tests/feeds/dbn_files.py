@@ -41,7 +41,7 @@ def write(path, *arrays, version=3):
 def header(version=3, **changes):
     """Encoded metadata without symbols."""
     shape = {"dataset": "TEST.DBN", "start": 0, "stype_in": databento_dbn.SType("raw_symbol"), "stype_out": databento_dbn.SType("instrument_id")}
-    return databento_dbn.Metadata(**shape, schema=databento_dbn.Schema("mbo"), version=version, **changes).encode()
+    return databento_dbn.Metadata(**{**shape, "schema": databento_dbn.Schema("mbo"), **changes}, version=version).encode()
 
 
 def other_record(words, rtype=18):

@@ -12,6 +12,7 @@ from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, bad_record, records, sent, truncated
 from tapeline.feeds.dbn_write import write_dbn
+from tapeline.inputs import open_input
 from tapeline.schema import MBO
 
 TINY = {
@@ -336,3 +337,11 @@ def test_times_of_sending_stand_for_those_of_receipt(tmp_path):
         expected["ts_recv"] = np.where(array["ts_recv"] == UNDEFINED_TIMESTAMP, array["ts_recv"], array["ts_recv"] - array["ts_in_delta"])
         assert (np.concatenate(out) == expected).all()
         assert (np.concatenate([run.copy() for run, _ in records(source)]) == array).all()
+
+
+def test_files_of_other_schemas_are_no_input(tmp_path):
+    """A file whose metadata names another schema is refused where data is opened: its records would be skipped, and a run do nothing."""
+    path = tmp_path / "trades.dbn"
+    path.write_bytes(header(schema=databento_dbn.Schema("trades")) + other_record(12, rtype=0))
+    with pytest.raises(DataError, match=r"trades\.dbn: holds records of schema 'trades': expected 'mbo'"):
+        open_input(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dbn_files import real, some_records, write
 
-from tapeline.errors import ConfigError
+from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.definitions import Definition, Survey, instruments_of, price_units, read_definitions, survey
 
@@ -148,3 +148,25 @@ def test_no_prices_at_all(tmp_path):
     """An instrument without book prices gets a grid that holds any."""
     source = DbnInput([write(tmp_path / "x.dbn")])
     assert instruments_of(source, multiplier=1.0).register(SEVEN).grid == 1
+
+
+def test_a_file_without_definitions_is_refused(tmp_path):
+    """Orders in the place of definitions are named, and not taken for definitions of nothing."""
+    path = write(tmp_path / "orders.dbn", some_records(3))
+    with pytest.raises(DataError, match=r"orders\.dbn: holds no definition records: expected a DBN file of schema 'definition'"):
+        read_definitions(path)
+
+
+def test_definitions_of_others_are_named_where_a_multiplier_is_missing(source):
+    """Who gives the definitions of another contract is told of which."""
+    other = definition(instrument_id=8, symbol="EIGHT")
+    registry = instruments_of(source, tick_size=0.25, definitions={other.key: other})
+    with pytest.raises(ConfigError, match=r"multiplier is known for SEVEN.*\(those given are of EIGHT\)"):
+        registry.register(SEVEN)
+
+
+@pytest.mark.parametrize("multiplier", ["50", math.nan, 0])
+def test_a_multiplier_is_a_number_above_0(source, multiplier):
+    """Text, too, is refused by name."""
+    with pytest.raises(ConfigError, match=f"multiplier={multiplier!r}"):
+        instruments_of(source, multiplier=multiplier)

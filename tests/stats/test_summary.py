@@ -8,6 +8,7 @@ from journals import Journal, instrument, row
 from plain import MULTIPLIERS, TICK_PRICE, random_journal
 
 from tapeline.constants import Status
+from tapeline.errors import ConfigError
 from tapeline.stats import METRICS, TOTAL
 from tapeline.tables import format_seconds
 
@@ -201,3 +202,11 @@ def test_durations_are_readable() -> None:
     """Durations print in their most readable unit."""
     texts = [format_seconds(s) for s in (0.0, 2e-9, 3.5e-7, 1e-4, 0.0125, 12.5, 59.99, 60, 3723)]
     assert texts == ["0 ns", "2 ns", "350 ns", "100 µs", "12.5 ms", "12.5 s", "59.99 s", "0:01:00", "1:02:03"]
+
+
+@pytest.mark.parametrize("settings", [{"interval": "0s"}, {"capital": -5.0}, {"capital": 0}, {"trials": 0}])
+def test_settings_of_statistics_are_above_0(settings: dict[str, object]) -> None:
+    """A period of no length, capital of nothing or less and no trials are refused by name."""
+    (name,) = settings
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        random_journal(1).result().statistics(**settings)

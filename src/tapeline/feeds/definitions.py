@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -78,6 +79,8 @@ def read_definitions(path: Path | str) -> dict[Key, Definition]:
                 found[definition.key] = definition
     if decoder.buffer():
         raise DataError(f"{path}: ends inside a record ({len(decoder.buffer())} bytes are left): the file is truncated. Get it again.")
+    if not found:
+        raise DataError(f"{path}: holds no definition records: expected a DBN file of schema 'definition'")
     return found
 
 
@@ -184,7 +187,7 @@ class _Describer:
     multiplier: float | None
 
     def __post_init__(self) -> None:
-        if self.multiplier is not None and not (math.isfinite(self.multiplier) and self.multiplier > 0):
+        if self.multiplier is not None and not (isinstance(self.multiplier, Real) and math.isfinite(self.multiplier) and self.multiplier > 0):
             raise ConfigError(f"multiplier={self.multiplier!r}: expected currency per price unit and lot, above 0")
         defined = {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
         self.must_survey = self.tick is None and not (self.source.symbols and defined.issuperset(self.source.symbols))
@@ -233,9 +236,11 @@ class _Describer:
             return self.multiplier
         if definition is not None and definition.multiplier is not None:
             return definition.multiplier
+        others = sorted({other.symbol for other in self.definitions.values()}) if definition is None else []
+        given = f" (those given are of {', '.join(others[:5])}{', …' if len(others) > 5 else ''})" if others else ""
         raise ConfigError(
             f"no contract multiplier is known for {name}: without it money means nothing. Give multiplier= (50 for ES; 1 for shares and coins) "
-            "or definitions= with a file that has it"
+            f"or definitions= with a file that has it{given}"
         )
 
     def keys_of(self, name: str | int | Key) -> list[Key]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from tapeline import tables
 from tapeline.delays import duration_ns
+from tapeline.errors import ConfigError
 from tapeline.frames import Contract
 from tapeline.stats import inventory, markouts, money, orders, risk, trips
 from tapeline.stats.metrics import DURATIONS, HORIZONS, METRICS, SPLIT_HORIZON
@@ -101,6 +102,16 @@ class Stats:
         return tables.stats_html(self.frame, METRICS, self.notes)
 
 
+def _period(interval: str | int | None) -> int | None:
+    """Nanoseconds of the periods asked for."""
+    if interval is None:
+        return None
+    period = duration_ns(interval, "interval")
+    if period == 0:
+        raise ConfigError(f"interval={interval!r}: expected a duration above 0, such as '1m'")
+    return period
+
+
 def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keyword
     fills: pl.DataFrame,
     orders_frame: pl.DataFrame,
@@ -118,7 +129,10 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     `contracts`: by symbol. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
-    settings = Settings(Sampling.of(equity, duration_ns(interval, "interval") if interval is not None else None), capital, trials)
+    settings = Settings(Sampling.of(equity, _period(interval)), capital, trials)
+    for name, value in {"capital": capital, "trials": trials}.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name}={value!r}: expected a number above 0")
     frames = prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling)
     by_strategy = summarise(frames, ["row", "strategy", "currency"], settings)
     parts = [by_strategy]

@@ -1,0 +1,42 @@
+"""Settings are checked where they are given: what is no setting of its kind is named, with what was expected."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapeline as tl
+from tapeline.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tl.FillRules(crossing="off"), r"crossing='off'\): expected True or False"),
+        (lambda: tl.FillRules(auction=0), r"auction=0\): expected True or False"),
+        (lambda: tl.Fees(maker="0.2"), r"maker='0.2'\): expected a finite number"),
+        (lambda: tl.Fees(taker=True), r"taker=True\): expected a finite number"),
+        (lambda: tl.Limits(loss_max="5000"), r"loss_max='5000'\): expected an amount"),
+        (lambda: tl.Row(None, label=3), r"label=3\): expected text"),
+        (lambda: tl.Row(None, latency="5us"), r"latency='5us': expected a tapeline.Latency, such as tl.Latency\(entry="),
+    ],
+)
+def test_values_of_another_kind_are_refused(make: Any, message: str) -> None:
+    """Text that Python would take for true, numbers as text, and numbers in place of a setting's class are ConfigErrors that name them."""
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(("name", "value"), [("fees", 0.2), ("fees", {"maker": 0.2}), ("latency", "100us"), ("rules", "exact"), ("limits", 10)])
+def test_a_backtest_says_what_its_settings_are(name: str, value: Any) -> None:
+    """A bare number, text or mapping in the place of Fees, Latency, FillRules or Limits is answered with an example of what goes there."""
+    with pytest.raises(ConfigError, match=rf"^{name}=.*: expected a tapeline\.\w+, such as tl\.\w+\("):
+        tl.Backtest("any.dbn", **{name: value})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """Settings swept over arrays are as those of Python's own numbers, and as equal."""
+    n = np.int64(5)
+    assert tl.Latency(entry=n, messages_max=n) == tl.Latency(entry=5, messages_max=5)
+    assert tl.Limits(position_max=n, loss_max=np.float64(7)) == tl.Limits(position_max=5, loss_max=7.0)
+    assert repr(tl.Fees(maker=np.float64(0.5), taker=np.int64(1))) == repr(tl.Fees(maker=0.5, taker=1.0))
