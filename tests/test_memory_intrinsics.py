@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from tapeline.memory import count_bits, filled, first_bit, raise_pair, ten_filled
+from tapeline.memory import count_bits, filled, first_bit, raise_pair, repeat, ten_filled
 
 
 @numba.njit
@@ -16,6 +16,24 @@ def compiled(last, bits):
 def raise_compiled(to, source):
     """By addresses."""
     raise_pair(to, source)
+
+
+@numba.njit
+def repeat_compiled(to, source):
+    """By addresses."""
+    repeat(to, source)
+
+
+def test_a_number_is_repeated():
+    """Eight numbers become what one is, whatever its bits, be it the first of them; compiled and in plain Python; those before and behind them stay."""
+    words = np.random.default_rng(3).integers(-(1 << 62), 1 << 62, 12)
+    for source in (0, 2):
+        expected = [*words[:2], *[words[source]] * 8, *words[10:]]
+        for repeated in (repeat_compiled, repeat):
+            place = words.copy()
+            first = int(place.ctypes.data)
+            repeated(first + 16, first + 8 * source)
+            assert place.tolist() == [int(word) for word in expected]
 
 
 def test_pairs_are_raised_each_by_itself():

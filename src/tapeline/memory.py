@@ -121,6 +121,18 @@ def _raise_pair(_context: Any, _to: Any, _source: Any) -> Any:
     return types.void(types.int64, types.int64), codegen
 
 
+def _repeat(_context: Any, _to: Any, _source: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        eight = ir.VectorType(_I64, 8)
+        word = builder.load(builder.inttoptr(args[1], _I64.as_pointer()), align=8)
+        first = builder.insert_element(ir.Constant(eight, ir.Undefined), word, ir.Constant(_I32, 0))
+        same = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_I32, 8), [0] * 8))
+        builder.store(same, builder.inttoptr(args[0], eight.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 def _address_of(_context: Any, record: Any) -> Any:
     return types.int64(record), lambda _c, builder, _s, args: builder.ptrtoint(args[0], _I64)
 
@@ -229,6 +241,13 @@ def raise_pair(to: int, source: int) -> None:
     for offset in (0, 8):
         place = ctypes.c_int64.from_address(int(to) + offset)
         place.value = max(place.value, ctypes.c_int64.from_address(int(source) + offset).value)
+
+
+@compiled_as(_repeat)
+def repeat(to: int, source: int) -> None:
+    """Let the eight numbers of 8 bytes from `to` on be the one at `source`."""
+    for k in range(8):
+        copy(to + 8 * k, source, 8)
 
 
 @compiled_as(_address_of)

@@ -122,12 +122,16 @@ def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path) -> None
         assert tl.features(path, tick_size="1").equals(expected_frame(path))
 
 
-def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path) -> None:
-    """Three busy instruments, compressed: every feature is the plain engine's, and none is NaN or constant throughout."""
+@pytest.mark.parametrize("tick_size", ["0.25", "0.01", "0.0001"])
+def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path, tick_size: str) -> None:
+    """Three busy instruments, compressed: every feature is the plain engine's, and none is NaN or constant throughout.
+
+    So it is where levels lie far apart, and where most of them lie outside a ladder's window.
+    """
     path = tmp_path / "session.dbn.zst"
     write_synth(path, SynthConfig(records=15_000, live_orders=900, instruments=3, seed=5, gap_scale=0.2))
-    frame = tl.features(path, tick_size="0.25")
-    assert frame.equals(expected_frame(path, "0.25"))
+    frame = tl.features(path, tick_size=tick_size)
+    assert frame.equals(expected_frame(path, tick_size))
     assert [name for name in NAMES if frame[name].fill_nan(None).drop_nulls().n_unique() < 2] == []
 
 

@@ -19,7 +19,8 @@ from tapeline.market.book import ViewPlan
 from tapeline.market.features import update_shape
 from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
-from tapeline.market.trace import make_columns, write_trace
+from tapeline.market.trace import make_columns
+from tapeline.market.traced import replay_traced
 from tapeline.market.view import show_features, update_deep
 from tapeline.market.walk import update_walked
 from tapeline.tape.file_kernels import Play, checksum, play
@@ -39,7 +40,7 @@ HOT = {
     "replay": (replay, Replay, 1, "the end of an interval, once in each"),
     "replay_touch": (replay_touch, Replay, 1, "the same"),
     "keep_columns": (keep_columns, Replay, 0, ""),
-    "write_trace": (write_trace, Replay, 0, ""),
+    "replay_traced": (replay_traced, Replay, 1, "the same"),
     "make_columns": (make_columns, Replay, 0, ""),
     "update_deep": (update_deep, ViewPlan, 0, ""),
     "show_features": (show_features, ViewPlan, 0, ""),

@@ -15,9 +15,9 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, TIMED, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
-from tapeline.memory import address_of, record_at, unit, unseen
+from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, float64, int64
-from tapeline.tape.records import ADD, ASK, BID, EVENT, EXCESS, FILL, MODIFIED, REMOVE, TRADE
+from tapeline.tape.records import ADD, ASK, BID, COUNTER, EVENT, EXCESS, FILL, MODIFIED, REMOVE, SNAPSHOT, TRADE
 
 EVENT_RATE, ADD_RATE, CANCEL_RATE, TRADE_RATE, VOLUME_RATE, TRADE_FLOW, TRADE_IMBALANCE, VWAP = (np.int64(f) for f in tuple(Feature)[17:25])
 TRADE_AGE, TRADE_SIZE, TOUCH_AGE_BID, TOUCH_AGE_ASK, RETURN_100MS, RETURN_1S, RETURN_10S, VOLATILITY_REALISED = (np.int64(f) for f in tuple(Feature)[25:33])
@@ -42,15 +42,16 @@ class ActivityMemory(Record):
     trade_rate: float64
     volume_rate: float64
     trade_flow: float64
-    # features as they are
+    now: int64 = int(NOT_YET)  # ts_event of the last event, never running back
+    # what few events change: features as they are,
     trade_size: float64 = math.nan
     vwap: float64 = math.nan
     realised: float64 = math.nan
+    # and what they follow from
     mid: float64 = math.nan  # as the last event left it; NaN while a side is absent
     then_100ms: float64 = math.nan  # the mids that the returns are against
     then_1s: float64 = math.nan
     then_10s: float64 = math.nan
-    now: int64 = int(NOT_YET)  # ts_event of the last event, never running back
     trade_time: int64 = int(NOT_YET)
     bid_since: int64 = int(NOT_YET)  # since when the best bid has its price; NOT_YET: there is none
     ask_since: int64 = int(NOT_YET)
@@ -58,7 +59,7 @@ class ActivityMemory(Record):
     notional: float64  # of all trades with a price
     volume_priced: int64
     # counted in the event under way
-    adds: int64
+    adds: int64  # the first two in the order of the kinds of tape events
     cancels: int64
     trades: int64
     volume: int64
@@ -76,28 +77,28 @@ class ActivityMemory(Record):
 
 
 ACTIVITY_MEMORY: Final = ActivityMemory.dtype_
-MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_VOLATILITY = (np.int64(ACTIVITY_MEMORY.fields[n][1]) for n in ("mids_100ms", "mids_1s", "mids_10s", "mids_volatility"))
+COUNTS, MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_VOLATILITY = (
+    np.int64(ACTIVITY_MEMORY.fields[name][1]) for name in ("adds", "mids_100ms", "mids_1s", "mids_10s", "mids_volatility")
+)
 
 
-@leaf
-def note_event(book, event):
-    """Count what a tape event does to a book.
+@kernel
+def note_rarely(memory, event):
+    """Count what a tape event does, whatever it is.
 
     A REMOVE is a cancel unless it is half of a modify, or takes away what FILLs of its event took.
     """
-    book.dirty |= TIMED
-    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
-    kind, flags = np.int64(event.kind), np.int64(event.flags)
-    is_whole = flags & MODIFIED == 0  # selects in place of branches: which kind comes next, nobody can predict
-    is_removal = (kind == REMOVE) & is_whole
-    before, delta = memory.executed, unseen(event.delta)  # LLVM would branch for a load that is not always needed
-    memory.adds += (kind == ADD) & is_whole
-    memory.cancels += is_removal & (before == 0)
-    taken = delta if is_removal else 0
-    executed = delta if (kind == FILL) & (flags & EXCESS == 0) else 0
-    memory.executed = max(before + taken, 0) - executed
-    if kind == TRADE:
-        size = event.delta
+    kind, flags, size = event.kind, event.flags, np.abs(event.delta)
+    if flags & SNAPSHOT:
+        return
+    if kind == ADD:
+        memory.adds += flags & MODIFIED == 0
+    elif kind == REMOVE and flags & MODIFIED == 0:
+        memory.cancels += memory.executed == 0
+        memory.executed = max(memory.executed - size, 0)
+    elif kind == FILL and flags & EXCESS == 0:
+        memory.executed += size
+    elif kind == TRADE:
         memory.trades += 1
         memory.volume += size
         memory.signed_volume += size if event.side == BID else -size if event.side == ASK else 0
@@ -105,6 +106,26 @@ def note_event(book, event):
         if event.priority != UNDEFINED_PRICE:
             memory.notional += np.float64(event.priority) * np.float64(size)
             memory.volume_priced += size
+
+
+@leaf
+def note_change(memory, event):
+    """The same of an ADD or REMOVE: without a branch on which, nobody can predict it. FILLs are rare, and so is what they leave to be taken away."""
+    if memory.executed != 0:
+        note_rarely(memory, event)
+    else:
+        record_at(address_of(memory) + COUNTS, np.int64(event.kind) - ADD, COUNTER).n += np.int64(event.flags) & (MODIFIED | SNAPSHOT) == 0
+
+
+@leaf
+def note_event(book, event):
+    """Count what a tape event does to a book."""
+    book.dirty |= TIMED
+    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
+    if event.kind >= FILL:
+        note_rarely(memory, event)
+    else:
+        note_change(memory, event)
 
 
 @unit("note_activity")
@@ -211,9 +232,9 @@ def pass_steps(memory, now):
 
 
 @kernel
-def move_touch(memory, book):
-    """Note since when the best prices stand."""
-    bids, asks = side_of(book, BIDS), side_of(book, ASKS)
+def follow_touch(memory, book):
+    """Note since when the best prices stand, and the mid that this event has left."""
+    market, bids, asks = book.market, side_of(book, BIDS), side_of(book, ASKS)
     bid_level = bids.best if has_best(bids) else LEVEL_NONE
     ask_level = asks.best if has_best(asks) else LEVEL_NONE
     if bid_level != memory.bid_level:
@@ -222,6 +243,11 @@ def move_touch(memory, book):
     if ask_level != memory.ask_level:
         memory.ask_level = ask_level
         memory.ask_since = memory.now if has_best(asks) else NOT_YET
+    has_mid = market.has_bid & market.has_ask
+    mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
+    if mid_twice != memory.mid_twice:  # a division that most events need not make
+        memory.mid_twice = mid_twice
+        memory.mid = mid(market.bid_price, market.ask_price) if has_mid else math.nan
 
 
 @kernel
@@ -246,11 +272,9 @@ def show_activity(plan, memory, to):
     put(to, wanted, VOLATILITY_REALISED, memory.realised)
 
 
-@kernel
-def end_event(book, event):
-    """Bring the features of this module up to date, at the end of the event that a tape event belongs to."""
-    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
-    market = book.market
+@leaf
+def end_counts(memory, event):
+    """Bring what does not need the book up to date, at the end of the event that a tape event belongs to; whether anything changed that few events change."""
     factor = 1.0
     if memory.now == NOT_YET:
         memory.now = event.ts_event
@@ -258,19 +282,24 @@ def end_event(book, event):
     elif event.ts_event > memory.now:
         factor = math.exp(np.float64(memory.now - event.ts_event) / 1e9)
         memory.now = event.ts_event
-    if memory.trades:
+    has_traded = memory.trades != 0
+    if has_traded:
         memory.trade_time = memory.now
         memory.trade_size = memory.size_last
         memory.vwap = vwap(memory)
     decay(memory, factor)
-    move_touch(memory, book)
-    if memory.now >= (memory.step + 1) * STEP_NS:
+    has_passed = memory.now >= (memory.step + 1) * STEP_NS
+    if has_passed:
         pass_steps(memory, memory.now)
-    has_mid = market.has_bid & market.has_ask
-    mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
-    if mid_twice != memory.mid_twice:  # a division that most events need not make
-        memory.mid_twice = mid_twice
-        memory.mid = mid(market.bid_price, market.ask_price) if has_mid else math.nan
+    return has_traded | has_passed
+
+
+@kernel
+def end_event(book, event):
+    """Bring the features of this module up to date, at the end of the event that a tape event belongs to."""
+    memory = record_at(book.activity_memory, 0, ACTIVITY_MEMORY)
+    end_counts(memory, event)
+    follow_touch(memory, book)
 
 
 @unit("update_activity")

@@ -145,6 +145,9 @@ DIRTY_BIDS, DIRTY_ASKS, GUESSED, TRADED, WATCHED, TIMED = (np.uint8(1 << bit) fo
 """Bits of `dirty`: something that a view shows of a side may have changed (1 << side); an event concerned orders of ours whose place is guessed; …; there are
 features of what happened to be brought up to date."""
 DIRTY = DIRTY_BIDS | DIRTY_ASKS
+MOVED_SHIFT = np.int64(6)
+"""Behind them a bit for each side, where books are traced (market.traced): one of the levels that concern the view has come or gone."""
+MOVED = np.int64(DIRTY) << MOVED_SHIFT
 BIDS, ASKS = np.int64(0), np.int64(1)
 TRADING, AUCTION, HALTED, CLOSED = (np.int64(p) for p in Phase)
 

@@ -86,18 +86,19 @@ class ShapeMemory(Record):
     mid_twice: int64 = UNDEFINED_PRICE  # of the last slopes; while a side is absent, undefined
     distances: (float64, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # of the levels from that mid; 0 for absent ones
     before: (Level, (2 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # the five best levels of each side before they are looked at one by one
-    near: (int64, (2,))  # type: ignore[syntax]  # market.walk: the size of these,
-    bests: (int64, (2,))  # type: ignore[syntax]  # of each side the best level,
-    fives: (int64, (2,))  # type: ignore[syntax]  # and where the five best lie: a bit each, the lowest for the best; 0: wherever
-    walked: int64  # where they lie apart, the sides whose levels were looked at last,
-    came: (int64, (2,))  # type: ignore[syntax]  # and what each of these contributed to the order flow
+    # from here on what only market.walk needs
+    flow_rest: float64  # the order flow less what the sizes of the five best levels now make of it: it changes where levels come or go
+    cells: (int64, (2,))  # type: ignore[syntax]  # of each side the address of the best's cell, if the ten best lie beside each other; 0: they do not
+    places: (int64, (4 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # if not, addresses of the cells of the ten best,
+    levels: (int64, (4 * LEVELS_OF_SHAPE,))  # type: ignore[syntax]  # and which levels these are; LEVEL_NONE: absent
+    deepest: (int64, (2,))  # type: ignore[syntax]  # the last level that was looked at
+    nothing: int64  # 0: the size of absent levels
 
 
 TOUCH_MEMORY, SHAPE_MEMORY = TouchMemory.dtype_, ShapeMemory.dtype_
 TIGHT_DISTANCES = np.int64(TOUCH_MEMORY.fields["distances"][1])
-SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE, NEAR, BESTS, FIVES, CAME = (
-    np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("size_5", "size_10", "slopes", "distances", "before", "near", "bests", "fives", "came")
-)
+SIZES_5, SIZES_10, SLOPES, DISTANCES, BEFORE = (np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("size_5", "size_10", "slopes", "distances", "before"))
+CELLS, PLACES, LEVELS, DEEPEST, NOTHING = (np.int64(SHAPE_MEMORY.fields[name][1]) for name in ("cells", "places", "levels", "deepest", "nothing"))
 
 
 @leaf
@@ -354,15 +355,6 @@ def sums_of(seen, side):
     """What the features of several levels of a side follow from: size of the five and the ten best levels, and the sums for the slope."""
     sizes_5, sizes_10 = number_at(seen, SIZES_5, side).value, number_at(seen, SIZES_10, side).value
     return sizes_5, sizes_10, number_at(seen, SLOPES, 2 * side).value, number_at(seen, SLOPES, 2 * side + 1).value
-
-
-@kernel
-def keep_sums(seen, side, sums):
-    """Remember them."""
-    number_at(seen, SIZES_5, side).value = sums[0]
-    number_at(seen, SIZES_10, side).value = sums[1]
-    number_at(seen, SLOPES, 2 * side).value = sums[2]
-    number_at(seen, SLOPES, 2 * side + 1).value = sums[3]
 
 
 @kernel

@@ -1,20 +1,19 @@
-"""Tape events into books, without strategies: the loop behind `tapeline.depth` and `tapeline.features`, and what a tape event does to a book."""
+"""Tape events into books, without strategies: the loop behind `tapeline.depth`, and what a tape event does to a book."""
 
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.market.activity import ACTIVITY_FEATURES, note_event
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, NUMBER, ViewPlan, ask_for_room, find_next_best, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_BIDS, DONE, MOVED, MOVED_SHIFT, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
-from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, TRACE_N, make_columns, write_trace
-from tapeline.market.view import mark_mid, show_after_event, update_view
-from tapeline.memory import address_of, copy, prefetch, record_at, transpose
+from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, make_columns
+from tapeline.market.view import update_view
+from tapeline.memory import copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
 from tapeline.tape.normalise import CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
 from tapeline.tape.records import side_index
 
 ROWS_FULL, ROW = range(2, 4)
-"""What replay() answers besides DONE and MAKE_ROOM."""
+"""What the loops over rows answer besides DONE and MAKE_ROOM."""
 
 
 class RowHead(Record):
@@ -39,9 +38,8 @@ class Replay(Record):
     rows_capacity: int64
     row_size: int64  # bytes
     by_column: int64  # 1: rows of the touch alone, each number in a column of its own, as in market.trace (market.touch); 0: row after row
-    always: int64  # 1: rows of features, one for each ordinary event; 0: of levels, one for each that changed one of them
-    write_trace: int64  # addresses of the units of those names (market.trace)
-    make_columns: int64
+    always: int64  # 1: rows of features, one for each ordinary event (market.traced); 0: of levels, one for each that changed one of them
+    make_columns: int64  # address of the unit of that name (market.trace)
     columns_n: int64
     which: int64  # for features, address of as many Output records; for levels, columns are the words of a row
     columns: int64  # address of the columns that full rows are added to
@@ -51,8 +49,7 @@ class Replay(Record):
     kept_n: int64  # of their rows
     kept_capacity: int64
     stops: int64  # 1: answer ROW after each row
-    row_book: int64  # address of the book of the last row, and of the tape event that ended its event
-    row_event: int64
+    row_book: int64  # address of the book of the last row
     interval: int64  # ns; of rows in the same interval of ts_recv the last is wanted: a row takes the place of the one before it where that is its own; 0: all
     interval_end: int64
     interval_recv: int64  # of the last row: ts_recv and instrument
@@ -63,6 +60,8 @@ class Replay(Record):
     room_level: int64
 
 
+NO_MOVES, MOVES = np.int64(0), np.int64(DIRTY_BIDS) << MOVED_SHIFT
+"""What `change` notes, of bids, where a level that concerns the view has come or gone."""
 ROW_HEAD = RowHead.dtype_
 HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8
@@ -70,32 +69,35 @@ LINE_SIZE = np.int64(64)
 
 
 @leaf
-def change(state, book, event, side, cell):
-    """ADD or REMOVE, as `apply`.
+def change(state, book, event, side, cell, moves):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """ADD or REMOVE, as `apply`. `moves`: MOVES where somebody asks which levels have come or gone.
 
     Selects in place of branches: which of the two comes next, and whether at the best, nobody can predict, and a mispredicted branch costs as much as the rest.
     """
     ladder = side_of(book, side)
     level = np.int64(event.level)
     cell.count += event.orders
-    size = cell.size + event.delta
+    delta = event.delta
+    size = cell.size + delta
     cell.size = size
     best = max(ladder.best, level)  # what leaves was there, so that it is no better
     ladder.best = best
-    book.dirty |= (level >= ladder.watch) << side
+    noted = np.int64(DIRTY_BIDS) | (moves if (size == 0) | (size == delta) else np.int64(0))
+    book.dirty |= (noted if level >= ladder.watch else np.int64(0)) << side
     if (size == 0) & (level == best):
         return find_next_best(state, book, side)
     return DONE
 
 
 @kernel
-def change_far(state, book, event, side):
-    """The same for a level outside the window."""
+def change_far(state, book, event, side, moves):
+    """The same for a level outside the window: any change may move others in memory."""
     ladder = side_of(book, side)
     level = np.int64(event.level)
     if needs_room(ladder, level):
         return ask_for_room(state, book, side, level)
-    change(state, book, event, side, cell_at(ladder, level))  # the window's best does not move
+    change(state, book, event, side, cell_at(ladder, level), moves)  # the window's best does not move
+    book.dirty |= moves << side
     far_drop_empty(ladder, level)
     return DONE
 
@@ -110,7 +112,18 @@ def change_rarely(book, event):
     elif event.kind == CLEAR:
         clear(side_of(book, BIDS))
         clear(side_of(book, ASKS))
-        book.dirty |= DIRTY
+        book.dirty |= DIRTY | MOVED
+
+
+@leaf
+def apply_change(state, book, event, moves):
+    """ADD or REMOVE into its book, as `apply`; `moves`: as `change`."""
+    side = side_index(event.side)
+    ladder = side_of(book, side)
+    i = np.int64(event.level) - ladder.base
+    if not 0 < i < ladder.width:
+        return change_far(state, book, event, side, moves)
+    return change(state, book, event, side, record_at(ladder.cells, i, CELL), moves)
 
 
 @leaf
@@ -119,12 +132,7 @@ def apply(state, book, event):
     if event.kind >= FILL:
         change_rarely(book, event)
         return DONE
-    side = side_index(event.side)
-    ladder = side_of(book, side)
-    i = np.int64(event.level) - ladder.base
-    if not 0 < i < ladder.width:
-        return change_far(state, book, event, side)
-    return change(state, book, event, side, record_at(ladder.cells, i, CELL))
+    return apply_change(state, book, event, NO_MOVES)
 
 
 @kernel
@@ -149,29 +157,6 @@ def write_row(state, book, event):
     head.sequence = event.sequence
     head.instrument = book.index
     copy(row + HEAD_SIZE, market.levels, 2 * state.plan.depth * LEVEL_SIZE)
-
-
-@leaf
-def trace_row(state, book, event):
-    """Add a row of what the book's features follow from now."""
-    dirty = book.dirty
-    if state.plan.follows and dirty & DIRTY:
-        update_view(book, event, state.plan, dirty)
-    state.row_book = address_of(book)
-    state.row_event = address_of(event)
-    write_trace(state)
-    if state.stops:
-        book.market.ts_event = event.ts_event
-        book.market.ts_recv = event.ts_recv
-        mark_mid(book)
-        state.plan.book = address_of(book)
-        show_after_event(book, state.plan)
-
-
-@leaf
-def put_value(state, i, value):
-    """Write a value behind the last row of features, as the i-th of a user's own."""
-    record_at(state.rows + (TRACE_N + i) * COLUMN_SIZE, state.rows_n - 1, NUMBER).value = value
 
 
 @kernel
@@ -233,14 +218,9 @@ def add_row(state, book, event):
     """A row of what an event left; what the driver has to do about it, or DONE."""
     if state.interval:
         thin_out(state, book, event)
-    if state.always:
-        trace_row(state, book, event)
-    else:
-        write_row(state, book, event)
+    write_row(state, book, event)
     fetch_columns(state)
     state.rows_n += 1
-    if state.stops:
-        return ROW
     return ROWS_FULL if is_full(state) else DONE
 
 
@@ -263,7 +243,6 @@ def replay(state):
     if is_full(state):
         return ROWS_FULL
     plan = state.plan
-    follows, rows_always = plan.features & ACTIVITY_FEATURES != 0, state.always
     at, end = state.events + state.x * EVENT_SIZE, state.events + state.n * EVENT_SIZE
     plan.events = state.events
     is_applied, state.applied = state.applied != 0, 0
@@ -281,10 +260,8 @@ def replay(state):
                 break
         is_applied = False
         at += EVENT_SIZE
-        if follows and event.flags & SNAPSHOT == 0:
-            note_event(book, event)
         dirty = book.dirty
-        if (dirty | rows_always) > ends_not(event) and (rows_always or is_news(book, event, plan, dirty)):
+        if dirty > ends_not(event) and is_news(book, event, plan, dirty):
             status = add_row(state, book, event)
             if status != DONE:
                 break

@@ -1,9 +1,9 @@
 """Features as columns: the state of a book after each event, and the formulas over a block of such rows.
 
-What an event leaves is written down as it is (`write_trace`): numbers, each into its column of a block that lies in the first cache. When the block is full,
+What an event leaves is written down as it is (market.traced): numbers, each into its column of a block that lies in the first cache. When the block is full,
 each wanted feature is one loop over its rows (`make_columns`), which LLVM makes instructions of for four rows at a time. The formulas are those of
 market.features and market.activity, in IEEE arithmetic, so that a value does not depend on how it was come by. Features that change with prices or trades only
-are written down themselves.
+are written down themselves. Of an order flow what the sizes at the best prices do not make of it is written down: it changes with prices only.
 """
 
 import itertools
@@ -15,14 +15,11 @@ import numpy as np
 from tapeline.constants import Feature
 from tapeline.jit import kernel, leaf
 from tapeline.market import activity, features
-from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, MARKET, NUMBER
-from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, TOUCH_FEATURES, TOUCH_MEMORY, keep_sums, update_touch
-from tapeline.market.view import refresh_touch
-from tapeline.market.walk import follow_flow, walk_shape, watch_levels
-from tapeline.memory import address_of, copy, record_at, unit, view
+from tapeline.market.activity import ACTIVITY_MEMORY
+from tapeline.market.book import MARKET
+from tapeline.market.features import SHAPE_MEMORY, TOUCH_MEMORY
+from tapeline.memory import copy, record_at, unit, view
 from tapeline.record import Record, int64
-from tapeline.tape.records import COUNTER, EVENT
 
 ROWS: Final = 64
 """Of a block: 20 KB, and a multiple of a cache line."""
@@ -50,16 +47,19 @@ _GROUPS: Final = {
 }
 
 
-def _column(name: str) -> int:
+def _column(name: str) -> np.int64:
     """The column of a field of a Market ("market.bid_price"), or of what a group of features remembers."""
     group, _, field = name.partition(".")
     first, n, record = _GROUPS[group]
     assert _words(record, field) < n  # it is written down
-    return int(first) + _words(record, field)
+    return first + np.int64(_words(record, field))
 
 
-NOW_AT, MID_AT = np.int64(_column("activity.now")), np.int64(_column("activity.mid"))
-COPY, MICROPRICE, TOUCH_IMBALANCE, IMBALANCE, SLOPE, TRADE_IMBALANCE, AGE, RETURN = range(8)
+NOW_AT, MID_AT, RARE_AT = _column("activity.now"), _column("activity.mid"), _column("activity.trade_size")
+BID_SIZES_AT, ASK_SIZES_AT = _column("market.bid_size"), _column("market.ask_size")
+SIZES_5_AT, SLOPES_AT = _column("shape.size_5"), _column("shape.slopes")
+FLOW_AT, FLOW_5_AT = _column("touch.flow"), _column("shape.flow")
+COPY, MICROPRICE, TOUCH_IMBALANCE, IMBALANCE, SLOPE, TRADE_IMBALANCE, FLOW, FLOW_5, AGE, RETURN = range(10)
 FORMULAS: Final = {
     Feature.SPREAD: (COPY, _column("touch.spread")),
     Feature.SPREAD_RELATIVE: (COPY, _column("touch.spread_relative")),
@@ -68,7 +68,7 @@ FORMULAS: Final = {
     Feature.IMBALANCE: (TOUCH_IMBALANCE, _column("market.bid_size")),
     Feature.DEPTH_BID: (COPY, _column("shape.size_5")),
     Feature.DEPTH_ASK: (COPY, _column("shape.size_5") + 1),
-    Feature.ORDER_FLOW_IMBALANCE: (COPY, _column("touch.flow")),
+    Feature.ORDER_FLOW_IMBALANCE: (FLOW, FLOW_AT),
     Feature.VOLATILITY: (COPY, _column("touch.volatility")),
     Feature.IMBALANCE_ORDERS: (TOUCH_IMBALANCE, _column("market.bid_count")),
     Feature.IMBALANCE_5: (IMBALANCE, _column("shape.size_5")),
@@ -77,7 +77,7 @@ FORMULAS: Final = {
     Feature.DEPTH_ASK_10: (COPY, _column("shape.size_10") + 1),
     Feature.SLOPE_BID: (SLOPE, _column("shape.slopes")),
     Feature.SLOPE_ASK: (SLOPE, _column("shape.slopes") + 2),
-    Feature.ORDER_FLOW_IMBALANCE_5: (COPY, _column("shape.flow")),
+    Feature.ORDER_FLOW_IMBALANCE_5: (FLOW_5, FLOW_5_AT),
     Feature.EVENT_RATE: (COPY, _column("activity.event_rate")),
     Feature.ADD_RATE: (COPY, _column("activity.add_rate")),
     Feature.CANCEL_RATE: (COPY, _column("activity.cancel_rate")),
@@ -109,65 +109,6 @@ OUTPUT: Final = Output.dtype_
 
 
 @leaf
-def put_number(to, value):
-    """Write a number into its column."""
-    record_at(to, 0, NUMBER).value = value
-
-
-@leaf
-def put_words(to, source, n):
-    """The next `n` numbers of a row; `to`: address of the first in its column."""
-    for k in range(n):
-        copy(to + k * COLUMN_SIZE, source + 8 * k, 8)  # one by one: they were just written, and a load of several would wait for all of them
-
-
-@leaf
-def put_shape(to, bids, asks, flow):
-    """Write down what the features of several levels follow from: in the order of a ShapeMemory."""
-    numbers = bids[0], asks[0], bids[1], asks[1], bids[2], bids[3], asks[2], asks[3], flow
-    for k in range(SHAPE_N):
-        put_number(to + k * COLUMN_SIZE, numbers[k])
-
-
-@unit("write_trace")
-def write_trace(state):
-    """Bring what features follow from up to date, and write it down: what state.row_event, which ends an event, left of state.row_book.
-
-    No test whether the event concerns the touch, or a level near it: each of them was mispredicted in a third of all cases.
-    """
-    book, event = record_at(state.row_book, 0, BOOK), record_at(state.row_event, 0, EVENT)
-    wanted = state.plan.features
-    dirty = np.int64(book.dirty if state.plan.follows == 0 else DIRTY)
-    if not state.plan.follows:
-        refresh_touch(book, book.dirty)
-    book.dirty = 0
-    if wanted & BOOK_FEATURES:
-        update_touch(book)
-    if wanted & ACTIVITY_FEATURES:
-        activity.end_event(book, event)
-    to = state.rows + 8 * state.rows_n
-    put_words(to, state.row_event, 2)
-    record_at(to + 2 * COLUMN_SIZE, 0, COUNTER).n = np.int64(event.sequence)
-    record_at(to + 3 * COLUMN_SIZE, 0, COUNTER).n = np.int64(book.index)
-    for k in range(MARKET_N):  # as floats, which AVX2 cannot make of four integers at a time
-        put_number(to + (MARKET_AT + k) * COLUMN_SIZE, np.float64(record_at(address_of(book.market), k, COUNTER).n))
-    if wanted & TOUCH_FEATURES:
-        put_words(to + TOUCH_AT * COLUMN_SIZE, book.touch_memory, TOUCH_N)
-    if wanted & SHAPE_FEATURES:
-        shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
-        bids, asks = walk_shape(book, shape, wanted, dirty)
-        if not state.plan.follows:
-            watch_levels(book, bids, asks)
-        put_shape(to + SHAPE_AT * COLUMN_SIZE, bids, asks, follow_flow(book, shape, bids, asks))
-        if state.stops:
-            keep_sums(shape, BIDS, bids)
-            keep_sums(shape, ASKS, asks)
-    if wanted & ACTIVITY_FEATURES:
-        put_words(to + ACTIVITY_AT * COLUMN_SIZE, book.activity_memory, ACTIVITY_N)
-    return 0
-
-
-@leaf
 def at(block, k):
     """Where a column of a block is."""
     return block + k * COLUMN_SIZE
@@ -177,7 +118,7 @@ def at(block, k):
 def make_of_touch(block, formula, source, out):
     """Features of both sides of the touch: NaN while one is absent."""
     bids, asks = view(at(block, MARKET_AT), ROWS, np.float64), view(at(block, MARKET_AT + 1), ROWS, np.float64)
-    bid_sizes, ask_sizes = view(at(block, MARKET_AT + 2), ROWS, np.float64), view(at(block, MARKET_AT + 3), ROWS, np.float64)
+    bid_sizes, ask_sizes = view(at(block, BID_SIZES_AT), ROWS, np.float64), view(at(block, ASK_SIZES_AT), ROWS, np.float64)
     ours, theirs = view(at(block, source), ROWS, np.float64), view(at(block, source + 1), ROWS, np.float64)
     if formula == MICROPRICE:
         for i in range(ROWS):
@@ -201,6 +142,14 @@ def make_of_two(block, formula, source, out):
     else:
         for i in range(ROWS):
             out[i] = activity.trade_imbalance(second[i], first[i])
+
+
+@kernel
+def make_of_flow(block, sizes, source, out):
+    """Order flows: of the touch, or of five levels."""
+    rest, bids, asks = view(at(block, source), ROWS, np.float64), view(at(block, sizes), ROWS, np.float64), view(at(block, sizes + 1), ROWS, np.float64)
+    for i in range(ROWS):
+        out[i] = rest[i] + (bids[i] - asks[i])
 
 
 @kernel
@@ -230,6 +179,8 @@ def make_columns(state):
             make_of_touch(block, formula, source, out)
         elif formula <= TRADE_IMBALANCE:
             make_of_two(block, formula, source, out)
+        elif formula <= FLOW_5:
+            make_of_flow(block, BID_SIZES_AT if formula == FLOW else SIZES_5_AT, source, out)
         else:
             make_of_time(block, formula, source, out)
     return 0

@@ -65,6 +65,16 @@ def refresh_best(book, side):
 
 
 @leaf
+def refresh_size(book, side):
+    """Bring size and number of orders of the best of a side up to date, whose price has not changed."""
+    ladder = side_of(book, side)
+    cell = record_at(ladder.cells, ladder.best - ladder.base, CELL)
+    here, first = has_best(ladder), address_of(book.market)
+    record_at(first + SIZES_OFFSET, side, COUNTER).n = cell.size if here else np.int64(0)
+    record_at(first + COUNTS_OFFSET, side, COUNTER).n = np.int64(cell.count) if here else np.int64(0)
+
+
+@leaf
 def refresh_touch(book, dirty):
     """Bring the BBO up to date, as far as it may have changed; whether it did."""
     one = np.int64(dirty & DIRTY) >> 1  # the side that may have changed, or one of both
@@ -115,7 +125,7 @@ def show_features(plan):
         show_touch(book.market, record_at(book.touch_memory, 0, TOUCH_MEMORY), to)
     if plan.walks:
         if plan.of_view:
-            bids, asks = walk_shape(book, record_at(book.shape_memory, 0, SHAPE_MEMORY), features, np.int64(DIRTY))
+            bids, asks = walk_shape(book, record_at(book.shape_memory, 0, SHAPE_MEMORY), features)
             show_shape(to, bids, asks)
     elif features & SHAPE_FEATURES and not plan.wakes:
         show_sums(to, record_at(book.shape_memory, 0, SHAPE_MEMORY))
