@@ -224,6 +224,19 @@ tl.write_tape({str(session[0])!r}, {str(out)!r}, tick_size="0.25", progress=stop
     assert out.read_text() == "older"
 
 
+def test_a_full_disk_leaves_no_half_tape(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """Where the disk takes no more, not even what is held back when the file is closed, the error is told and the file is gone."""
+    program = f"""
+import resource
+import tapeline as tl
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+tl.write_tape({str(session[0])!r}, {str(tmp_path / "day.tape")!r}, tick_size="0.25")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if "tape" in path.name] == []
+
+
 def test_an_empty_input_makes_an_empty_tape(tmp_path: Path) -> None:
     """No events, no instruments: every reader gives nothing."""
     path = write_stream(tmp_path / "empty.dbn", RandomMarket(1).stream)
