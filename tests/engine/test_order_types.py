@@ -50,6 +50,12 @@ def test_fok_fills_whole_or_not_at_all(tmp_path):
     assert lines == [("EXPIRED", 1, "FOK_UNFILLABLE", 200, -1), ("FILL", 2, 101, 300, 4), ("FILL", 2, 102, 300, 6)]
 
 
+def test_a_market_order_may_say_that_it_does_not_rest(tmp_path):
+    """Asks 101: 4, 102: 6. A market order is an IOC, and may be one by name: for 12 it takes 4 and 6, and the rest expires. A DAY order it cannot be."""
+    lines = run(tmp_path, book().quiet(900), (200, BUY_MARKET, 12, tl.IOC), (210, BUY_MARKET, 1, tl.DAY))
+    assert lines == [("FILL", 1, 101, 200, 4), ("FILL", 1, 102, 200, 6), ("EXPIRED", 1, "NO_LIQUIDITY", 200, -1), ("REJECTED", 2, "INSTRUCTION", 210, -1)]
+
+
 def test_fok_counts_what_is_available_to_it(tmp_path):
     """Asks 101: 4 *2, 102: 6. 3 of the 4 were taken, ours of 2 is cancelled when met: 1 + 6 are there, so 8 are not and 7 are."""
     steps = ((200, BUY, 101 * P, 3, tl.IOC), (210, SELL, 101 * P, 2), (220, BUY, 102 * P, 8, tl.FOK), (230, BUY, 102 * P, 7, tl.FOK))

@@ -90,7 +90,7 @@ class Orders(Gateway):
         return new_order(self, SELL, price, size, instruction_of(instruction, OF_LIMIT, 0))
 
     def buy_market(self, size, instruction=GTC):
-        """Send a market order to buy; its id. What finds no liquidity expires. `instruction`: FOK, REDUCE_ONLY."""
+        """Send a market order to buy; its id. What finds no liquidity expires. `instruction`: IOC (as without), FOK, REDUCE_ONLY."""
         set_extras(self, UNDEFINED_PRICE, 0)
         return new_order(self, BUY, UNDEFINED_PRICE, size, instruction_of(instruction, OF_MARKET, MARKET))
 

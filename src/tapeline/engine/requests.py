@@ -95,7 +95,7 @@ def makes_sense(instruction):
     """Whether an instruction has a known time in force, and one that goes with its other bits."""
     tif = instruction & TIF_BITS
     if instruction & MARKET and instruction & STOP == 0:
-        return tif == GTC or tif == FOK
+        return tif == GTC or tif == IOC or tif == FOK
     is_known = tif <= GTD
     return is_known and (tif & IOC == 0 or instruction & (POST_ONLY | MARKET) == 0)  # a stop that becomes a market order has it while it waits
 

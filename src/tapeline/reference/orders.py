@@ -333,7 +333,7 @@ def makes_sense(instruction: int) -> bool:
     """Whether an instruction has a known time in force, and one that goes with its other bits."""
     tif = instruction & TIF_BITS
     if instruction & MARKET and not instruction & STOP:
-        return tif in (GTC, FOK)
+        return tif in (GTC, IOC, FOK)
     must_rest = instruction & (POST_ONLY | MARKET)  # a stop that becomes a market order has its time in force while it waits
     return tif in tuple(TimeInForce) and not (must_rest and tif & IOC)
 
