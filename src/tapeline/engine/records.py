@@ -90,7 +90,7 @@ class Agenda(Record):
     end: int64
     capacity: int64
     created: int64
-    next_due: int64  # nothing happens before it, neither of this queue nor of the market's news
+    next_due: int64  # when the first of this queue and of the market's news happens, or earlier while some of it has to be looked at before
     full: int64  # 1: a message could not be created
 
 
