@@ -22,6 +22,7 @@ import tapeline
 from tapeline import errors, terminal
 from tapeline.cli import app
 from tapeline.demo import example
+from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.result import Result as RunResult
 
@@ -319,6 +320,15 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
     assert done.exit_code == 0, done.stderr
     assert "pnl_net" in done.stdout
     assert RunResult.load(tmp_path / "run").fills.height > 0
+
+
+def test_a_run_on_no_records_says_so(tmp_path: Path) -> None:
+    """A file without records is a run on nothing: it succeeds, and its last words are that there was nothing."""
+    empty = tmp_path / "empty.dbn"
+    write_dbn(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
+    done = invoke("run", MAKER, empty, *TICK, "-o", tmp_path / "run")
+    assert done.exit_code == terminal.Exit.OK
+    assert "from no records" in done.stdout
 
 
 def test_run_tells_what_its_stages_take(session: Path) -> None:

@@ -82,6 +82,8 @@ def _summary(result: "Result") -> str:
     parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
     if manifest.get("records"):
         parts.append(f"from {manifest['records']:,} records")
+    elif manifest.get("events") == 0:
+        parts.append("from no records: the data has none of the run's instruments")
     if manifest.get("seconds"):
         parts.append(f"in {tables.format_seconds(manifest['seconds'])}")
     if manifest.get("records_per_second"):
