@@ -13,6 +13,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, end_cou
 from tapeline.market.book import BIDS, BOOK, DIRTY, DONE, MOVED, MOVED_SHIFT, NUMBER
 from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, SLOPES, TOUCH_FEATURES, TOUCH_MEMORY, number_at, update_touch
 from tapeline.market.replay import LINE_SIZE, MOVES, ROW, ROWS_FULL, apply_change, change_rarely, keep_columns, thin_out
+from tapeline.market.touch import put_word
 from tapeline.market.trace import (
     ACTIVITY_AT,
     BID_SIZES_AT,
@@ -41,12 +42,6 @@ AHEAD = LINE_SIZE // 8
 def put(to, column, value):
     """Write a number of a row; `to`: address of the row's place in the first column."""
     record_at(to + column * COLUMN_SIZE, 0, NUMBER).value = value
-
-
-@leaf
-def put_word(to, column, value):
-    """The same of a whole number."""
-    record_at(to + column * COLUMN_SIZE, 0, COUNTER).n = value
 
 
 @leaf
