@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,11 @@ import zstandard
 from numpy.typing import NDArray
 
 from tapeline.errors import ConfigError
+from tapeline.pages import BlockWriter
 from tapeline.schema import MBO
 
 _ZSTD_LEVEL: Final = 1
 """Market data gains little from more: level 3 is 10 % smaller and takes twice as long."""
-BLOCK_BYTES: Final = 1 << 22
-"""Written at once: the system keeps a file in pages as large as what was written, and to map small ones takes as long as to read them, 5 ns a record."""
 _DAY_NS: Final = 86_400_000_000_000
 
 
@@ -94,7 +94,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` when all went well, and vanishes when not."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb", BLOCK_BYTES) as file:
+        with BlockWriter(io.FileIO(partial, "wb")) as file:
             yield file
         partial.replace(path)
     finally:

@@ -6,6 +6,7 @@ counted, the hashes of the source files, and a checksum of each batch. It is wri
 """
 
 import contextlib
+import io
 import json
 import os
 import zlib
@@ -18,11 +19,10 @@ import numpy as np
 
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import give_back
-from tapeline.feeds.dbn_write import BLOCK_BYTES
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
-from tapeline.pages import mapped
+from tapeline.pages import BlockWriter, mapped
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
@@ -57,7 +57,7 @@ class TapeWriter:
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._temporary.open("wb", BLOCK_BYTES)
+            self._file = BlockWriter(io.FileIO(self._temporary, "wb"))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
         self._offset = 0
