@@ -216,11 +216,14 @@ class _Run:
             raise self._damage
         return result
 
-    def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False, at_end: bool = False) -> None:
-        now = time.perf_counter()
-        if self._progress is not None and (compiling or at_end or now - self._reported >= PROGRESS_EVERY_S):
-            self._reported = now
-            self._progress(Progress(n_records, n_bytes, self._bytes_total, now - self._started, compiling))
+    def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False) -> None:
+        if self._progress is not None:
+            self._reported = time.perf_counter()
+            self._progress(Progress(n_records, n_bytes, self._bytes_total, self._reported - self._started, compiling))
+
+    def _is_due(self) -> bool:
+        """Whether progress is to be told again: asked after every chunk."""
+        return self._progress is not None and time.perf_counter() - self._reported >= PROGRESS_EVERY_S
 
     def _compiled(self) -> Journals:
         session = self._session()
@@ -230,11 +233,12 @@ class _Run:
             try:
                 for n, _ in reader.chunks():
                     session.chunk(reader.events_address, n)
-                    self._tell(reader.records, reader.bytes_done)
+                    if self._is_due():
+                        self._tell(reader.records, reader.bytes_done)
                     if interrupts.seen:
                         self._interrupted = True
                         reader.stop()
-                self._tell(reader.records, reader.bytes_done, at_end=True)
+                self._tell(reader.records, reader.bytes_done)
             except DataError as damage:
                 self._damage = damage
             except KeyboardInterrupt:
@@ -296,7 +300,8 @@ class _Run:
                     part = run_of_records[first : first + 4096]
                     yield part, is_last and first + 4096 >= len(run_of_records)
                     n += len(part)
-                    self._tell(n, n * 56)
+                    if self._is_due():
+                        self._tell(n, n * 56)
                     interrupts.check()
         except DataError as damage:
             self._damage = damage
@@ -311,7 +316,8 @@ class _Run:
         try:
             for n, _ in reader.chunks():
                 yield from (TapeEvent(*event) for event in reader.events[:n].tolist())
-                self._tell(reader.records, reader.bytes_done)
+                if self._is_due():
+                    self._tell(reader.records, reader.bytes_done)
                 interrupts.check()
         except DataError as damage:
             self._damage = damage

@@ -59,7 +59,7 @@ from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
 from tapeline.pages import Growing, zeros
 from tapeline.runner import build, compile_runner, is_kept, uses
-from tapeline.tape.records import EVENT, SNAPSHOT
+from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
 
 _JOURNALS: Final = {
     "fills": schema.FILLS,
@@ -114,7 +114,7 @@ class Session:
         self._several = several
         self._module = build(self._classes, several=several)
         self._run: Callable[[], int] = partial(self._module.run, self.engine, *self._strategies)
-        self._chunk = [field(self.engine.plan, "events"), field(self.engine, "at"), field(self.engine, "end")]
+        self._events, self._at, self._end = field(self.engine.plan, "events"), field(self.engine, "at"), field(self.engine, "end")
         self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
     @property
@@ -399,11 +399,12 @@ class Session:
 
     def chunk(self, address: int, n: int) -> None:
         """Let `n` tape events at an address happen."""
-        for where, value in zip(self._chunk, (address, address, address + n * EVENT.itemsize), strict=True):
-            where.value = value
+        self._events.value = self._at.value = address
+        self._end.value = address + n * EVENT_SIZE
         while (status := self._run()) != DONE:
             self._serve(status)
-        self._check_tables()
+        if self._broken.value | self._full.value | self._no_message.value:
+            self._check_tables()
 
     def _serve(self, status: int) -> None:
         engine = self.engine

@@ -77,7 +77,9 @@ def add_snapshot(reader, source):
     move(here, reader.here)
     while here.position <= reader.near_end and load_u64(here.position) == source.word:
         record = record_at(here.position, 0, MBO_RECORD)
-        prefetch(bucket_address(source.table, load_u64(here.position + reader.to_prefetched + 16)))
+        coming = load_u64(here.position + reader.to_prefetched + 16)
+        prefetch(bucket_address(source.table, coming))
+        prefetch(bucket_address(source.voided, coming))
         if not _is_of_snapshot(source, record):
             break
         last = record.flags & LAST
