@@ -19,16 +19,16 @@ from tapeline.engine.deliver import record_open, sample
 from tapeline.engine.due import wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.gateway import Gateway, Orders
+from tapeline.engine.groups import Groups, power_of_two
 from tapeline.engine.latency import new_ways, travel
 from tapeline.engine.limits import guard
 from tapeline.engine.lists import TICKET
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX
 from tapeline.engine.phases import deliver_phase, follow_phases
 from tapeline.engine.readers import copy_runs
+from tapeline.engine.recording import Recording
 from tapeline.engine.records import (
     DUE,
-    FEED,
-    GROUP,
     GROW_JOURNAL,
     GROW_NOTICES,
     GUESS,
@@ -38,13 +38,11 @@ from tapeline.engine.records import (
     NEVER,
     NODE,
     NOT_YET,
-    NOTICE,
     ROW,
-    SHOWN,
     Engine,
 )
 from tapeline.engine.requests import send_cancel, send_modify, send_new
-from tapeline.engine.rows import callbacks_of, fill_row
+from tapeline.engine.rows import fill_row
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import UNITS as SPECIAL_UNITS
 from tapeline.engine.steps import note_fills_ahead, note_step
@@ -54,40 +52,23 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
-from tapeline.market.books import OF_THE_BOOK, Books, Looks, blank_market, runs_of, set_plan, shown_by
+from tapeline.market.books import Books, Looks, blank_market, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
-from tapeline.pages import Growing, zeros
-from tapeline.runner import build, compile_runner, is_kept, uses
+from tapeline.pages import zeros
+from tapeline.runner import build, compile_runner, is_kept
 from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
 
-_JOURNALS: Final = {
-    "fills": schema.FILLS,
-    "orders": schema.ORDERS,
-    "equity": schema.EQUITY,
-    "signals": schema.SIGNALS,
-    "stops": schema.STOPS,
-    "steps": schema.STEPS,
-}
 _KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
 _FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
-_JOURNAL_ROWS: Final = 4096
 _LINE_BYTES: Final = 64
 _PLACES_PER_LINE: Final = _LINE_BYTES // TICKET.itemsize
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
-_NOTICES: Final = 64
-_SHOWN: Final = 1 << 10
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
 
 
 class Session:
     """One run of a set of rows over one stream of tape events."""
 
-    _notices: np.ndarray[Any, Any]
-    _levels: np.ndarray[Any, Any]
     _accounts: np.ndarray[Any, Any]
     _samples: np.ndarray[Any, Any]
     _markets: np.ndarray[Any, Any]
@@ -106,7 +87,7 @@ class Session:
         self._currencies: dict[str, int] = {}  # and the first instrument of each
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
-        self._groups_of_rows()
+        self._groups, self._recording = Groups(rows, self._classes), Recording(self.engine, self._limits)
         self._build_plan()
         self._build_rows()
         self._build_rest(equity_every_ns)
@@ -156,13 +137,6 @@ class Session:
         self._keep.append(array)
         return array
 
-    def _groups_of_rows(self) -> None:
-        """A group is one class with one feed latency: it shares what it sees, and never notices that others see more."""
-        kinds = [(self._classes.index(type(r.strategy)), int(r.venue.latency.feed)) for r in self._rows_spec]
-        feeds = list(dict.fromkeys(feed for _, feed in kinds))
-        self._kinds = sorted(set(kinds), key=lambda kind: (feeds.index(kind[1]), kind[0]))  # side by side where the latency is one
-        self._group_of_row = [self._kinds.index(kind) for kind in kinds]
-
     def _build_plan(self) -> None:
         engine = self.engine
         set_plan(engine.plan, [Looks.of(c) for c in self._classes], self._keep, told=True)
@@ -183,7 +157,7 @@ class Session:
         engine = self.engine
         orders_max = [r.venue.limits.orders_live_max for r in self._rows_spec]
         nodes_n = [n | 1 for n in orders_max]  # odd, and a line of nobody's before places: at powers of two the first of all rows lie in few sets of a cache
-        places_n = [max(_PLACES_PER_LINE, _power_of_two(2 * n)) for n in orders_max]
+        places_n = [max(_PLACES_PER_LINE, power_of_two(2 * n)) for n in orders_max]
         self._nodes = self._flat(1 + sum(nodes_n) + self._limits.takes_max, NODE)
         address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, TICKET).ctypes.data + _LINE_BYTES
         self._rows = self._flat(len(self._rows_spec), ROW)
@@ -208,7 +182,7 @@ class Session:
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
         """A row, and the memory that its limits and latencies need."""
-        fill_row(row, index, self._group_of_row[i], spec)
+        fill_row(row, index, self._groups.of_row[i], spec)
         if row.rate_max:
             row.rate_times = self._flat(int(row.rate_max), np.int64).ctypes.data
         if spec.venue.latency.varies:
@@ -225,22 +199,7 @@ class Session:
         agenda.free, agenda.end = agenda.messages + MESSAGE.itemsize, agenda.messages + messages * MESSAGE.itemsize
         for lane in agenda.lanes:
             lane.head, lane.link, lane.due_last = agenda.messages, address_of(lane), NOT_YET
-        self._touch, self._tick = self._flat(2, LEVEL), 0
-        self._groups = self._flat(len(self._kinds), GROUP)
-        engine.groups, engine.groups_n = self._groups.ctypes.data, len(self._groups)
-        engine.shown_room = sum(r.venue.limits.orders_live_max for r in self._rows_spec)
-        for g, (bit, feed) in enumerate(self._kinds):
-            group = self._groups[g]
-            group.classes, group.callbacks = np.uint64(1 << bit), callbacks_of(self._classes[bit])
-            looks = Looks.of(self._classes[bit])
-            declared = runs_of(looks.features)
-            self._keep.append(declared)
-            group.depth, group.features, group.declared, group.declared_n = looks.depth, looks.features, declared.ctypes.data, len(declared)
-            group.sees_all = looks.features == shown_by(engine.plan)
-            group.of_views = 0 if looks.wake_depth is None else len(runs_of(looks.features & OF_THE_BOOK))
-            group.in_ring = not engine.several and group.depth == 1 and self._sees_notices(self._classes[bit], looks.features)
-            group.feed, group.lags = feed, not hasattr(self._classes[bit], "on_book")
-        self._build_feeds()
+        self._groups.build(engine, self._classes, self._flat)
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
@@ -248,77 +207,24 @@ class Session:
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.latest.ts_event = engine.latest.ts_recv = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
-        engine.depth = max(int(group.depth) for group in self._groups)
         engine.agenda.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
         self._kind_counts = self._flat(8, np.int64)
         engine.kind_counts = self._kind_counts.ctypes.data
-        self._shown = np.zeros((len(self._groups), 0), SHOWN)
-        self._ring(_NOTICES)
-        self._shown_ring(_power_of_two(max(_SHOWN, 2 * int(engine.shown_room))))
         self._capacity = 0
-        self._journals = {name: Growing(dtype) for name, dtype in _JOURNALS.items()}
         self._grow_instruments(1)
         self._grow_journals()
-
-    def _build_feeds(self) -> None:
-        """The groups of each feed latency lie side by side. Room for one feed per group, into which they part if need be."""
-        engine = self.engine
-        self._feeds = self._flat(len(self._groups), FEED)
-        self._feeds["due"] = NEVER
-        latencies = list(dict.fromkeys(feed for _, feed in self._kinds))
-        engine.feeds, engine.feeds_n, engine.ts_published = self._feeds.ctypes.data, len(latencies), NOT_YET
-        for f, latency in enumerate(latencies):
-            mine = [g for g, (_, feed) in enumerate(self._kinds) if feed == latency]
-            self._groups["reads"][mine] = f
-            feed = self._feeds[f]
-            feed.latency, feed.due_last, feed.first, feed.n = latency, NOT_YET, mine[0], len(mine)
-            feed.classes = np.bitwise_or.reduce(self._groups["classes"][mine])
-
-    def _sees_notices(self, cls: type, features: int) -> bool:
-        """Whether what notices show of features is what a class may see: it looks at none, or declared all that are shown, and every notice shows them anew."""
-        is_told_of_views = not any(hasattr(cls, name) for name in ("on_trade", "on_event"))
-        return (features == shown_by(self.engine.plan) and (features == 0 or is_told_of_views)) or not uses(cls, "features")
 
     def _address_of_engine(self) -> int:
         return address_of(self.engine)
 
     # ------------------------------------------------------------------ growing
 
-    def _ring(self, capacity: int) -> None:
-        """A ring of notices of this size, with what is under way moved over."""
-        engine = self.engine
-        if capacity > max(self._limits.notices_in_flight_max, _NOTICES):
-            raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
-        depth = int(engine.depth)
-        notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
-        markets = notices["market"]
-        markets["features"], markets["depth"], markets["levels"], markets["tick"] = np.nan, 1, self._touch.ctypes.data, self._tick
-        old = int(engine.notices_capacity)
-        if old:
-            oldest = min((int(f.cursor) for f in self._feeds if f.due != NEVER), default=int(engine.notices_written))
-            for number in range(oldest, int(engine.notices_written)):
-                notices[number % capacity] = self._notices[number % old]
-                levels[number % capacity] = self._levels[number % old]
-        self._notices, self._levels = notices, levels
-        engine.notices, engine.levels, engine.notices_capacity = notices.ctypes.data, levels.ctypes.data, capacity
-
-    def _shown_ring(self, capacity: int) -> None:
-        """Rings of this size for changes of queues ahead of our orders, with what is under way moved over."""
-        old, self._shown = self._shown, np.zeros((len(self._groups), capacity), SHOWN)
-        if capacity > max(self._limits.notices_in_flight_max, 4 * int(self.engine.shown_room), _SHOWN):
-            raise LimitError("more changes of queues ahead of orders are on their way to strategies than Limits(notices_in_flight_max=…) allows")
-        for g, group in enumerate(self._groups):
-            for number in range(int(group.shown_read), int(group.shown_written)):
-                self._shown[g, number % capacity] = old[g, number % old.shape[1]]
-            group.shown = self._shown[g].ctypes.data
-        self.engine.shown_capacity = capacity
-
     def _grow_instruments(self, n: int) -> None:
         """Room for accounts, samples and markets of `n` instruments."""
         if n <= self._capacity:
             return
-        before, self._capacity = self._capacity, _power_of_two(n)
+        before, self._capacity = self._capacity, power_of_two(n)
         rows, groups, n = len(self._rows), len(self._groups), self._capacity
         depth = int(self.engine.depth)
         accounts, samples = self._flat(rows * n, Account.dtype_).reshape(rows, n), np.zeros((rows, n), schema.EQUITY)
@@ -327,7 +233,7 @@ class Session:
             accounts[:, :before], samples[:, :before] = self._accounts, self._samples
             markets[:, :before], levels[:, :before] = self._markets, self._market_levels
         self._accounts, self._samples, self._markets, self._market_levels = accounts, samples, markets, levels
-        for g, group in enumerate(self._groups):
+        for g, group in enumerate(self._groups.records):
             markets[g, before:] = blank_market(int(group.depth), int(group.features))
             group.markets = group.market = markets[g].ctypes.data
         levels["price"][:, before:] = UNDEFINED_PRICE
@@ -356,12 +262,12 @@ class Session:
         self.engine.books = self.books.address
         i = instrument.index
         self.engine.instruments = i + 1
-        self._notices["market"]["tick"] = self._tick = instrument.tick  # nobody looks there in a run with several
+        self._groups.set_tick(instrument.tick)
         self._markets["tick"][:, i], self._markets["instrument"][:, i] = instrument.tick, i
         self._accounts["tick_price"][:, i], self._accounts["tick_value"][:, i] = instrument.grid / 1e9, instrument.grid / 1e9 * instrument.multiplier
         self._accounts["currency"][:, i] = self._currencies.setdefault(instrument.currency, i)
         if instrument.phases:
-            self._groups["in_ring"] = 0  # of which notices know nothing
+            self._groups.records["in_ring"] = 0  # of which notices know nothing
             if JIT and not self.engine.deliver_phase:
                 deliver_phase.place(self.engine)
             follow_phases(self.engine, i)
@@ -369,26 +275,7 @@ class Session:
             self._grow_journals()
 
     def _grow_journals(self, more: int = 0) -> None:
-        """Room for what one delivery may record, or so many more rows, at least, and for many times what was recorded so far."""
-        engine = self.engine
-        of_deliveries = 2 * (len(self._rows) * self._capacity + int(engine.signals_per_callback)) + _JOURNAL_ROWS
-        of_steps = 4 * (int(engine.shown_room) + int(engine.agenda.capacity))
-        for name in _JOURNALS:
-            if name == "steps" and not engine.explains:
-                continue
-            spare = of_steps if name == "steps" else of_deliveries
-            journal = getattr(engine, name)
-            used = int(journal.n)
-            if used + max(spare // 2, more) < int(journal.capacity):
-                continue
-            if used > self._limits.journal_rows_max:
-                raise LimitError(f"more than Limits(journal_rows_max={self._limits.journal_rows_max}) {name} were recorded")
-            growing = self._journals[name]
-            try:
-                growing.grow(min(4 * used, self._limits.journal_rows_max) + spare + more)
-            except OSError:  # a system that promises no more memory than it has
-                growing.grow(2 * used + spare + more)
-            journal.rows, journal.capacity = growing.records.ctypes.data, len(growing.records)
+        self._recording.grow(len(self._rows) * self._capacity, more)
 
     # ------------------------------------------------------------------ running
 
@@ -411,12 +298,12 @@ class Session:
         if status == MAKE_ROOM:
             self.books.make_room(int(engine.room_instrument), int(engine.room_side), int(engine.room_level))
         elif status == GROW_NOTICES:
-            if engine.explains and engine.steps.capacity - engine.steps.n < engine.shown_room + engine.agenda.capacity:
+            if self._recording.lacks_steps:
                 self._grow_journals()
             elif engine.notices_fit < NOTICES_PER_EVENT_MAX:
-                self._ring(2 * int(engine.notices_capacity))
+                self._groups.grow_notices()
             else:
-                self._shown_ring(2 * int(engine.shown_capacity))
+                self._groups.grow_shown()
         elif status == NEED_SPECIAL:
             self._compile_special()
         elif status == GROW_JOURNAL:
@@ -460,13 +347,7 @@ class Session:
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
-        out = {name: growing.records[: int(getattr(self.engine, name).n)] for name, growing in self._journals.items()}
-        if self._order != sorted(self._order):
-            order = np.array(self._order, np.int32)
-            out = {name: rows.view(np.uint8).copy().view(rows.dtype) for name, rows in out.items()}  # by fields it takes thirteen times as long
-            for rows in out.values():
-                rows["row"] = order[rows["row"]]
-        return out
+        return self._recording.journals(self._order)
 
     @property
     def counters(self) -> dict[str, int]:
