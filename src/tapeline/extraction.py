@@ -143,8 +143,7 @@ class FeatureReader(BookReader):
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
-        columns = [column.alias(name) for column, name in zip(self.columns(rows, np.float64)[HEAD:], self.names, strict=True)]
-        return pl.DataFrame([*(pl.Series(name, values) for name, values in self.head(self.columns(rows[:, :HEAD])).items()), *columns])
+        return self.framed(rows, self.columns(rows[:, HEAD:], self.names, np.float64))
 
     def _replay(self) -> Callable[[], int]:
         return jit.going(replay_traced, self._state) if self._module is None else lambda: int(self._run())

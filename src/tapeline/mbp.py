@@ -57,22 +57,19 @@ class DepthReader(BookReader):
         super().__init__(data, Looks(levels), every, **instruments)
         self.levels = levels
         self.row_items = HEAD + 2 * levels * LEVEL_ITEMS
+        fields = ("px", "sz", "ct")
+        self._names = [f"{side}_{field}_{k:02}" for side in ("bid", "ask") for k in range(levels) for field in fields]
+        self._places = [(side * levels + k) * LEVEL_ITEMS + field for k in range(levels) for field in range(LEVEL_ITEMS) for side in range(2)]
         self._lay_out_levels(self.row_items, chunk_bytes)
 
     def frame(self, rows: Rows) -> pl.DataFrame:
         """Rows as a frame of its own memory."""
-        of_rows = self.columns(rows)
-        columns: dict[str, Any] = {}
-        for k in range(self.levels):
-            for field, name in enumerate(("px", "sz", "ct")):
-                for side, first in (("bid", k), ("ask", self.levels + k)):
-                    columns[f"{side}_{name}_{k:02}"] = of_rows[HEAD + first * LEVEL_ITEMS + field]
+        of_rows = self.columns(rows[:, HEAD:], self._names)
         holed: list[str] = []
         for side, first in (("bid", HEAD), ("ask", HEAD + self.levels * LEVEL_ITEMS)):  # where a level is absent, all deeper ones are
             full = self.levels
             while full > 0 and UNDEFINED_PRICE in rows[:, first + (full - 1) * LEVEL_ITEMS]:
                 full -= 1
             holed += (f"{side}_px_{k:02}" for k in range(full, self.levels))
-        head = [pl.Series(name, values) for name, values in self.head(of_rows).items()]
-        frame = pl.DataFrame([*head, *(values.alias(name) for name, values in columns.items())])
+        frame = self.framed(rows, [of_rows[place] for place in self._places])
         return frame.with_columns(pl.when(pl.col(holed) != UNDEFINED_PRICE).then(pl.col(holed))) if holed else frame
