@@ -5,11 +5,12 @@ a function of its own to compile for every dtype and integer type, which made up
 """
 
 import ctypes
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.extending import _Intrinsic
@@ -19,6 +20,9 @@ from tapeline.jit import JIT, entry
 
 _BYTE_POINTER = ir.IntType(8).as_pointer()
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_EXP = "exp_of_libm"
+if JIT:
+    binding.add_symbol(_EXP, ctypes.cast(ctypes.CDLL(None).exp, ctypes.c_void_p).value)
 
 
 class _Both(_Intrinsic):  # type: ignore[misc]  # final in its annotations
@@ -190,6 +194,14 @@ def _unlikely(_context: Any, _condition: Any) -> Any:
     return types.boolean(types.boolean), codegen
 
 
+def _exp(_context: Any, _x: Any) -> Any:
+    def codegen(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.DoubleType(), [ir.DoubleType()]), _EXP)
+        return builder.call(function, args)
+
+    return types.float64(types.float64), codegen
+
+
 def _call(context: Any, builder: Any, record: Any, address: Any, value: Any) -> Any:
     """Call the compiled function of one record at an address; it returns an int64, through the place that Numba's functions are given first.
 
@@ -299,6 +311,15 @@ def unseen(value: int) -> int:
 def unlikely(condition: bool) -> bool:  # noqa: FBT001 - a condition
     """The same, which is false nearly always: what is done where it is true lies out of the way of the rest."""
     return condition
+
+
+@compiled_as(_exp)
+def exp(x: float) -> float:
+    """The exponential function of the C library, as Python has it.
+
+    Numba's math.exp is an older symbol of the same function that looks at its result once more, and in a loop it is another where Intel's library is there.
+    """
+    return math.exp(x)
 
 
 def field(record: Any, name: str) -> Any:

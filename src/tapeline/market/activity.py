@@ -15,7 +15,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, NUMBER, TIMED, side_of
 from tapeline.market.features import mid, put
 from tapeline.market.ladder import LEVEL_NONE, has_best
-from tapeline.memory import address_of, record_at, unit
+from tapeline.memory import address_of, copy, exp, record_at, repeat, unit
 from tapeline.record import Record, float64, int64
 from tapeline.tape.records import ADD, ASK, BID, COUNTER, EVENT, EXCESS, FILL, MODIFIED, REMOVE, SNAPSHOT, TRADE
 
@@ -28,14 +28,17 @@ STEP_NS: Final = 10_000_000
 """The finest grid; those of the other horizons, and of the realised volatility, are multiples of it."""
 STEPS_PER_SECOND: Final = 100
 VOLATILITY_STEPS: Final = 60
+SECONDS_KNOWN: Final = np.int64((1 << VOLATILITY_STEPS) - 1)
 NOT_YET: Final = np.int64(-(2**62))
-MASK_16, MASK_64 = np.int64(15), np.int64(63)
+SAMPLES: Final = 16
+"""Of mids that are kept of each grid: more than the steps of a return, a multiple of what is written at once."""
+MASK_64 = np.int64(63)
 
 
 class ActivityMemory(Record):
     """What the features of this module remember of one book."""
 
-    # decayed
+    # decayed; in the order of what is counted below
     event_rate: float64
     add_rate: float64
     cancel_rate: float64
@@ -59,7 +62,7 @@ class ActivityMemory(Record):
     notional: float64  # of all trades with a price
     volume_priced: int64
     # counted in the event under way
-    adds: int64  # the first two in the order of the kinds of tape events
+    adds: int64  # adds and cancels in the order of the kinds of tape events
     cancels: int64
     trades: int64
     volume: int64
@@ -70,15 +73,18 @@ class ActivityMemory(Record):
     bid_level: int64 = int(LEVEL_NONE)
     ask_level: int64 = int(LEVEL_NONE)
     mid_twice: int64 = UNDEFINED_PRICE  # best bid + best ask, as the last event left them; while a side is absent, undefined
-    mids_100ms: (float64, (16,)) = math.nan  # type: ignore[syntax]  # the mid at multiples of a tenth of the horizon: number k lies at k & 15
-    mids_1s: (float64, (16,)) = math.nan  # type: ignore[syntax]
-    mids_10s: (float64, (16,)) = math.nan  # type: ignore[syntax]
-    mids_volatility: (float64, (64,)) = math.nan  # type: ignore[syntax]  # at whole seconds: number k lies at k & 63
+    mids_100ms: (float64, (32,)) = math.nan  # type: ignore[syntax]  # the mid at multiples of a tenth of the horizon, the last first; behind 16 whatever
+    mids_1s: (float64, (32,)) = math.nan  # type: ignore[syntax]
+    mids_10s: (float64, (32,)) = math.nan  # type: ignore[syntax]
+    mids_spare: (float64, (16,))  # type: ignore[syntax]
+    mid_second: float64 = math.nan  # at the last whole second
+    seconds_known: int64  # a bit for each of the last seconds, the lowest for the last: whether the change of the mid in it is known
+    squares: (float64, (128,))  # type: ignore[syntax]  # these changes squared, 0 if not known: of second k at -k & 63, and again 64 behind: any 60 lie in a row
 
 
 ACTIVITY_MEMORY: Final = ActivityMemory.dtype_
-COUNTS, MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_VOLATILITY = (
-    np.int64(ACTIVITY_MEMORY.fields[name][1]) for name in ("adds", "mids_100ms", "mids_1s", "mids_10s", "mids_volatility")
+COUNTS, MID_OFFSET, MIDS_100MS, MIDS_1S, MIDS_10S, MIDS_SPARE, SQUARES = (
+    np.int64(ACTIVITY_MEMORY.fields[name][1]) for name in ("adds", "mid", "mids_100ms", "mids_1s", "mids_10s", "mids_spare", "squares")
 )
 
 
@@ -179,18 +185,36 @@ def change(now, then):
     return now / then - 1.0 if then != 0.0 else math.nan
 
 
-@kernel
-def mid_at(memory, mids, number, mask):
-    """A mid that was sampled."""
-    return record_at(address_of(memory) + mids, number & mask, NUMBER)
+@leaf
+def mid_back(memory, mids):
+    """The mid at the last but ten of the multiples of a step."""
+    return record_at(address_of(memory) + mids, RETURN_STEPS, NUMBER).value
+
+
+@leaf
+def sample(memory, mids, passed):
+    """The mid that held until now is that of all multiples of a step that were passed.
+
+    All that are kept are moved, some at a time, and as many are written as can be: how many were passed nobody can predict.
+    """
+    to, spare, mid_now = address_of(memory) + mids, address_of(memory) + MIDS_SPARE, address_of(memory) + MID_OFFSET
+    copy(spare, to, 8 * SAMPLES)
+    for k in range(0, SAMPLES, 8):
+        repeat(to + 8 * k, mid_now)
+    copy(to + 8 * min(passed, np.int64(SAMPLES)), spare, 8 * SAMPLES)
 
 
 @kernel
-def sample(memory, mids, numbers, mask):
-    """The mid that held until now is that of all multiples of a step that were passed: the ones after numbers[0], up to numbers[1]."""
-    before, now = numbers
-    for number in range(max(before + 1, now - mask), now + 1):
-        mid_at(memory, mids, number, mask).value = memory.mid
+def pass_seconds(memory, before, now):
+    """Note by how much the mid has changed in each second that was passed, squared: in the first of them, since it held until now."""
+    for number in range(max(before + 1, now - VOLATILITY_STEPS + 1), now + 1):
+        difference = memory.mid - (memory.mid_second if number == before + 1 else memory.mid)
+        is_known = not math.isnan(difference)
+        square, place = difference * difference if is_known else 0.0, -number & MASK_64
+        record_at(address_of(memory) + SQUARES, place, NUMBER).value = square
+        record_at(address_of(memory) + SQUARES, place + MASK_64 + 1, NUMBER).value = square
+        memory.seconds_known = (memory.seconds_known << 1 | is_known) & SECONDS_KNOWN
+    memory.mid_second = memory.mid
 
 
 @kernel
@@ -200,16 +224,9 @@ def volatility_realised(memory, number):
     NaN before the first change is known (Andersen, Bollerslev 1998; of differences and not of logs, so that any price works).
     """
     total = 0.0
-    n = 0
-    now = mid_at(memory, MIDS_VOLATILITY, number, MASK_64).value
-    for back in range(1, VOLATILITY_STEPS + 1):
-        then = mid_at(memory, MIDS_VOLATILITY, number - back, MASK_64).value
-        difference = now - then
-        if not math.isnan(difference):
-            total += difference * difference
-            n += 1
-        now = then
-    return math.sqrt(total) if n else math.nan
+    for back in range(VOLATILITY_STEPS):
+        total += record_at(address_of(memory) + SQUARES, (-number & MASK_64) + back, NUMBER).value
+    return math.sqrt(total) if memory.seconds_known else math.nan
 
 
 @kernel
@@ -218,17 +235,18 @@ def pass_steps(memory, now):
     step = now // STEP_NS
     before = memory.step
     memory.step = step
-    sample(memory, MIDS_100MS, (before, step), MASK_16)
-    if step // 10 != before // 10:
-        sample(memory, MIDS_1S, (before // 10, step // 10), MASK_16)
-    if step // STEPS_PER_SECOND != before // STEPS_PER_SECOND:
-        seconds = before // STEPS_PER_SECOND, step // STEPS_PER_SECOND
-        sample(memory, MIDS_10S, seconds, MASK_16)
-        sample(memory, MIDS_VOLATILITY, seconds, MASK_64)
-        memory.realised = volatility_realised(memory, seconds[1])
-    memory.then_100ms = mid_at(memory, MIDS_100MS, step - RETURN_STEPS, MASK_16).value
-    memory.then_1s = mid_at(memory, MIDS_1S, step // 10 - RETURN_STEPS, MASK_16).value
-    memory.then_10s = mid_at(memory, MIDS_10S, step // STEPS_PER_SECOND - RETURN_STEPS, MASK_16).value
+    sample(memory, MIDS_100MS, step - before)
+    memory.then_100ms = mid_back(memory, MIDS_100MS)
+    tenths = step // 10 - before // 10
+    if tenths:
+        sample(memory, MIDS_1S, tenths)
+        memory.then_1s = mid_back(memory, MIDS_1S)
+    second_before, second = before // STEPS_PER_SECOND, step // STEPS_PER_SECOND
+    if second != second_before:
+        sample(memory, MIDS_10S, second - second_before)
+        memory.then_10s = mid_back(memory, MIDS_10S)
+        pass_seconds(memory, second_before, second)
+        memory.realised = volatility_realised(memory, second)
 
 
 @kernel
@@ -275,19 +293,17 @@ def show_activity(plan, memory, to):
 @leaf
 def end_counts(memory, event):
     """Bring what does not need the book up to date, at the end of the event that a tape event belongs to; whether anything changed that few events change."""
-    factor = 1.0
-    if memory.now == NOT_YET:
-        memory.now = event.ts_event
-        memory.step = event.ts_event // STEP_NS
-    elif event.ts_event > memory.now:
-        factor = math.exp(np.float64(memory.now - event.ts_event) / 1e9)
-        memory.now = event.ts_event
+    before = memory.now
+    if before == NOT_YET:
+        before = event.ts_event
+        memory.step = before // STEP_NS
+    memory.now = max(before, event.ts_event)
     has_traded = memory.trades != 0
     if has_traded:
         memory.trade_time = memory.now
         memory.trade_size = memory.size_last
         memory.vwap = vwap(memory)
-    decay(memory, factor)
+    decay(memory, exp(np.float64(before - memory.now) / 1e9))
     has_passed = memory.now >= (memory.step + 1) * STEP_NS
     if has_passed:
         pass_steps(memory, memory.now)
