@@ -35,6 +35,7 @@ def _words(record: Any, name: str) -> int:
 
 # columns of the time and place of an event, of the BBO, and of what each group of features remembers first
 HEAD_N, MARKET_N = 4, _words(MARKET, "last_price")
+INSTRUMENT_AT: Final = np.int64(3)
 TOUCH_N, SHAPE_N, ACTIVITY_N = _words(TOUCH_MEMORY, "bid_price"), _words(SHAPE_MEMORY, "flow_seen"), _words(ACTIVITY_MEMORY, "notional")
 MARKET_AT, TOUCH_AT, SHAPE_AT, ACTIVITY_AT, TRACE_N = (np.int64(at) for at in itertools.accumulate((HEAD_N, MARKET_N, TOUCH_N, SHAPE_N, ACTIVITY_N)))
 

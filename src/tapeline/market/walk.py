@@ -110,7 +110,7 @@ def walk_shape(book, shape, features):
             of_bids = sums_tight(bid_cells, seen) if bid_places & TEN == TEN else add_places(bid_cells, bid_places, spread, step)
             of_asks = sums_tight(ask_cells, seen) if ask_places & TEN == TEN else add_places(ask_cells, ask_places, spread, step)
             return of_bids, of_asks
-    lay_sides(book, shape, np.int64(DIRTY), features)
+    lay_sides(book, shape, np.int64(DIRTY), np.int64(DIRTY), features)
     return sums_of(shape, BIDS), sums_of(shape, ASKS)
 
 
@@ -185,6 +185,16 @@ def list_level(shape, side, k, level, cell):
 
 
 @kernel
+def list_near(ladder, shape, side, places):
+    """Note the ten best levels of a side wherever there is a bit of `places`, the lowest for the best: no branch per level."""
+    best, cell = ladder.best, ladder.cells + CELL_SIZE * (ladder.best - ladder.base)
+    for k in range(LEVELS_N):
+        place = first_bit(places)
+        places &= places - 1
+        list_level(shape, side, k, best - place, cell - CELL_SIZE * place)
+
+
+@kernel
 def list_levels(ladder, shape, side, n):
     """Find the `n` best levels of a side wherever they lie: sixteen cells at a time, then the window's last, then those outside it."""
     cells, base = ladder.cells, ladder.base
@@ -213,24 +223,38 @@ def list_levels(ladder, shape, side, n):
         list_level(shape, side, absent, LEVEL_NONE, address_of(shape) + NOTHING)
 
 
+@leaf
+def lay_distances(shape, side, of_mid):
+    """Distances of the levels of a side from the mid, wherever they lie, and the sum of their squares; `of_mid`: as `lay_listed`."""
+    mid_twice, step, _ = of_mid
+    squares = 0.0
+    for k in range(LEVELS_OF_SHAPE):
+        level = word_at(shape, LEVELS, side * LEVELS_N + k).n
+        is_known = (level != LEVEL_NONE) & (mid_twice != UNDEFINED_PRICE)
+        distance = np.float64(abs(mid_twice - level * step)) if is_known else 0.0
+        number_at(shape, DISTANCES, side * LEVELS_OF_SHAPE + k).value = distance
+        squares += distance * distance
+    return squares
+
+
 @kernel
 def lay_listed(ladder, shape, side, of_mid):
     """Find the levels of a side wherever they lie, and their distances from the mid: their order flow, and the sum of squared distances.
 
     `of_mid`: twice the mid, mirrored for asks, as levels are; two ticks; how many levels.
     """
-    mid_twice, step, n = of_mid
-    list_levels(ladder, shape, side, n)
-    came, squares = np.int64(0), 0.0
+    n = of_mid[2]
+    i = ladder.best - ladder.base
+    places = filled(ladder.cells + CELL_SIZE * i) if i >= LOOKED_AT else np.int64(0)
+    if count_bits(places) >= LEVELS_N:
+        list_near(ladder, shape, side, places)
+    else:
+        list_levels(ladder, shape, side, n)
+    came = np.int64(0)
     for k in range(LEVELS_OF_SHAPE):
-        level = word_at(shape, LEVELS, side * LEVELS_N + k).n
-        came += flow_of_level(shape, side, k, level, size_listed(shape, side, k))
-        is_known = (level != LEVEL_NONE) & (mid_twice != UNDEFINED_PRICE)
-        distance = np.float64(abs(mid_twice - level * step)) if is_known else 0.0
-        number_at(shape, DISTANCES, side * LEVELS_OF_SHAPE + k).value = distance
-        squares += distance * distance
+        came += flow_of_level(shape, side, k, word_at(shape, LEVELS, side * LEVELS_N + k).n, size_listed(shape, side, k))
     word_at(shape, DEEPEST, side).n = word_at(shape, LEVELS, side * LEVELS_N + n - 1).n
-    return came, squares
+    return came, lay_distances(shape, side, of_mid)
 
 
 @kernel
@@ -263,8 +287,25 @@ def lay_side(book, shape, side, of_mid):
 
 
 @kernel
-def lay_sides(book, shape, sides, features):
-    """The same of those sides (a bit each) of which levels have come or gone, and of both if the mid has moved; the BBO is shown."""
+def lay_side_again(book, shape, side, of_mid):
+    """The same where none has come or gone: sizes, and distances from the mid; the order flow is what sizes make of it."""
+    seen = record_at(book.touch_memory, 0, TOUCH_MEMORY)
+    if word_at(shape, CELLS, side).n == 0:
+        number_at(shape, SLOPES, 2 * side + 1).value = lay_distances(shape, side, of_mid)
+    elif (seen.crossed == 0) & (of_mid[0] != UNDEFINED_PRICE):
+        number_at(shape, SLOPES, 2 * side + 1).value = seen.squares
+    else:
+        lay_side(book, shape, side, of_mid)
+        return
+    sum_side(book, shape, side)
+
+
+@kernel
+def lay_sides(book, shape, sides, moved, features):
+    """The same of those sides (a bit each) of which anything has changed, and of both if the mid has moved; the BBO is shown.
+
+    `moved`: the sides of which levels have come or gone, at least. In half of these events the mid has moved, and the other side's levels are where they were.
+    """
     market = book.market
     has_mid = market.has_bid & market.has_ask
     mid_twice = market.ask_price + market.bid_price if has_mid else np.int64(UNDEFINED_PRICE)
@@ -274,7 +315,11 @@ def lay_sides(book, shape, sides, features):
     shape.mid_twice = mid_twice
     for side in range(2):
         if (sides >> side) & 1:
-            lay_side(book, shape, side, (-mid_twice if has_mid and side == ASKS else mid_twice, 2 * book.grid, n))
+            of_mid = (-mid_twice if has_mid and side == ASKS else mid_twice, 2 * book.grid, n)
+            if (moved >> side) & 1:
+                lay_side(book, shape, side, of_mid)
+            else:
+                lay_side_again(book, shape, side, of_mid)
     shape.flow_seen |= market.has_bid | market.has_ask
 
 
@@ -295,7 +340,7 @@ def update_walked(plan):
     """Bring what depends on several levels of plan.book, whose BBO is up to date, up to date; the classes for whom a feature changed."""
     book = record_at(plan.book, 0, BOOK)
     shape = record_at(book.shape_memory, 0, SHAPE_MEMORY)
-    lay_sides(book, shape, plan.sides, plan.features)
+    lay_sides(book, shape, plan.sides, np.int64(DIRTY), plan.features)
     watch_levels(book, shape)
     show_flow(shape)
     return np.int64(show_news(plan, book.market, shape)) if plan.wakes else 0
