@@ -172,13 +172,13 @@ class BookReader:
     def _give_columns(self) -> None:
         """Columns to be filled: in the memory of a chunk that nobody has any more, if there is one. Fresh memory takes as long to be had as to be filled."""
         shape = self._columns_n, self._capacity + _LINE
-        memory = self._free.pop() if self._free else left_over(shape[0] * shape[1], np.int64)
-        lease = memory
-        if memory.size:
-            lease = np.frombuffer(memory.data, np.int64)  # which all views of it refer to
-            weakref.finalize(lease, self._free.append, memory).atexit = False
-        self._columns = lease.reshape(shape)
-        for where, value in zip(self._filled, (memory.ctypes.data, memory.ctypes.data, 0, 0), strict=True):
+        memory = self._free.pop() if self._free else left_over(shape[0] * shape[1] + _LINE, np.int64)
+        lease = np.frombuffer(memory.data, np.int64)  # which all views of it refer to
+        weakref.finalize(lease, self._free.append, memory).atexit = False
+        first = -memory.ctypes.data % (8 * _LINE) // 8  # of a line
+        self._columns = lease[first : first + shape[0] * shape[1]].reshape(shape)
+        address = self._columns.ctypes.data
+        for where, value in zip(self._filled, (address, address, 0, 0), strict=True):
             where.value = value
 
     def _taken(self) -> Rows:

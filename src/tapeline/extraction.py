@@ -17,7 +17,7 @@ from tapeline.instruments import Instrument
 from tapeline.market.book import MOVED
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
-from tapeline.market.trace import COPY, FORMULAS, ROWS, TRACE_N, make_columns
+from tapeline.market.trace import COPY, FORMULAS, OWN_AT, ROWS, make_columns
 from tapeline.market.traced import replay_traced
 from tapeline.market.view import show_features
 from tapeline.record import Record
@@ -127,8 +127,8 @@ class FeatureReader(BookReader):
         super().__init__(data, Looks(max([1, *(int(type(own).depth) for own in self._own)]), bits_of(*needed)), every, **instruments)
         self.names = [Feature(feature).name.lower() for feature in known] + [type(own).__name__ for own in self._own]
         self.row_items = HEAD + len(self.names)
-        width = int(TRACE_N) + len(self._own)
-        copied = [(COPY, k) for k in (*range(HEAD), *range(int(TRACE_N), width))]
+        width = int(OWN_AT) + len(self._own)
+        copied = [(COPY, k) for k in (*range(HEAD), *range(int(OWN_AT), width))]
         self._which = np.array([*copied[:HEAD], *(FORMULAS[Feature(feature)] for feature in known), *copied[HEAD:]], np.int64)
         self._lay_out(width, len(self._which), chunk_bytes, ROWS)
         state = self._state

@@ -94,6 +94,16 @@ def _copy(_context: Any, _to: Any, _source: Any, _n: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
+def _write_past(_context: Any, _to: Any, _source: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        to, source = (builder.inttoptr(address, ir.VectorType(_I64, 8).as_pointer()) for address in args)
+        store = builder.store(builder.load(source, align=8), to, align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 def _transpose(_context: Any, _to: Any, _to_step: Any, _source: Any, _source_step: Any) -> Any:
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         to, to_step, source, source_step = args
@@ -237,6 +247,12 @@ def prefetch(address: int) -> None:
 def copy(to: int, source: int, n: int) -> None:
     """Copy `n` bytes; the two places do not overlap."""
     ctypes.memmove(int(to), int(source), int(n))
+
+
+@compiled_as(_write_past)
+def write_past(to: int, source: int) -> None:
+    """Copy 64 bytes to a whole cache line, past the caches, which need not fetch it first. The next lock that is taken or left orders it with other stores."""
+    copy(to, source, 64)
 
 
 @compiled_as(_transpose)

@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_BIDS, DONE, MOVED, MOVED_SHIFT, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
-from tapeline.market.trace import COLUMN_SIZE, ROWS_SIZE, make_columns
+from tapeline.market.trace import COLUMN_SIZE, LINE_SIZE, ROWS_SIZE, make_columns
 from tapeline.market.view import update_view
 from tapeline.memory import copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
@@ -65,7 +65,6 @@ NO_MOVES, MOVES = np.int64(0), np.int64(DIRTY_BIDS) << MOVED_SHIFT
 ROW_HEAD = RowHead.dtype_
 HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8
-LINE_SIZE = np.int64(64)
 
 
 @leaf

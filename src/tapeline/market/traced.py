@@ -12,7 +12,7 @@ from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, end_counts, follow_touch, note_change, note_rarely
 from tapeline.market.book import BIDS, BOOK, DIRTY, DONE, MOVED, MOVED_SHIFT, NUMBER
 from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, SLOPES, TOUCH_FEATURES, TOUCH_MEMORY, number_at, update_touch
-from tapeline.market.replay import LINE_SIZE, MOVES, ROW, ROWS_FULL, apply_change, change_rarely, keep_columns, thin_out
+from tapeline.market.replay import MOVES, ROW, ROWS_FULL, apply_change, change_rarely, keep_columns, thin_out
 from tapeline.market.touch import put_word
 from tapeline.market.trace import (
     ACTIVITY_AT,
@@ -20,10 +20,10 @@ from tapeline.market.trace import (
     COLUMN_SIZE,
     FLOW_5_AT,
     FLOW_AT,
-    FORMULAS,
-    HEAD_N,
     INSTRUMENT_AT,
+    LINE_SIZE,
     MARKET_AT,
+    OWN_AT,
     RARE_AT,
     ROWS,
     SHAPE_AT,
@@ -33,14 +33,12 @@ from tapeline.market.trace import (
 )
 from tapeline.market.view import mark_mid, refresh_size, refresh_touch, show_after_event, update_view
 from tapeline.market.walk import lay_sides, show_flow, sum_side, watch_levels
-from tapeline.memory import address_of, copy, prefetch, record_at, repeat
+from tapeline.memory import address_of, copy, record_at, repeat
 from tapeline.tape.normalise import EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT
 from tapeline.tape.records import COUNTER
 
 AHEAD = LINE_SIZE // 8
 """Numbers that few events change are written for so many rows at once (`repeat`). Behind the block's last row there is room for them."""
-ALL_COLUMNS = -(-(len(FORMULAS) + HEAD_N) // AHEAD)
-"""So many columns have a line asked for with each row, if all features are wanted: a loop of known length, which is none, saves a fiftieth of the time."""
 
 
 @leaf
@@ -151,24 +149,7 @@ def show_row(state, book, event):
 @leaf
 def put_value(state, i, value):
     """Write a value behind the last row, as the i-th of a user's own."""
-    record_at(state.rows + (TRACE_N + i) * COLUMN_SIZE, state.rows_n - 1, NUMBER).value = value
-
-
-@leaf
-def fetch_lines(state, rows_n):
-    """Ask for the memory that a full block will be added to, so that its lines are there by then: with each row a line of a few columns.
-
-    As `replay.fetch_columns`, in half of its instructions. All lines of one column at a time were as good as none.
-    """
-    columns_n, size = (state.columns_n + AHEAD - 1) // AHEAD, state.column_size
-    to = state.columns + 8 * state.kept_n + (rows_n // AHEAD * columns_n) * size + rows_n % AHEAD * LINE_SIZE
-    if columns_n == ALL_COLUMNS:
-        for k in range(ALL_COLUMNS):
-            prefetch(to + k * size)
-    else:
-        for _ in range(columns_n):
-            prefetch(to)
-            to += size
+    record_at(state.rows + (OWN_AT + i) * COLUMN_SIZE, state.rows_n - 1, NUMBER).value = value
 
 
 @leaf
@@ -216,7 +197,6 @@ def add_row(state, book, event, wanted, to_row):
     if has_changed | (row >= written):
         put_rest(to, book, wanted)
         written = row + AHEAD
-    fetch_lines(state, row)
     return row + 1, written
 
 
