@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_BIDS, DONE, MOVED, MOVED_SHIFT, ViewPlan, ask_for_room, find_next_best, side_of
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
-from tapeline.market.trace import COLUMN_SIZE, LINE_SIZE, ROWS_SIZE, make_columns
+from tapeline.market.trace import COLUMN_SIZE, LINE_SIZE, make_columns, write_column
 from tapeline.market.view import update_view
 from tapeline.memory import copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
@@ -178,7 +178,7 @@ def keep_columns(state):
         make_columns(state)
     elif state.by_column:
         for k in range(state.columns_n if state.rows_n > 0 else 0):
-            copy(to + k * state.column_size, state.rows + k * COLUMN_SIZE, ROWS_SIZE)
+            write_column(to + k * state.column_size, state.rows + k * COLUMN_SIZE)
     else:
         turn_rows(state, to)
     state.kept_n += state.rows_n
