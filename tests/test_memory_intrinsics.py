@@ -1,9 +1,11 @@
 """What kernels find out about several numbers at once, against its twin in plain Python."""
 
+import math
+
 import numba
 import numpy as np
 
-from tapeline.memory import count_bits, filled, first_bit, raise_pair, repeat, ten_filled
+from tapeline.memory import count_bits, exp, filled, first_bit, raise_pair, repeat, ten_filled, write_past
 
 
 @numba.njit
@@ -22,6 +24,38 @@ def raise_compiled(to, source):
 def repeat_compiled(to, source):
     """By addresses."""
     repeat(to, source)
+
+
+@numba.njit
+def write_past_compiled(to, source):
+    """By addresses."""
+    write_past(to, source)
+
+
+@numba.njit
+def exp_compiled(x):
+    """Of each of many, as a loop."""
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        out[i] = exp(x[i])
+    return out
+
+
+def test_a_line_is_written_past_the_caches():
+    """The 64 bytes of a line become those at any place, compiled and in plain Python; those before and behind them stay."""
+    words = np.random.default_rng(4).integers(-(1 << 62), 1 << 62, 41)
+    for written in (write_past_compiled, write_past):
+        place = words.copy()
+        first = -int(place.ctypes.data) % 64 // 8 + 8
+        written(int(place[first:].ctypes.data), int(words[25:].ctypes.data))
+        assert place.tolist() == [*words[:first].tolist(), *words[25:33].tolist(), *words[first + 8 :].tolist()]
+
+
+def test_exponentials_are_pythons():
+    """To the last bit, in a loop as well, from 1 down to 0, and where there is no number."""
+    x = np.concatenate(([0.0, -0.0, -1e300, -745.2, -745.0, math.nan], -(10.0 ** np.random.default_rng(5).uniform(-18, 3, 10_000))))
+    wanted = np.array([math.exp(one) for one in x])
+    assert exp_compiled(x).tobytes() == wanted.tobytes() == np.array([exp(one) for one in x]).tobytes()
 
 
 def test_a_number_is_repeated():
