@@ -6,7 +6,7 @@ from tapeline.constants import REDUCE_ONLY, Reason, Side, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
-from tapeline.engine.records import ANSWER, AWAY, ENDED, RESPONSE, RESTING
+from tapeline.engine.records import ANSWER, AWAY, END, ENDED, RESPONSE, RESTING
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import record_at, unit
@@ -26,15 +26,13 @@ def answer(engine, index, ts_event, what):
 
 @leaf
 def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
-    """As answer, for those who answer nearly every order: without what it says of the order."""
+    """As answer, without what it says of the order."""
     message = new_message(engine.agenda)
-    message.order_id = node.order_id
     message.ts_event = ts_event
     message.node = index
     message.row, message.instrument = node.row, node.instrument
     message.kind = ANSWER
     message.what = what
-    message.by_exchange = True
     due = response_time(engine, row, ts_event)
     row.last_response = due
     push(engine.agenda, due, RESPONSE, message)
@@ -44,6 +42,8 @@ def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR
 @leaf
 def describe(message, node):
     """What an answer says of its order."""
+    message.order_id = node.order_id
+    message.by_exchange = True
     message.price = node.price
     message.size = node.size
     message.size_left = node.left
@@ -80,7 +80,7 @@ def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, 
 
 @leaf
 def write_end(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
-    """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order."""
+    """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order: an END."""
     node = node_at(engine, index)
     row = row_at(engine, node.row)
     leave_queue(engine, book, row, node, index)
@@ -90,6 +90,8 @@ def write_end(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PL
     if row.hears:
         describe(message, node)
         message.size_left = 0
+    else:
+        message.kind = END
 
 
 @kernel

@@ -208,6 +208,13 @@ def forget_order(engine, row, node, index, message, status):  # noqa: PLR0913, P
     free_node(row, node, index)
 
 
+@leaf
+def learn_end(engine, message):
+    """As apply_answer, for an END: its order is still what the message says, for it ends once, and its row has not learnt of that."""
+    row, index = row_at(engine, message.row), np.int64(message.node)
+    forget_order(engine, row, node_at(engine, index), index, message, status_of(np.int64(message.what)))
+
+
 @kernel
 def learn_fill(engine, row, node, message):
     """A fill reaches its row."""
