@@ -10,7 +10,7 @@ import numpy as np
 
 from tapeline.engine.records import AGENDA, ANSWER, ARRIVAL, CLASS_SHIFT, DUE, END, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, record_at, unlikely
+from tapeline.memory import address_of, record_at, unlikely, unseen
 from tapeline.tape.records import COUNTER
 
 LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
@@ -132,10 +132,11 @@ def pop(agenda, which, message):
     if lane.head != address_of(message):
         pop_heap(agenda)
         return
-    following, link = message.next, lane.link
+    following, address = message.next, address_of(lane)
     lane.head = following
     lane.due = message_at(following).due
-    lane.link = address_of(lane) if following == agenda.messages else link  # a select: of one row's, each may be the last
+    is_not_last = unseen(np.int64(following != agenda.messages))  # no branch: of one row's, each may be the last
+    lane.link = address + (lane.link - address) * is_not_last
 
 
 @kernel

@@ -75,13 +75,12 @@ def end_order(engine, book, index):
 @kernel
 def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
-    write_end(engine, book, index, ts_event, what, reason)
+    write_end(engine, book, node_at(engine, index), index, ts_event, what, reason)
 
 
 @leaf
-def write_end(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
+def write_end(engine, book, node, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
     """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order: an END."""
-    node = node_at(engine, index)
     row = row_at(engine, node.row)
     leave_queue(engine, book, row, node, index)
     node.venue_state = ENDED
