@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.constants import REDUCE_ONLY, Reason, Side, Update
+from tapeline.constants import REDUCE_ONLY, Reason, Side, Status, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
@@ -12,6 +12,8 @@ from tapeline.market.book import BOOK
 from tapeline.memory import record_at, unit
 
 FILL, CANCELLED, NOTHING_TO_REDUCE = np.int64(Update.FILL), np.int64(Update.CANCELLED), np.int64(Reason.NOTHING_TO_REDUCE)
+EXPIRED = np.int64(Update.EXPIRED)
+STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
 BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 
 
@@ -37,6 +39,12 @@ def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR
     row.last_response = due
     push(engine.agenda, due, RESPONSE, message)
     return message
+
+
+@kernel
+def status_of(what):
+    """How an order ended, by the answer that says so."""
+    return STATUS_CANCELLED if what == CANCELLED else STATUS_FILLED if what == FILL else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
 
 
 @leaf
@@ -91,6 +99,7 @@ def write_end(engine, book, node, index, ts_event, what, reason):  # noqa: PLR09
         message.size_left = 0
     else:
         message.kind = END
+        message.what = status_of(what)
 
 
 @kernel

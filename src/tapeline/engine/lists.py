@@ -7,7 +7,7 @@ from tapeline.engine.records import NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unlikely
 from tapeline.record import Record, int32, int64, uint8
 
 
@@ -221,17 +221,25 @@ def claim_node(engine, row, order_id, price):
     index = row.nodes_free
     node = node_at(engine, index)
     row.nodes_free = index + 1 + node.next
-    d = np.int64(0)
-    while ticket_at(row, place_of(row, order_id, d)).order_id != 0:
-        d += 1
-    row.displacement_max = max(row.displacement_max, d)
-    place = place_of(row, order_id, d)
+    place = order_id & row.mask
+    if unlikely(ticket_at(row, place).order_id != 0):
+        place = displaced(row, order_id)
     ticket = ticket_at(row, place)
     ticket.order_id = order_id
     ticket.price_requested = price
     ticket.index = index
     node.place = place
     return index
+
+
+@kernel
+def displaced(row, order_id):
+    """The first free place for the ticket of an order whose first is taken."""
+    d = np.int64(1)
+    while ticket_at(row, place_of(row, order_id, d)).order_id != 0:
+        d += 1
+    row.displacement_max = max(row.displacement_max, d)
+    return place_of(row, order_id, d)
 
 
 @leaf

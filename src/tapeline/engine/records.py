@@ -44,7 +44,7 @@ class Message(Record):
     row: int32
     instrument: int32
     kind: uint8
-    what: uint8
+    what: uint8  # of an answer: an Update; of an END: a Status
     reason: uint8
     parked: uint8  # beside the reason, as whatever is zeroed in each message
     side: uint8
