@@ -29,16 +29,29 @@ def answer(engine, index, ts_event, what):
 @leaf
 def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """As answer, without what it says of the order."""
+    message = new_answer(engine, node, index, ts_event)
+    send_back(engine, row, message, what)
+    return message
+
+
+@leaf
+def new_answer(engine, node, index, ts_event):
+    """What is to become an answer: which order it is about, and when it was given."""
     message = new_message(engine.agenda)
     message.ts_event = ts_event
     message.node = index
     message.row, message.instrument = node.row, node.instrument
+    return message
+
+
+@leaf
+def send_back(engine, row, message, what):
+    """An answer sets out."""
     message.kind = ANSWER
     message.what = what
-    due = response_time(engine, row, ts_event)
+    due = response_time(engine, row, message.ts_event)
     row.last_response = due
     push(engine.agenda, due, RESPONSE, message)
-    return message
 
 
 @kernel
@@ -83,16 +96,17 @@ def end_order(engine, book, index):
 @kernel
 def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
-    write_end(engine, book, node_at(engine, index), index, ts_event, what, reason)
+    node = node_at(engine, index)
+    write_end(engine, book, node, index, new_answer(engine, node, index, ts_event), what, reason)
 
 
 @leaf
-def write_end(engine, book, node, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
-    """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order: an END."""
+def write_end(engine, book, node, index, message, what, reason):  # noqa: PLR0913, PLR0917 - same
+    """As close_order, with a new answer. Of an end that its strategy is not told only the row learns, which knows the order: an END."""
     row = row_at(engine, node.row)
     leave_queue(engine, book, row, node, index)
     node.venue_state = ENDED
-    message = send_answer(engine, row, node, index, ts_event, what)
+    send_back(engine, row, message, what)
     message.reason = reason
     if row.hears:
         describe(message, node)

@@ -184,9 +184,9 @@ def reach(engine, message):
     take_place(engine, book, message)
     if is_new:
         let_rest(engine, book, node, index, place, message.ts_event)
+        free_message(engine.agenda, message)
     else:
-        let_go(engine, book, node, index, message.ts_event)
-    free_message(engine.agenda, message)
+        let_go(engine, book, node, index, message)
     return np.int64(0)
 
 

@@ -84,7 +84,7 @@ def let_in(engine):
     elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
-        write_end(engine, book, node, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
+        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
     else:
         modify(engine, book, index, message)
     return 0
@@ -200,9 +200,9 @@ def finds_resting(request, node):
 
 
 @leaf
-def let_go(engine, book, node, index, ts_event):
-    """The cancel of an order that rests, as let_in."""
-    write_end(engine, book, node, index, ts_event, CANCELLED, REQUESTED)
+def let_go(engine, book, node, index, request):
+    """The cancel of an order that rests, as let_in. It says of which order, and when: it becomes the answer itself."""
+    write_end(engine, book, node, index, request, CANCELLED, REQUESTED)
 
 
 @leaf
