@@ -17,17 +17,15 @@ NO_BOOK = np.int64(-1)
 
 @leaf
 def is_usual(engine, book, message):
-    """Whether a request is let in without further ado, as nearly all are. One test, of which each part would be a branch, and some of them coins."""
-    is_plain = (message.kind <= CANCEL) & (message.instruction & SPECIAL == 0) & (message.parked == 0) & (book.phases_n == 0)
+    """Whether nothing stands in a request's way, as in that of nearly all. One test, of which each part would be a branch, and some of them coins."""
+    is_plain = (message.reason | message.parked | (message.instruction & SPECIAL) == 0) & (book.phases_n == 0)
     is_next = (engine.due_for == message.instrument) & (engine.ending == 0)
-    lacks_room = lacks_far_cells(side_of(book, BIDS)) | lacks_far_cells(side_of(book, ASKS))
-    return unseen(np.int64(is_plain & is_next & (not lacks_room))) != 0
+    return unseen(np.int64(is_plain & is_next)) != 0
 
 
 @leaf
 def take_place(engine, book, message):
     """A request is the next that comes to the exchange."""
-    engine.let_in_message = address_of(message)
     book.ts_arrived = max(book.ts_arrived, message.ts_event)
     engine.arrivals += 1
 
@@ -36,6 +34,7 @@ def take_place(engine, book, message):
 def admit(engine, book, message):
     """A request takes its place at the exchange."""
     take_place(engine, book, message)
+    engine.let_in_message = address_of(message)
     if book.phases_n != 0:
         look_at_phase(book, message)
     if is_special(message):

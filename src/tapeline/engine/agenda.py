@@ -2,15 +2,15 @@
 
 Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a list to which is added
 at the end. Only what would come before the last of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are
-many, that makes the queue as cheap as with one. Which comes first is looked at when it is asked for: three times, of which two lie in messages that are
-to be read next.
+many, that makes the queue as cheap as with one. Which comes first is looked at when it is asked for: three times. A lane keeps that of its first message,
+which is read from there as soon as it is the first: of many rows' messages most are not in the first cache, and what is next waited for them.
 """
 
 import numpy as np
 
-from tapeline.engine.records import AGENDA, CLASS_SHIFT, DUE, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
+from tapeline.engine.records import AGENDA, ANSWER, ARRIVAL, CLASS_SHIFT, DUE, END, LANE, MESSAGE, NEVER, NOT_YET, RESPONSE
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, record_at, unseen
+from tapeline.memory import address_of, record_at, unlikely, unseen
 from tapeline.tape.records import COUNTER
 
 LANES_OFFSET = np.int64(AGENDA.fields["lanes"][1])
@@ -64,19 +64,20 @@ def lane_at(agenda, which):
 
 @leaf
 def first_message(agenda):
-    """What happens first; a message that is due NEVER, if nothing does. Selects, since nobody can predict that."""
-    request, answer = lane_at(agenda, 0).head, lane_at(agenda, 1).head
-    first = answer if message_at(answer).due < message_at(request).due else request
-    other = record_at(agenda.heap, 0, DUE)
-    is_first = unseen(np.int64(comes_before(other.time, other.turn, message_at(first).due, message_at(first).turn)))
-    return message_at(other.message if is_first else first)
+    """The address of what happens first, and whether it is an answer; there has to be something."""
+    requests, answers, other = lane_at(agenda, ARRIVAL), lane_at(agenda, RESPONSE), record_at(agenda.heap, 0, DUE)
+    is_answer = answers.due < requests.due
+    message = message_at(answers.head if is_answer else requests.head)
+    if unlikely(other.time <= min(answers.due, requests.due)) and comes_before(other.time, other.turn, message.due, message.turn):
+        message = message_at(other.message)
+        is_answer = (message.kind == ANSWER) | (message.kind == END)
+    return address_of(message), is_answer
 
 
 @leaf
 def first_due(agenda):
-    """When that is."""
-    lanes_due = min(message_at(lane_at(agenda, 0).head).due, message_at(lane_at(agenda, 1).head).due)
-    return min(lanes_due, record_at(agenda.heap, 0, DUE).time)
+    """When that is; NEVER, if nothing happens."""
+    return min(min(lane_at(agenda, ARRIVAL).due, lane_at(agenda, RESPONSE).due), record_at(agenda.heap, 0, DUE).time)
 
 
 @leaf
@@ -100,6 +101,7 @@ def push(agenda, time, due_class, message):
             message.due = time
             message.turn = turn
             message.next = agenda.messages
+            lane.due = min(lane.due, time)
             lane.due_last = time
             record_at(lane.link, 0, COUNTER).n = address
             lane.link = address_of(message) + NEXT_OFFSET
@@ -130,11 +132,11 @@ def pop(agenda, which, message):
     if lane.head != address_of(message):
         pop_heap(agenda)
         return
-    following, link, due_last = message.next, lane.link, lane.due_last
-    is_last = following == agenda.messages  # selects: of one row's, each may be
+    following, address = message.next, address_of(lane)
     lane.head = following
-    lane.link = address_of(lane) if is_last else link
-    lane.due_last = NOT_YET if is_last else due_last
+    lane.due = message_at(following).due
+    is_not_last = unseen(np.int64(following != agenda.messages))  # no branch: of one row's, each may be the last
+    lane.link = address + (lane.link - address) * is_not_last
 
 
 @kernel

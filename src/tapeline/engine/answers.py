@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from tapeline.constants import REDUCE_ONLY, Reason, Side, Update
+from tapeline.constants import REDUCE_ONLY, Reason, Side, Status, Update
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.latency import response_time
 from tapeline.engine.lists import account_of, node_at, row_at, unlink, unlink_resting
-from tapeline.engine.records import ANSWER, AWAY, ENDED, RESPONSE, RESTING
+from tapeline.engine.records import ANSWER, AWAY, END, ENDED, RESPONSE, RESTING
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import record_at, unit
 
 FILL, CANCELLED, NOTHING_TO_REDUCE = np.int64(Update.FILL), np.int64(Update.CANCELLED), np.int64(Reason.NOTHING_TO_REDUCE)
+EXPIRED = np.int64(Update.EXPIRED)
+STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
 BID, ASK = np.int64(Side.BID), np.int64(Side.ASK)
 
 
@@ -26,24 +28,43 @@ def answer(engine, index, ts_event, what):
 
 @leaf
 def send_answer(engine, row, node, index, ts_event, what):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
-    """As answer, for those who answer nearly every order: without what it says of the order."""
+    """As answer, without what it says of the order."""
+    message = new_answer(engine, node, index, ts_event)
+    send_back(engine, row, message, what)
+    return message
+
+
+@leaf
+def new_answer(engine, node, index, ts_event):
+    """What is to become an answer: which order it is about, and when it was given."""
     message = new_message(engine.agenda)
-    message.order_id = node.order_id
     message.ts_event = ts_event
     message.node = index
     message.row, message.instrument = node.row, node.instrument
+    return message
+
+
+@leaf
+def send_back(engine, row, message, what):
+    """An answer sets out."""
     message.kind = ANSWER
     message.what = what
-    message.by_exchange = True
-    due = response_time(engine, row, ts_event)
+    due = response_time(engine, row, message.ts_event)
     row.last_response = due
     push(engine.agenda, due, RESPONSE, message)
-    return message
+
+
+@kernel
+def status_of(what):
+    """How an order ended, by the answer that says so."""
+    return STATUS_CANCELLED if what == CANCELLED else STATUS_FILLED if what == FILL else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
 
 
 @leaf
 def describe(message, node):
     """What an answer says of its order."""
+    message.order_id = node.order_id
+    message.by_exchange = True
     message.price = node.price
     message.size = node.size
     message.size_left = node.left
@@ -75,21 +96,24 @@ def end_order(engine, book, index):
 @kernel
 def close_order(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """An order is over without being filled, and its row is told: CANCELLED, EXPIRED or REJECTED."""
-    write_end(engine, book, index, ts_event, what, reason)
+    node = node_at(engine, index)
+    write_end(engine, book, node, index, new_answer(engine, node, index, ts_event), what, reason)
 
 
 @leaf
-def write_end(engine, book, index, ts_event, what, reason):  # noqa: PLR0913, PLR0917 - same
-    """As close_order, for cancels, which end nearly every order. Of an end that its strategy is not told only the row learns, which knows the order."""
-    node = node_at(engine, index)
+def write_end(engine, book, node, index, message, what, reason):  # noqa: PLR0913, PLR0917 - same
+    """As close_order, with a new answer. Of an end that its strategy is not told only the row learns, which knows the order: an END."""
     row = row_at(engine, node.row)
     leave_queue(engine, book, row, node, index)
     node.venue_state = ENDED
-    message = send_answer(engine, row, node, index, ts_event, what)
+    send_back(engine, row, message, what)
     message.reason = reason
     if row.hears:
         describe(message, node)
         message.size_left = 0
+    else:
+        message.kind = END
+        message.what = status_of(what)
 
 
 @kernel

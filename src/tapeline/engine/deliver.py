@@ -7,6 +7,7 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
+from tapeline.engine.answers import STATUS_REJECTED, status_of
 from tapeline.engine.lists import account_at, find_node, free_node, node_at, row_at, ticket_at
 from tapeline.engine.readers import catch_up_all
 from tapeline.engine.records import GROUP, NODE
@@ -18,7 +19,6 @@ from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
 CANCELLED, CANCEL_REJECTED, EXPIRED, FILL = np.int64(Update.CANCELLED), np.int64(Update.CANCEL_REJECTED), np.int64(Update.EXPIRED), np.int64(Update.FILL)
-STATUS_REJECTED, STATUS_CANCELLED, STATUS_EXPIRED, STATUS_FILLED = (np.int64(s) for s in (Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FILLED))
 IN_FLIGHT, OPEN = np.int64(Status.IN_FLIGHT), np.int64(Status.OPEN)
 NO_REASON, TRIGGERED = np.int64(Reason.NONE), np.int64(Update.TRIGGERED)
 ENDS = np.int64(1) << CANCELLED | np.int64(1) << EXPIRED | np.int64(1) << REJECTED
@@ -208,6 +208,13 @@ def forget_order(engine, row, node, index, message, status):  # noqa: PLR0913, P
     free_node(row, node, index)
 
 
+@leaf
+def learn_end(engine, message):
+    """As apply_answer, for an END: its order is still what the message says, for it ends once, and its row has not learnt of that."""
+    row, index = row_at(engine, message.row), np.int64(message.node)
+    forget_order(engine, row, node_at(engine, index), index, message, message.what)
+
+
 @kernel
 def learn_fill(engine, row, node, message):
     """A fill reaches its row."""
@@ -267,12 +274,6 @@ def learn_of_none(engine, row, message):
         record_refused(engine, message)
     elif message.what == CANCEL_REJECTED and message.by_exchange and message.order_id == 0:
         allow_cancels(engine, row, message.instrument)
-
-
-@kernel
-def status_of(what):
-    """How an order ended, by the answer that says so."""
-    return STATUS_CANCELLED if what == CANCELLED else STATUS_FILLED if what == FILL else STATUS_EXPIRED if what == EXPIRED else STATUS_REJECTED
 
 
 @kernel

@@ -4,19 +4,19 @@ import numpy as np
 
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
-from tapeline.engine.agenda import first_due, first_message, free_message, pop, pop_heap, push_as
+from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_as
 from tapeline.engine.calls import call, move_clock, set_clock, wants
-from tapeline.engine.deliver import apply_answer, sample_before
+from tapeline.engine.deliver import apply_answer, learn_end, sample_before
 from tapeline.engine.limits import NOBODY, guard
-from tapeline.engine.lists import row_at
+from tapeline.engine.lists import node_at, row_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, ring_is_full, show_print
 from tapeline.engine.phases import deliver_phase
 from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at, next_feed, notice_at, part_feeds, turn_page
 from tapeline.engine.records import (
     ALARM,
-    ANSWER,
     ARRIVAL,
     CLASS_SHIFT,
+    END,
     FEED,
     GROW_JOURNAL,
     GROW_NOTICES,
@@ -24,6 +24,7 @@ from tapeline.engine.records import (
     MARKET_DUE,
     NEED_SPECIAL,
     NEVER,
+    NEW,
     NEWS,
     NOT_YET,
     ON_BOOK,
@@ -36,7 +37,7 @@ from tapeline.engine.records import (
 )
 from tapeline.engine.special import find_places
 from tapeline.engine.steps import steps_are_short
-from tapeline.engine.venue import let_in
+from tapeline.engine.venue import finds_resting, free_place, let_go, let_rest
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, DONE
 from tapeline.memory import address_of, record_at, unit, unseen
@@ -112,6 +113,11 @@ def set_next_due(engine, first):
 def deliver_answer(engine, message):
     """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
     pop(engine.agenda, RESPONSE, message)
+    if message.kind == END:
+        set_clock(engine, message.due, False)
+        learn_end(engine, message)
+        free_message(engine.agenda, message)
+        return np.int64(0)
     row = row_at(engine, message.row)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
     is_told = wants(row, callback)
@@ -162,23 +168,31 @@ def happen_rarely(engine, message):
 
 
 @leaf
-def happen(engine, message):
-    """What is first of the agenda happens: the callback to be made, or what the driver has to do before it may, or 0."""
-    if message.kind == ANSWER:
-        return np.int64(deliver_answer(engine, message))
-    book = record_at(engine.books, np.int64(message.instrument), BOOK)
-    if not is_usual(engine, book, message):
+def reach(engine, message):
+    """What is first of the agenda happens, and is no answer: the callback to be made, or what the driver has to do before it may, or 0.
+
+    What nearly all requests are, new orders that come to rest and cancels of such, is let in here: through `let_in`, where everything may happen, it took
+    70 instructions more.
+    """
+    book, index = record_at(engine.books, np.int64(message.instrument), BOOK), np.int64(message.node)
+    node = node_at(engine, index)
+    is_new = message.kind == NEW
+    place = free_place(book, node) if is_new else np.int64(finds_resting(message, node))
+    if place == 0 or not is_usual(engine, book, message):
         return np.int64(happen_otherwise(engine, message))
     pop(engine.agenda, ARRIVAL, message)
     take_place(engine, book, message)
-    let_in(engine)
-    free_message(engine.agenda, message)
+    if is_new:
+        let_rest(engine, book, node, index, place, message.ts_event)
+        free_message(engine.agenda, message)
+    else:
+        let_go(engine, book, node, index, message)
     return np.int64(0)
 
 
 @kernel
 def happen_otherwise(engine, message):
-    """As happen, for what is neither an answer nor a usual request."""
+    """As reach, for what is no usual request."""
     if engine.ending:  # what has not come to the exchange never does
         pop(engine.agenda, ARRIVAL, message)
         return np.int64(0)
@@ -196,16 +210,20 @@ def happen_until(engine):
     ts_event = engine.due_before
     _, market_due = first_feed(engine)
     while True:
-        message = first_message(engine.agenda)
-        if min(market_due, message.due) >= ts_event:
-            set_next_due(engine, min(market_due, message.due))
+        due = first_due(engine.agenda)
+        if min(market_due, due) >= ts_event:
+            set_next_due(engine, min(market_due, due))
             return np.int64(0)
         if engine.deliveries_fit <= 0 and journal_is_short(engine):
             return GROW_JOURNAL
-        if message.due > market_due or (message.due == market_due and message.turn >> CLASS_SHIFT > MARKET_DUE):
+        if due > market_due:
+            return NEWS
+        address, is_answer = first_message(engine.agenda)
+        message = message_at(address)
+        if due == market_due and message.turn >> CLASS_SHIFT > MARKET_DUE:
             return NEWS
         engine.deliveries_fit -= 1
-        result = happen(engine, message)
+        result = np.int64(deliver_answer(engine, message)) if is_answer else np.int64(reach(engine, message))
         if result != 0:
             return result
 

@@ -7,7 +7,7 @@ from tapeline.engine.records import NODE, ROW
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
-from tapeline.memory import address_of, record_at
+from tapeline.memory import address_of, record_at, unlikely
 from tapeline.record import Record, int32, int64, uint8
 
 
@@ -29,6 +29,7 @@ class Ticket(Record):
 
 PLACE, TICKET = Place.dtype_, Ticket.dtype_
 LINE_NEXT, LINE_PREV, ROW_NEXT = (np.int64(NODE.fields[name][1]) for name in ("line_next", "line_prev", "row_next"))
+NODE_SIZE = np.int64(NODE.itemsize)
 LINE_LAST, ROW_RESTING = np.int64(LINE.fields["last"][1]), np.int64(ROW.fields["resting"][1])
 
 
@@ -89,10 +90,10 @@ def link_resting(engine, row, node, index):
 @leaf
 def unlink_resting(engine, row, node):
     """Take an order out of its row's resting orders, and out of line."""
-    before, behind = np.int64(node.row_prev), np.int64(node.row_next)
-    forward = address_of(row) + ROW_RESTING if before == 0 else address_of(node_at(engine, before)) + ROW_NEXT
+    before, behind, nodes = np.int64(node.row_prev), np.int64(node.row_next), engine.nodes
+    forward = address_of(row) + ROW_RESTING if before == 0 else nodes + before * NODE_SIZE + ROW_NEXT  # a select, which a load would make a branch
     record_at(forward, 0, PLACE).index = behind
-    node_at(engine, behind).row_prev = before  # as in unlink
+    record_at(nodes, behind, NODE).row_prev = before  # as in unlink
     unlink_from_line(engine, account_at(row, node), node)
 
 
@@ -154,8 +155,9 @@ def unlink_from_line(engine, account, node):
 @leaf
 def join_in_line(engine, line, before, its_next, its_previous, behind):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """What comes behind one order of a line, and before another; or (0) is its first and last. Selects: who stands at an end is as good as a coin."""
-    forward = address_of(line) if before == 0 else address_of(node_at(engine, before)) + LINE_NEXT
-    back = address_of(line) + LINE_LAST if behind == 0 else address_of(node_at(engine, behind)) + LINE_PREV
+    nodes = engine.nodes
+    forward = address_of(line) if before == 0 else nodes + before * NODE_SIZE + LINE_NEXT
+    back = address_of(line) + LINE_LAST if behind == 0 else nodes + behind * NODE_SIZE + LINE_PREV
     record_at(forward, 0, PLACE).index = its_next
     record_at(back, 0, PLACE).index = its_previous
 
@@ -198,7 +200,7 @@ def find_ticket(row, order_id):
 @kernel
 def find_displaced(row, order_id):
     """As find_ticket, for ids that had to make way, and those of orders that are not live."""
-    if 0 < order_id <= row.last_id:
+    if row.displacement_max != 0 and 0 < order_id <= row.last_id:
         for d in range(1, row.displacement_max + 1):
             ticket = ticket_at(row, place_of(row, order_id, d))
             if ticket.order_id == order_id:
@@ -221,17 +223,25 @@ def claim_node(engine, row, order_id, price):
     index = row.nodes_free
     node = node_at(engine, index)
     row.nodes_free = index + 1 + node.next
-    d = np.int64(0)
-    while ticket_at(row, place_of(row, order_id, d)).order_id != 0:
-        d += 1
-    row.displacement_max = max(row.displacement_max, d)
-    place = place_of(row, order_id, d)
+    place = order_id & row.mask
+    if unlikely(ticket_at(row, place).order_id != 0):
+        place = displaced(row, order_id)
     ticket = ticket_at(row, place)
     ticket.order_id = order_id
     ticket.price_requested = price
     ticket.index = index
     node.place = place
     return index
+
+
+@kernel
+def displaced(row, order_id):
+    """The first free place for the ticket of an order whose first is taken."""
+    d = np.int64(1)
+    while ticket_at(row, place_of(row, order_id, d)).order_id != 0:
+        d += 1
+    row.displacement_max = max(row.displacement_max, d)
+    return place_of(row, order_id, d)
 
 
 @leaf

@@ -16,9 +16,9 @@ FEATURES_N: Final = len(Feature)
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
 ARRIVAL, RESPONSE, MARKET_DUE, PHASE_DUE, TIMER = (np.int64(n) for n in range(5))
 CLASS_SHIFT: Final = 56
-NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, ALARM, PHASE = (np.int64(n) for n in range(1, 11))
+NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, END, ALARM, PHASE = (np.int64(n) for n in range(1, 12))
 LAST_REQUEST = EXPIRE
-"""Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own."""
+"""Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own. END: the answer that an order is over, if only its row learns it."""
 # what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others for the runner: that a notice is next, or which callback
 GROW_NOTICES, GROW_JOURNAL, LIMIT, NEED_SPECIAL = range(2, 6)
 NEWS: Final = 7
@@ -44,7 +44,7 @@ class Message(Record):
     row: int32
     instrument: int32
     kind: uint8
-    what: uint8
+    what: uint8  # of an answer: an Update; of an END: a Status
     reason: uint8
     parked: uint8  # beside the reason, as whatever is zeroed in each message
     side: uint8
@@ -52,7 +52,7 @@ class Message(Record):
     instruction: uint8
     is_maker: bool_
     by_exchange: bool_  # not by the gateway
-    # --- what follows is not touched by requests for new orders and for cancels, nor by answers that nobody hears
+    # --- what follows is not touched by requests for new orders and for cancels, nor by an END
     price: int64  # 1e-9
     size: int64  # of news of a phase: number of the change
     size_left: int64
@@ -76,7 +76,8 @@ class Lane(Record):
 
     head: int64  # address of the first; of the pool's first, if there is none
     link: int64  # address of where the next one's is to be written
-    due_last: int64  # when the last one is due; NOT_YET, if there is none
+    due: int64  # when the first is due; NEVER, if there is none
+    due_last: int64  # when the last one is due, or was
 
 
 class Agenda(Record):

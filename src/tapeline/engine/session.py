@@ -198,7 +198,7 @@ class Session:
         agenda.messages, agenda.capacity, agenda.heap = pool.ctypes.data, messages, heap.ctypes.data
         agenda.free, agenda.end = agenda.messages + MESSAGE.itemsize, agenda.messages + messages * MESSAGE.itemsize
         for lane in agenda.lanes:
-            lane.head, lane.link, lane.due_last = agenda.messages, address_of(lane), NOT_YET
+            lane.head, lane.link, lane.due, lane.due_last = agenda.messages, address_of(lane), NEVER, NOT_YET
         self._groups.build(engine, self._classes, self._flat)
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]

@@ -36,7 +36,7 @@ from tapeline.engine.rules import find_take, mark_taken
 from tapeline.engine.steps import journal_placed
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK, HALTED, is_matching, set_own_best, side_of
-from tapeline.market.ladder import LEVEL_NONE, cell_at, has_best, next_level, size_at
+from tapeline.market.ladder import CELL, CELL_SIZE, LEVEL_NONE, cell_at, has_best, next_level, size_at
 from tapeline.memory import address_of, record_at, unit
 
 ACCEPTED, REJECTED, MODIFIED, MODIFY_REJECTED = (np.int64(u) for u in (Update.ACCEPTED, Update.REJECTED, Update.MODIFIED, Update.MODIFY_REJECTED))
@@ -84,7 +84,7 @@ def let_in(engine):
     elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         refuse_unknown(engine, message)
     elif message.kind == CANCEL:
-        write_end(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
+        close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
     else:
         modify(engine, book, index, message)
     return 0
@@ -153,6 +153,13 @@ def arrive(engine, book, index, request):
     if reason != NO_REASON:
         close_order(engine, book, index, ts_event, REJECTED, reason)
         return
+    accept(engine, book, node, index, ts_event)
+    execute(engine, book, index, ts_event)
+
+
+@leaf
+def accept(engine, book, node, index, ts_event):
+    """A new order is accepted; its row is told, if it has ears for that."""
     row = row_at(engine, node.row)
     if row.hears:
         message = send_answer(engine, row, node, index, ts_event, ACCEPTED)
@@ -162,7 +169,40 @@ def arrive(engine, book, index, request):
     else:  # without this answer, which changes nothing that its row knows, a maker with sixteen features takes 0.93 to 0.97 of the time
         node.arrival = engine.arrivals
         row.last_response = response_time(engine, row, ts_event)
-    execute(engine, book, index, ts_event)
+
+
+@leaf
+def free_place(book, node):
+    """The address of the cell where a limit order that arrives rests, if it meets nobody on the other side, of history or of ours, and that is in the window.
+
+    So it is with nearly all: nothing is to be looked at then but the cell: no reason to refuse it, nothing to take, no room to be made. 0 otherwise.
+    """
+    if not rests(node):  # it may have no price
+        return np.int64(0)
+    ladder, other, level = side_of(book, node.side), side_of(book, 1 - node.side), node.level_accepted
+    i = level - ladder.base
+    is_free = (level + max(other.best, other.own_best) < 0) & (i > 0) & (i < ladder.width)
+    return ladder.cells + i * CELL_SIZE if is_free else np.int64(0)
+
+
+@leaf
+def let_rest(engine, book, node, index, place, ts_event):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
+    """A new order with a free_place, as let_in."""
+    node.ts_arrived = ts_event
+    accept(engine, book, node, index, ts_event)
+    rest(engine, book, node, index, record_at(place, 0, CELL), ts_event)
+
+
+@leaf
+def finds_resting(request, node):
+    """Whether a request is the cancel of an order that rests."""
+    return (request.kind == CANCEL) & (node.order_id == request.order_id) & (node.venue_state == RESTING)
+
+
+@leaf
+def let_go(engine, book, node, index, request):
+    """The cancel of an order that rests, as let_in. It says of which order, and when: it becomes the answer itself."""
+    write_end(engine, book, node, index, request, CANCELLED, REQUESTED)
 
 
 @leaf
@@ -224,16 +264,15 @@ def execute(engine, book, index, ts_event):
     if not rests(node):
         close_order(engine, book, index, ts_event, EXPIRED, NO_LIQUIDITY if node.instruction & MARKET else IOC_REMAINDER)
         return
-    rest(engine, book, node, index, ts_event)
+    rest(engine, book, node, index, cell_at(side_of(book, node.side), node.level_accepted), ts_event)
 
 
 @leaf
-def rest(engine, book, node, index, ts_event):
-    """What is left of an order takes its place in a queue."""
+def rest(engine, book, node, index, cell, ts_event):  # noqa: PLR0913, PLR0917 - same
+    """What is left of an order takes its place in a queue, in the cell of its level."""
     row = row_at(engine, node.row)
     level = node.level_accepted
     ladder = side_of(book, node.side)
-    cell = cell_at(ladder, level)
     ahead = cell.size if row.queue else np.int64(0)
     node.level = level
     node.ahead = ahead
