@@ -14,6 +14,7 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
+from tapeline.files import replacing
 
 if TYPE_CHECKING:
     from tapeline.bench.suite import Report
@@ -197,9 +198,10 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
     try:
-        sink(output, mkdir=True)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{output}: cannot be written: {error}") from error
+        with replacing(output) as partial:
+            sink(partial)
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"{output}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
