@@ -117,7 +117,23 @@ def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body
     with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     cls.features = (tl.Feature.MID,)
-    diagnose.check_features(cls)
+    diagnose.check_class(cls)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("pass", "S has no callback, so that it does nothing: there are on_start, on_book, on_trade"),
+        ("def helper(self, x):\n    return x", "so that it does nothing: there are on_start"),
+        ("def onBook(self, market, orders, account):\n    pass", "so that it does nothing: is its method onBook meant as on_book?"),
+    ],
+)
+def test_a_class_without_callbacks_is_told(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
+    """A strategy of which nothing is ever called is run, with a warning that says so, and which method was probably meant as a callback."""
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
 
 
 @pytest.mark.parametrize(

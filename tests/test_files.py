@@ -46,7 +46,7 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A directory in its place, a file among its directories and a full disk are told with the path as it was given."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="file/below: cannot be written: (File exists|Not a directory)"):
+    with pytest.raises(ConfigError, match=r"file/below: cannot be written: (File exists|Not a directory)"):
         write(tmp_path / "file" / "below", "")
     with pytest.raises(ConfigError, match="cannot be written: Is a directory"):
         write(tmp_path, "")

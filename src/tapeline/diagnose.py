@@ -22,6 +22,7 @@ from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
 from tapeline.record import Record, record_classes
 from tapeline.runner import CALLBACKS, codes
+from tapeline.strategy import Strategy
 
 _HERE = str(Path(__file__).parent)
 _NUMBA = str(Path(numba.__file__).parent)
@@ -65,14 +66,29 @@ def check_signatures(cls: type) -> None:
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
-def check_features(cls: Any) -> None:
+def check_class(cls: Any) -> None:
+    """Warn of what a class says and surely does not mean: no callback at all, and features that it reads and does not declare."""
+    _check_callbacks(cls)
+    _check_features(cls)
+
+
+def _check_callbacks(cls: Any) -> None:
+    """Warn where a class has no callback, since nothing of it is ever called; with the one that was meant, where a method has a name like it."""
+    if any(hasattr(cls, name) for name in CALLBACKS):
+        return
+    methods = [name for name in dir(cls) if inspect.isfunction(getattr(cls, name)) and not hasattr(Strategy, name)]
+    meant = next((f": is its method {name} meant as {near[0]}?" for name in methods if (near := difflib.get_close_matches(name.lower(), CALLBACKS, 1))), "")
+    warnings.warn(f"{cls.__name__} has no callback, so that it does nothing{meant or ': there are ' + ', '.join(CALLBACKS)}", stacklevel=5)
+
+
+def _check_features(cls: Any) -> None:
     """Warn where a class, or a feature of one's own among its fields, reads a feature by its name that the class does not declare: it is NaN."""
     parts = [cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))]
     for code in (code for part in parts for code in codes(part)):
         for line, name in _features_read(code):
             if Feature[name] not in cls.features:
                 text = f"{cls.__name__} reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)"
-                warnings.warn(f"{code.co_filename}:{line}: {text}", stacklevel=4)
+                warnings.warn(f"{code.co_filename}:{line}: {text}", stacklevel=5)
 
 
 def _features_read(code: Any) -> Iterator[tuple[int | None, str]]:

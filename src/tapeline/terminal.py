@@ -51,8 +51,8 @@ def reporting(*, with_traceback: bool = False) -> Iterator[None]:
             raise
         except BrokenPipeError:  # whoever reads stdout has seen enough
             out.on_broken_pipe()
-        except KeyboardInterrupt:
-            err.print("interrupted")
+        except KeyboardInterrupt as interrupt:
+            err.print(f"{place(interrupt)}interrupted", markup=False, soft_wrap=True)
             raise typer.Exit(Exit.INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - the last place where anything can be said about it
             fail(error, with_traceback=with_traceback)
@@ -77,7 +77,7 @@ def _words(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
-def place(error: Exception) -> str:
+def place(error: BaseException) -> str:
     """`file:line: ` of the last line of a traceback that is in no library: the strategy's, where plain Python ran it."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename and not _is_ours(frame.filename)]
     return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
