@@ -90,7 +90,7 @@ def demo(
             result = run_demo(records, progress, report=output)
         commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
-            terminal.out.print(NEXT_STEPS, markup=False)
+            terminal.out.print(NEXT_STEPS, markup=False, soft_wrap=True)
             terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)
 
 

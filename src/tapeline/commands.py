@@ -134,19 +134,33 @@ def show_check(found: "Check") -> None:
     """What a check found, as tables."""
     times = pl.DataFrame(
         [(name, *(getattr(found.times, f"{name}_{end}") for end in ("first", "last"))) for name in ("ts_event", "ts_recv")],
-        schema={"time": pl.String, "first": pl.Datetime("ns", "UTC"), "last": pl.Datetime("ns", "UTC")},
+        schema={"time, UTC": pl.String, "first": pl.Datetime("ns"), "last": pl.Datetime("ns")},
         orient="row",
     )
-    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns", "UTC"), "to": pl.Datetime("ns", "UTC"), "record": pl.Int64}, orient="row")
+    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns"), "to": pl.Datetime("ns"), "record": pl.Int64}, orient="row")
+    crossed = found.crossed.select(pl.col("instrument_id").cast(pl.String).alias("id"), "from", "to", "events")
     terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
-    terminal.out.print(tables.frame_table(times, "times"))
-    for frame, title in ((gaps, "gaps in ts_recv"), (found.crossed, "locked or crossed")):
+    terminal.out.print(tables.frame_table(times))
+    for frame, title in ((gaps, "gaps in ts_recv"), (crossed, "locked or crossed")):
         terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
+    _show_pre_opens(found.pre_opens)
     fills, first = found.fifo
     terminal.out.print(f"executions of resting orders: {fills:,}" + (f", of which {first / fills:.1%} hit the front of their queue" if fills else ""))
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
     if found.damage is not None:
         terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
+
+
+def _show_pre_opens(pre_opens: pl.DataFrame) -> None:
+    """What a locked book says of the phase of trading, which a run knows from a status file only."""
+    for line in pre_opens.head(tables.LINES_MAX).iter_rows(named=True):
+        since, until = (None if line[name] is None else f"{line[name]:%Y-%m-%d %H:%M:%S}" for name in ("since", "to"))
+        when = f"before {until}" if since is None else f"between {since} and {until}"
+        text = f"{line['instrument_id']}: no trade {when}, and a book that was locked or crossed: a pre-open or an auction"
+        terminal.out.print(text, markup=False, soft_wrap=True, style="yellow")
+    if pre_opens.height:
+        said = "a run knows such a phase from a status file (--status); without one, orders take from the book of it wherever that is not crossed"
+        terminal.out.print(f"{said} (docs/assumptions.md, Phases)", markup=False, soft_wrap=True, style="yellow")
 
 
 def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[str, Any], DataError | None]:
