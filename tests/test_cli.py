@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import zstandard
 from journals import Journal
+from strategy_files import strategy
 from typer.testing import CliRunner, Result
 
 import tapeline
@@ -322,13 +323,28 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
     assert RunResult.load(tmp_path / "run").fills.height > 0
 
 
-def test_a_run_on_no_records_says_so(tmp_path: Path) -> None:
-    """A file without records is a run on nothing: it succeeds, and its last words are that there was nothing."""
+def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
+    """A file without records, or with none of the run's instruments, is a run on nothing: it succeeds, and says which it was, without a table of dashes."""
     empty = tmp_path / "empty.dbn"
     write_dbn(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
-    done = invoke("run", MAKER, empty, *TICK, "-o", tmp_path / "run")
-    assert done.exit_code == terminal.Exit.OK
-    assert "from no records" in done.stdout
+    for data, options, said in ((empty, (), "the data is empty"), (session, ("--instruments", "17"), "all 4,401 are of other instruments")):
+        done = invoke("run", MAKER, data, *TICK, *options, "--no-save")
+        assert done.exit_code == terminal.Exit.OK
+        assert done.stdout.startswith(f"0 orders and 0 fills from no records: {said}")
+    assert "the data is empty" in invoke("check", empty, "--tick-size", "0.25").stdout
+
+
+def test_signals_are_counted(session: Path, tmp_path: Path) -> None:
+    """A strategy that only records signals is told how many values it recorded."""
+    body = "signals = ('size',)\ndef on_trade(self, trade, market, orders, account):\n    self.signal(0, trade.size)"
+    strategy(tmp_path, body, name="recorder")
+    done = invoke("run", f"{tmp_path / 'recorder.py'}:S", session, *TICK, "--json", "-o", tmp_path / "run")
+    values = json.loads(done.stdout)["rows"]["signals"]
+    assert values > 100
+    assert (
+        f"0 orders, 0 fills and {values:,} values of signals from 4,401 records"
+        in invoke("run", f"{tmp_path / 'recorder.py'}:S", session, *TICK, "--no-save").stdout
+    )
 
 
 def test_run_tells_what_its_stages_take(session: Path) -> None:

@@ -112,7 +112,11 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path, spec: str, message: str)
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("x = 1\nclass A(:\n", r"line 2: SyntaxError"), ("x = 1\n\ny = z\n", r"line 3: NameError"), ("import no_such_thing_x\n", r"line 1: ModuleNotFoundError")],
+    [
+        ("x = 1\nclass A(:\n", r"line 2: SyntaxError: [^(]+\n    class A\(:$"),
+        ("x = 1\n\ny = z\n", r"line 3: NameError"),
+        ("import no_such_thing_x\n", r"line 1: ModuleNotFoundError"),
+    ],
 )
 def test_errors_in_the_file_name_its_line(tmp_path: Path, source: str, message: str) -> None:
     """A file that cannot be imported is a ConfigError with the line and the error, and leaves no half-made module."""

@@ -67,7 +67,8 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
         return
     from tapeline.check import odd_counters  # noqa: PLC0415 - reads with Numba
 
-    terminal.out.print(result.stats)
+    if result.orders.height or result.fills.height:  # of nothing all metrics are dashes
+        terminal.out.print(result.stats)
     odd = odd_counters(result.counters)
     if odd:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
@@ -81,10 +82,13 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
 def _summary(result: "Result") -> str:
     manifest = result.manifest
     parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
+    if result.signals.height:
+        parts = [f"{result.orders.height:,} orders, {result.fills.height:,} fills and {result.signals.height:,} values of signals"]
     if manifest.get("records"):
         parts.append(f"from {manifest['records']:,} records")
     elif manifest.get("events") == 0:
-        parts.append("from no records: the data has none of the run's instruments")
+        others = result.counters.get("records_other_instruments", 0)
+        parts.append("from no records: " + (f"all {others:,} are of other instruments" if others else "the data is empty"))
     if manifest.get("seconds"):
         parts.append(f"in {tables.format_seconds(manifest['seconds'])}")
     if manifest.get("records_per_second"):
@@ -139,6 +143,8 @@ def show_check(found: "Check") -> None:
     )
     gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns"), "to": pl.Datetime("ns"), "record": pl.Int64}, orient="row")
     crossed = found.crossed.select(pl.col("instrument_id").cast(pl.String).alias("id"), "from", "to", "events")
+    if not found.times.records:
+        terminal.out.print("the data is empty: it has no records", style="yellow")
     terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
     terminal.out.print(tables.frame_table(times))
     for frame, title in ((gaps, "gaps in ts_recv"), (crossed, "locked or crossed")):
@@ -238,7 +244,8 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
         try:
             before = json.loads(baseline.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why}") from error
         if "results" not in before:
             raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints")
     report = run_suite(**settings, tell=lambda what: terminal.err.print(what, markup=False, style="dim"))

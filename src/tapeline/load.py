@@ -107,7 +107,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except Exception as error:
         sys.modules.pop(name)
-        raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {_words(error)}") from error
     module._tapeline_content = content  # type: ignore[attr-defined]  # noqa: SLF001 - ours: the content that this module was made of
     return module
 
@@ -143,6 +143,11 @@ def _where(error: BaseException, file: Path) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"line {line}: " if line is not None else ""
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; of what is no Python, the line itself, too."""
+    return f"{error.msg}\n    {(error.text or '').strip()}".rstrip() if isinstance(error, SyntaxError) else str(error)
 
 
 def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], str]) -> type[Any]:
