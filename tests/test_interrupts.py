@@ -51,7 +51,7 @@ except typer.Exit as leave:
     ("engine", "said"),
     [
         pytest.param(
-            "compiled", ["waiting for the strategies' callbacks to return", "a callback does not return"], marks=pytest.mark.skipif(not jit.JIT, reason="plain")
+            "compiled", ["waiting for what is under way", "the process does, without a result"], marks=pytest.mark.skipif(not jit.JIT, reason="plain")
         ),
         ("reference", [r"stuck\.py:1[01]: interrupted"]),
     ],
@@ -64,6 +64,41 @@ def test_a_callback_that_never_returns_is_ended_by_a_second_ctrl_c(tmp_path: Pat
     done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 130, done.stderr
     assert [words for words in said if not re.search(words, done.stderr)] == []
+
+
+WRITING = """
+import os, signal, sys, time
+from tapeline import book_reader
+from tapeline.cli import app
+
+chunks, made = book_reader.BookReader.chunks, []
+
+def slow(reader):
+    frame = next(chunks(reader))
+    for _ in range(1000):
+        made.append(frame)
+        yield frame
+        if len(made) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+
+book_reader.BookReader.chunks = slow
+try:
+    app(sys.argv[1:])
+finally:
+    print(len(made))
+"""
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_ctrl_c_ends_the_writing_of_a_file(tmp_path: Path, name: str) -> None:
+    """Polars holds the main thread while it writes: the next frame is not made any more, nothing is left of the file, and one word is said."""
+    data = tiny_session(tmp_path / "tiny.dbn")
+    program = [sys.executable, "-c", WRITING, "depth", data, "--tick-size", "0.25", "-o", tmp_path / "out" / name]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert int(done.stdout) < 20
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_ctrl_c_is_given_back() -> None:

@@ -15,6 +15,7 @@ from tapeline import load, tables, terminal
 from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
 from tapeline.files import replacing
+from tapeline.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from tapeline.bench.suite import Report
@@ -210,6 +211,8 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
         nonlocal lines, damage
         try:
             for frame in reader.chunks():
+                if interrupts.seen:
+                    return
                 lines += frame.height
                 yield frame
         except DataError as error:
@@ -218,8 +221,9 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
     try:
-        with replacing(output) as partial:
+        with replacing(output) as partial, Interrupts() as interrupts:  # Polars holds the main thread, and asks for frames on others
             sink(partial)
+            interrupts.check()
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"{output}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage

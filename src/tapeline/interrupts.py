@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 
 PATIENCE_S: Final = 1.0
 """So long may compiled code go on after a signal before somebody is told that it is waited for: a chunk takes milliseconds, with a thousand rows a second."""
-_WAITING: Final = "interrupted: waiting for the strategies' callbacks to return; Ctrl-C again ends the process at once, without a result"
-_ENDED: Final = "interrupted: a callback does not return; the process ends, without a result"
+_WAITING: Final = "interrupted: waiting for what is under way, a callback or a chunk of data; Ctrl-C again ends the process at once, without a result"
+_ENDED: Final = "interrupted: what was under way did not end; the process does, without a result"
 _OFF_THE_BAR: Final = "\x1b[?25h\n"
 """A progress bar hides the cursor, and its line is not ended."""
 
@@ -26,6 +26,7 @@ class Interrupts:
     def __init__(self) -> None:
         """None seen."""
         self.seen = False
+        """As soon as there was one, for every thread to look at."""
         self._noted = 0
         self._before: Any = None
         self._ends: tuple[int, int] | None = None
@@ -53,9 +54,9 @@ class Interrupts:
 
     def _note(self, *_: object) -> None:
         self._noted += 1
-        if self.seen:
-            raise KeyboardInterrupt
         self.seen = True
+        if self._noted > 1:
+            raise KeyboardInterrupt
 
     def _listen(self) -> None:
         read, write = os.pipe()
@@ -74,8 +75,11 @@ class Interrupts:
         taken, waiting = 0, 0
         with contextlib.closing(os.fdopen(signals, "rb", 0)) as pipe:
             while came := pipe.read(64):
+                if signal.SIGINT not in came:
+                    continue
+                self.seen = True
                 time.sleep(PATIENCE_S)
-                if self._ends is None or signal.SIGINT not in came:
+                if self._ends is None:
                     continue
                 waiting = 0 if self._noted > taken else waiting + came.count(signal.SIGINT)
                 taken = self._noted
