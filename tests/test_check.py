@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.conversion import write_tape
 from tapeline.errors import DataError
 from tapeline.feeds.dbn_write import write_dbn
+from tapeline.inputs import open_input
 from tapeline.schema import MBO
 
 SECOND = 1_000_000_000
@@ -184,6 +186,24 @@ def test_check_of_damaged_data_tells_the_rest(tmp_path: Path) -> None:
     found = check([path], tick_size="1")
     assert found.actions == {Action.ADD.name.lower(): 2}
     assert found.damage is not None
+
+
+def test_files_that_are_not_in_order_are_told(tmp_path: Path) -> None:
+    """The same file twice, and days the wrong way round, are warned of, on the command line once; files in order, and damaged ones, are not."""
+    one, two = write(tmp_path / "one.dbn", records([1, 2])), write(tmp_path / "two.dbn.zst", records([2, 3]))
+    (tmp_path / "cut.dbn").write_bytes(one.read_bytes()[:-100])
+    for files in ([one, one], [two, one]):
+        with pytest.warns(
+            UserWarning, match=rf"one\.dbn starts at 2023-11-14T22:13:21\.0+, no later than \S+{files[0].name} .*neither put in order nor merged"
+        ):
+            open_input(files)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_input([one, two])
+        open_input([one, tmp_path / "cut.dbn"])
+        warnings.simplefilter("always")
+        done = CliRunner().invoke(app, ["check", str(two), str(one), "--tick-size", "1"])
+    assert done.stderr.count("warning: ") == 1
 
 
 def test_anomalies_are_counted_by_the_reference() -> None:

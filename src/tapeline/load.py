@@ -44,7 +44,7 @@ def _load(spec: str, base: type[Any], kind: str) -> type[Any]:
     return _pick(_import_file(Path(place)) if place.endswith(".py") else _import_module(place), name, place, (base, kind))
 
 
-def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, Any]:
+def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = "--set ") -> dict[str, Any]:
     """Parameters from texts `name=value`, each read by the type of the strategy's field: integer, float, true/false, or comma-separated for an array.
 
     Raises ConfigError on unknown names, with the nearest known one, and on values that are not of the field's type or out of its range.
@@ -54,12 +54,12 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, 
     for setting in settings:
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not name:
-            raise ConfigError(f"--set {setting!r}: expected name=value")
+            raise ConfigError(f"{where}{setting!r}: expected name=value")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
-            raise ConfigError(f"--set {setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
-        values[name] = _parse(text, known[name], f"--set {setting}")
+            raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
+        values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
 
 
@@ -120,7 +120,9 @@ def _import_module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            hint = f"; is {name}.py meant?" if Path(f"{name}.py").is_file() else ""
+            parent, _, last = name.rpartition(".")
+            meant = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
+            hint = f"; is {meant} meant?" if meant else ""
             raise ConfigError(f"{name}: no such module{hint}") from error
         raise ConfigError(f"{name}: cannot be imported: {error}") from error
     except Exception as error:

@@ -59,7 +59,8 @@ def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str] =
     latency, path = _named("--latency", options.pop("latency", ()), bare=BOTH), options.pop("config", None)
     tables = {name: file.pop(name, {}) for name in TABLES}
     texts = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in tables["set"].items()}
-    values = load.parse_parameters(strategy, [*(f"{name}={text}" for name, text in texts.items()), *parameters])
+    of_file = load.parse_parameters(strategy, (f"{name}={text}" for name, text in texts.items()), f"{path}: set.")
+    values = of_file | load.parse_parameters(strategy, parameters)
     own = getattr(strategy, "latency", None)
     base = latency_of(own if isinstance(own, Latency) else Latency(), tables["latency"], f"{path}: latency.")
     made: dict[str, Any] = {"latency": latency_of(base, latency, "--latency ")}

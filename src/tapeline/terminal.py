@@ -43,8 +43,15 @@ EXIT_CODES: Final = (
 @contextmanager
 def reporting(*, with_traceback: bool = False) -> Iterator[None]:
     """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
+    told = set[str]()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in told:  # data is opened more than once
+            told.add(str(message))
+            err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: err.print(f"warning: {message}", style="yellow", markup=False)
+        warnings.showwarning = tell
         try:
             yield
         except (typer.Exit, typer.Abort):
