@@ -334,6 +334,15 @@ def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
     assert "the data is empty" in invoke("check", empty, "--tick-size", "0.25").stdout
 
 
+def test_reasons_of_rejected_orders_are_told(session: Path, tmp_path: Path) -> None:
+    """Orders that were refused are counted by reason: a price in currency, and not in 1e-9 of it, is off the tick or far away, and nothing else says so."""
+    body = "def on_trade(self, trade, market, orders, account):\n    orders.buy(market.bid_price / 1e9, 1)\n    orders.sell(market.ask_price, 0)"
+    strategy(tmp_path, body, name="refused")
+    done = invoke("run", f"{tmp_path / 'refused.py'}:S", session, *TICK, "--no-save")
+    trades = json.loads(invoke("check", session, "--tick-size", "0.25", "--json").stdout)["actions"]["trade"]
+    assert f"orders rejected: {trades:,} price, {trades:,} size" in done.stdout or f"orders rejected: {trades:,} size, {trades:,} price" in done.stdout
+
+
 def test_signals_are_counted(session: Path, tmp_path: Path) -> None:
     """A strategy that only records signals is told how many values it recorded."""
     body = "signals = ('size',)\ndef on_trade(self, trade, market, orders, account):\n    self.signal(0, trade.size)"

@@ -74,6 +74,10 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
     if odd:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
     terminal.out.print(_summary(result), markup=False, soft_wrap=True)
+    rejected = result.orders.filter(pl.col("status").cast(pl.String) == "rejected")["reason"].value_counts(sort=True)
+    if rejected.height:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in rejected.iter_rows())
+        terminal.out.print(f"orders rejected: {reasons} (docs/ARCHITECTURE.md, Orders)", markup=False, soft_wrap=True)
     if stages is not None:
         terminal.out.print(tables.records_table(stages, "processor time per record, in ns, of one thread (docs/performance.md)"))
     if place is not None:

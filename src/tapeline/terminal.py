@@ -72,9 +72,10 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
     expected = isinstance(error, errors.TapelineError | OSError)
     err.print("error:", style="bold red", end=" ")
     err.print(_words(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
+    notes = getattr(error, "__notes__", ())
+    for note in notes:
         err.print(note, markup=False, soft_wrap=True)
-    if not (with_traceback or expected):
+    if not (with_traceback or expected or notes):  # which say what shows where
         err.print("(--traceback shows where)", markup=False)
     raise typer.Exit(exit_code(error))
 
