@@ -283,6 +283,9 @@ def test_without_output_a_new_directory_is_made(tmp_path: Path, monkeypatch: pyt
     ("arguments", "message"),
     [
         (["run", MAKER, "a.dbn", "--set", "sice=1"], "did you mean 'size'"),
+        (["run", MAKER, "a.dbn", "--set", "size=1", "--set", "size=2"], "'size' is given twice; a sweep is an array of rows in Python"),
+        (["run", MAKER, "a.dbn", "--fee", "maker=1", "--fee", "maker=2"], "--fee maker=2: is given twice, the other one is 1"),
+        (["run", MAKER, "a.dbn", "--latency", "1us", "--latency", "2us"], "--latency 2us: is given twice, the other one is 1us"),
         (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
         (["run", MAKER, "a.dbn", "--latency", "entri=1us"], "did you mean 'entry'"),
         (["run", MAKER, "a.dbn", "--latency", "entry=gamma(mean=1us)"], "shape"),

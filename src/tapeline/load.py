@@ -59,6 +59,8 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
             raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
+        if name in values:
+            raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array(n, {name}=…)")
         values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
 

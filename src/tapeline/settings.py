@@ -116,6 +116,8 @@ def _named(option: str, settings: Iterable[str], *, bare: str | None = None) -> 
         if match is None and bare is None:
             raise ConfigError(f"{option} {setting!r}: expected name=value")
         name, value = (bare or "", setting) if match is None else (match[1], match[2].strip())
+        if name in found:
+            raise ConfigError(f"{option} {setting}: is given twice, the other one is {found[name]}")
         found[name] = value
     return found
 
