@@ -12,8 +12,9 @@ PATIENCE_S: Final = 1.0
 """So long may compiled code go on after a signal before somebody is told that it is waited for: a chunk takes milliseconds, with a thousand rows a second."""
 _WAITING: Final = "interrupted: waiting for what is under way, a callback or a chunk of data; Ctrl-C again ends the process at once, without a result"
 _ENDED: Final = "interrupted: what was under way did not end; the process does, without a result"
-_OFF_THE_BAR: Final = "\x1b[?25h\n"
-"""A progress bar hides the cursor, and its line is not ended."""
+_STDERR: Final = 2
+_SHOW_CURSOR: Final = b"\x1b[?25h\n"
+"""A progress bar hides the cursor, and writes through what it has put in the place of `sys.stderr`."""
 
 
 class Interrupts:
@@ -87,9 +88,11 @@ class Interrupts:
                     _say(_WAITING)
                 elif waiting > 1:
                     _say(_ENDED)
+                    if os.isatty(_STDERR):
+                        os.write(_STDERR, _SHOW_CURSOR)
                     os._exit(128 + signal.SIGINT)
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{_OFF_THE_BAR if sys.stderr.isatty() else ''}{text}\n")
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
