@@ -20,7 +20,7 @@ from strategy_files import strategy
 from typer.testing import CliRunner, Result
 
 import tapeline
-from tapeline import errors, terminal
+from tapeline import errors, jit, terminal
 from tapeline.cli import app
 from tapeline.demo import example
 from tapeline.feeds.dbn_write import write_dbn
@@ -316,6 +316,15 @@ def test_synth_writes_what_it_says(tmp_path: Path) -> None:
         done = invoke("synth", "-n", "1000", "-o", path, "--seed", seed, "--live-orders", "100", "--json")
         assert json.loads(done.stdout)["records"] == 1000 + 100 + 1
     assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
+
+
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_commands_say_that_they_compile(tmp_path: Path) -> None:
+    """What takes seconds the first time is named on stderr, once; the next time there is nothing to be said."""
+    command = [sys.executable, "-m", "tapeline", "synth", "-n", "100", "--live-orders", "100", "-o", tmp_path / "x.dbn"]
+    cache = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache")}
+    said = [subprocess.run(command, capture_output=True, text=True, check=True, env=cache).stderr for _ in range(2)]
+    assert said == [f"{terminal.COMPILING}\n", ""]
 
 
 def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Path) -> None:

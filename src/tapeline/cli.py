@@ -231,7 +231,8 @@ def check(
         from tapeline import commands, settings
         from tapeline.check import check as look
 
-        found = look(data, gap=gap, **settings.of_market(options))
+        with terminal.told_of_compiling():
+            found = look(data, gap=gap, **settings.of_market(options))
         if as_json:
             terminal.print_json(found.to_dict())
         else:

@@ -111,7 +111,8 @@ def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
         names = [str(run) for run in runs]
     if len(set(names)) < len(names):
         raise ConfigError("report: the same run is named twice")
-    path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
+    with terminal.told_of_compiling():
+        path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
     return {"report": str(path.absolute()), "runs": len(runs), "bytes": path.stat().st_size}
 
 
@@ -179,7 +180,8 @@ def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[s
     _check_output(output)
     from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba
 
-    return _write(output, DepthReader(data, **settings))
+    with terminal.told_of_compiling():
+        return _write(output, DepthReader(data, **settings))
 
 
 def write_features(output: Path, data: list[Path], names: list[str] | None, **settings: Any) -> tuple[dict[str, Any], DataError | None]:
@@ -187,7 +189,8 @@ def write_features(output: Path, data: list[Path], names: list[str] | None, **se
     _check_output(output)
     from tapeline.extraction import FeatureReader  # noqa: PLC0415 - imports Numba
 
-    return _write(output, FeatureReader(data, [_feature(name) for name in names] if names else None, **settings))
+    with terminal.told_of_compiling():
+        return _write(output, FeatureReader(data, [_feature(name) for name in names] if names else None, **settings))
 
 
 def _feature(name: str) -> Any:
@@ -237,7 +240,8 @@ def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], *
     """Write a tape, and say what is on it."""
     from tapeline.conversion import write_tape  # noqa: PLC0415 - imports Numba
 
-    made = write_tape(data, output, progress=progress, **settings)
+    with terminal.told_of_compiling():
+        made = write_tape(data, output, progress=progress, **settings)
     shown = {name: made[name] for name in ("output", "bytes", "events", "seconds")}
     return {**shown, "records": made["counters"]["records"], "instruments": len(made["instruments"])}
 
@@ -299,6 +303,7 @@ def synthesise(output: Path, **shape: Any) -> dict[str, Any]:
 
     config = SynthConfig(**shape)
     start = perf_counter()
-    records = write_synth(output, config)
+    with terminal.told_of_compiling():
+        records = write_synth(output, config)
     seconds = perf_counter() - start
     return {"output": str(output), "records": records, "bytes": output.stat().st_size, "seconds": seconds, "records_per_second": round(records / seconds)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 out: Final = Console(highlight=False)
 err: Final = Console(stderr=True, highlight=False)
+COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 
 class Exit(IntEnum):
@@ -114,6 +115,26 @@ def exit_code(error: Exception) -> Exit:
 
 
 @contextmanager
+def told_of_compiling() -> Iterator[None]:
+    """Say that compiling is what takes so long, when the first kernel is compiled that is not kept on disk."""
+    from numba.core import event  # noqa: PLC0415 - for those who compile
+
+    class Compiling(event.Listener):  # type: ignore[misc]  # Numba has no types
+        said = False
+
+        def on_start(self, _: object) -> None:
+            if not self.said:
+                self.said = True
+                err.print(COMPILING)
+
+        def on_end(self, _: object) -> None:
+            """Nothing: the next line is the command's."""
+
+    with event.install_listener("numba:compile", Compiling()):
+        yield
+
+
+@contextmanager
 def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
     """Give a function that shows a run's progress: a bar where stderr is a terminal, otherwise only the line that says it compiles."""
     bar = Progress(
@@ -132,7 +153,7 @@ def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
         if progress.compiling:
             if not said:
                 said.append(True)
-                err.print("compiling (the first time; kept for later runs) …")
+                err.print(COMPILING)
             return
         rate = f"{progress.records:,} records, {progress.records / progress.seconds / 1e6:.1f} M/s" if progress.seconds > 0 else ""
         bar.update(task, completed=progress.bytes_done, total=progress.bytes_total, rate=rate)
