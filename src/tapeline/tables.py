@@ -103,7 +103,7 @@ def records_table(records: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in names:
         numeric = all(isinstance(record.get(name), int | float | None) for record in records)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(_plain(record.get(name)) for name in names))
     return table
@@ -125,8 +125,8 @@ def _plain(value: Any) -> str:
 def pairs_table(pairs: Mapping[str, object], title: str | None = None) -> Table:
     """Two columns, names and values."""
     table = Table(title=title, title_justify="left", show_header=False, min_width=len(title or ""))
-    table.add_column("name")
-    table.add_column("value", justify="right")
+    table.add_column("name", overflow="fold")
+    table.add_column("value", justify="right", overflow="fold")
     for name, value in pairs.items():
         table.add_row(name, _format(value))
     return table
@@ -136,7 +136,7 @@ def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     """A small frame as it is; times to the microsecond."""
     table = Table(title=title, title_justify="left", min_width=len(title or ""))
     for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left")
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for line in frame.with_columns(cs.datetime().dt.strftime("%Y-%m-%d %H:%M:%S%.6f")).iter_rows(named=True):
         table.add_row(*(_format(value) for value in line.values()))
     return table

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from journals import Journal, instrument, row
 from plain import MULTIPLIERS, TICK_PRICE, random_journal
@@ -10,7 +11,7 @@ from plain import MULTIPLIERS, TICK_PRICE, random_journal
 from tapeline.constants import Status
 from tapeline.errors import ConfigError
 from tapeline.stats import METRICS, TOTAL
-from tapeline.tables import format_metric, format_seconds, to_lines
+from tapeline.tables import format_metric, format_seconds, frame_table, pairs_table, records_table, to_lines, to_text
 
 
 def plain_pnl(journal: Journal, chosen: int) -> tuple[float, float]:
@@ -218,6 +219,16 @@ def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width
             assert shown == [format_metric(metric, line[name]) for line in to_lines(stats.frame)]
     else:
         assert ("no room for" in text) == (width < 240)
+
+
+def test_other_tables_cut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path longer than the terminal is wide, and names that there is no room for, go on in the next line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "/a/path/" + "x" * 100
+    tables = pairs_table({"report": long}), records_table([{long: 1, "b": long}], "title"), frame_table(pl.DataFrame({"a": [long]}))
+    for table, times in zip(tables, (1, 2, 1), strict=True):
+        text = to_text(table)
+        assert ("…" in text, text.count("x")) == (False, times * 100)
 
 
 def test_durations_are_readable() -> None:
