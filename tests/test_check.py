@@ -2,17 +2,23 @@
 
 import itertools
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pytest
+from typer.testing import CliRunner
 
 from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_times, turns
+from tapeline.cli import app
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
+from tapeline.conversion import write_tape
 from tapeline.errors import DataError
 from tapeline.feeds.dbn_write import write_dbn
+from tapeline.inputs import open_input
 from tapeline.schema import MBO
 
 SECOND = 1_000_000_000
@@ -126,6 +132,53 @@ def test_check_of_a_small_file(tmp_path: Path) -> None:
     assert found.to_dict()["records"] == 4
 
 
+def pre_open(path: Path, *, trade: float | None, locked: tuple[float, float]) -> Path:
+    """A book that is locked between two times, with a trade before at 1 s, and perhaps one more."""
+    lines = [(0, "A", "B", 100, 1), (1, "T", "B", 101, 0), (2, "A", "A", 102, 2), (locked[0], "A", "A", 100, 3), (locked[1], "C", "A", 100, 3)]
+    lines = sorted([*lines, *([] if trade is None else [(trade, "T", "B", 100, 0)])])
+    array = records([line[0] for line in lines])
+    array["ts_event"] = array["ts_recv"]
+    for name, column in zip(("action", "side", "price", "order_id"), list(zip(*lines, strict=True))[1:], strict=True):
+        array[name] = [ord(value) for value in column] if name in ("action", "side") else np.array(column) * (SECOND if name == "price" else 1)
+    return write(path, array)
+
+
+@pytest.mark.parametrize(
+    ("trade", "locked", "told"),
+    [
+        (None, (5, 9), [(1, 5, 9)]),
+        (4, (5, 9), [(4, 5, 9)]),
+        (7, (5, 9), []),
+        (9, (5, 9), [(1, 5, 9)]),
+        (None, (5, 5.9), []),
+    ],
+)
+def test_a_book_that_stays_locked_without_a_trade_is_a_pre_open(tmp_path: Path, trade: float | None, locked: tuple[float, float], told: list) -> None:
+    """A second and more in which the book is locked and nothing trades is told, with the second of the last trade before; of DBN and of its tape alike."""
+    path = pre_open(tmp_path / "a.dbn", trade=trade, locked=locked)
+    write_tape(path, tmp_path / "a.tape", tick_size="1")
+    for data in (path, tmp_path / "a.tape"):
+        found = check([data], **({"tick_size": "1"} if data is path else {})).pre_opens.with_columns(cs.datetime().to_physical())
+        seconds = [tuple(round((time - START) / SECOND) for time in line) for line in found.select("since", "from", "to").rows()]
+        assert seconds == told
+
+
+def test_a_pre_open_is_told_with_what_it_means(tmp_path: Path) -> None:
+    """`tapeline check` says since when nothing traded, and what a run without a status file makes of it."""
+    path = pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9))
+    said = CliRunner().invoke(app, ["check", str(path), "--tick-size", "1"]).stdout
+    assert "7: no trade between 2023-11-14 22:13:21 and 2023-11-14 22:13:29, and a book that was locked or crossed: a pre-open or an auction" in said
+    assert "without one, orders take" in said
+
+
+def test_a_pre_open_of_one_instrument_is_not_anothers(tmp_path: Path) -> None:
+    """Trades in another instrument are none in this one: neither in the span, nor before it."""
+    array = np.concatenate([np.frombuffer(pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9)).read_bytes()[-5 * 56 :], MBO), records([7, 8], "T")])
+    array["instrument_id"][[1, 5, 6]] = 6, 8, 6
+    found = check([write(tmp_path / "b.dbn", np.sort(array, order="ts_recv"))], tick_size="1").pre_opens
+    assert found.select("instrument_id", "since").rows() == [(7, None)]
+
+
 def test_check_of_damaged_data_tells_the_rest(tmp_path: Path) -> None:
     """A file cut in the middle is checked up to there, and the damage named."""
     path = write(tmp_path / "a.dbn", records([1, 2, 3]))
@@ -133,6 +186,24 @@ def test_check_of_damaged_data_tells_the_rest(tmp_path: Path) -> None:
     found = check([path], tick_size="1")
     assert found.actions == {Action.ADD.name.lower(): 2}
     assert found.damage is not None
+
+
+def test_files_that_are_not_in_order_are_told(tmp_path: Path) -> None:
+    """The same file twice, and days the wrong way round, are warned of, on the command line once; files in order, and damaged ones, are not."""
+    one, two = write(tmp_path / "one.dbn", records([1, 2])), write(tmp_path / "two.dbn.zst", records([2, 3]))
+    (tmp_path / "cut.dbn").write_bytes(one.read_bytes()[:-100])
+    for files in ([one, one], [two, one]):
+        with pytest.warns(
+            UserWarning, match=rf"one\.dbn starts at 2023-11-14T22:13:21\.0+, no later than \S+{files[0].name} .*neither put in order nor merged"
+        ):
+            open_input(files)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_input([one, two])
+        open_input([one, tmp_path / "cut.dbn"])
+        warnings.simplefilter("always")
+        done = CliRunner().invoke(app, ["check", str(two), str(one), "--tick-size", "1"])
+    assert done.stderr.count("warning: ") == 1
 
 
 def test_anomalies_are_counted_by_the_reference() -> None:

@@ -16,10 +16,11 @@ import polars as pl
 import pytest
 import zstandard
 from journals import Journal
+from strategy_files import strategy
 from typer.testing import CliRunner, Result
 
 import tapeline
-from tapeline import errors, terminal
+from tapeline import errors, jit, terminal
 from tapeline.cli import app
 from tapeline.demo import example
 from tapeline.feeds.dbn_write import write_dbn
@@ -282,6 +283,9 @@ def test_without_output_a_new_directory_is_made(tmp_path: Path, monkeypatch: pyt
     ("arguments", "message"),
     [
         (["run", MAKER, "a.dbn", "--set", "sice=1"], "did you mean 'size'"),
+        (["run", MAKER, "a.dbn", "--set", "size=1", "--set", "size=2"], "'size' is given twice; a sweep is an array of rows in Python"),
+        (["run", MAKER, "a.dbn", "--fee", "maker=1", "--fee", "maker=2"], "--fee maker=2: is given twice, the other one is 1"),
+        (["run", MAKER, "a.dbn", "--latency", "1us", "--latency", "2us"], "--latency 2us: is given twice, the other one is 1us"),
         (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
         (["run", MAKER, "a.dbn", "--latency", "entri=1us"], "did you mean 'entry'"),
         (["run", MAKER, "a.dbn", "--latency", "entry=gamma(mean=1us)"], "shape"),
@@ -314,6 +318,15 @@ def test_synth_writes_what_it_says(tmp_path: Path) -> None:
     assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
 
 
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_commands_say_that_they_compile(tmp_path: Path) -> None:
+    """What takes seconds the first time is named on stderr, once; the next time there is nothing to be said."""
+    command = [sys.executable, "-m", "tapeline", "synth", "-n", "100", "--live-orders", "100", "-o", tmp_path / "x.dbn"]
+    cache = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache")}
+    said = [subprocess.run(command, capture_output=True, text=True, check=True, env=cache).stderr for _ in range(2)]
+    assert said == [f"{terminal.COMPILING}\n", ""]
+
+
 def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Path) -> None:
     """`run` on a simulated session prints statistics and saves a result with fills."""
     done = invoke("run", MAKER, session, *TICK, "-o", tmp_path / "run")
@@ -322,13 +335,37 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
     assert RunResult.load(tmp_path / "run").fills.height > 0
 
 
-def test_a_run_on_no_records_says_so(tmp_path: Path) -> None:
-    """A file without records is a run on nothing: it succeeds, and its last words are that there was nothing."""
+def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
+    """A file without records, or with none of the run's instruments, is a run on nothing: it succeeds, and says which it was, without a table of dashes."""
     empty = tmp_path / "empty.dbn"
     write_dbn(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
-    done = invoke("run", MAKER, empty, *TICK, "-o", tmp_path / "run")
-    assert done.exit_code == terminal.Exit.OK
-    assert "from no records" in done.stdout
+    for data, options, said in ((empty, (), "the data is empty"), (session, ("--instruments", "17"), "all 4,401 are of other instruments")):
+        done = invoke("run", MAKER, data, *TICK, *options, "--no-save")
+        assert done.exit_code == terminal.Exit.OK
+        assert done.stdout.startswith(f"0 orders and 0 fills from no records: {said}")
+    assert "the data is empty" in invoke("check", empty, "--tick-size", "0.25").stdout
+
+
+def test_reasons_of_rejected_orders_are_told(session: Path, tmp_path: Path) -> None:
+    """Orders that were refused are counted by reason: a price in currency, and not in 1e-9 of it, is off the tick or far away, and nothing else says so."""
+    body = "def on_trade(self, trade, market, orders, account):\n    orders.buy(market.bid_price / 1e9, 1)\n    orders.sell(market.ask_price, 0)"
+    strategy(tmp_path, body, name="refused")
+    done = invoke("run", f"{tmp_path / 'refused.py'}:S", session, *TICK, "--no-save")
+    trades = json.loads(invoke("check", session, "--tick-size", "0.25", "--json").stdout)["actions"]["trade"]
+    assert f"orders rejected: {trades:,} price, {trades:,} size" in done.stdout or f"orders rejected: {trades:,} size, {trades:,} price" in done.stdout
+
+
+def test_signals_are_counted(session: Path, tmp_path: Path) -> None:
+    """A strategy that only records signals is told how many values it recorded."""
+    body = "signals = ('size',)\ndef on_trade(self, trade, market, orders, account):\n    self.signal(0, trade.size)"
+    strategy(tmp_path, body, name="recorder")
+    done = invoke("run", f"{tmp_path / 'recorder.py'}:S", session, *TICK, "--json", "-o", tmp_path / "run")
+    values = json.loads(done.stdout)["rows"]["signals"]
+    assert values > 100
+    assert (
+        f"0 orders, 0 fills and {values:,} values of signals from 4,401 records"
+        in invoke("run", f"{tmp_path / 'recorder.py'}:S", session, *TICK, "--no-save").stdout
+    )
 
 
 def test_run_tells_what_its_stages_take(session: Path) -> None:

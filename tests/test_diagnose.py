@@ -53,6 +53,7 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
         (f"{BOOK}self.n = 'text'", "a str cannot be used as int64"),
         (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "format spec in f-strings not supported"),
+        (f"{BOOK}self.n = market.features['mid']", "an array is indexed by numbers, not by text: features[tl.Feature.MID]"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
@@ -87,16 +88,28 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
 
 
 @compiled_only
+def test_modules_that_are_not_compiled_are_named(tmp_path: Path, session: Path) -> None:
+    """What Numba knows nothing of is named with its module."""
+    said = complaint(tmp_path, session, f"{BOOK}self.n = datetime.date(2024, 1, 2).day", "import datetime")
+    assert "datetime.date cannot be used in compiled code: of Python's and NumPy's functions Numba knows" in said
+
+
+@compiled_only
 @pytest.mark.parametrize(
     ("body", "said"),
     [
+        (
+            "size = 2\ndef on_book(self, market, orders, account):\n    self.size += 1",
+            "'size' is no field but a constant of the class: declare it, size: tl.int64 = 2\n    self.size += 1",
+        ),
+        (f"{BOOK}global np\n    np = 3", "a variable of the module cannot be set in compiled code: make it a field of the class"),
         (f"{BOOK}self.n = self.down(3)\ndef down(self, k):\n    return self.down(k - 1) if k > 0 else 0", "a method that calls itself cannot be compiled"),
         (f"{BOOK}try:\n        self.n = 1 // self.n\n    except ZeroDivisionError:\n        self.n = 2", "write `except Exception:`"),
         (f"@staticmethod\ndef half(x):\n    return x // 2\n{BOOK}self.n = self.half(4)", "no attribute 'half', but one that is not compiled: make it a method"),
     ],
 )
 def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
-    """Recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
+    """Constants and globals that are set, recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
     assert said in complaint(tmp_path, session, body)
 
 
@@ -117,7 +130,45 @@ def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body
     with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     cls.features = (tl.Feature.MID,)
-    diagnose.check_features(cls)
+    diagnose.check_class(cls)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("fill.side == 'B'", "S compares side with 'B', which it never equals: it is a member of tl.Side"),
+        ("'buy' != fill.side", "S compares side with 'buy'"),
+        ("fill.rule in ('behind', 'crossing')", "S compares rule with ('behind', 'crossing'), which it never equals: it is a member of tl.FillRule"),
+        ("fill.side == tl.Side.BID and fill.rule in (1, 2)", None),
+        ("self.n == 3", None),
+    ],
+)
+def test_comparisons_with_text_are_told(tmp_path: Path, session: Path, condition: str, said: str | None) -> None:
+    """A side, a reason and the like is a number: to compare it with text compiles, and is never true. A warning says so, and where."""
+    cls = strategy(tmp_path, f"def on_fill(self, fill, market, orders, account):\n    if {condition}:\n        self.n = 1")
+    backtest = tl.Backtest(session, tick_size="0.25", multiplier=50)
+    if said is None:
+        backtest.run(cls())
+    else:
+        with pytest.warns(UserWarning, match=rf"\.py:8: {re.escape(said)}"):
+            backtest.run(cls())
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("pass", "S has no callback, so that it does nothing: there are on_start, on_book, on_trade"),
+        ("def helper(self, x):\n    return x", "so that it does nothing: there are on_start"),
+        ("def onBook(self, market, orders, account):\n    pass", "so that it does nothing: is its method onBook meant as on_book?"),
+    ],
+)
+def test_a_class_without_callbacks_is_told(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
+    """A strategy of which nothing is ever called is run, with a warning that says so, and which method was probably meant as a callback."""
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
 
 
 @pytest.mark.parametrize(
@@ -150,11 +201,13 @@ def test_a_class_that_makes_no_sense_is_named(tmp_path: Path, body: str, said: s
     ],
 )
 def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
-    """A method that is named like a callback and is none, and a callback with other parameters or in another order, are told at once, JIT or not."""
-    message = complaint(tmp_path, session, body)
-    assert message.startswith(str(tmp_path))
-    assert ".py:7: " in message
-    assert said in message
+    """A method that is named like a callback and is none, and a callback with other parameters or in another order, are told at once, by either engine."""
+    cls = strategy(tmp_path, body)
+    for engine in ("compiled", "reference"):
+        with pytest.raises(CompileError, match=re.escape(said)) as error:
+            tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+        assert str(error.value).startswith(str(tmp_path))
+        assert ".py:7: " in str(error.value)
 
 
 def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:

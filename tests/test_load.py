@@ -83,6 +83,17 @@ def test_a_class_is_loaded_from_a_module(tmp_path: Path, monkeypatch: pytest.Mon
     assert load_strategy("my_strategies:Taker").__name__ == "Taker"
 
 
+@pytest.mark.parametrize(("spec", "meant"), [("my_strategies", "my_strategies.py"), ("my_strategies.Taker", "my_strategies.py:Taker"), ("x.Taker", None)])
+def test_what_is_no_module_but_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, meant: str | None) -> None:
+    """A file named without its ending, and a class with a dot in place of the colon, are told as they would be right."""
+    (tmp_path / "my_strategies.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
+    monkeypatch.setitem(sys.modules, "my_strategies", None)  # as if it were not found
+    with pytest.raises(ConfigError, match=f"{spec}: no such module; is {meant} meant" if meant else f"{spec}: no such module$"):
+        load_strategy(f"{spec}:Taker" if spec == "my_strategies" else spec)
+
+
 def test_a_file_may_be_named_alone_if_it_has_one_strategy(tmp_path: Path) -> None:
     """Without `:Class` the only strategy of a file is meant; of two, none is."""
     path = tmp_path / "one.py"
@@ -112,7 +123,11 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path, spec: str, message: str)
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("x = 1\nclass A(:\n", r"line 2: SyntaxError"), ("x = 1\n\ny = z\n", r"line 3: NameError"), ("import no_such_thing_x\n", r"line 1: ModuleNotFoundError")],
+    [
+        ("x = 1\nclass A(:\n", r"line 2: SyntaxError: [^(]+\n    class A\(:$"),
+        ("x = 1\n\ny = z\n", r"line 3: NameError"),
+        ("import no_such_thing_x\n", r"line 1: ModuleNotFoundError"),
+    ],
 )
 def test_errors_in_the_file_name_its_line(tmp_path: Path, source: str, message: str) -> None:
     """A file that cannot be imported is a ConfigError with the line and the error, and leaves no half-made module."""

@@ -1,12 +1,10 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
 from tapeline.instruments import Instruments
+from tapeline.interrupts import Interrupts
 from tapeline.jit import JIT
 from tapeline.manifest import make_manifest
 from tapeline.result import Result
@@ -100,7 +99,8 @@ class Backtest:
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:
         """Replay the data for these strategies: instances of Strategy subclasses, arrays of rows (`Class.array(n, …)`), lists of them, or `tl.Row`s.
 
-        A run leaves the instances as they are. An interrupt (Ctrl-C) ends it early, with all that was recorded: `result.manifest["interrupted"]`.
+        A run leaves the instances as they are. An interrupt (Ctrl-C) ends it early, with all that was recorded: `result.manifest["interrupted"]`; where a
+        callback never returns, a second one ends the process.
         Raises DataError where the input is damaged; its `result` attribute has the Result of everything before.
         """
         rows = self._rows(strategies)
@@ -114,10 +114,10 @@ class Backtest:
         classes = {type(row.strategy) for row in rows}
         if len(classes) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
-        from tapeline.diagnose import check_features  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
+        from tapeline.diagnose import check_class  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
 
         for cls in classes:
-            check_features(cls)
+            check_class(cls)
         return rows
 
     def _specs(self, given: Any) -> Iterator[RowSpec]:
@@ -148,33 +148,6 @@ class Backtest:
         """The input, and its instruments."""
         source = open_input(self.paths)
         return source, registry(source, **self._instruments)
-
-
-class _Interrupts:
-    """Ctrl-C while the engine runs: the first is looked at between chunks, lest tables are left half changed; a second one raises at once."""
-
-    def __init__(self) -> None:
-        self.seen = False
-        self._before: Any = None
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, *_: object) -> None:
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
-
-    def check(self) -> None:
-        """Raise what was noted."""
-        if self.seen:
-            raise KeyboardInterrupt
 
 
 class _Run:
@@ -229,7 +202,7 @@ class _Run:
         session = self._session()
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
-        with _Interrupts() as interrupts:
+        with Interrupts() as interrupts:
             try:
                 for n, _ in reader.chunks():
                     session.chunk(reader.events_address, n)
@@ -278,7 +251,7 @@ class _Run:
 
         source, counters = self._source, dict[str, int]()
         every, explain = self._backtest.equity_every_ns, self._backtest.explain
-        with _Interrupts() as interrupts:
+        with Interrupts() as interrupts:
             try:
                 if isinstance(source, DbnInput):
                     journals = run(self._records(source, interrupts), self._instruments, self._rows, every, explain=explain)
@@ -291,7 +264,7 @@ class _Run:
         journals.counters.update(counters)
         return journals
 
-    def _records(self, source: DbnInput, interrupts: _Interrupts) -> Iterator[tuple[Any, bool]]:
+    def _records(self, source: DbnInput, interrupts: Interrupts) -> Iterator[tuple[Any, bool]]:
         """Runs of records, each with whether it is the last of its file; damage and interrupts end them."""
         n = 0
         try:
@@ -308,7 +281,7 @@ class _Run:
         except KeyboardInterrupt:
             self._interrupted = True
 
-    def _tape_events(self, interrupts: _Interrupts, counters: dict[str, int]) -> Iterator[Any]:
+    def _tape_events(self, interrupts: Interrupts, counters: dict[str, int]) -> Iterator[Any]:
         """The events of a tape, for the reference; `counters` gets the tape's."""
         from tapeline.reference import TapeEvent  # noqa: PLC0415 - as in _reference
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
-from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
+from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
 from tapeline.delays import duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
@@ -39,6 +40,10 @@ ANOMALIES: Final = (
     "maybe_bad_book",
 )
 """Counters that say something is odd; their meaning is in docs/ARCHITECTURE.md. Not all are errors of the data: `bad_ts_recv` stands on every snapshot."""
+PRE_OPEN_NS_MIN: Final = 1_000_000_000
+"""A venue that matches leaves no book locked or crossed for so long."""
+_SECOND_NS: Final = 1_000_000_000
+_SECOND_BITS: Final = 32
 _NAMES: Final = {member.value: member.name.lower() for member in Action}
 
 
@@ -55,12 +60,25 @@ class Times:
     actions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     """(from, to, number of the record after the gap, from 1), both times `ts_recv`."""
+    _trades: list[npt.NDArray[np.uint64]] = field(default_factory=list)
 
     def add(self, run: npt.NDArray[np.void]) -> None:
         """Take in the next run of MBO records."""
         self.actions += np.bincount(run["action"], minlength=256)
+        trades = run[run["action"] == Action.TRADE]
+        self.add_trades(trades["instrument_id"], trades["ts_event"])
         self.add_times(run)
         self.records += len(run)
+
+    def add_trades(self, ids: npt.NDArray[np.uint32], ts_event: npt.NDArray[np.int64]) -> None:
+        """Take in trades by their instruments."""
+        known = ts_event != UNDEFINED_TIMESTAMP
+        self._trades.append(np.unique(_second_key(ids[known], ts_event[known])))
+
+    @property
+    def trades(self) -> npt.NDArray[np.uint64]:
+        """Seconds in which there was a trade, by instrument: growing, `instrument_id << 32 | second`."""
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._trades]))
 
     def add_times(self, run: npt.NDArray[np.void]) -> None:
         """Take in their times only."""
@@ -95,6 +113,20 @@ class Check:
     """Executions of resting orders, and how many of them hit the front of their queue."""
 
     @property
+    def pre_opens(self) -> pl.DataFrame:
+        """Spans of `crossed` in which nothing was matched: instrument_id, since (the second of the last trade before; null: there was none), from, to."""
+        trades, lines = self.times.trades, []
+        for line in self.crossed.with_columns(pl.col("from", "to").to_physical()).filter(pl.col("to") - pl.col("from") >= PRE_OPEN_NS_MIN).to_dicts():
+            first, last = _second_key(line["instrument_id"], np.array([line["from"], line["to"]])).tolist()
+            before, end = np.searchsorted(trades, np.array([first, last], np.uint64)).tolist()
+            if all(key == first for key in trades[before:end].tolist()):
+                key = int(trades[before - 1]) if before else 0
+                since = key % (1 << _SECOND_BITS) * _SECOND_NS if key >> _SECOND_BITS == line["instrument_id"] else None
+                lines.append((line["instrument_id"], since, line["from"], line["to"]))
+        time = pl.Datetime("ns", "UTC")
+        return pl.DataFrame(lines, {"instrument_id": pl.UInt32, "since": time, "from": time, "to": time}, orient="row")
+
+    @property
     def actions(self) -> dict[str, int]:
         """Records by action, most first."""
         found = {_NAMES.get(int(code), f"unknown {int(code)}"): int(self.times.actions[code]) for code in np.flatnonzero(self.times.actions)}
@@ -108,7 +140,7 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """For JSON; times in nanoseconds since the epoch."""
         times = {name: getattr(self.times, name) for name in ("ts_event_first", "ts_event_last", "ts_recv_first", "ts_recv_last")}
-        spans = self.crossed.with_columns(pl.col("from", "to").to_physical()).to_dicts()
+        spans, pre_opens = (frame.with_columns(cs.datetime().to_physical()).to_dicts() for frame in (self.crossed, self.pre_opens))
         gaps = [{"from": start, "to": end, "record": number} for start, end, number in self.times.gaps]
         return {
             "records": self.times.records,
@@ -116,11 +148,16 @@ class Check:
             "times": times,
             "gaps": gaps,
             "crossed": spans,
+            "pre_opens": pre_opens,
             "anomalies": self.anomalies,
             "counters": self.counters,
             "fifo": {"fills": self.fifo[0], "first": self.fifo[1], "share": self.fifo[1] / self.fifo[0] if self.fifo[0] else None},
             "damage": self.damage,
         }
+
+
+def _second_key(ids: Any, ts: Any) -> npt.NDArray[np.uint64]:
+    return np.asarray(ids, np.uint64) << np.uint64(_SECOND_BITS) | np.asarray(ts // _SECOND_NS, np.uint64)
 
 
 def odd_counters(counters: Mapping[str, int]) -> dict[str, int]:
@@ -168,7 +205,10 @@ def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
 def _read_tape(times: Times, tape: "TapeInput") -> None:
     """Times and gaps of a tape are those of its events; its records by action were counted when it was made."""
     events = np.zeros(1 << 16, TAPE_EVENT)
+    ids = np.array([instrument.instrument_id for instrument in tape.instruments], np.uint32)
     for n, _ in tape.chunks(events, np.arange(max(len(tape.instruments), 1))):
+        trades = events[:n][events["kind"][:n] == Kind.TRADE]
+        times.add_trades(ids[trades["instrument"]], trades["ts_event"])
         times.add_times(events[:n])
         times.records += n
     times.records = tape.counters["records"]

@@ -90,7 +90,7 @@ def demo(
             result = run_demo(records, progress, report=output)
         commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
-            terminal.out.print(NEXT_STEPS, markup=False)
+            terminal.out.print(NEXT_STEPS, markup=False, soft_wrap=True)
             terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)
 
 
@@ -231,7 +231,8 @@ def check(
         from tapeline import commands, settings
         from tapeline.check import check as look
 
-        found = look(data, gap=gap, **settings.of_market(options))
+        with terminal.told_of_compiling():
+            found = look(data, gap=gap, **settings.of_market(options))
         if as_json:
             terminal.print_json(found.to_dict())
         else:

@@ -14,6 +14,8 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import Feature
 from tapeline.errors import ConfigError, DataError
+from tapeline.files import replacing
+from tapeline.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from tapeline.bench.suite import Report
@@ -66,11 +68,16 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
         return
     from tapeline.check import odd_counters  # noqa: PLC0415 - reads with Numba
 
-    terminal.out.print(result.stats)
+    if result.orders.height or result.fills.height:  # of nothing all metrics are dashes
+        terminal.out.print(result.stats)
     odd = odd_counters(result.counters)
     if odd:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
     terminal.out.print(_summary(result), markup=False, soft_wrap=True)
+    rejected = result.orders.filter(pl.col("status").cast(pl.String) == "rejected")["reason"].value_counts(sort=True)
+    if rejected.height:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in rejected.iter_rows())
+        terminal.out.print(f"orders rejected: {reasons} (docs/ARCHITECTURE.md, Orders)", markup=False, soft_wrap=True)
     if stages is not None:
         terminal.out.print(tables.records_table(stages, "processor time per record, in ns, of one thread (docs/performance.md)"))
     if place is not None:
@@ -80,10 +87,13 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
 def _summary(result: "Result") -> str:
     manifest = result.manifest
     parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
+    if result.signals.height:
+        parts = [f"{result.orders.height:,} orders, {result.fills.height:,} fills and {result.signals.height:,} values of signals"]
     if manifest.get("records"):
         parts.append(f"from {manifest['records']:,} records")
     elif manifest.get("events") == 0:
-        parts.append("from no records: the data has none of the run's instruments")
+        others = result.counters.get("records_other_instruments", 0)
+        parts.append("from no records: " + (f"all {others:,} are of other instruments" if others else "the data is empty"))
     if manifest.get("seconds"):
         parts.append(f"in {tables.format_seconds(manifest['seconds'])}")
     if manifest.get("records_per_second"):
@@ -101,7 +111,8 @@ def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
         names = [str(run) for run in runs]
     if len(set(names)) < len(names):
         raise ConfigError("report: the same run is named twice")
-    path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
+    with terminal.told_of_compiling():
+        path = write(output, {name: Result.load(run) for name, run in zip(names, runs, strict=True)})
     return {"report": str(path.absolute()), "runs": len(runs), "bytes": path.stat().st_size}
 
 
@@ -133,14 +144,18 @@ def show_check(found: "Check") -> None:
     """What a check found, as tables."""
     times = pl.DataFrame(
         [(name, *(getattr(found.times, f"{name}_{end}") for end in ("first", "last"))) for name in ("ts_event", "ts_recv")],
-        schema={"time": pl.String, "first": pl.Datetime("ns", "UTC"), "last": pl.Datetime("ns", "UTC")},
+        schema={"time, UTC": pl.String, "first": pl.Datetime("ns"), "last": pl.Datetime("ns")},
         orient="row",
     )
-    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns", "UTC"), "to": pl.Datetime("ns", "UTC"), "record": pl.Int64}, orient="row")
+    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns"), "to": pl.Datetime("ns"), "record": pl.Int64}, orient="row")
+    crossed = found.crossed.select(pl.col("instrument_id").cast(pl.String).alias("id"), "from", "to", "events")
+    if not found.times.records:
+        terminal.out.print("the data is empty: it has no records", style="yellow")
     terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
-    terminal.out.print(tables.frame_table(times, "times"))
-    for frame, title in ((gaps, "gaps in ts_recv"), (found.crossed, "locked or crossed")):
+    terminal.out.print(tables.frame_table(times))
+    for frame, title in ((gaps, "gaps in ts_recv"), (crossed, "locked or crossed")):
         terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
+    _show_pre_opens(found.pre_opens)
     fills, first = found.fifo
     terminal.out.print(f"executions of resting orders: {fills:,}" + (f", of which {first / fills:.1%} hit the front of their queue" if fills else ""))
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
@@ -148,12 +163,25 @@ def show_check(found: "Check") -> None:
         terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
 
 
+def _show_pre_opens(pre_opens: pl.DataFrame) -> None:
+    """What a locked book says of the phase of trading, which a run knows from a status file only."""
+    for line in pre_opens.head(tables.LINES_MAX).iter_rows(named=True):
+        since, until = (None if line[name] is None else f"{line[name]:%Y-%m-%d %H:%M:%S}" for name in ("since", "to"))
+        when = f"before {until}" if since is None else f"between {since} and {until}"
+        text = f"{line['instrument_id']}: no trade {when}, and a book that was locked or crossed: a pre-open or an auction"
+        terminal.out.print(text, markup=False, soft_wrap=True, style="yellow")
+    if pre_opens.height:
+        said = "a run knows such a phase from a status file (--status); without one, orders take from the book of it wherever that is not crossed"
+        terminal.out.print(f"{said} (docs/assumptions.md, Phases)", markup=False, soft_wrap=True, style="yellow")
+
+
 def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[str, Any], DataError | None]:
     """Stream the rows of `tapeline.depth` into a file; what was written, and the damage that ended it, if there was one."""
     _check_output(output)
     from tapeline.mbp import DepthReader  # noqa: PLC0415 - imports Numba
 
-    return _write(output, DepthReader(data, **settings))
+    with terminal.told_of_compiling():
+        return _write(output, DepthReader(data, **settings))
 
 
 def write_features(output: Path, data: list[Path], names: list[str] | None, **settings: Any) -> tuple[dict[str, Any], DataError | None]:
@@ -161,7 +189,8 @@ def write_features(output: Path, data: list[Path], names: list[str] | None, **se
     _check_output(output)
     from tapeline.extraction import FeatureReader  # noqa: PLC0415 - imports Numba
 
-    return _write(output, FeatureReader(data, [_feature(name) for name in names] if names else None, **settings))
+    with terminal.told_of_compiling():
+        return _write(output, FeatureReader(data, [_feature(name) for name in names] if names else None, **settings))
 
 
 def _feature(name: str) -> Any:
@@ -189,6 +218,8 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
         nonlocal lines, damage
         try:
             for frame in reader.chunks():
+                if interrupts.seen:
+                    return
                 lines += frame.height
                 yield frame
         except DataError as error:
@@ -197,9 +228,11 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
     try:
-        sink(output, mkdir=True)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{output}: cannot be written: {error}") from error
+        with replacing(output) as partial, Interrupts() as interrupts:  # Polars holds the main thread, and asks for frames on others
+            sink(partial)
+            interrupts.check()
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"{output}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
@@ -207,7 +240,8 @@ def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], *
     """Write a tape, and say what is on it."""
     from tapeline.conversion import write_tape  # noqa: PLC0415 - imports Numba
 
-    made = write_tape(data, output, progress=progress, **settings)
+    with terminal.told_of_compiling():
+        made = write_tape(data, output, progress=progress, **settings)
     shown = {name: made[name] for name in ("output", "bytes", "events", "seconds")}
     return {**shown, "records": made["counters"]["records"], "instruments": len(made["instruments"])}
 
@@ -222,7 +256,8 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
         try:
             before = json.loads(baseline.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why}") from error
         if "results" not in before:
             raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints")
     report = run_suite(**settings, tell=lambda what: terminal.err.print(what, markup=False, style="dim"))
@@ -268,6 +303,7 @@ def synthesise(output: Path, **shape: Any) -> dict[str, Any]:
 
     config = SynthConfig(**shape)
     start = perf_counter()
-    records = write_synth(output, config)
+    with terminal.told_of_compiling():
+        records = write_synth(output, config)
     seconds = perf_counter() - start
     return {"output": str(output), "records": records, "bytes": output.stat().st_size, "seconds": seconds, "records_per_second": round(records / seconds)}

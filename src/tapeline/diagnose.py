@@ -13,7 +13,7 @@ from typing import Any
 
 import numba
 
-from tapeline.constants import Feature
+from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, Print
@@ -22,15 +22,21 @@ from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
 from tapeline.record import Record, record_classes
 from tapeline.runner import CALLBACKS, codes
+from tapeline.strategy import Strategy
 
 _HERE = str(Path(__file__).parent)
 _NUMBA = str(Path(numba.__file__).parent)
 _WHERE = (re.compile(r'File "([^"]+)", line (\d+)'), re.compile(r"(?:at|from) (\S+) \((\d+)\)"))
 """Two ways in which Numba names a place; the first is the better, where it is there."""
 _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "With argument", "Rejected", "raised from", "No implementation", "Of which", "^")
+_KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
 _SAYINGS = {
-    "compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
-    "Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
+    r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
+    r"Untyped global name '(\w+)'": f"{{1!r}} cannot be used in compiled code: {_KNOWN}",
+    r"NameError: (?:global )?(name '\w+' is not defined)": "{1}",
+    r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
+    r"STORE_GLOBAL": "a variable of the module cannot be set in compiled code: make it a field of the class",
+    r"Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
 }
 """Words of Numba's → what they mean."""
 _OURS = {"Markets": "market", "Accounts": "account", "OrdersByInstrument": "orders"}
@@ -44,6 +50,8 @@ _ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "fill": (Message, Message),
 }
 """Argument → its class in a run with one instrument, and with several."""
+_WORDS = {"side": Side, "last_side": Side, "what": Update, "reason": Reason, "phase": Phase, "rule": FillRule, "kind": Kind}
+"""Attribute → whose members its values are."""
 
 
 def _place(function: Any) -> str:
@@ -65,23 +73,47 @@ def check_signatures(cls: type) -> None:
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
-def check_features(cls: Any) -> None:
-    """Warn where a class, or a feature of one's own among its fields, reads a feature by its name that the class does not declare: it is NaN."""
-    parts = [cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))]
-    for code in (code for part in parts for code in codes(part)):
-        for line, name in _features_read(code):
-            if Feature[name] not in cls.features:
-                text = f"{cls.__name__} reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)"
-                warnings.warn(f"{code.co_filename}:{line}: {text}", stacklevel=4)
+def check_class(cls: Any) -> None:
+    """Raise CompileError at wrong callbacks; warn of what a class surely does not mean: no callback, features not declared, numbers compared with text."""
+    check_signatures(cls)
+    _check_callbacks(cls)
+    for part in (cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))):  # features of its own, too
+        for code in codes(part):
+            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code)):
+                warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
 
 
-def _features_read(code: Any) -> Iterator[tuple[int | None, str]]:
-    """Line and NAME of each `….features[….Feature.NAME]`."""
+def _check_callbacks(cls: Any) -> None:
+    """Warn where a class has no callback, since nothing of it is ever called; with the one that was meant, where a method has a name like it."""
+    if any(hasattr(cls, name) for name in CALLBACKS):
+        return
+    methods = [name for name in dir(cls) if inspect.isfunction(getattr(cls, name)) and not hasattr(Strategy, name)]
+    meant = next((f": is its method {name} meant as {near[0]}?" for name in methods if (near := difflib.get_close_matches(name.lower(), CALLBACKS, 1))), "")
+    warnings.warn(f"{cls.__name__} has no callback, so that it does nothing{meant or ': there are ' + ', '.join(CALLBACKS)}", stacklevel=5)
+
+
+def _undeclared_features(cls: Any, code: Any) -> Iterator[tuple[int | None, str]]:
+    """Line, and what is wrong, of each `….features[….Feature.NAME]` of a feature that the class does not declare."""
     loads = [one for one in dis.get_instructions(code) if one.opname.startswith("LOAD_")]
     for at, one in enumerate(loads):
-        before = [load.argval for load in loads[max(at - 3, 0) : at]]
-        if before[-1:] == ["Feature"] and "features" in before and one.argval in Feature.__members__:
-            yield one.positions.lineno if one.positions else None, one.argval
+        before, name = [load.argval for load in loads[max(at - 3, 0) : at]], one.argval
+        if before[-1:] == ["Feature"] and "features" in before and name in Feature.__members__ and Feature[name] not in cls.features:
+            said = f"reads features[Feature.{name}], which it does not declare, so that it is NaN: features = (tl.Feature.{name}, …)"
+            yield one.positions.lineno if one.positions else None, said
+
+
+def _compared_with_text(code: Any) -> Iterator[tuple[int | None, str]]:
+    """The same of each comparison of a side, a reason and the like with text, which compiles, and is never equal."""
+    instructions = list(dis.get_instructions(code))
+    for at, one in enumerate(instructions):
+        if one.opname not in ("COMPARE_OP", "CONTAINS_OP"):
+            continue
+        loads = instructions[max(at - 3, 0) : at]
+        words = [load.argval for load in loads if load.opname == "LOAD_ATTR" and load.argval in _WORDS]
+        texts = [load.argval for load in loads if load.opname == "LOAD_CONST" and isinstance(load.argval, str | tuple)]
+        if words and any(isinstance(text, str) or any(isinstance(part, str) for part in text) for text in texts):
+            said = f"compares {words[-1]} with {texts[-1]!r}, which it never equals: it is a member of tl.{_WORDS[words[-1]].__name__}"
+            yield one.positions.lineno if one.positions else None, said
 
 
 def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> TapelineError:
@@ -121,10 +153,28 @@ def _plain(text: str) -> str:
 
 
 def _message(cls: Any, name: str, method: Any, fault: Exception, *, several: bool) -> str:
+    if isinstance(fault, KeyError):  # of a field that is set, and is none
+        return _constant_set(cls, name, fault.args[0])
     text = _plain(str(fault))
     said = _said(text, several=several)
     file, line = _where(text, cls, method)
     return f"{file}:{line}: in {cls.__name__}.{name}: {said}\n    {linecache.getline(file, line).strip()}"
+
+
+def _constant_set(cls: Any, callback: str, name: str) -> str:
+    """What to say where a method sets an attribute of the class that is no field."""
+    value: Any = getattr(cls, name, None)
+    kind = {bool: "tl.bool_", float: "tl.float64"}.get(type(value), "tl.int64")
+    said = f"in {cls.__name__}.{callback}: {name!r} is no field but a constant of the class: declare it, {name}: {kind}" + (
+        "" if value is None else f" = {value}"
+    )
+    stores = (
+        (code.co_filename, one.positions) for code in codes(cls) for one in dis.get_instructions(code) if (one.opname, one.argval) == ("STORE_ATTR", name)
+    )
+    for file, positions in stores:
+        if positions and positions.lineno:
+            return f"{file}:{positions.lineno}: {said}\n    {linecache.getline(file, positions.lineno).strip()}"
+    return said
 
 
 def _where(text: str, cls: Any, method: Any) -> tuple[str, int]:
@@ -157,27 +207,26 @@ def _is_foreign(path: str) -> bool:
 
 def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     """What Numba's text says, in a line: the causes that are known by their words, else its first line that says anything."""
+    for words, said in _SAYINGS.items():
+        if match := re.search(words, text):
+            return said.format(match[0], *match.groups())
     if match := re.search(r"Unknown attribute '(\w+)' of type (\w+)", text):
         return f"{match[2]} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
     if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
         return _wrong_assignment(*match.groups())
-    if match := re.search(r"NameError: (?:global )?(name '\w+' is not defined)", text):
-        return match[1]
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
         return f"{callee[2]}.{callee[1]}: {match[1]}" if callee else match[1]
-    if match := re.search(r"Untyped global name '(\w+)'", text):
-        return f"{match[1]!r} cannot be used in compiled code: of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
     if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
         what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
         return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
-    if known := next((said for words, said in _SAYINGS.items() if words in text), None):
-        return known
     if match := re.search(r"Cannot cast (?:Literal\[)?(\w+)(?:\]\(.*?\))? to (\w+)", text):
         return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
     if calls:
         call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", calls[-1])
+        if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
+            return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
         return f"{call} is not possible: these types do not go together, or Numba does not know that function"
     return _first_line(text)
 

@@ -133,7 +133,7 @@ class FeatureReader(BookReader):
         self._lay_out(width, len(self._which), chunk_bytes, ROWS)
         state = self._state
         state.which = self._which.ctypes.data
-        state.always, state.stops, state.plan.shows = 1, len(self._own) > 0, len(self._own) > 0
+        state.always, state.stops, state.plan.shows = 1, len(self._own) > 0, len(self._own) > 0 and len(needed) > 0
         if jit.JIT:
             make_columns.place(state)
             if self._own:

@@ -1,12 +1,18 @@
 """What can be read: DBN files, or a tape made of them. Everything that takes data takes either."""
 
+import contextlib
+import itertools
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+import numpy as np
+
+from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds.dbn import DbnInput
+from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
 from tapeline.feeds.status import read_status
 from tapeline.instruments import Instrument, Instruments
@@ -38,6 +44,8 @@ def open_input(data: Data) -> Input:
     if not tapes:
         source = DbnInput(paths)
         _check_schema(source)
+        if len(paths) > 1:
+            _check_order(source)
         return source
     if len(paths) > 1:
         raise ConfigError(f"{tapes[0]}: a tape is an input of its own: make one tape of all the files, in order: tapeline tape IN… -o")
@@ -50,6 +58,24 @@ def _check_schema(source: DbnInput) -> None:
         schema = file.metadata.schema if file.metadata is not None else None  # none: a live feed's, which may mix them
         if schema not in (None, "mbo"):
             raise DataError(f"{file.path}: holds records of schema '{schema}': expected 'mbo', the only one that has the orders of a book")
+
+
+def _check_order(source: DbnInput) -> None:
+    """Warn of files that are not in order of time: the same one twice, days the wrong way round, or one file per instrument, which nobody merges."""
+    for (before, first), (path, start) in itertools.pairwise([(file.path, _first_time(file.path)) for file in source.files]):
+        if first is not None and start is not None and start <= first:
+            times = f"{np.datetime64(start, 'ns')}, no later than {before} ({np.datetime64(first, 'ns')})"
+            text = f"{path} starts at {times}: files are read one after the other, as named, neither put in order nor merged"
+            warnings.warn(text, stacklevel=1)  # one place, so that Python tells it once
+
+
+def _first_time(path: Path) -> int | None:
+    """The first `ts_recv` of a file; None where there is none, or none that can be read: that is told when its turn comes."""
+    with contextlib.suppress(DataError):
+        for run, _ in records(DbnInput([path])):
+            known = run["ts_recv"][run["ts_recv"] != UNDEFINED_TIMESTAMP]
+            return int(known[0]) if len(known) else None
+    return None
 
 
 def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest

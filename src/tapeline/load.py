@@ -44,7 +44,7 @@ def _load(spec: str, base: type[Any], kind: str) -> type[Any]:
     return _pick(_import_file(Path(place)) if place.endswith(".py") else _import_module(place), name, place, (base, kind))
 
 
-def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, Any]:
+def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = "--set ") -> dict[str, Any]:
     """Parameters from texts `name=value`, each read by the type of the strategy's field: integer, float, true/false, or comma-separated for an array.
 
     Raises ConfigError on unknown names, with the nearest known one, and on values that are not of the field's type or out of its range.
@@ -54,12 +54,14 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str]) -> dict[str, 
     for setting in settings:
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not name:
-            raise ConfigError(f"--set {setting!r}: expected name=value")
+            raise ConfigError(f"{where}{setting!r}: expected name=value")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
-            raise ConfigError(f"--set {setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
-        values[name] = _parse(text, known[name], f"--set {setting}")
+            raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
+        if name in values:
+            raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array(n, {name}=…)")
+        values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
 
 
@@ -107,7 +109,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except Exception as error:
         sys.modules.pop(name)
-        raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {_words(error)}") from error
     module._tapeline_content = content  # type: ignore[attr-defined]  # noqa: SLF001 - ours: the content that this module was made of
     return module
 
@@ -120,7 +122,9 @@ def _import_module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            hint = f"; is {name}.py meant?" if Path(f"{name}.py").is_file() else ""
+            parent, _, last = name.rpartition(".")
+            meant = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
+            hint = f"; is {meant} meant?" if meant else ""
             raise ConfigError(f"{name}: no such module{hint}") from error
         raise ConfigError(f"{name}: cannot be imported: {error}") from error
     except Exception as error:
@@ -143,6 +147,11 @@ def _where(error: BaseException, file: Path) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"line {line}: " if line is not None else ""
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; of what is no Python, the line itself, too."""
+    return f"{error.msg}\n    {(error.text or '').strip()}".rstrip() if isinstance(error, SyntaxError) else str(error)
 
 
 def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], str]) -> type[Any]:

@@ -220,11 +220,7 @@ def _calls_of_class(cls: type, index: int, name: str, market: str, *, several: b
 
 
 def build(classes: Sequence[type], *, several: bool) -> Any:
-    """The module of these classes, written if need be, imported; `run` in it is compiled when first called. Raises CompileError at wrong callbacks."""
-    from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
-
-    for cls in classes:
-        diagnose.check_signatures(cls)
+    """The module of these classes, written if need be, imported; `run` in it is compiled when first called."""
     text = source(classes, several=several)
     fingerprint = Fingerprint()
     for cls in classes:

@@ -59,7 +59,8 @@ def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str] =
     latency, path = _named("--latency", options.pop("latency", ()), bare=BOTH), options.pop("config", None)
     tables = {name: file.pop(name, {}) for name in TABLES}
     texts = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in tables["set"].items()}
-    values = load.parse_parameters(strategy, [*(f"{name}={text}" for name, text in texts.items()), *parameters])
+    of_file = load.parse_parameters(strategy, (f"{name}={text}" for name, text in texts.items()), f"{path}: set.")
+    values = of_file | load.parse_parameters(strategy, parameters)
     own = getattr(strategy, "latency", None)
     base = latency_of(own if isinstance(own, Latency) else Latency(), tables["latency"], f"{path}: latency.")
     made: dict[str, Any] = {"latency": latency_of(base, latency, "--latency ")}
@@ -115,6 +116,8 @@ def _named(option: str, settings: Iterable[str], *, bare: str | None = None) -> 
         if match is None and bare is None:
             raise ConfigError(f"{option} {setting!r}: expected name=value")
         name, value = (bare or "", setting) if match is None else (match[1], match[2].strip())
+        if name in found:
+            raise ConfigError(f"{option} {setting}: is given twice, the other one is {found[name]}")
         found[name] = value
     return found
 

@@ -2,13 +2,15 @@
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import polars.selectors as cs
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +21,8 @@ ABSENT: Final = "–"
 _UPRIGHT_MAX: Final = 6
 """Up to so many strategies each has a column; above, each has a line with the metrics below."""
 LINES_MAX: Final = 40
+_WHOLE_MIN: Final = 1_000_000
+"""Money from here on is told in whole units: cents of a turnover say nothing, and take the room of a column."""
 _SHORT: Final = (
     "pnl_net",
     "pnl_gross",
@@ -44,7 +48,7 @@ def to_text(renderable: object) -> str:
 
 def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> Group:
     """The tables of `Stats.frame`: a column per strategy with every metric; or, for many strategies, a line for each of the best by net PnL, and the totals."""
-    table = _upright(frame, metrics) if frame.height <= _UPRIGHT_MAX else _best(frame, metrics)
+    table = _Upright(to_lines(frame), metrics) if frame.height <= _UPRIGHT_MAX else _Best(frame, metrics)
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
@@ -79,7 +83,7 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
 
 
 def format_metric(metric: "Metric", value: Any) -> str:
-    """A metric's value as people read it: money with two decimals, shares in percent, durations (seconds) in their best unit, a dash for what is undefined."""
+    """A metric's value as people read it: money with two decimals below a million, shares in percent, durations in their best unit, a dash for none."""
     if value is None:
         return ABSENT
     match metric.unit:
@@ -88,7 +92,7 @@ def format_metric(metric: "Metric", value: Any) -> str:
         case "duration":
             return format_seconds(value)
         case "money" | "ratio":
-            return f"{value:,.2f}"
+            return f"{value:,.0f}" if abs(value) >= _WHOLE_MIN else f"{value:,.2f}"
         case _:
             return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
@@ -99,7 +103,7 @@ def records_table(records: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in names:
         numeric = all(isinstance(record.get(name), int | float | None) for record in records)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(_plain(record.get(name)) for name in names))
     return table
@@ -120,20 +124,20 @@ def _plain(value: Any) -> str:
 
 def pairs_table(pairs: Mapping[str, object], title: str | None = None) -> Table:
     """Two columns, names and values."""
-    table = Table(title=title, show_header=False)
-    table.add_column("name")
-    table.add_column("value", justify="right")
+    table = Table(title=title, title_justify="left", show_header=False, min_width=len(title or ""))
+    table.add_column("name", overflow="fold")
+    table.add_column("value", justify="right", overflow="fold")
     for name, value in pairs.items():
         table.add_row(name, _format(value))
     return table
 
 
 def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
-    """A small frame as it is."""
-    table = Table(title=title, title_justify="left")
+    """A small frame as it is; times to the microsecond."""
+    table = Table(title=title, title_justify="left", min_width=len(title or ""))
     for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left")
-    for line in frame.iter_rows(named=True):
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for line in frame.with_columns(cs.datetime().dt.strftime("%Y-%m-%d %H:%M:%S%.6f")).iter_rows(named=True):
         table.add_row(*(_format(value) for value in line.values()))
     return table
 
@@ -148,10 +152,50 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _upright(frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> Table:
+class _Upright:
+    """A column per line, in as many tables as it takes: a number that is cut, or broken in two, is none."""
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]) -> None:
+        """Show these lines."""
+        self._lines, self._metrics = lines, metrics
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The tables, each with the columns that there is room for."""
+        first = 0
+        while first < len(self._lines):
+            n, table = _widest(console, options, len(self._lines) - first, lambda n: _upright(self._lines[first : first + n], self._metrics))  # noqa: B023
+            yield table
+            first += n
+
+
+class _Best:
+    """A line for each of the best strategies, with as many metrics as there is room for; the rest is named."""
+
+    def __init__(self, frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> None:
+        """Show this frame."""
+        self._frame, self._metrics = frame, metrics
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table."""
+        n, table = _widest(console, options, len(_SHORT), lambda n: _best(self._frame, self._metrics, _SHORT[:n]))
+        yield table
+        if n < len(_SHORT):
+            yield Text(f"no room for {', '.join(_SHORT[n:])}: they are in stats.frame", style="dim")
+
+
+def _widest(console: Console, options: ConsoleOptions, most: int, make: Callable[[int], Table]) -> tuple[int, Table]:
+    """The largest of the tables of `most` columns or fewer that there is room for, and how many it has; one of one column in any case."""
+    unlimited = options.update_width(sys.maxsize)
+    for n in range(most, 1, -1):
+        table = make(n)
+        if Measurement.get(console, unlimited, table).maximum <= options.max_width:
+            return n, table
+    return 1, make(1)
+
+
+def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]) -> Table:
     table = Table()
-    table.add_column("")
-    lines = to_lines(frame)
+    table.add_column("", no_wrap=True)
     for line in lines:
         table.add_column(_title(line), justify="right")
     for section, names in by_section(metrics).items():
@@ -162,17 +206,17 @@ def _upright(frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> Table:
     return table
 
 
-def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> Table:
+def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[str]) -> Table:
     strategies = frame.filter(pl.col("row").is_not_null()).height
     shown = f"the {LINES_MAX} best of {strategies}" if strategies > LINES_MAX else f"{strategies}"
-    table = Table(title=f"{shown} strategies by net PnL")
-    table.add_column("strategy")
-    for name in _SHORT:
+    table = Table(title=f"{shown} strategies by net PnL", title_justify="left")
+    table.add_column("strategy", no_wrap=True)
+    for name in names:
         table.add_column(name, justify="right")
     for line in _ranked(frame):
         if line["row"] is None:
             table.add_section()
-        table.add_row(_title(line), *(format_metric(metrics[name], line[name]) for name in _SHORT))
+        table.add_row(_title(line), *(format_metric(metrics[name], line[name]) for name in names))
     return table
 
 

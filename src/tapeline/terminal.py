@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 out: Final = Console(highlight=False)
 err: Final = Console(stderr=True, highlight=False)
+COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 
 class Exit(IntEnum):
@@ -43,16 +44,23 @@ EXIT_CODES: Final = (
 @contextmanager
 def reporting(*, with_traceback: bool = False) -> Iterator[None]:
     """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
+    told = set[str]()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in told:  # data is opened more than once
+            told.add(str(message))
+            err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: err.print(f"warning: {message}", style="yellow", markup=False)
+        warnings.showwarning = tell
         try:
             yield
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:  # whoever reads stdout has seen enough
             out.on_broken_pipe()
-        except KeyboardInterrupt:
-            err.print("interrupted")
+        except KeyboardInterrupt as interrupt:
+            err.print(f"{place(interrupt)}interrupted", markup=False, soft_wrap=True)
             raise typer.Exit(Exit.INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - the last place where anything can be said about it
             fail(error, with_traceback=with_traceback)
@@ -65,9 +73,10 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
     expected = isinstance(error, errors.TapelineError | OSError)
     err.print("error:", style="bold red", end=" ")
     err.print(_words(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
+    notes = getattr(error, "__notes__", ())
+    for note in notes:
         err.print(note, markup=False, soft_wrap=True)
-    if not (with_traceback or expected):
+    if not (with_traceback or expected or notes):  # which say what shows where
         err.print("(--traceback shows where)", markup=False)
     raise typer.Exit(exit_code(error))
 
@@ -77,7 +86,7 @@ def _words(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
-def place(error: Exception) -> str:
+def place(error: BaseException) -> str:
     """`file:line: ` of the last line of a traceback that is in no library: the strategy's, where plain Python ran it."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename and not _is_ours(frame.filename)]
     return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
@@ -106,6 +115,26 @@ def exit_code(error: Exception) -> Exit:
 
 
 @contextmanager
+def told_of_compiling() -> Iterator[None]:
+    """Say that compiling is what takes so long, when the first kernel is compiled that is not kept on disk."""
+    from numba.core import event  # noqa: PLC0415 - for those who compile
+
+    class Compiling(event.Listener):  # type: ignore[misc]  # Numba has no types
+        said = False
+
+        def on_start(self, _: object) -> None:
+            if not self.said:
+                self.said = True
+                err.print(COMPILING)
+
+        def on_end(self, _: object) -> None:
+            """Nothing: the next line is the command's."""
+
+    with event.install_listener("numba:compile", Compiling()):
+        yield
+
+
+@contextmanager
 def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
     """Give a function that shows a run's progress: a bar where stderr is a terminal, otherwise only the line that says it compiles."""
     bar = Progress(
@@ -124,7 +153,7 @@ def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
         if progress.compiling:
             if not said:
                 said.append(True)
-                err.print("compiling (the first time; kept for later runs) …")
+                err.print(COMPILING)
             return
         rate = f"{progress.records:,} records, {progress.records / progress.seconds / 1e6:.1f} M/s" if progress.seconds > 0 else ""
         bar.update(task, completed=progress.bytes_done, total=progress.bytes_total, rate=rate)

@@ -47,6 +47,16 @@ class Thickness(tl.CustomFeature):
         return float(market.bid(1).count + market.ask(1).count)
 
 
+class Second(tl.CustomFeature):
+    """Looks at levels alone: what rests at the second best bid."""
+
+    depth = 2
+
+    def update(self, market):
+        """Or −1, if it sees a feature, of which it declares none."""
+        return float(market.bid(1).size) if np.isnan(market.features[tl.Feature.SPREAD]) else -1.0
+
+
 class PressureMaker(tl.Strategy):
     """Holds a feature of its own as a field."""
 
@@ -184,6 +194,17 @@ def test_features_of_ones_own(tmp_path: Path) -> None:
             expected.append(now - average)
         assert frame.filter(pl.col("instrument_id") == instrument)["Pressure"].equals(pl.Series("Pressure", expected))
     assert frame["Thickness"].max() > 1
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("also", [[], [Pressure()], [tl.Feature.MID]])
+def test_a_feature_of_ones_own_may_need_no_other(tmp_path: Path, also: list) -> None:
+    """One that looks at levels alone has the sizes that `depth` has, whatever is asked for besides; features that nobody declares are NaN to it."""
+    path = market_file(tmp_path / "random.dbn", 1, 300)
+    frame, levels = tl.features(path, [Second(), *also], tick_size="1"), tl.depth(path, 2, tick_size="1")
+    both = frame.join(levels, on=["ts_event", "sequence", "instrument_id"])
+    assert both.height > 50
+    assert (both["Second"] == both["bid_sz_01"]).all()
 
 
 @pytest.mark.parametrize("seed", range(2))

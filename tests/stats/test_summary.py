@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from journals import Journal, instrument, row
 from plain import MULTIPLIERS, TICK_PRICE, random_journal
@@ -10,7 +11,7 @@ from plain import MULTIPLIERS, TICK_PRICE, random_journal
 from tapeline.constants import Status
 from tapeline.errors import ConfigError
 from tapeline.stats import METRICS, TOTAL
-from tapeline.tables import format_seconds
+from tapeline.tables import format_metric, format_seconds, frame_table, pairs_table, records_table, to_lines, to_text
 
 
 def plain_pnl(journal: Journal, chosen: int) -> tuple[float, float]:
@@ -196,6 +197,38 @@ def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("r3 " in line for line in lines)
     assert "40 best of 60" in str(journal.result().stats)
     assert "total" in str(journal.result().stats)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 240])
+@pytest.mark.parametrize("rows", [2, 5, 60])
+def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width: int, rows: int) -> None:
+    """At any width every metric of every strategy is printed whole: in several tables; of many strategies, metrics without room are named instead."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    journal = Journal(rows=[row(f"LongNameOfAStrategy{i}") for i in range(rows)])
+    for i in range(rows):
+        journal.fill(1, 1_000_000, 100_000, row=i)
+        journal.sample(2, 200_002 + 2 * i, row=i)
+    stats = journal.result().stats
+    text = str(stats)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    if rows < 60:
+        cells = [line.strip("│").split("│") for line in text.splitlines() if line.startswith("│")]
+        for name, metric in METRICS.items():
+            shown = [cell.strip() for line in cells if line[0].strip() == name for cell in line[1:]]
+            assert shown == [format_metric(metric, line[name]) for line in to_lines(stats.frame)]
+    else:
+        assert ("no room for" in text) == (width < 240)
+
+
+def test_other_tables_cut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path longer than the terminal is wide, and names that there is no room for, go on in the next line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "/a/path/" + "x" * 100
+    tables = pairs_table({"report": long}), records_table([{long: 1, "b": long}], "title"), frame_table(pl.DataFrame({"a": [long]}))
+    for table, times in zip(tables, (1, 2, 1), strict=True):
+        text = to_text(table)
+        assert ("…" in text, text.count("x")) == (False, times * 100)
 
 
 def test_durations_are_readable() -> None:

@@ -15,6 +15,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from tapeline.errors import ConfigError
+from tapeline.files import replacing
 from tapeline.pages import BlockWriter
 from tapeline.schema import MBO
 
@@ -53,12 +54,16 @@ def write_dbn(  # noqa: PLR0913 - what the metadata says, by keyword
     """Write arrays of `schema.MBO` to `path`, compressed if it ends in `.zst`, and return the number of records.
 
     `symbols` maps instrument ids to symbols, for the days from `start_ns` to `end_ns` (default: one day later). The file appears when it is complete:
-    an error on the way leaves what was there before. Raises ConfigError where DBN cannot hold what is asked for, OSError where the disk cannot.
+    an error on the way leaves what was there before. Raises ConfigError where DBN cannot hold what is asked for, or the disk cannot.
     """
     path = Path(path)
     header = _header(dataset, symbols, start_ns, end_ns, version)
     count = 0
-    with _replacing(path) as file, _compressing(file) if path.suffix == ".zst" else contextlib.nullcontext(file) as sink:
+    with (
+        replacing(path) as partial,
+        BlockWriter(io.FileIO(partial, "wb")) as file,
+        _compressing(file) if path.suffix == ".zst" else contextlib.nullcontext(file) as sink,
+    ):
         sink.write(header)
         for array in records:
             if array.dtype != MBO:
@@ -87,18 +92,6 @@ def _header(dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int
         return metadata.encode()
     except (databento_dbn.DBNError, ValueError) as error:
         raise ConfigError(f"dataset={dataset!r}, version={version} or a symbol cannot be written as DBN metadata: {error}") from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when all went well, and vanishes when not."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with BlockWriter(io.FileIO(partial, "wb")) as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tapeline.errors import ConfigError
+from tapeline.files import replacing
 from tapeline.report import words
 from tapeline.report.base import Run
 from tapeline.report.page import page
@@ -13,7 +14,7 @@ from tapeline.result import Result
 
 
 def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
-    """Write the page of one result, or of several by name with a comparison in front, and return its path. Raises ConfigError if it is a directory."""
+    """Write the page of one result, or of several by name with a comparison in front, and return its path. Raises ConfigError if it cannot be written."""
     path = Path(output)
     if path.is_dir():
         raise ConfigError(f"{path}: is a directory; name a file such as report.html")
@@ -23,8 +24,8 @@ def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
         title = f"<h1>{len(runs)} runs compared</h1>"
         tabs = [("Comparison", title, compared(runs)), *tabs]
     text = page(", ".join(results) or "report", tabs, {run.name: run.stats.to_dict() for run in runs})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
     return path
 
 

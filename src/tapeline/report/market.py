@@ -63,7 +63,7 @@ def add_fills(made: go.Figure, fills: pl.DataFrame, name: str, marker: dict[str,
     edge: dict[str, Any] = {"opacity": 0.85, "line": {"width": 0}}
     if groups.height < fills.height:
         size, edge = np.full(groups.height, 4.0), {"opacity": 0.55, "line": {"width": 0}}
-    text = [f"{lots:,} lots in {n:,} fill(s): {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
+    text = [f"{lots:,} lots in {n:,} {'fill' if n == 1 else 'fills'}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
     hover = f"{name}: %{{text}}<br>%{{x|%H:%M:%S.%L}} at %{{y}}<extra></extra>"
     x, y = ms(groups["ts"]), groups["price"].to_numpy()
     made.add_scatter(x=x, y=y, name=name, mode="markers", marker={**edge, **marker, "size": short(size)}, text=text, hovertemplate=hover, **look)

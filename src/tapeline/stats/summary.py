@@ -189,7 +189,7 @@ def prepare(  # noqa: PLR0913, PLR0917 - the parts of a Result
 
 def _notes(settings: Settings) -> tuple[str, ...]:
     sampling = settings.sampling
-    periods = f"net PnL per {sampling.interval_ns / 1e9:,g} s, {sampling.periods:,} periods on {sampling.days} day(s) (UTC)"
+    periods = f"net PnL per {sampling.interval_ns / 1e9:,g} s, {sampling.periods:,} periods on {sampling.days} {'day' if sampling.days == 1 else 'days'} (UTC)"
     year = f"annualised to {sampling.periods_per_year:,.0f} periods: {DAYS_PER_YEAR} days as long as those seen"
     return (
         f"Sharpe, Sortino and Calmar: {periods}, {year}.",

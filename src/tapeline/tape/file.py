@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline.errors import ConfigError, DataError
+from tapeline.errors import DataError
 from tapeline.feeds.dbn import give_back
+from tapeline.files import replacing
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
@@ -52,14 +53,8 @@ class TapeWriter:
     """Writes a tape, batch by batch."""
 
     def __init__(self, path: Path) -> None:
-        """Start a file beside `path`; it gets that name when it is complete. Raises ConfigError where it cannot be written."""
-        self.path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = BlockWriter(io.FileIO(self._temporary, "wb"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+        """Start a file."""
+        self._file = BlockWriter(io.FileIO(path, "wb"))
         self._offset = 0
         self._write(arrow.MAGIC + bytes(2) + arrow.schema_message(arrow.schema(TAPE_EVENT, _TIMES, {})))
         self._write(bytes(-self._offset % arrow.ALIGNMENT))
@@ -86,21 +81,17 @@ class TapeWriter:
         self.events += n
 
     def finish(self, header: Mapping[str, Any]) -> None:
-        """Write what is held back and the header, and give the file its name."""
+        """Write what is held back and the header."""
         self._flush()
         text = json.dumps({"tapeline_tape": VERSION, "event": _layout(), "events": self.events, "batches": self._batches, **header}, separators=(",", ":"))
         check = f"{_CHECK}{zlib.crc32(text.encode()):08x}"
         self._write(arrow.footer(arrow.schema(TAPE_EVENT, _TIMES, {"tapeline": text, "tapeline_check": check}), self._blocks))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self.path)
 
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        with contextlib.suppress(OSError):  # what it holds back may find no room
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()
 
     def _write(self, data: Any) -> None:
         self._offset += self._file.write(data)
@@ -248,10 +239,6 @@ class TapeInput:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[TapeWriter]:
-    """A TapeWriter that leaves nothing behind unless its `finish` was reached."""
-    writer = TapeWriter(path)
-    try:
+    """The writer of a tape that is there when it is complete, and leaves nothing behind at an error. Raises ConfigError where it cannot be written."""
+    with replacing(path) as partial, contextlib.closing(TapeWriter(partial)) as writer:
         yield writer
-    except BaseException:
-        writer.discard()
-        raise

@@ -1,0 +1,98 @@
+"""Ctrl-C while an engine runs."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, Final, Self
+
+PATIENCE_S: Final = 1.0
+"""So long may compiled code go on after a signal before somebody is told that it is waited for: a chunk takes milliseconds, with a thousand rows a second."""
+_WAITING: Final = "interrupted: waiting for what is under way, a callback or a chunk of data; Ctrl-C again ends the process at once, without a result"
+_ENDED: Final = "interrupted: what was under way did not end; the process does, without a result"
+_STDERR: Final = 2
+_SHOW_CURSOR: Final = b"\x1b[?25h\n"
+"""A progress bar hides the cursor, and writes through what it has put in the place of `sys.stderr`."""
+
+
+class Interrupts:
+    """The first Ctrl-C is looked at between chunks, lest tables are left half changed; a second one raises at once.
+
+    Python hands a signal over between two of its own instructions, and compiled code has none: in a callback that never returns, neither would ever be seen. So
+    a thread is told of signals by the system. If the main one does not take the first, it says so; at a second one it ends the process.
+    """
+
+    def __init__(self) -> None:
+        """None seen."""
+        self.seen = False
+        """As soon as there was one, for every thread to look at."""
+        self._noted = 0
+        self._before: Any = None
+        self._ends: tuple[int, int] | None = None
+
+    def __enter__(self) -> Self:
+        """Take over Ctrl-C, where nobody else has."""
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._note)
+            self._listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        if self._ends is not None:
+            signal.set_wakeup_fd(-1)
+            os.close(self._ends[1])  # ends the thread
+            self._ends = None
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def check(self) -> None:
+        """Raise what was noted."""
+        if self.seen:
+            raise KeyboardInterrupt
+
+    def _note(self, *_: object) -> None:
+        self._noted += 1
+        self.seen = True
+        if self._noted > 1:
+            raise KeyboardInterrupt
+
+    def _listen(self) -> None:
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        others = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        if others != -1:  # an event loop listens already
+            signal.set_wakeup_fd(others)
+            os.close(read)
+            os.close(write)
+            return
+        self._ends = read, write
+        threading.Thread(target=self._watch, args=(read,), name="tapeline-interrupts", daemon=True).start()
+
+    def _watch(self, signals: int) -> None:
+        """Read signals as they come, and see whether the main thread takes them."""
+        taken, waiting = 0, 0
+        with contextlib.closing(os.fdopen(signals, "rb", 0)) as pipe:
+            while came := pipe.read(64):
+                if signal.SIGINT not in came:
+                    continue
+                self.seen = True
+                time.sleep(PATIENCE_S)
+                if self._ends is None:
+                    continue
+                waiting = 0 if self._noted > taken else waiting + came.count(signal.SIGINT)
+                taken = self._noted
+                if waiting == 1:
+                    _say(_WAITING)
+                elif waiting > 1:
+                    _say(_ENDED)
+                    if os.isatty(_STDERR):
+                        os.write(_STDERR, _SHOW_CURSOR)
+                    os._exit(128 + signal.SIGINT)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

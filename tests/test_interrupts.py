@@ -1,0 +1,130 @@
+"""Ctrl-C while an engine runs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from strategy_files import tiny_session
+
+from tapeline import jit
+from tapeline.interrupts import Interrupts
+
+STUCK = """
+import tapeline as tl
+
+
+class Stuck(tl.Strategy):
+    waits: tl.int64 = 0
+    n: tl.int64
+
+    def on_trade(self, trade, market, orders, account):
+        while self.waits > 0:
+            self.n = (self.n + 1) % 1000
+"""
+PROGRAM = """
+import os, signal, sys, threading
+import typer
+import tapeline as tl
+from tapeline import interrupts, load, terminal
+
+interrupts.PATIENCE_S = 0.2
+file, data, engine = sys.argv[1:]
+stuck = load.load_strategy(file)
+backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine)
+backtest.run(stuck())  # compiled, from here on
+for after in (0.5, 1.5):
+    threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    with terminal.reporting():
+        backtest.run(stuck(waits=1))
+except typer.Exit as leave:
+    sys.exit(leave.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        pytest.param(
+            "compiled", ["waiting for what is under way", "the process does, without a result"], marks=pytest.mark.skipif(not jit.JIT, reason="plain")
+        ),
+        ("reference", [r"stuck\.py:1[01]: interrupted"]),
+    ],
+)
+def test_a_callback_that_never_returns_is_ended_by_a_second_ctrl_c(tmp_path: Path, engine: str, said: list[str]) -> None:
+    """The first Ctrl-C says that the callback is waited for; the second ends the process with 130. In plain Python it names the line that it was in."""
+    (tmp_path / "stuck.py").write_text(STUCK)
+    data = tiny_session(tmp_path / "tiny.dbn")
+    program = [sys.executable, "-c", PROGRAM, tmp_path / "stuck.py", data, engine]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 130, done.stderr
+    assert [words for words in said if not re.search(words, done.stderr)] == []
+
+
+WRITING = """
+import os, signal, sys, time
+from tapeline import book_reader
+from tapeline.cli import app
+
+chunks, made = book_reader.BookReader.chunks, []
+
+def slow(reader):
+    frame = next(chunks(reader))
+    for _ in range(1000):
+        made.append(frame)
+        yield frame
+        if len(made) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+
+book_reader.BookReader.chunks = slow
+try:
+    app(sys.argv[1:])
+finally:
+    print(len(made))
+"""
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_ctrl_c_ends_the_writing_of_a_file(tmp_path: Path, name: str) -> None:
+    """Polars holds the main thread while it writes: the next frame is not made any more, nothing is left of the file, and one word is said."""
+    data = tiny_session(tmp_path / "tiny.dbn")
+    program = [sys.executable, "-c", WRITING, "depth", data, "--tick-size", "0.25", "-o", tmp_path / "out" / name]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert int(done.stdout) < 20
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_ctrl_c_is_given_back() -> None:
+    """Afterwards the handler and the pipe that were there before are there again, and no thread is left."""
+    threads = threading.active_count()
+    handler = signal.getsignal(signal.SIGINT)
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.set_wakeup_fd(-1) == -1
+    for thread in threading.enumerate():
+        if thread.name == "tapeline-interrupts":
+            thread.join(timeout=10)
+    assert threading.active_count() <= threads
+
+
+def test_an_event_loop_keeps_its_signals() -> None:
+    """Where somebody is told of signals by the system already, they still are."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    with Interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.set_wakeup_fd(-1) == write
+    assert os.read(read, 9) == bytes([signal.SIGINT])
+    os.close(read)
+    os.close(write)
