@@ -143,6 +143,9 @@ class Other(tl.Strategy):
 
     weight: tl.float64 = 0.5
 
+    def on_start(self, market, orders, account):
+        """Send nothing."""
+
 
 def test_a_sweep_says_what_each_row_was(session: Path) -> None:
     """Rows of one class have names of their own, the same in all frames and in the manifest; `parameters` joins with the statistics."""

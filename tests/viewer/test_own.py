@@ -134,7 +134,8 @@ def test_data_of_any_kind_show_the_same(data: Path, tmp_path: Path) -> None:
     tape = tmp_path / "day.tape"
     tl.write_tape(data, tape, tick_size="0.25")
     second = tmp_path / "second.dbn"
-    tl.feeds.synth.write_synth(second, tl.feeds.synth.SynthConfig(records=2_000, live_orders=300, seed=9, instruments=2))
+    later = tl.feeds.synth.SynthConfig.start_ns + 24 * 3_600_000_000_000
+    tl.feeds.synth.write_synth(second, tl.feeds.synth.SynthConfig(records=2_000, live_orders=300, seed=9, instruments=2, start_ns=later))
     settings = {"tick_size": "0.25"}
     scenes = []
     for paths in ([data], [tape]):
