@@ -6,6 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tapeline.backtest import Backtest
+from tapeline.demo import example
+from tapeline.load import load_strategy
 from tapeline.report import write_report
 from tapeline.result import Result
 from tapeline.stats import METRICS
@@ -114,12 +117,40 @@ def test_several_runs_have_tabs(browser: Any, result: Result, tmp_path: Path) ->
     assert said == []
 
 
+def test_titles_of_axes_stand_beside_their_numbers(browser: Any, page_file: Path) -> None:
+    """However wide the numbers of an axis are, its title does not lie upon them."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    covered = page.evaluate("""[...document.querySelectorAll('.figure')].flatMap(f => [...f.querySelectorAll('.ytitle')].flatMap(title => {
+        const t = title.getBoundingClientRect();
+        return [...f.querySelectorAll('.ytick text')].map(tick => tick.getBoundingClientRect())
+            .filter(b => b.left < t.right && b.right > t.left && b.top < t.bottom && b.bottom > t.top).map(() => f.id);
+    }))""")
+    assert covered == []
+
+
+def test_a_run_without_fills_has_no_empty_figure(browser: Any, result: Result, tmp_path: Path) -> None:
+    """Where nothing was traded, the page says so in place of empty axes, and draws what there is without an error."""
+    path = result.manifest["data"][0]["path"]
+    away = load_strategy(f"{example('touch_maker')}:TouchMaker")(size=1, position_max=0)
+    page, said = opened(browser, Backtest(path, tick_size="0.25", multiplier=50).run(away).report(tmp_path / "none.html"))
+    draw_all(page)
+    assert said == []
+    assert "There was no fill" in page.inner_text("ul.care")
+    assert page.evaluate("[...document.querySelectorAll('.figure')].map(f => f.data.length)") == [3]  # equity, gross and drawdown, at zero
+    assert "No order was sent." in page.inner_text("main")
+
+
 def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
-    """On a telephone the page is one column and does not scroll sideways."""
+    """On a telephone the page is one column and does not scroll sideways; lines of tables are low, and what lies flat can be read."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     page = context.new_page()
     page.goto(page_file.as_uri())
     page.wait_for_selector(".figure .main-svg", timeout=60_000)
     draw_all(page)
     assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    heights = page.eval_on_selector_all("table.stats tbody tr", "all => all.map(row => row.offsetHeight)")
+    assert max(heights) < 90
+    turned = "[...document.querySelectorAll('.xtick text')].filter(t => /rotate\\((?!0)/.test(t.getAttribute('transform'))).length"
+    assert page.evaluate(turned) == 0
     shoot(page, "report-narrow")

@@ -6,13 +6,15 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import BUY, GAIN, LOSS, NEUTRAL, SELL, SERIES, Run, axes, figure
+from tapeline.report.base import BUY, GAIN, LOSS, NEUTRAL, SELL, SERIES, Run, figure
 from tapeline.stats.orders import outcomes
 
 BINS: Final = 40
 ORDERS_MIN: Final = 20
 """Of fewer orders no share is drawn."""
-_TICKS_NS: Final = {"1 ns": 1, "10 ns": 10, "100 ns": 100, "1 µs": 10**3, "10 µs": 10**4, "100 µs": 10**5, "1 ms": 10**6, "10 ms": 10**7, "100 ms": 10**8,
+WHOLE_MAX: Final = 6
+TICKS_MAX: Final = 6
+_TICKS_NS: Final = {"0": 1, "10 ns": 10, "100 ns": 100, "1 µs": 10**3, "10 µs": 10**4, "100 µs": 10**5, "1 ms": 10**6, "10 ms": 10**7, "100 ms": 10**8,
                     "1 s": 10**9, "10 s": 10**10, "1 min": 6 * 10**10, "10 min": 6 * 10**11, "1 h": 36 * 10**11, "10 h": 36 * 10**12}  # fmt: skip
 
 
@@ -20,8 +22,10 @@ def queue_figure(run: Run) -> go.Figure:
     """How much was ahead of orders as they came to rest and as they were filled, and what share of them was filled by what was ahead."""
     rested = run.frames.orders.filter(pl.col("ahead_at_entry").is_not_null())
     filled = rested.filter(pl.col("status") == "filled")
-    made = figure(340, barmode="overlay", bargap=0.05, xaxis={"title": "queue ahead, lots"}, yaxis={"title": "orders"})
-    made.update_layout(yaxis2={"overlaying": "y", "side": "right", "range": [0, 1.02], "dtick": 0.25, "tickformat": ".0%", "title": "share filled"})
+    rested_n = {"title": "orders", **whole(rested.height)}
+    made = figure(340, barmode="overlay", bargap=0.05, xaxis={"title": "queue ahead, lots", "rangemode": "tozero"}, yaxis=rested_n)
+    share = {"range": [0, 1.02], "dtick": 0.25, "tickformat": ".0%", "title": "share filled"}
+    made.update_layout(yaxis2={"overlaying": "y", "side": "right", "showgrid": False, **share})
     top = rested["ahead_at_entry"].quantile(0.98, "nearest") if rested.height else None
     width = max(1, -(-int((top or 0) + 1) // BINS))
     for name, values, color in (("at entry", rested["ahead_at_entry"], NEUTRAL), ("at the fill", filled["ahead_at_end"], GAIN)):
@@ -32,9 +36,12 @@ def queue_figure(run: Run) -> go.Figure:
     ratio = lots.group_by("bin").agg(share=(pl.col("filled") > 0).mean(), n=pl.len()).filter(pl.col("n") >= ORDERS_MIN).sort("bin")
     x, y = (ratio["bin"] + width / 2).to_list(), ratio["share"].to_list()
     made.add_scatter(x=x, y=y, name="share filled, by queue at entry", yaxis="y2", mode="lines+markers", line={"color": SELL, "width": 1.6}, marker={"size": 4})
-    axes(made)
-    made.update_layout(yaxis2={"showgrid": False})
     return made
+
+
+def whole(most: int) -> dict[str, int]:
+    """How an axis of counts up to `most` has no halves."""
+    return {"dtick": 1} if most <= WHOLE_MAX else {}
 
 
 def latency_figure(run: Run) -> go.Figure:
@@ -61,21 +68,27 @@ def lifetime_figure(run: Run) -> go.Figure:
 def _times_figure(series: dict[str, tuple[pl.Series, str]], unit: str) -> go.Figure:
     logs = {name: np.log10(np.maximum(times.drop_nulls().dt.total_nanoseconds().to_numpy(), 1)) for name, (times, _) in series.items()}
     known = np.concatenate(list(logs.values()))
-    low, high = (float(np.floor(known.min() * 2) / 2), float(np.ceil(known.max() * 2 + 1e-9) / 2)) if len(known) else (3.0, 9.0)
+    made = figure(320, yaxis={"title": unit, "rangemode": "tozero", **whole(len(known))})
+    if not len(known):
+        return made
+    low, high = float(np.floor(known.min() * 2) / 2), float(np.ceil(known.max() * 2 + 1e-9) / 2)
     edges = np.linspace(low - 0.5, high + 0.5, BINS + 1)
     ticks = {name: float(np.log10(ns)) for name, ns in _TICKS_NS.items() if edges[0] - 0.01 <= np.log10(ns) <= edges[-1] + 0.01}
-    made = figure(320, yaxis={"title": unit, "rangemode": "tozero"}, xaxis={"tickvals": list(ticks.values()), "ticktext": list(ticks)})
+    if len(ticks) > TICKS_MAX:
+        ticks = {name: place for name, place in ticks.items() if name == "0" or name.startswith("1 ")}
+    made.update_xaxes(tickvals=list(ticks.values()), ticktext=list(ticks))
     for name, values in logs.items():
         counts, _ = np.histogram(values, edges)
         style = {"line": {"color": series[name][1], "width": 1.6, "shape": "hv"}, "fill": "tozeroy", "hovertemplate": "%{y}<extra></extra>"}
         made.add_scatter(x=edges, y=np.append(counts, 0), name=name, mode="lines", **style)
-    return axes(made)
+    return made
 
 
 def outcomes_figure(run: Run) -> go.Figure:
     """Orders by how they ended, and why."""
     counts = outcomes(run.frames.orders, ["row", "strategy", "currency"])
-    made = figure(170 + 40 * run.shown.height, barmode="stack", xaxis={"title": "orders"}, yaxis={"autorange": "reversed", "type": "category"})
+    most = {"title": "orders", **whole(run.frames.orders.height)}
+    made = figure(170 + 40 * run.shown.height, barmode="stack", xaxis=most, yaxis={"autorange": "reversed", "type": "category"})
     colors = {"filled": GAIN, "cancelled": NEUTRAL, "rejected": LOSS, "expired": SELL, "open": BUY, "in_flight": SERIES[3]}
     label = pl.concat_str(
         [pl.col("status").cast(pl.String).str.replace("_", " "), pl.col("reason").cast(pl.String).str.replace_all("_", " ")], separator=": ", ignore_nulls=True
@@ -90,4 +103,4 @@ def outcomes_figure(run: Run) -> go.Figure:
             made.add_bar(
                 x=[entry["orders"]], y=[run.name_of(line)], name=entry["label"], orientation="h", marker=marker, legendgroup=entry["label"], showlegend=is_new
             )
-    return axes(made)
+    return made
