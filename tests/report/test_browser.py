@@ -117,6 +117,40 @@ def test_several_runs_have_tabs(browser: Any, result: Result, tmp_path: Path) ->
     assert said == []
 
 
+def test_nothing_is_offered_to_be_uploaded(browser: Any, page_file: Path) -> None:
+    """No figure has a button that sends what it shows to anybody: a report stays with who has it."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    figures = page.evaluate("[...document.querySelectorAll('.figure')].map(f => [...f.querySelectorAll('.modebar-btn')].map(b => b.dataset.title))")
+    assert all(titles == ["Download plot as a PNG", "Pan", "Zoom", "Reset axes"] for titles in figures)
+
+
+def test_paper_is_light_and_narrow(browser: Any, page_file: Path) -> None:
+    """Printed out of a dark window, every figure is drawn at once, dark on white, and none is wider than a sheet; afterwards all is as it was."""
+    page, said = opened(browser, page_file, color_scheme="dark")
+    looks = "[...document.querySelectorAll('.figure')].map(f => [f._fullLayout.width, f.layout.font.color])"
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    printed = page.evaluate(looks)
+    assert {width for width, _ in printed} == {680}
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    after = page.evaluate(looks)
+    assert max(width for width, _ in after) > 1_000
+    assert {color for _, color in printed}.isdisjoint({color for _, color in after})
+    assert said == []
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_tooltips_name_their_strategy(browser: Any, page_file: Path) -> None:
+    """Names in tooltips are whole, however long; what happened to fills is said in words."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    assert page.evaluate("[...document.querySelectorAll('.figure')].map(f => f._fullLayout.hoverlabel.namelength).every(n => n === -1)")
+    texts = page.evaluate("[...document.querySelectorAll('.figure')].flatMap(f => f.data).filter(t => / buys$/.test(t.name)).flatMap(t => t.text)")
+    assert any("1 lot in 1 fill" in text or "2 lots in 1 fill" in text for text in texts)
+    assert not any("_" in text or " 1 lots" in text for text in texts)
+
+
 def test_titles_of_axes_stand_beside_their_numbers(browser: Any, page_file: Path) -> None:
     """However wide the numbers of an axis are, its title does not lie upon them."""
     page, _ = opened(browser, page_file)

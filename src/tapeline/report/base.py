@@ -103,7 +103,7 @@ def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figur
         "margin": {"l": 64, "r": 20, "t": 12, "b": 40},
         "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
-        "hoverlabel": {"font": {"family": FONT}},
+        "hoverlabel": {"font": {"family": FONT}, "namelength": -1},
         "bargap": 0.15,
         "colorway": list(SERIES),
     }

@@ -67,7 +67,7 @@ def add_fills(made: go.Figure, fills: pl.DataFrame, name: str, marker: dict[str,
     edge: dict[str, Any] = {"opacity": 0.85, "line": {"width": 0}}
     if groups.height < fills.height:
         size, edge = np.full(groups.height, 4.0), {"opacity": 0.55, "line": {"width": 0}}
-    text = [f"{lots:,} lots in {n:,} {'fill' if n == 1 else 'fills'}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
+    text = [f"{counted(lots, 'lot')} in {counted(n, 'fill')}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
     hover = f"{name}: %{{text}}<br>%{{x|%H:%M:%S.%L}} at %{{y}}<extra></extra>"
     x, y = ms(groups["ts"]), groups["price"].to_numpy()
     made.add_scatter(x=x, y=y, name=name, mode="markers", marker={**edge, **marker, "size": short(size)}, text=text, hovertemplate=hover, **look)
@@ -83,8 +83,13 @@ def grouped_fills(fills: pl.DataFrame, most: int) -> pl.DataFrame:
         price=(pl.col("price") * pl.col("size")).sum() / pl.col("size").sum(),
         lots=pl.col("size").sum(),
         fills=pl.len(),
-        rules=pl.col("rule").cast(pl.String).unique().sort().str.join(", "),
+        rules=pl.col("rule").cast(pl.String).str.replace_all("_", " ").unique().sort().str.join(", "),
     )
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def own_quotes(orders: pl.DataFrame, side: str, span: tuple[int, int], points: int = POINTS) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -136,5 +141,6 @@ def inventory_figure(run: Run) -> go.Figure:
         for (symbol,), part in run.of(shares, line).partition_by("symbol", as_dict=True, maintain_order=True).items():
             name = f"{run.name_of(line)} {symbol}" if symbols else run.name_of(line)
             color = SERIES[len(made.data) % len(SERIES)]
-            made.add_bar(x=part["position"].to_list(), y=part["share"].to_list(), name=name, marker={"color": color})
+            bars = {"x": part["position"].to_list(), "y": part["share"].to_list(), "hovertemplate": "%{y:.1%} of the time at %{x:,}"}
+            made.add_bar(**bars, name=name, marker={"color": color})
     return made

@@ -98,6 +98,8 @@ def split_figure(run: Run) -> go.Figure:
             increasing={"marker": {"color": GAIN}},
             decreasing={"marker": {"color": LOSS}},
             totals={"marker": {"color": SERIES[i]}},
+            customdata=shown,
+            hovertemplate="%{customdata:,.2f}",
             connector={"line": {"color": NEUTRAL, "width": 0.7, "dash": "dot"}},
             visible=True if i == 0 else "legendonly",
             cliponaxis=False,

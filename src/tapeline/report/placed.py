@@ -28,10 +28,13 @@ def queue_figure(run: Run) -> go.Figure:
     made.update_layout(yaxis2={"overlaying": "y", "side": "right", "showgrid": False, **share})
     top = rested["ahead_at_entry"].quantile(0.98, "nearest") if rested.height else None
     width = max(1, -(-int((top or 0) + 1) // BINS))
+    last = int(top or 0) // width * width  # and above
     for name, values, color in (("at entry", rested["ahead_at_entry"], NEUTRAL), ("at the fill", filled["ahead_at_end"], GAIN)):
         bins = values.clip(upper_bound=int(top or 0)) // width * width
         counts = bins.value_counts().sort(bins.name)
-        made.add_bar(x=(counts[bins.name] + width / 2).to_list(), y=counts["count"].to_list(), width=width, name=name, marker={"color": color}, opacity=0.65)
+        lots_of = [f"{b:,} or more" if b == last else f"{b:,}" if width == 1 else f"{b:,} to {b + width - 1:,}" for b in counts[bins.name]]
+        bars = {"x": (counts[bins.name] + width / 2).to_list(), "y": counts["count"].to_list(), "width": width, "customdata": lots_of}
+        made.add_bar(**bars, name=name, marker={"color": color}, opacity=0.65, hovertemplate="orders: %{y:,}; lots ahead: %{customdata}")
     lots = rested.with_columns(bin=pl.col("ahead_at_entry").clip(upper_bound=int(top or 0)) // width * width)
     ratio = lots.group_by("bin").agg(share=(pl.col("filled") > 0).mean(), n=pl.len()).filter(pl.col("n") >= ORDERS_MIN).sort("bin")
     x, y = (ratio["bin"] + width / 2).to_list(), ratio["share"].to_list()
@@ -87,7 +90,7 @@ def _times_figure(series: dict[str, tuple[pl.Series, str]], unit: str) -> go.Fig
 def outcomes_figure(run: Run) -> go.Figure:
     """Orders by how they ended, and why."""
     counts = outcomes(run.frames.orders, ["row", "strategy", "currency"])
-    most = {"title": "orders", **whole(run.frames.orders.height)}
+    most = {"title": "orders", "tickformat": ",", **whole(run.frames.orders.height)}
     made = figure(170 + 40 * run.shown.height, barmode="stack", xaxis=most, yaxis={"autorange": "reversed", "type": "category"})
     colors = {"filled": GAIN, "cancelled": NEUTRAL, "rejected": LOSS, "expired": SELL, "open": BUY, "in_flight": SERIES[3]}
     label = pl.concat_str(
@@ -100,7 +103,6 @@ def outcomes_figure(run: Run) -> go.Figure:
             alpha = 1.0 - 0.25 * seen.setdefault(entry["label"], float(sum(k.split(":")[0] == entry["label"].split(":")[0] for k in seen)))
             marker = {"color": colors.get(str(entry["status"]), NEUTRAL), "opacity": max(alpha, 0.3)}
             is_new = not any(trace.name == entry["label"] for trace in made.data)
-            made.add_bar(
-                x=[entry["orders"]], y=[run.name_of(line)], name=entry["label"], orientation="h", marker=marker, legendgroup=entry["label"], showlegend=is_new
-            )
+            bar = {"x": [entry["orders"]], "y": [run.name_of(line)], "orientation": "h", "hovertemplate": "%{y}: %{x:,} orders"}
+            made.add_bar(**bar, name=entry["label"], marker=marker, legendgroup=entry["label"], showlegend=is_new)
     return made

@@ -45,7 +45,7 @@ def sections(run: Run) -> list[Section]:
         *_charts(run),
         *shown,
         _drawn("Inventory", "Time at each position, exact from fill to fill.", market.inventory_figure(run), "There was no fill."),
-        _drawn("Queue", "Displayed size ahead of our resting orders.", placed.queue_figure(run), "No order came to rest."),
+        _drawn("Queue", "Displayed size ahead of our resting orders; the last bar is of that or more.", placed.queue_figure(run), "No order came to rest."),
         _drawn("Latency", "On the way to the exchange, and back.", placed.latency_figure(run), "No order reached the exchange."),
         _drawn("Lifetime", "Of orders, at the exchange; 0: filled or ended as they arrived.", placed.lifetime_figure(run), "No order was filled or cancelled."),
         replace(_drawn("What became of orders", "", placed.outcomes_figure(run), "No order was sent."), below=words.outcomes_table(run)),
