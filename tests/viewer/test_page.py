@@ -109,6 +109,8 @@ def test_the_page_shows_what_is_served(browser: Any, served: Served, theme: str,
         assert next(iter(levels)) in shown[side]
     names = page.page.evaluate("[...document.querySelectorAll('[data-feature]')].map(e => e.dataset.feature)")
     assert names == served.ask("/api/session")["features"]
+    mid = page.page.inner_text('[data-feature="mid"] b')
+    assert float(mid.replace(",", "")) == scene["features"][names.index("mid")]
     chips = page.page.eval_on_selector_all(".ladder .chip", "all => all.map(c => c.textContent)")
     assert len(chips) == len({(order["side"], order["tick"]) for order in scene["own"]})
     known = [order for order in scene["own"] if order["ahead"] is not None]
@@ -290,6 +292,7 @@ def test_several_instruments_and_no_run(browser: Any, serve: Callable[[Session],
         assert abs(int(scene["now"]) - int(now)) < 60e9
         assert scene["bids"][0] != bid
         assert page.page.query_selector('[aria-label="orders"]') is None
+        assert "yours" not in page.page.inner_text('[aria-label="ladder"]')
         assert page.page.query_selector('button[aria-label="your next fill"]') is None
         event = scene["event"]
         page.until(f"location.hash === '#2/{event}'")

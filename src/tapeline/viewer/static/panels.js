@@ -38,7 +38,7 @@ function changes(scene) {
   return found;
 }
 
-export function Ladder({ scene, instrument, rows, kept, onOrder }) {
+export function Ladder({ scene, instrument, rows, kept, hasRun, onOrder }) {
   const { ticks, every } = rowsOf(scene, instrument, rows, kept);
   const sides = [["bid", "buy", scene.bids], ["ask", "sell", scene.asks]];
   const levels = Object.fromEntries(sides.map(([name, , side]) => [name, new Map(side.map((level) => [level[0], level]))]));
@@ -62,7 +62,7 @@ export function Ladder({ scene, instrument, rows, kept, onOrder }) {
     ];
     return name === "bid" ? parts : parts.reverse();
   };
-  return html`<section class="panel ladder" aria-label="ladder"><h2>Ladder<span>${every ? "every tick" : "levels only"}<span class="wide-only"> · yours: lots @ lots ahead · framed: traded now</span></span></h2>
+  return html`<section class=${`panel ladder ${hasRun ? "" : "alone"}`} aria-label="ladder"><h2>Ladder<span>${every ? "every tick" : "levels only"}<span class="wide-only">${hasRun ? " · yours: lots @ lots ahead" : ""} · framed: traded now</span></span></h2>
     <table><thead><tr><th class="mine text">yours</th><th class="count">n</th><th class="size">bid</th><th class="price">price</th><th class="size text">ask</th><th class="count text">n</th><th class="mine">yours</th></tr></thead>
     <tbody>${ticks.map((tick) => html`<tr key=${tick} data-tick=${tick} class=${best.ask !== null && tick === best.ask - instrument.step && every ? "edge" : ""}>
       ${cells("bid", "buy", tick)}<td class=${`price ${traded === tick ? `traded ${last.side || ""}` : ""}`}>${price(tick * instrument.grid, instrument)}</td>${cells("ask", "sell", tick)}</tr>`)}</tbody></table>
@@ -112,7 +112,8 @@ function feature(value) {
   if (value === null) return "–";
   if (Math.abs(value) < ZERO) return "0"; // a rate that has decayed for an hour
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3);
-  return value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+  // prices, such as a mid between two ticks, have more digits that mean something
+  return value.toLocaleString("en-US", Math.abs(value) >= 1e3 ? { maximumFractionDigits: 4 } : { maximumSignificantDigits: 6 });
 }
 
 export function Features({ scene, names }) {

@@ -297,14 +297,14 @@ function App() {
   const { session, scene, known } = view;
   if (!session) return html`<p class="page">${view.message || "…"}</p>`;
   const { progress } = session, rows = matchMedia("(max-width: 760px)").matches ? 21 : Math.min(Math.max(2 * Math.floor((innerHeight - 330) / 44) + 1, 21), 61);
-  const shared = { scene, instrument: known, several: session.run.strategies.length > 1, onOrder: (order) => view.findOrder(order) };
+  const shared = { scene, instrument: known, hasRun: session.run.strategies.length > 0, several: session.run.strategies.length > 1, onOrder: (order) => view.findOrder(order) };
   return html`<div class="page"><${Header} view=${view} open=${open} />
     ${view.hasEnded && html`<div class="note" role="alert">The viewer has ended, and what is shown stays as it is: start <b>tapeline view</b> again.</div>`}
     ${progress.problem && html`<div class="note" role="alert">Read up to here only: ${progress.problem}</div>`}
     ${!progress.is_finished && html`<div aria-label="indexing"><div class="quiet">Reading the data … ${progress.tape_events.toLocaleString("en-US")} tape events so far; what has been read can be looked at.</div><div class="progress"><div style=${{ width: `${progress.share * 100}%` }}></div></div></div>`}
     <${Overview} view=${view} /><${Transport} view=${view} open=${open} />
     ${scene && known ? html`<main class="columns"><${Ladder} ...${shared} rows=${rows} kept=${view.centre} />
-      <div class="stack"><${Recent} scene=${scene} known=${known} />${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${session.run.strategies.length > 0 && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
+      <div class="stack"><${Recent} scene=${scene} known=${known} />${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${shared.hasRun && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
       <div class="stack"><${Tape} ...${shared} /><${Features} scene=${scene} names=${session.features} /></div></main>` : html`<p class="empty">${progress.is_finished ? "There is nothing in this data." : "Compiling, the first time; then reading …"}</p>`}
     ${view.message && html`<div class="toast" role="status">${view.message}</div>`}<${Help} dialog=${help} /><${GoTo} view=${view} dialog=${go} /></div>`;
 }
