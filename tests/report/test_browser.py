@@ -152,15 +152,15 @@ def test_tooltips_name_their_strategy(browser: Any, page_file: Path) -> None:
 
 
 def test_titles_of_axes_stand_beside_their_numbers(browser: Any, page_file: Path) -> None:
-    """However wide the numbers of an axis are, its title does not lie upon them."""
+    """However wide the numbers of an axis are, its title keeps a distance of five pixels."""
     page, _ = opened(browser, page_file)
     draw_all(page)
-    covered = page.evaluate("""[...document.querySelectorAll('.figure')].flatMap(f => [...f.querySelectorAll('.ytitle')].flatMap(title => {
+    close = page.evaluate("""[...document.querySelectorAll('.figure')].flatMap(f => [...f.querySelectorAll('.ytitle')].flatMap(title => {
         const t = title.getBoundingClientRect();
         return [...f.querySelectorAll('.ytick text')].map(tick => tick.getBoundingClientRect())
-            .filter(b => b.left < t.right && b.right > t.left && b.top < t.bottom && b.bottom > t.top).map(() => f.id);
+            .filter(b => b.left < t.right + 5 && b.right > t.left - 5 && b.top < t.bottom && b.bottom > t.top).map(() => f.id);
     }))""")
-    assert covered == []
+    assert close == []
 
 
 def test_a_run_without_fills_has_no_empty_figure(browser: Any, result: Result, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
     draw_all(page)
     assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
     heights = page.eval_on_selector_all("table.stats tbody tr", "all => all.map(row => row.offsetHeight)")
-    assert max(heights) < 90
+    assert max(heights) < 120  # 210, where meanings are squeezed
     turned = "[...document.querySelectorAll('.xtick text')].filter(t => /rotate\\((?!0)/.test(t.getAttribute('transform'))).length"
     assert page.evaluate(turned) == 0
     shoot(page, "report-narrow")

@@ -113,7 +113,7 @@ def test_of_many_strategies_it_is_said_which_are_shown() -> None:
         journal.sample(2, 200 + i, row=i)
         journal.sample(200, 200 + 2 * i, row=i)
     run = Run("sweep", journal.result())
-    assert "All 9 strategies together. Best by net PnL: m8 (depth=80), 100.00." in words.headline(run)
+    assert "The 9 strategies together. Best by net PnL: m8 (depth=80), 100.00." in words.headline(run)
     parts = {part.title: part for part in sections(run)}
     assert "the 6 best of 9 strategies" in parts["Equity and drawdown"].words
     traces = [trace for trace in parts["Equity and drawdown"].figures[0][1].data if trace.showlegend is not False]

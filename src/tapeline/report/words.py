@@ -86,7 +86,7 @@ def _together(run: Run) -> str:
     best = run.shown.row(0, named=True)
     net = run.of(run.stats.frame.filter(pl.col("row").is_not_null()), best)["pnl_net"][0]
     told = f" Best by net PnL: {run.name_of(best)}, {net:,.2f}." if run.shown["currency"].n_unique() == 1 else ""
-    return f"All {run.strategies_n} strategies together.{told}"
+    return f"The {run.strategies_n} strategies together.{told}"
 
 
 def described(run: Run) -> tuple[str, str]:
