@@ -36,7 +36,8 @@ _CLICK: Final = " A click on a name in the legend shows or hides a strategy."
 
 def sections(run: Run) -> list[Section]:
     """The page of one run."""
-    few = f"Figures show the {LINES_MAX} best of {run.strategies_n} strategies by net PnL; the total of all is in the legend."
+    total = " A click on it in the legend shows the total of all." if run.shown["currency"].n_unique() == 1 else ""
+    few = f"Figures show the {LINES_MAX} best of {run.strategies_n} strategies by net PnL.{total}"
     days = "" if run.strategies_n <= LINES_MAX else _text(f"The {LINES_MAX} best strategies.")
     shown = [] if run.stats.by_day["day"].n_unique() < 2 else [Section("Days", days, [("", money.days_figure(run))], words.days_table(run))]
     return [

@@ -37,7 +37,7 @@ LARGE_SHARE_MAX: Final = 0.2
 LARGEST: Final = 15
 GAP_S: Final = 60
 _RULES: Final = {
-    "queue": "an order joins behind all displayed size at its price, and moves up only as that leaves",
+    "queue": "exact: an order joins behind all displayed size at its price, and moves up only as that leaves; none: it joins in front; others guess the place",
     "trade_through": "an execution at a worse price than ours fills us first",
     "crossing": "an opposite order that comes to rest at or through our price fills us",
     "auction": "an auction's print fills all our orders that are priced better",
