@@ -10,6 +10,7 @@ from tapeline.config import Fees, Venue
 from tapeline.constants import UNDEFINED_PRICE, FillRule, Reason, Side, Status
 from tapeline.frames import Row
 from tapeline.instruments import Instrument
+from tapeline.manifest import plain
 from tapeline.result import Result
 
 SECOND = 1_000_000_000
@@ -115,4 +116,5 @@ class Journal:
 
     def result(self, **manifest: Any) -> Result:
         """The result made of it."""
-        return Result.from_journals(self.journals(), self.instruments, self.rows, {"strategies": [{"label": r.label} for r in self.rows], **manifest})
+        strategies = [{**plain(row._asdict()), "row": i} for i, row in enumerate(self.rows)]
+        return Result.from_journals(self.journals(), self.instruments, self.rows, {"strategies": strategies, **manifest})

@@ -52,21 +52,34 @@ def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Seq
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> str:
-    """The same for a page or a notebook, with what each metric means; its style follows the page's colours."""
-    if frame.height > _UPRIGHT_MAX:
-        lines, names = _ranked(frame), list(_SHORT)
-        head = _html_row("th", ["strategy", *names])
-        body = [_html_row("td", [_title(line), *(format_metric(metrics[name], line[name]) for name in names)]) for line in lines]
-    else:
-        lines = to_lines(frame)
-        head = _html_row("th", ["", *(_title(line) for line in lines)])
-        body = []
-        for section, names in by_section(metrics).items():
-            body.append(f'<tr class="section"><th colspan="{len(lines) + 2}" style="text-align:left">{html.escape(section)}</th></tr>')
-            body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for line in lines)], metrics[name]) for name in names]
+def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = (), parameters: Mapping[int, str] | None = None) -> str:
+    """The same for a page or a notebook, with what each metric means; its style follows the page's colours. `parameters`: of many strategies, by row."""
     below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
-    return f'<div class="wide"><table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>{below}'
+    if frame.height > _UPRIGHT_MAX:
+        return _best_html(frame, metrics, parameters or {}) + below
+    return upright_html([(_title(line), line) for line in to_lines(frame)], metrics) + below
+
+
+def upright_html(lines: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mapping[str, "Metric"]) -> str:
+    """An HTML table with a column per line, under its title, and every metric with what it means."""
+    body = []
+    for section, names in by_section(metrics).items():
+        body.append(f'<tr class="section"><th colspan="{len(lines) + 2}" style="text-align:left">{html.escape(section)}</th></tr>')
+        body += [_html_row("td", [name, *(format_metric(metrics[name], line[name]) for _, line in lines)], metrics[name].meaning) for name in names]
+    return _html_table(_html_row("th", ["", *(title for title, _ in lines)], ""), body)
+
+
+def _best_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], parameters: Mapping[int, str]) -> str:
+    """A line for each of the best strategies, with what it was given, and the totals."""
+    has_parameters = any(parameters.values())
+    lines = [(line, [parameters.get(line["row"], "")] if has_parameters else []) for line in _ranked(frame)]
+    body = [_html_row("td", [_title(line), *given, *(format_metric(metrics[name], line[name]) for name in _SHORT)]) for line, given in lines]
+    head = _html_row("th", ["strategy", *(["parameters"] if has_parameters else []), *_SHORT])
+    return f"<p>{_best_title(frame)}; stats.frame has all of them, with every metric.</p>{_html_table(head, body)}"
+
+
+def _html_table(head: str, body: Sequence[str]) -> str:
+    return f'<div class="wide"><table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
 def to_lines(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -207,9 +220,7 @@ def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]
 
 
 def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[str]) -> Table:
-    strategies = frame.filter(pl.col("row").is_not_null()).height
-    shown = f"the {LINES_MAX} best of {strategies}" if strategies > LINES_MAX else f"{strategies}"
-    table = Table(title=f"{shown} strategies by net PnL", title_justify="left")
+    table = Table(title=_best_title(frame), title_justify="left")
     table.add_column("strategy", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right")
@@ -220,6 +231,11 @@ def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[
     return table
 
 
+def _best_title(frame: pl.DataFrame) -> str:
+    strategies = frame.filter(pl.col("row").is_not_null()).height
+    return f"{f'the {LINES_MAX} best of {strategies}' if strategies > LINES_MAX else strategies} strategies by net PnL"
+
+
 def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The lines of the best strategies by net PnL, then the totals."""
     is_total = pl.col("row").is_null()
@@ -227,11 +243,11 @@ def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return to_lines(best) + to_lines(frame.filter(is_total))
 
 
-def _html_row(tag: str, cells: Sequence[str], metric: "Metric | None" = None) -> str:
+def _html_row(tag: str, cells: Sequence[str], meaning: str | None = None) -> str:
     name, *values = (html.escape(cell) for cell in cells)
     rest = "".join(f'<{tag} style="text-align:right">{value}</{tag}>' for value in values)
-    meaning = "" if metric is None else f'<td class="meaning" style="text-align:left">{html.escape(metric.meaning)}</td>'
-    return f'<tr><{tag} style="text-align:left">{name}</{tag}>{rest}{meaning}</tr>'
+    last = "" if meaning is None else f'<{tag} class="meaning" style="text-align:left">{html.escape(meaning)}</{tag}>'
+    return f'<tr><{tag} style="text-align:left">{name}</{tag}>{rest}{last}</tr>'
 
 
 def _title(line: Mapping[str, Any]) -> str:

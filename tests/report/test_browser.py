@@ -6,6 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tapeline.backtest import Backtest
+from tapeline.demo import example
+from tapeline.load import load_strategy
 from tapeline.report import write_report
 from tapeline.result import Result
 from tapeline.stats import METRICS
@@ -114,12 +117,74 @@ def test_several_runs_have_tabs(browser: Any, result: Result, tmp_path: Path) ->
     assert said == []
 
 
+def test_nothing_is_offered_to_be_uploaded(browser: Any, page_file: Path) -> None:
+    """No figure has a button that sends what it shows to anybody: a report stays with who has it."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    figures = page.evaluate("[...document.querySelectorAll('.figure')].map(f => [...f.querySelectorAll('.modebar-btn')].map(b => b.dataset.title))")
+    assert all(titles == ["Download plot as a PNG", "Pan", "Zoom", "Reset axes"] for titles in figures)
+
+
+def test_paper_is_light_and_narrow(browser: Any, page_file: Path) -> None:
+    """Printed out of a dark window, every figure is drawn at once, dark on white, and none is wider than a sheet; afterwards all is as it was."""
+    page, said = opened(browser, page_file, color_scheme="dark")
+    looks = "[...document.querySelectorAll('.figure')].map(f => [f._fullLayout.width, f.layout.font.color])"
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    printed = page.evaluate(looks)
+    assert {width for width, _ in printed} == {680}
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    after = page.evaluate(looks)
+    assert max(width for width, _ in after) > 1_000
+    assert {color for _, color in printed}.isdisjoint({color for _, color in after})
+    assert said == []
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_tooltips_name_their_strategy(browser: Any, page_file: Path) -> None:
+    """Names in tooltips are whole, however long; what happened to fills is said in words."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    assert page.evaluate("[...document.querySelectorAll('.figure')].map(f => f._fullLayout.hoverlabel.namelength).every(n => n === -1)")
+    texts = page.evaluate("[...document.querySelectorAll('.figure')].flatMap(f => f.data).filter(t => / buys$/.test(t.name)).flatMap(t => t.text)")
+    assert any("1 lot in 1 fill" in text or "2 lots in 1 fill" in text for text in texts)
+    assert not any("_" in text or " 1 lots" in text for text in texts)
+
+
+def test_titles_of_axes_stand_beside_their_numbers(browser: Any, page_file: Path) -> None:
+    """However wide the numbers of an axis are, its title keeps a distance of five pixels."""
+    page, _ = opened(browser, page_file)
+    draw_all(page)
+    close = page.evaluate("""[...document.querySelectorAll('.figure')].flatMap(f => [...f.querySelectorAll('.ytitle')].flatMap(title => {
+        const t = title.getBoundingClientRect();
+        return [...f.querySelectorAll('.ytick text')].map(tick => tick.getBoundingClientRect())
+            .filter(b => b.left < t.right + 5 && b.right > t.left - 5 && b.top < t.bottom && b.bottom > t.top).map(() => f.id);
+    }))""")
+    assert close == []
+
+
+def test_a_run_without_fills_has_no_empty_figure(browser: Any, result: Result, tmp_path: Path) -> None:
+    """Where nothing was traded, the page says so in place of empty axes, and draws what there is without an error."""
+    path = result.manifest["data"][0]["path"]
+    away = load_strategy(f"{example('touch_maker')}:TouchMaker")(size=1, position_max=0)
+    page, said = opened(browser, Backtest(path, tick_size="0.25", multiplier=50).run(away).report(tmp_path / "none.html"))
+    draw_all(page)
+    assert said == []
+    assert "There was no fill" in page.inner_text("ul.care")
+    assert page.evaluate("[...document.querySelectorAll('.figure')].map(f => f.data.length)") == [3]  # equity, gross and drawdown, at zero
+    assert "No order was sent." in page.inner_text("main")
+
+
 def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
-    """On a telephone the page is one column and does not scroll sideways."""
+    """On a telephone the page is one column and does not scroll sideways; lines of tables are low, and what lies flat can be read."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     page = context.new_page()
     page.goto(page_file.as_uri())
     page.wait_for_selector(".figure .main-svg", timeout=60_000)
     draw_all(page)
     assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    heights = page.eval_on_selector_all("table.stats tbody tr", "all => all.map(row => row.offsetHeight)")
+    assert max(heights) < 120  # 210, where meanings are squeezed
+    turned = "[...document.querySelectorAll('.xtick text')].filter(t => /rotate\\((?!0)/.test(t.getAttribute('transform'))).length"
+    assert page.evaluate(turned) == 0
     shoot(page, "report-narrow")

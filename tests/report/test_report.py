@@ -17,7 +17,10 @@ from tapeline.constants import Side, Status
 from tapeline.errors import ConfigError
 from tapeline.report import words, write_report
 from tapeline.report.base import Run
-from tapeline.report.market import grouped_fills, mean_over_time, own_quotes
+from tapeline.report.market import grouped_fills, inventory_figure, mean_over_time, own_quotes
+from tapeline.report.money import compared_equity
+from tapeline.report.placed import lifetime_figure
+from tapeline.report.sections import sections
 from tapeline.result import Result
 
 SECTIONS = (
@@ -28,7 +31,7 @@ SECTIONS = (
         "The book",
         "The data's health",
         "Assumptions in force",
-        "All statistics",
+        "Statistics",
         "Manifest",
     ),
 )
@@ -98,6 +101,80 @@ def test_poor_results_have_a_page(tmp_path: Path) -> None:
         text = journal.report(tmp_path / f"{i}.html").read_text(encoding="utf-8")
         assert "The book cannot be shown" in text
         assert not re.search(r">\s*(nan|None)\s*<", text)
+        assert text.count("There was no fill") == (4 if i < 2 else 2)  # at the top, in place of positions, and of gains, where these would be known
+        assert ("No order was sent." in text) == (i < 2)
+
+
+def test_of_many_strategies_it_is_said_which_are_shown() -> None:
+    """Headlines of a sweep are said to be sums; figures name the best with their parameters, and hide the sum of all; the table has everybody's parameters."""
+    journal = Journal(rows=[row(f"m{i}")._replace(parameters={"size": 1, "depth": 10 * i}) for i in range(9)])
+    for i in range(9):
+        journal.fill(1, 1, 100, row=i)
+        journal.sample(2, 200 + i, row=i)
+        journal.sample(200, 200 + 2 * i, row=i)
+    run = Run("sweep", journal.result())
+    assert "The 9 strategies together. Best by net PnL: m8 (depth=80), 100.00." in words.headline(run)
+    parts = {part.title: part for part in sections(run)}
+    assert "the 6 best of 9 strategies" in parts["Equity and drawdown"].words
+    traces = [trace for trace in parts["Equity and drawdown"].figures[0][1].data if trace.showlegend is not False]
+    assert [trace.name for trace in traces] == [*(f"m{i} (depth={10 * i})" for i in range(8, 2, -1)), "total"]
+    assert [trace.visible for trace in traces] == [None] * 6 + ["legendonly"]
+    legend = [trace.name for trace in parts["Price, own quotes and fills, position"].figures[0][1].data if trace.showlegend is not False]
+    assert legend == [trace.name for trace in traces[:-1]]
+    table = parts["Statistics"].words
+    assert "9 strategies by net PnL; stats.frame has all" in table
+    assert all(f">depth={10 * i}</td>" in table for i in range(9))
+    assert "size=1" not in table
+
+
+def test_runs_without_a_common_time_start_together() -> None:
+    """Equity of runs at one time is drawn over the time, in UTC; of runs on different days over hours since each one's start; what each run was is told."""
+    first, later, other = Journal(), Journal(), Journal()
+    for journal, start in ((first, 0), (later, 1_800), (other, 90_000)):
+        journal.sample(start, 100)
+        journal.sample(start + 3_600, 100)
+    runs = [Run(name, journal.result()) for name, journal in (("first", first), ("later", later), ("other", other))]
+    together, apart = compared_equity(runs[:2]), compared_equity(runs)
+    assert (together.layout.xaxis.type, together.layout.xaxis.title.text) == ("date", "UTC")
+    assert apart.layout.xaxis.type == "linear"
+    assert "hours" in apart.layout.xaxis.title.text
+    assert [[trace.x[0], trace.x[-1]] for trace in apart.data if trace.showlegend is not False] == [[0, 1]] * 3
+    assert all(f">{run.name}</td>" in words.compared_runs(runs) for run in runs)
+
+
+def test_settings_that_mean_nothing_are_left_out() -> None:
+    """The assumptions name no limit that is infinite, nor the period of a rate without limit; every fill rule has its meaning."""
+    text = words.assumptions(Run("plain", Journal().result()))
+    assert "inf" not in text
+    assert "messages" not in text
+    assert "orders live max 64" in text
+    assert '<td class="prose"></td>' not in text
+
+
+def test_prices_of_large_fills_have_the_digits_of_the_tick() -> None:
+    """A fill at 25.5 on a grid of 0.25 is shown as 25.50, as one at 25.25 is; where a run has several days, times have their day."""
+    journal = Journal()
+    journal.fill(1, 1, 102, market_size=1)
+    journal.fill(100_000, 1, 101, market_size=1)
+    journal.sample(1, 102)
+    journal.sample(100_001, 102)
+    text = words.large_fills(Run("large", journal.result()))
+    assert ">25.50</td>" in text
+    assert ">25.25</td>" in text
+    assert ">11-14 22:13:20.999999</td>" in text
+
+
+def test_instruments_have_colours_of_their_own(result: Result) -> None:
+    """Bars of one strategy's positions in two instruments are told apart by colour; orders that end as they arrive are drawn at 0."""
+    journal = Journal(instruments=[instrument(), instrument(1, "NQH4")])
+    for place in (0, 1):
+        journal.fill(1, 1, 100, place=place)
+        journal.sample(1, 100, place=place)
+        journal.sample(100, 100, place=place)
+    bars = inventory_figure(Run("two", journal.result())).data
+    assert [bar.name for bar in bars] == ["Maker ESH4", "Maker NQH4"]
+    assert len({bar.marker.color for bar in bars}) == 2
+    assert lifetime_figure(Run("taker", result)).layout.xaxis.ticktext[0] == "0"
 
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:

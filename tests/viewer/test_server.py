@@ -7,15 +7,20 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from served import Served
+from streams import SNAPSHOT, Stream
 from typer.testing import CliRunner
 
 from tapeline.cli import app
 from tapeline.errors import ConfigError
+from tapeline.feeds.dbn_write import write_dbn
 from tapeline.viewer.server import HOST, listening
+from tapeline.viewer.session import Session
+from tapeline.viewer.view import Shown, opened
 
 PAGES = ("/", "/view.css", "/view.js", "/draw.js", "/panels.js", "/preact.js")
 
@@ -143,6 +148,25 @@ def test_the_overview_is_small_and_in_order(served: Served) -> None:
     assert 50 < len(overview["ms"]) <= 4_096
     assert len(overview["fills"]) <= 2_000
     assert overview["volume"] == sorted(overview["volume"])
+
+
+def test_the_overview_begins_with_the_first_event(serve: Callable[[Session], Served], tmp_path: Path) -> None:
+    """After a snapshot, however few events a quiet hour has, the first time of the overview is the first event's, with the best prices that it left."""
+    start, hour = 1_700_000_000 * 10**9, 3600 * 10**9
+    stream = Stream(grid=10_000_000).clear(ts=start - hour, flags=SNAPSHOT)
+    for i in range(70):
+        stream.add(i + 1, "B", 1_000 - i, 5, ts=start - hour, flags=SNAPSHOT)
+    stream.add(100, "A", 1_010, 5, ts=start)
+    for i in range(100):
+        stream.add(200 + i, "B", 1_001 + i // 20, 1, ts=start + (i + 1) * hour // 100)
+    path = tmp_path / "quiet.dbn"
+    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "QUIET"}, start_ns=0)
+    with opened(Shown([path]), None, {"tick_size": "0.01"}) as session:
+        session.index._thread.join()
+        overview = serve(session).ask("/api/overview")
+    assert overview["start"] == str(start)
+    assert (overview["ms"][0], overview["bid"][0], overview["ask"][0]) == (0, 10.0, 10.1)
+    assert overview["ms"][-1] == 3_600_000
 
 
 def test_ports(served: Served) -> None:

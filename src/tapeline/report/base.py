@@ -21,6 +21,12 @@ GRID: Final = "rgba(128,128,128,0.18)"
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 LINES_MAX: Final = 6
 """Strategies that figures show: the best by net PnL."""
+VARIED_MAX: Final = 40
+"""Characters of parameters that a legend has room for."""
+TIME_AXIS: Final = {"type": "date", "title": {"text": "UTC", "standoff": 4}}
+_LOOK: Final = {"gridcolor": GRID, "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GRID, "automargin": True, "ticks": ""}
+_TEMPLATE: Final = go.layout.Template(layout={"xaxis": _LOOK, "yaxis": {**_LOOK, "tickformat": ",", "title": {"standoff": 8}}})
+"""What axes look like that say nothing else."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,26 @@ class Run:
         return lines.select("row", "strategy", "currency").head(LINES_MAX)
 
     @cached_property
+    def strategies_n(self) -> int:
+        """How many strategies there are statistics of."""
+        return self.stats.frame["row"].drop_nulls().n_unique()
+
+    @property
     def is_several(self) -> bool:
         """Whether there is more than one strategy."""
-        return self.stats.frame["row"].drop_nulls().n_unique() > 1
+        return self.strategies_n > 1
+
+    @cached_property
+    def varied(self) -> dict[int, str]:
+        """By row, the parameters in which strategies of its class differ, such as `size=2`."""
+        classes: dict[str, list[dict[str, Any]]] = {}
+        for row in self.result.manifest.get("strategies", []):
+            classes.setdefault(row["strategy"], []).append(row)
+        found: dict[int, str] = {}
+        for rows in classes.values():
+            names = [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
+            found |= {row["row"]: ", ".join(f"{name}={row['parameters'][name]}" for name in names) for row in rows}
+        return found
 
     def of(self, frame: pl.DataFrame, line: dict[str, Any]) -> pl.DataFrame:
         """The part of a frame that belongs to a line of `shown`."""
@@ -64,37 +87,27 @@ class Run:
     def name_of(self, line: dict[str, Any]) -> str:
         """A line of `shown` in a legend."""
         several = self.stats.frame.select("row", "currency").unique()["row"].is_duplicated().any()
-        return f"{line['strategy']} {line['currency']}".strip() if several else str(line["strategy"])
+        varied = self.varied.get(line["row"])
+        name = f"{line['strategy']} ({varied})" if varied and len(varied) <= VARIED_MAX else str(line["strategy"])
+        return f"{name} {line['currency']}".strip() if several else name
 
 
 def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figure:
     """An empty figure whose ground is the page's."""
     base = {
         "height": height,
-        "template": None,
+        "template": _TEMPLATE,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 12, "color": "#7d8590"},
         "margin": {"l": 64, "r": 20, "t": 12, "b": 40},
         "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
-        "hoverlabel": {"font": {"family": FONT}},
+        "hoverlabel": {"font": {"family": FONT}, "namelength": -1},
         "bargap": 0.15,
         "colorway": list(SERIES),
     }
-    made = go.Figure(layout={**base, **layout})
-    axis = {"gridcolor": GRID, "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GRID, "automargin": True, "ticks": ""}
-    made.update_xaxes(**axis)
-    made.update_yaxes(**axis)
-    return made
-
-
-def axes(made: go.Figure, **both: Any) -> go.Figure:
-    """Give axes that were added the look of the others."""
-    look = {"gridcolor": GRID, "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GRID, "automargin": True}
-    made.update_xaxes(**look, **both)
-    made.update_yaxes(**look, **both)
-    return made
+    return go.Figure(layout={**base, **layout})
 
 
 def ms(times: pl.Series) -> npt.NDArray[np.float64]:

@@ -13,15 +13,15 @@ from tapeline.errors import TapelineError
 from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
 from tapeline.observed import is_missing
-from tapeline.report.base import BUY, SELL, Run, axes, figure, ms, short
+from tapeline.report.base import BUY, SELL, TIME_AXIS, Run, figure, ms, short
 from tapeline.report.market import add_fills
 from tapeline.result import Result
 
 COLUMNS: Final = 300
 MINUTE_NS: Final = 60 * 10**9
 SCALE: Final = (
-    (0.0, "rgba(47,129,247,0)"), (0.04, "rgba(47,129,247,0.12)"), (0.3, "rgba(56,139,253,0.55)"), (0.6, "rgba(163,113,247,0.85)"),
-    (0.85, "rgba(247,120,186,0.95)"), (1.0, "rgba(255,196,120,1)"),
+    (0.0, "rgba(139,148,158,0)"), (0.05, "rgba(139,148,158,0.10)"), (0.35, "rgba(139,148,178,0.40)"), (0.65, "rgba(163,113,247,0.62)"),
+    (0.85, "rgba(205,100,210,0.85)"), (1.0, "rgba(240,190,60,1)"),
 )  # fmt: skip
 """Nothing is transparent, so that it works on dark and light grounds."""
 
@@ -38,7 +38,9 @@ def heat_figure(heat: Heatmap, result: Result | None = None) -> go.Figure:
     """Resting size over time and price, with best prices, trades, and a result's own quotes and fills."""
     size = heat.bid_size + heat.ask_size
     some = size[size > 0]
-    made = figure(520, hovermode="closest", xaxis={"type": "date"}, yaxis={"title": heat.symbol, "tickformat": ",.6~f"}, dragmode="zoom")
+    made = figure(520, hovermode="closest", dragmode="zoom")
+    made.update_xaxes(**TIME_AXIS, showgrid=False)
+    made.update_yaxes(title=heat.symbol, tickformat=",.6~f", showgrid=False)
     step = (ms(heat.quotes["ts"])[0] - ms(heat.times)[0]) if len(heat.times) else 1.0
     made.add_heatmap(
         z=short(size.T),
@@ -61,9 +63,9 @@ def heat_figure(heat: Heatmap, result: Result | None = None) -> go.Figure:
     _add_trades(made, heat.trades)
     if result is not None:
         _add_own_fills(made, heat, result)
-    axes(made, showgrid=False)
     made.update_xaxes(range=[float(ms(heat.times)[0]), float(ms(heat.quotes["ts"])[-1])])
-    made.update_yaxes(range=[float(heat.prices[0]), float(heat.prices[-1])])
+    half = float(heat.prices[1] - heat.prices[0]) / 2 if len(heat.prices) > 1 else 0.5
+    made.update_yaxes(range=[float(heat.prices[0]) - half, float(heat.prices[-1]) + half])
     return made
 
 
@@ -142,7 +144,7 @@ def minute_figures(run: Run) -> tuple[list[tuple[str, go.Figure]], str | None]:
     problem = is_missing(run.result.manifest)
     minutes = chosen_minutes(run)
     if problem or not minutes:
-        return [], problem or "there was no trading"
+        return [], problem or "no order was sent in any instrument"
     symbols, manifest = list(run.result.contracts), run.result.manifest
     settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
     spans = [Span(symbols.index(m.symbol), m.start_ns, m.start_ns + MINUTE_NS) for m in minutes]

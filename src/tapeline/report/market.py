@@ -7,7 +7,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import BUY, GRID, NEUTRAL, SELL, SERIES, Run, axes, figure, ms, short
+from tapeline.report.base import BUY, NEUTRAL, SELL, SERIES, TIME_AXIS, Run, figure, ms, short
 from tapeline.report.downsample import POINTS, minmax
 from tapeline.stats import inventory
 from tapeline.stats.risk import Sampling
@@ -19,8 +19,11 @@ MARKERS_MAX: Final = 1_500
 
 
 def price_figure(run: Run, symbol: str) -> go.Figure:
-    """Best prices of a symbol with the fills and quotes of each strategy, its position below."""
-    made = figure(560, hovermode="closest", xaxis={"type": "date", "anchor": "y2"}, yaxis={"domain": [0.3, 1.0], "title": symbol, "tickformat": ",.6~f"})
+    """Best prices of a symbol with the fills and quotes of each strategy, its position below.
+
+    Of several strategies, each has one name in the legend, which shows and hides all of it; the first is shown.
+    """
+    made = figure(560, hovermode="closest", xaxis={**TIME_AXIS, "anchor": "y2"}, yaxis={"domain": [0.3, 1.0], "title": symbol, "tickformat": ",.6~f"})
     made.update_layout(yaxis2={"domain": [0.0, 0.24], "title": "position, lots"})
     _add_market(made, run.result.observed.bars.filter(pl.col("symbol") == symbol))
     first = True
@@ -29,7 +32,7 @@ def price_figure(run: Run, symbol: str) -> go.Figure:
         orders = run.of(run.frames.orders, line).filter(pl.col("symbol") == symbol)
         if not (fills.height or orders.height):
             continue
-        look = {"visible": True if first else "legendonly", **({"legendgroup": str(i)} if run.is_several else {})}
+        look = {"visible": True if first else "legendonly", **({"legendgroup": str(i), "showlegend": False} if run.is_several else {})}
         prefix = f"{run.name_of(line)} " if run.is_several else ""
         for side, color, quote in (("buy", BUY, "bid"), ("sell", SELL, "ask")):
             times, prices = own_quotes(orders.filter(pl.col("side") == side), side, (run.sampling.start_ns, run.sampling.end_ns))
@@ -38,10 +41,11 @@ def price_figure(run: Run, symbol: str) -> go.Figure:
             )
         for side, color, marker in (("buy", BUY, "triangle-up"), ("sell", SELL, "triangle-down")):
             add_fills(made, fills.filter(pl.col("side") == side), f"{prefix}{side}s", {"color": color, "symbol": marker}, look)
-        _add_position(made, fills, f"{prefix}position", run.sampling, {**look, "line": {"color": SERIES[i], "width": 1.2, "shape": "hv"}})
+        name = run.name_of(line) if run.is_several else "position"
+        _add_position(made, fills, name, run.sampling, {**look, "showlegend": True, "line": {"color": SERIES[i], "width": 1.2, "shape": "hv"}})
         first = False
     made.update_xaxes(range=[run.sampling.start_ns / 1e6, run.sampling.end_ns / 1e6])
-    return axes(made)
+    return made
 
 
 def _add_market(made: go.Figure, bars: pl.DataFrame) -> None:
@@ -63,7 +67,7 @@ def add_fills(made: go.Figure, fills: pl.DataFrame, name: str, marker: dict[str,
     edge: dict[str, Any] = {"opacity": 0.85, "line": {"width": 0}}
     if groups.height < fills.height:
         size, edge = np.full(groups.height, 4.0), {"opacity": 0.55, "line": {"width": 0}}
-    text = [f"{lots:,} lots in {n:,} {'fill' if n == 1 else 'fills'}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
+    text = [f"{counted(lots, 'lot')} in {counted(n, 'fill')}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
     hover = f"{name}: %{{text}}<br>%{{x|%H:%M:%S.%L}} at %{{y}}<extra></extra>"
     x, y = ms(groups["ts"]), groups["price"].to_numpy()
     made.add_scatter(x=x, y=y, name=name, mode="markers", marker={**edge, **marker, "size": short(size)}, text=text, hovertemplate=hover, **look)
@@ -79,8 +83,13 @@ def grouped_fills(fills: pl.DataFrame, most: int) -> pl.DataFrame:
         price=(pl.col("price") * pl.col("size")).sum() / pl.col("size").sum(),
         lots=pl.col("size").sum(),
         fills=pl.len(),
-        rules=pl.col("rule").cast(pl.String).unique().sort().str.join(", "),
+        rules=pl.col("rule").cast(pl.String).str.replace_all("_", " ").unique().sort().str.join(", "),
     )
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def own_quotes(orders: pl.DataFrame, side: str, span: tuple[int, int], points: int = POINTS) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -104,15 +113,15 @@ def own_quotes(orders: pl.DataFrame, side: str, span: tuple[int, int], points: i
 
 def _add_position(made: go.Figure, fills: pl.DataFrame, name: str, sampling: Sampling, look: dict[str, Any]) -> None:
     """The position after each fill; where there are many, its range in each pixel's time, pale, and its mean over longer times."""
-    values = np.concatenate([[0], fills["position"].to_numpy(), fills["position"].tail(1).to_numpy()]).astype(np.float64)
+    positions = [0, *fills["position"]]
+    values = np.array([*positions, positions[-1]], np.float64)
     times = np.concatenate([[sampling.start_ns], fills["ts_local"].to_physical().to_numpy(), [sampling.end_ns]])
-    times = times[: len(values)]
     kept = minmax(values)
     pale = {"opacity": 0.3, "showlegend": False} if len(kept) < len(values) else {}
     made.add_scatter(x=times[kept] / 1e6, y=short(values[kept]), name=name, mode="lines", fill="tozeroy", yaxis="y2", **{**look, **pale})
     if pale:
         edges, means = mean_over_time(times, values, MEANS)
-        made.add_scatter(x=edges / 1e6, y=short(means), name=f"mean {name}", mode="lines", yaxis="y2", **look)
+        made.add_scatter(x=edges / 1e6, y=short(means), name=name, mode="lines", yaxis="y2", **look)
 
 
 def mean_over_time(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -128,9 +137,10 @@ def inventory_figure(run: Run) -> go.Figure:
     made = figure(320, barmode="group", xaxis={"title": "position, lots"}, yaxis={"title": "share of the time", "tickformat": ".0%"})
     shares = inventory.distribution(run.frames.spans, run.sampling)
     symbols = shares["symbol"].n_unique() > 1
-    for i, line in enumerate(run.shown.to_dicts()):
+    for line in run.shown.to_dicts():
         for (symbol,), part in run.of(shares, line).partition_by("symbol", as_dict=True, maintain_order=True).items():
             name = f"{run.name_of(line)} {symbol}" if symbols else run.name_of(line)
-            made.add_bar(x=part["position"].to_list(), y=part["share"].to_list(), name=name, marker={"color": SERIES[i]})
-    made.update_xaxes(gridcolor=GRID)
-    return axes(made)
+            color = SERIES[len(made.data) % len(SERIES)]
+            bars = {"x": part["position"].to_list(), "y": part["share"].to_list(), "hovertemplate": "%{y:.1%} of the time at %{x:,}"}
+            made.add_bar(**bars, name=name, marker={"color": color})
+    return made

@@ -1,60 +1,74 @@
 """Figures of money: equity and drawdown, where PnL came from, days."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import GAIN, LOSS, NEUTRAL, SERIES, Run, axes, currency_axis, figure, ms
+from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, TIME_AXIS, Run, currency_axis, figure, ms
 from tapeline.report.downsample import minmax
 from tapeline.stats.money import net_curve
 
 ONE = ["row", "strategy", "currency"]
+_HOUR_MS: Final = 3_600_000.0
 
 
 def equity_figure(run: Run) -> go.Figure:
-    """Net equity of each strategy and of all, gross of a single one, and the drawdown below."""
+    """Net equity of each strategy and of all, gross of a single one, and the drawdown below.
+
+    The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
+    """
     made = _two_rows(currency_axis(run.shown["currency"][0] if run.shown.height else ""))
     curves = net_curve(run.frames.equity, ONE)
     for i, line in enumerate(run.shown.to_dicts()):
-        _add_curve(made, run.of(curves, line), run.name_of(line), SERIES[i])
+        curve = run.of(curves, line)
+        _add_curve(made, ms(curve["ts"]), curve["net"].to_numpy(), run.name_of(line), SERIES[i])
         if not run.is_several:
-            gross = run.frames.equity.with_columns(net="gross")
-            _add_line(made, run.of(net_curve(gross, ONE), line), "before fees", {"color": NEUTRAL, "width": 1, "dash": "dot"})
+            gross = run.of(net_curve(run.frames.equity.with_columns(net="gross"), ONE), line)
+            _add_line(made, ms(gross["ts"]), gross["net"].to_numpy(), "before fees", {"line": {"color": NEUTRAL, "width": 1, "dash": "dot", "shape": "hv"}})
     if run.is_several and run.shown["currency"].n_unique() == 1:
-        _add_curve(made, net_curve(run.frames.equity, ["currency"]), "total", NEUTRAL)
+        total = net_curve(run.frames.equity, ["currency"])
+        _add_curve(made, ms(total["ts"]), total["net"].to_numpy(), "total", NEUTRAL, visible="legendonly" if run.strategies_n > LINES_MAX else True)
     return made
 
 
 def compared_equity(runs: Sequence[Run]) -> go.Figure:
-    """Net equity of several runs over their own time since the start, summed over each run's strategies."""
+    """Net equity of several runs, summed over each run's strategies; since each one's start, where they have no time in common."""
+    spans = [(run.sampling.start_ns, run.sampling.end_ns) for run in runs if run.sampling.days]
+    apart = bool(spans) and max(start for start, _ in spans) >= min(end for _, end in spans)
     made = _two_rows("currency")
+    if apart:
+        made.update_xaxes(type="linear", title="hours since the start of each run")
     for i, run in enumerate(runs):
         for (currency,), curve in net_curve(run.frames.equity, ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items():
-            _add_curve(made, curve, f"{run.name} {currency}".strip(), SERIES[i % len(SERIES)])
+            times = (ms(curve["ts"]) - run.sampling.start_ns / 1e6) / _HOUR_MS if apart else ms(curve["ts"])
+            _add_curve(made, times, curve["net"].to_numpy(), f"{run.name} {currency}".strip(), SERIES[i % len(SERIES)])
     return made
 
 
 def _two_rows(unit: str) -> go.Figure:
-    made = figure(460, hovermode="x unified", xaxis={"type": "date", "anchor": "y2"}, yaxis={"domain": [0.32, 1.0], "title": f"net equity, {unit}"})
-    made.update_layout(yaxis2={"domain": [0.0, 0.26], "title": "drawdown"})
-    return axes(made)
+    net = {"domain": [0.32, 1.0], "title": f"net equity, {unit}", "hoverformat": ",.2f"}
+    made = figure(460, hovermode="x unified", xaxis={**TIME_AXIS, "anchor": "y2"}, yaxis=net)
+    made.update_layout(yaxis2={"domain": [0.0, 0.26], "title": "drawdown", "hoverformat": ",.2f"})
+    return made
 
 
-def _add_curve(made: go.Figure, curve: pl.DataFrame, name: str, color: str) -> None:
-    _add_line(made, curve, name, {"color": color, "width": 1.6})
-    fall = curve["net"].to_numpy() - np.maximum(np.maximum.accumulate(curve["net"].to_numpy()), 0.0) if curve.height else np.empty(0)
-    kept = minmax(fall)
-    style = {"line": {"color": color, "width": 1, "shape": "hv"}, "fill": "tozeroy", "opacity": 0.7, "yaxis": "y2", "showlegend": False, "legendgroup": name}
-    made.add_scatter(x=ms(curve["ts"])[kept], y=fall[kept], name=f"{name} drawdown", mode="lines", **style)
+Values = npt.NDArray[np.float64]
 
 
-def _add_line(made: go.Figure, curve: pl.DataFrame, name: str, line: dict[str, Any]) -> None:
-    values = curve["net"].to_numpy()
+def _add_curve(made: go.Figure, times: Values, net: Values, name: str, color: str, **look: Any) -> None:
+    _add_line(made, times, net, name, {"line": {"color": color, "width": 1.6, "shape": "hv"}, **look})
+    fall = net - np.maximum(np.maximum.accumulate(net), 0.0) if len(net) else net
+    style = {"line": {"color": color, "width": 1, "shape": "hv"}, "fill": "tozeroy", "opacity": 0.7, "yaxis": "y2", "showlegend": False}
+    _add_line(made, times, fall, f"{name} drawdown", {**style, "legendgroup": name, **look})
+
+
+def _add_line(made: go.Figure, times: Values, values: Values, name: str, look: dict[str, Any]) -> None:
     kept = minmax(values)
-    made.add_scatter(x=ms(curve["ts"])[kept], y=values[kept], name=name, legendgroup=name, mode="lines", line={**line, "shape": "hv"})
+    made.add_scatter(x=times[kept], y=values[kept], name=name, mode="lines", **{"legendgroup": name, **look})
 
 
 def split_figure(run: Run) -> go.Figure:
@@ -84,16 +98,19 @@ def split_figure(run: Run) -> go.Figure:
             increasing={"marker": {"color": GAIN}},
             decreasing={"marker": {"color": LOSS}},
             totals={"marker": {"color": SERIES[i]}},
+            customdata=shown,
+            hovertemplate="%{customdata:,.2f}",
             connector={"line": {"color": NEUTRAL, "width": 0.7, "dash": "dot"}},
             visible=True if i == 0 else "legendonly",
             cliponaxis=False,
         )
-    return axes(made)
+    return made
 
 
 def markout_figure(lines: Sequence[tuple[str, pl.DataFrame]], unit: str) -> go.Figure:
-    """Markout curves with their bands; the first point is the spread captured at the fill."""
-    made = figure(360, hovermode="x unified", xaxis={"title": "after the fill", "type": "category"}, yaxis={"title": f"{unit} per lot"})
+    """Markout curves with their bands."""
+    gain = {"title": f"{unit} per lot", "hoverformat": ",.2f"}
+    made = figure(360, hovermode="x unified", xaxis={"title": "after the fill", "type": "category"}, yaxis=gain)
     for i, (name, curve) in enumerate(lines):
         color = SERIES[i % len(SERIES)]
         x, band = curve["horizon"].to_list(), curve.filter(pl.col("low").is_not_null())
@@ -104,14 +121,15 @@ def markout_figure(lines: Sequence[tuple[str, pl.DataFrame]], unit: str) -> go.F
             made.add_scatter(**outline, fill="toself", fillcolor=fill, line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=name, mode="lines")
         made.add_scatter(x=x, y=curve["mean"].to_list(), name=name, legendgroup=name, mode="lines+markers", line={"color": color, "width": 2})
     made.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
-    return axes(made)
+    return made
 
 
 def days_figure(run: Run) -> go.Figure:
     """Net PnL per day and strategy."""
-    made = figure(300, barmode="relative", xaxis={"type": "category"}, yaxis={"title": "net PnL per day"})
+    gap = max(0.15, 1 - 0.1 * run.stats.by_day["day"].n_unique())
+    made = figure(300, barmode="relative", bargap=gap, xaxis={"type": "category"}, yaxis={"title": "net PnL per day (UTC)", "hoverformat": ",.2f"})
     for i, line in enumerate(run.shown.to_dicts()):
         days = run.of(run.stats.by_day, line)
         color = {"color": SERIES[i]} if run.is_several else {"color": [GAIN if x >= 0 else LOSS for x in days["pnl_net"]]}
         made.add_bar(x=days["day"].cast(pl.String).to_list(), y=days["pnl_net"].to_list(), name=run.name_of(line), marker=color)
-    return axes(made)
+    return made

@@ -2,17 +2,29 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  const config = { responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: none)").matches ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  // What is shown stays here: Plotly would offer to upload it. Few buttons, since they lie on the legend.
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtons: [["toImage", "pan2d", "zoom2d", "resetScale2d"]], displayModeBar: matchMedia("(hover: none)").matches ? false : "hover" };
+  const PAPER = 680; // pixels of a figure in print: A4 and Letter have room for it
 
   const stored = () => { try { return localStorage.getItem("tapeline-theme"); } catch { return null; } };
   const isDark = () => root.dataset.theme === "dark";
   const colors = () => (isDark()
     ? { text: "#adb5bd", panel: "#151b23", line: "#3a424c" }
     : { text: "#4b5560", panel: "#ffffff", line: "#c8ced6" });
-  const themed = () => {
-    const c = colors();
-    return { "font.color": c.text, "hoverlabel.bgcolor": c.panel, "hoverlabel.bordercolor": c.line, "hoverlabel.font.color": c.text, "modebar.color": c.text };
+  const themed = ({ font, hoverlabel }) => {
+    const c = colors(), label = { ...hoverlabel, bgcolor: c.panel, bordercolor: c.line, font: { ...hoverlabel.font, color: c.text } };
+    return { font: { ...font, color: c.text }, hoverlabel: label, modebar: { color: c.text, bgcolor: c.panel } };
   };
+  const drawn = () => [...document.querySelectorAll(".figure[data-drawn]")].filter((figure) => figure.data);
+
+  // On a telephone: smaller text, words and times that lie flat, and no room lost at the sides.
+  function fitted(layout) {
+    if (innerWidth > 600) return layout;
+    layout.font.size = 10;
+    Object.assign(layout.margin, { l: 30, r: 4 });
+    layout.xaxis = { ...layout.xaxis, tickangle: 0, ...(layout.xaxis?.type === "date" && { nticks: 5 }) };
+    return layout;
+  }
 
   function draw(figure) {
     if (figure.dataset.drawn) return Promise.resolve();
@@ -20,13 +32,13 @@
     const source = figure.querySelector("script");
     const made = JSON.parse(source.textContent);
     source.remove();
-    return Plotly.newPlot(figure, made.data, made.layout, config).then(() => Plotly.relayout(figure, themed()));
+    return Plotly.newPlot(figure, made.data, { ...fitted(made.layout), ...themed(made.layout) }, config);
   }
 
   function setTheme(theme, keep) {
     root.dataset.theme = theme;
     if (keep) { try { localStorage.setItem("tapeline-theme", theme); } catch { /* a page from a file may not be allowed to */ } }
-    document.querySelectorAll(".figure[data-drawn]").forEach((figure) => figure.data && Plotly.relayout(figure, themed()));
+    drawn().forEach((figure) => Plotly.relayout(figure, themed(figure.layout)));
   }
 
   function select(tab) {
@@ -48,5 +60,16 @@
   document.querySelectorAll(".figure").forEach((figure) => seen.observe(figure));
   // All at once: for printing, and for whoever wants to look at everything.
   window.drawAll = () => Promise.all([...document.querySelectorAll("main:not([hidden]) .figure")].map(draw));
-  addEventListener("beforeprint", () => window.drawAll());
+  // Paper is white, and narrower than a screen.
+  let before = null;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    window.drawAll();
+    setTheme("light", false);
+    drawn().forEach((figure) => Plotly.relayout(figure, { width: PAPER }));
+  });
+  addEventListener("afterprint", () => {
+    setTheme(before, false);
+    drawn().forEach((figure) => Plotly.relayout(figure, { width: null, autosize: true }));
+  });
 })();

@@ -1,13 +1,14 @@
 """What stands on the page, in order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import plotly.graph_objects as go
 import polars as pl
 
 from tapeline.report import book, market, money, placed, words
-from tapeline.report.base import Run, currency_axis
+from tapeline.report.base import LINES_MAX, Run, currency_axis
 from tapeline.stats.markouts import markout_curve
 from tapeline.stats.metrics import METRICS, SPLIT_HORIZON
 from tapeline.tables import stats_html
@@ -30,26 +31,30 @@ class Section:
 
 
 ONE = ["row", "strategy", "currency"]
+_CLICK: Final = " A click on a name in the legend shows or hides a strategy."
 
 
 def sections(run: Run) -> list[Section]:
     """The page of one run."""
-    shown = [] if run.stats.by_day["day"].n_unique() < 2 else [Section("Days", figures=[("", money.days_figure(run))], below=words.days_table(run))]
+    total = " A click on it in the legend shows the total of all." if run.shown["currency"].n_unique() == 1 else ""
+    few = f"Figures show the {LINES_MAX} best of {run.strategies_n} strategies by net PnL.{total}"
+    days = "" if run.strategies_n <= LINES_MAX else _text(f"The {LINES_MAX} best strategies.")
+    shown = [] if run.stats.by_day["day"].n_unique() < 2 else [Section("Days", days, [("", money.days_figure(run))], words.days_table(run))]
     return [
-        Section("Equity and drawdown", figures=[("", money.equity_figure(run))]),
+        _drawn("Equity and drawdown", few if run.strategies_n > LINES_MAX else "", money.equity_figure(run), "There is no sample of equity.", is_half=False),
         *_where(run),
         *_charts(run),
         *shown,
-        Section("Inventory", _text("Time at each position, exact from fill to fill."), [("", market.inventory_figure(run))], is_half=True),
-        Section("Queue", _text("Displayed size ahead of our resting orders."), [("", placed.queue_figure(run))], is_half=True),
-        Section("Latency", _text("On the way to the exchange, and back."), [("", placed.latency_figure(run))], is_half=True),
-        Section("Lifetime", _text("Of orders, at the exchange."), [("", placed.lifetime_figure(run))], is_half=True),
-        Section("What became of orders", figures=[("", placed.outcomes_figure(run))], below=words.outcomes_table(run), is_half=True),
+        _drawn("Inventory", "Time at each position, exact from fill to fill.", market.inventory_figure(run), "There was no fill."),
+        _drawn("Queue", "Displayed size ahead of our resting orders; the last bar is of that or more.", placed.queue_figure(run), "No order came to rest."),
+        _drawn("Latency", "On the way to the exchange, and back.", placed.latency_figure(run), "No order reached the exchange."),
+        _drawn("Lifetime", "Of orders, at the exchange; 0: filled or ended as they arrived.", placed.lifetime_figure(run), "No order was filled or cancelled."),
+        replace(_drawn("What became of orders", "", placed.outcomes_figure(run), "No order was sent."), below=words.outcomes_table(run)),
         Section("Fills that were large against the market", words.large_fills(run), is_half=True),
         _book(run),
         Section("The data's health", words.health(run), is_half=True),
         Section("Assumptions in force", words.assumptions(run), is_half=True),
-        Section("All statistics", stats_html(run.stats.frame, METRICS, run.stats.notes)),
+        Section("Statistics", stats_html(run.stats.frame, METRICS, run.stats.notes, run.varied)),
         Section("Manifest", words.manifest(run)),
     ]
 
@@ -58,14 +63,22 @@ def compared(runs: Sequence[Run]) -> list[Section]:
     """The page that sets runs side by side."""
     curves = [(run.name, markout_curve(run.frames.fills, ["currency"])) for run in runs]
     return [
+        Section("What is compared", words.compared_runs(runs)),
         Section("Equity and drawdown", figures=[("", money.compared_equity(runs))]),
         Section("Markouts", figures=[("", money.markout_figure([(n, c) for n, c in curves if c.height], "currency"))]),
-        Section("All statistics", words.comparison(runs)),
+        Section("Statistics", words.comparison(runs)),
     ]
 
 
 def _text(text: str) -> str:
-    return f"<p>{text}</p>"
+    return f"<p>{text}</p>" if text else ""
+
+
+def _drawn(title: str, text: str, made: go.Figure, otherwise: str, *, is_half: bool = True) -> Section:
+    """A section of one figure; one that would be empty is said to be, and why."""
+    if any(trace.x is not None and len(trace.x) for trace in made.data):
+        return Section(title, _text(text), [("", made)], is_half=is_half)
+    return Section(title, _text(otherwise), is_half=is_half)
 
 
 def _where(run: Run) -> list[Section]:
@@ -78,15 +91,14 @@ def _where(run: Run) -> list[Section]:
         parts = [("as maker", kinds.filter("is_maker")), ("as taker", kinds.filter(~pl.col("is_maker")))]
         lines = [*lines, *parts] if all(part.height for _, part in parts) else lines
     unit = currency_axis(run.shown["currency"][0] if run.shown.height else "")
-    split = f"Captured spread against the mid before each fill, what the mid did within {SPLIT_HORIZON}, and what positions gained later."
+    split = (
+        f"Captured spread against the mid before each fill, what the mid did within {SPLIT_HORIZON}, and what positions gained later.{_CLICK * run.is_several}"
+    )
+    gains = "Mean gain per lot to the mid after the fill, fees apart; bands: 95 %, fills of a minute counted as one observation."
+    none = "No fill has a mid to be measured against." if run.frames.fills.height else "There was no fill."
     return [
-        Section("Where the PnL came from", _text(split), [("", money.split_figure(run))], is_half=True),
-        Section(
-            "Markouts",
-            _text("Mean gain per lot to the mid after the fill, fees apart; bands: 95 %, fills of a minute counted as one observation."),
-            [("", money.markout_figure([(n, c) for n, c in lines if c.height], unit))],
-            is_half=True,
-        ),
+        _drawn("Where the PnL came from", split, money.split_figure(run), none),
+        _drawn("Markouts", gains, money.markout_figure([(n, c) for n, c in lines if c.height], unit), none),
     ]
 
 
@@ -94,12 +106,16 @@ def _charts(run: Run) -> list[Section]:
     counts = run.frames.fills.group_by("symbol").len().sort("len", "symbol", descending=[True, False])
     symbols = counts["symbol"].to_list()[:SYMBOLS_MAX] or run.frames.orders["symbol"].unique().sort().to_list()[:1]
     more = f" The {SYMBOLS_MAX} of {counts.height} instruments with most fills." if counts.height > SYMBOLS_MAX else ""
-    note = "Where there are many fills, those of one pixel's time share a marker at their mean price." + more
+    colors = f" Blue: own bids and buys; orange: own asks and sells.{_CLICK}" if run.is_several else ""
+    note = f"Where there are many fills, those of one pixel's time share a marker at their mean price.{more}{colors}"
     figures = [("", market.price_figure(run, symbol)) for symbol in symbols]
     return [Section("Price, own quotes and fills, position", _text(note), figures)] if figures else []
 
 
 def _book(run: Run) -> Section:
     figures, problem = book.minute_figures(run)
-    text = "Displayed size over time and price, with best prices, trades, our orders from arrival to end, and our fills. Drag to zoom, double-click to go back."
+    text = (
+        "Displayed size over time and price, with best prices, trades, our orders from arrival to end, and our fills. Colours end where 1.5 % of the sizes are "
+        "larger. Drag to zoom, double-click to go back."
+    )
     return Section("The book", _text(text if figures else f"The book cannot be shown: {problem}."), list(figures))

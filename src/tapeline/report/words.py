@@ -13,7 +13,7 @@ from tapeline.report.base import Run
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
-from tapeline.tables import format_metric, format_seconds, to_lines
+from tapeline.tables import format_metric, format_seconds, to_lines, upright_html
 
 HEADLINES: Final = (
     ("pnl_net", "net PnL"),
@@ -37,12 +37,14 @@ LARGE_SHARE_MAX: Final = 0.2
 LARGEST: Final = 15
 GAP_S: Final = 60
 _RULES: Final = {
-    "queue": "an order joins behind all displayed size at its price, and moves up only as that leaves",
+    "queue": "exact: an order joins behind all displayed size at its price, and moves up only as that leaves; none: it joins in front; others guess the place",
     "trade_through": "an execution at a worse price than ours fills us first",
     "crossing": "an opposite order that comes to rest at or through our price fills us",
+    "auction": "an auction's print fills all our orders that are priced better",
     "iceberg_excess": "what an execution takes beyond the displayed size had passed us",
     "impact": "consume: what we took is gone for us while it would have rested",
     "self_match": "when own orders meet",
+    "on_gap": "after a gap in the data, what rested is behind all displayed size, or cancelled",
 }
 _GROUPS: Final = {
     "latency": "one way; feed is added to each record's ts_recv",
@@ -52,9 +54,9 @@ _GROUPS: Final = {
 _TABLES: Final = {"messages_in_flight_max", "notices_in_flight_max", "takes_max", "journal_rows_max", "ladder_levels_max", "instruments_max"}
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
-    """An HTML table; the columns at `text` are words, the others numbers."""
-    kinds = [' class="text"' if i in text else "" for i in range(len(head))]
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[int] = (0,), prose: Sequence[int] = ()) -> str:
+    """An HTML table; the columns at `text` are words, those at `prose` sentences, which may be broken, the others numbers."""
+    kinds = [' class="prose"' if i in prose else ' class="text"' if i in text else "" for i in range(len(head))]
     top = "".join(f"<th{kind}>{html.escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=True))
     body = "".join("<tr>" + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, line, strict=True)) + "</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -63,7 +65,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[in
 def headline(run: Run) -> str:
     """A card per headline figure: the totals, or the only strategy; a row of cards per currency."""
     totals = run.stats.frame.filter(pl.col("row").is_null())
-    parts = []
+    parts = [f"<p>{html.escape(_together(run))}</p>"] if run.is_several else []
     for line in to_lines(totals if totals.height else run.stats.frame):
         cards = []
         for name, label in HEADLINES:
@@ -79,8 +81,16 @@ def headline(run: Run) -> str:
     return "".join(parts)
 
 
-def subtitle(run: Run) -> str:
-    """What was run, on what, over what time."""
+def _together(run: Run) -> str:
+    """What headline figures of several strategies are of, and which strategy is the best."""
+    best = run.shown.row(0, named=True)
+    net = run.of(run.stats.frame.filter(pl.col("row").is_not_null()), best)["pnl_net"][0]
+    told = f" Best by net PnL: {run.name_of(best)}, {net:,.2f}." if run.shown["currency"].n_unique() == 1 else ""
+    return f"The {run.strategies_n} strategies together.{told}"
+
+
+def described(run: Run) -> tuple[str, str]:
+    """What was run; on what, and over what time."""
     manifest, sampling = run.result.manifest, run.sampling
     names = [f"{s['label']}({', '.join(f'{k}={v}' for k, v in (s.get('parameters') or {}).items())})" for s in manifest.get("strategies", [])]
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -88,7 +98,12 @@ def subtitle(run: Run) -> str:
     times = pl.Series([sampling.start_ns, sampling.end_ns]).cast(pl.Datetime("ns")).dt.strftime("%Y-%m-%d %H:%M:%S").to_list() if sampling.days else []
     span = f"{times[0]} – {times[1]} UTC ({format_seconds((sampling.end_ns - sampling.start_ns) / 1e9)})" if times else ""
     counts = f"{manifest['records']:,} records, {manifest['events']:,} events" if manifest.get("records") else ""
-    return "".join(f"<p>{html.escape(part)}</p>" for part in (shown, " · ".join(p for p in (files, span, counts) if p)) if part)
+    return shown, " · ".join(p for p in (files, span, counts) if p)
+
+
+def subtitle(run: Run) -> str:
+    """The same under a heading."""
+    return "".join(f"<p>{html.escape(part)}</p>" for part in described(run) if part)
 
 
 def cautions(run: Run) -> list[str]:
@@ -103,6 +118,9 @@ def cautions(run: Run) -> list[str]:
         found.append(f"{stop['strategy']} was stopped at {stop['ts']} UTC, {reason}: its net PnL was {stop['net']:,.2f}, the limit {stop['limit']:,.2f}.")
     totals = run.stats.totals()
     fills = result.fills.height
+    if not fills:
+        sent = result.orders.height
+        found.append(f"There was no fill: {f'{sent:,} orders were sent' if sent else 'no order was sent'}, and no number of trading means anything.")
     if 0 < fills < FEW_FILLS:
         found.append(f"{fills} fills are few: most averages on this page have wide errors.")
     large = max((line["large_share"] or 0.0 for line in totals), default=0.0)
@@ -144,12 +162,13 @@ def large_fills(run: Run) -> str:
     if not fills.height:
         return "<p>No fill was more than half of what it traded against.</p>"
     share = fills.with_columns(share=pl.col("size") / pl.col("market_size")).sort("size", "share", descending=True, maintain_order=True).head(LARGEST)
+    digits = {symbol: len(f"{contract.tick:.9f}".rstrip("0").partition(".")[2]) for symbol, contract in run.result.contracts.items()}
     columns = {
-        "time (UTC)": share["ts_event"].dt.strftime("%H:%M:%S%.6f"),
+        "time (UTC)": share["ts_event"].dt.strftime("%m-%d %H:%M:%S%.6f" if run.sampling.days > 1 else "%H:%M:%S%.6f"),
         "strategy": share["strategy"],
         "symbol": share["symbol"],
         "side": share["side"].cast(pl.String),
-        "price": [f"{price:,.10g}" for price in share["price"]],
+        "price": [f"{price:,.{digits[symbol]}f}" for price, symbol in share.select("price", "symbol").iter_rows()],
         "lots": [f"{size:,}" for size in share["size"]],
         "traded against": [f"{size:,}" for size in share["market_size"]],
         "rule": share["rule"].cast(pl.String).str.replace_all("_", " "),
@@ -165,7 +184,9 @@ def large_fills(run: Run) -> str:
 def outcomes_table(run: Run) -> str:
     """How orders ended and why, over all strategies."""
     counts = outcomes(run.frames.orders, ["currency"]).group_by("status", "reason").agg(pl.col("orders").sum()).sort("orders", descending=True)
-    whole = max(int(counts["orders"].sum()), 1)
+    if not counts.height:
+        return ""
+    whole = int(counts["orders"].sum())
     lines = [[str(s).replace("_", " "), (r or "").replace("_", " "), f"{n:,}", f"{n / whole:.1%}"] for s, r, n in counts.iter_rows()]
     return table(["outcome", "reason", "orders", "share"], lines, text=(0, 1))
 
@@ -219,7 +240,7 @@ def assumptions(run: Run) -> str:
     for text, labels in groups.items():
         who = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
         parts.append(f"<h4>{html.escape(who)}</h4>" if len(groups) > 1 else "")
-        parts.append(table(["setting", "value", "what it means"], _settings(json.loads(text)), text=(0, 1, 2)))
+        parts.append(table(["setting", "value", "what it means"], _settings(json.loads(text)), prose=(1, 2)))
     return "".join(parts)
 
 
@@ -229,7 +250,9 @@ def _settings(venue: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
         yield name.replace("_", " "), "on" if value is True else "off" if value is False else str(value).replace("_", " "), _RULES.get(name, "")
     for group, values in venue.items():
         if group != "rules" and isinstance(values, dict):
-            said = {name: value for name, value in values.items() if name not in _TABLES and value is not None and value != UNLIMITED}
+            said = {name: value for name, value in values.items() if name not in _TABLES and value not in (None, UNLIMITED, "inf")}
+            if "messages_max" not in said:  # then it has no period, and nothing is in excess
+                said = {name: value for name, value in said.items() if not name.startswith("messages_")}
             text = ", ".join(f"{name.replace('_', ' ')} {_setting(group, value)}" for name, value in said.items())
             yield group, text or "none", _GROUPS.get(group, "")
 
@@ -242,17 +265,22 @@ def _setting(group: str, value: Any) -> str:
 
 
 def days_table(run: Run) -> str:
-    """A line per day and strategy."""
+    """A line per day and strategy, of those that figures show."""
+    shown = run.stats.by_day.join(run.shown.select("row", "currency"), on=["row", "currency"], how="semi", maintain_order="left")
     names = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "fills", "lots", "turnover", "maker_share", "trades", "win_rate", "position_end")
-    lines = [[str(line["day"]), line["strategy"], *(format_metric(METRICS[name], line[name]) for name in names)] for line in to_lines(run.stats.by_day)]
+    lines = [[str(line["day"]), line["strategy"], *(format_metric(METRICS[name], line[name]) for name in names)] for line in to_lines(shown)]
     return table(["day (UTC)", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
 
 
 def comparison(runs: Sequence[Run]) -> str:
     """A column per run with every metric of its total."""
     lines = [(run.name, line) for run in runs for line in to_lines(pl.DataFrame(run.stats.totals(), infer_schema_length=None, schema=run.stats.frame.schema))]
-    head = ["", *(f"{name} {line['currency']}".strip() for name, line in lines)]
-    return table(head, [[metric.replace("_", " "), *(format_metric(METRICS[metric], line[metric]) for _, line in lines)] for metric in METRICS])
+    return upright_html([(f"{name} {line['currency']}".strip(), line) for name, line in lines], METRICS)
+
+
+def compared_runs(runs: Sequence[Run]) -> str:
+    """What each run was, and on what."""
+    return table(["run", "strategies", "data and time"], [[run.name, *described(run)] for run in runs], prose=(1, 2))
 
 
 def manifest(run: Run) -> str:

@@ -54,6 +54,8 @@ class Reach:
     events: tuple[int, ...] = ()
     """Ordinary events per instrument."""
     trades: tuple[int, ...] = ()
+    starts: tuple[tuple[int, int, int], ...] = ()
+    """Per instrument that has events, the time of the first, and the best prices after it."""
 
 
 class Index:
@@ -138,7 +140,8 @@ class Index:
     def _publish(self) -> None:
         """Let the others know how far it has come."""
         seen = self._follower.seen[: len(self.instruments)]
-        self.reach = Reach(self.spill.n, tuple(seen["events"].tolist()), tuple(seen["trades"].tolist()))
+        starts = tuple(zip(*(seen[f"first_{name}"].tolist() for name in ("ts", "bid", "ask")), strict=True))
+        self.reach = Reach(self.spill.n, tuple(seen["events"].tolist()), tuple(seen["trades"].tolist()), starts)
 
     def _look(self, x: int) -> None:
         """After the first `x` tape events: a sample and a checkpoint, if it is time for them."""

@@ -54,8 +54,11 @@ class Session:
     def overview(self, number: int) -> dict[str, Any]:
         """The session at a glance: best prices, events and volume at places of the tape, and some of our fills. Times in ms since `start`."""
         instrument = self.instrument(number)
-        lines = [[int(column[number]) for column in sample] for sample in self.index.samples if number < len(sample.clock)]
-        lines = [line for line in lines if line[3] > 0]  # an event, at least
+        reach, lines = self.index.reach, []
+        if reach.events[number]:
+            samples = [[int(column[number]) for column in sample] for sample in self.index.samples if number < len(sample.clock)]
+            first = reach.starts[number]  # samples begin later: at the rate of a night, an hour later
+            lines = [[*first, 1, 0], *(line for line in samples if line[0] > first[0])]
         start = lines[0][0] if lines else 0
         fills = self.own.fills.get(number)
         marks: list[list[Any]] = []

@@ -28,15 +28,14 @@ export function drawOverview(canvas, overview, at, colors, known) {
   const { pen, width, height } = fitted(canvas);
   const s = scales(overview, width, height);
   if (!s) return;
-  pen.font = "11px system-ui, sans-serif";
   drawTimes(pen, overview, s, colors);
   drawVolume(pen, overview, s, colors);
   pen.save();
   pen.beginPath();
   pen.rect(PAD.left, 0, s.right - PAD.left, s.bottom);
   pen.clip();
-  for (const [prices, color] of [[overview.bid, colors.buy], [overview.ask, colors.sell]]) drawLine(pen, overview.ms, prices, s, color);
   drawFills(pen, overview.fills, s, colors);
+  for (const [prices, color] of [[overview.bid, colors.buy], [overview.ask, colors.sell]]) drawLine(pen, overview.ms, prices, s, color);
   pen.restore();
   drawPrices(pen, s, colors, known);
   if (at !== null) drawCursor(pen, s, at, colors);
@@ -57,11 +56,10 @@ export function drawRecent(canvas, scene, colors, known) {
   const low = Math.min(...all) - room, high = Math.max(...all) + room, right = width - PAD.right, bottom = height - PAD.bottom;
   const x = (ms) => PAD.left + (1 - ms / start) * (right - PAD.left), y = (p) => bottom - ((p - low) / (high - low)) * (bottom - PAD.top);
   const ends = [...path.slice(1).map(([ms]) => ms), 0];
-  pen.font = "11px system-ui, sans-serif";
-  pen.textAlign = "center";
   const step = STEPS_MS.find((ms) => (-ms / start) * (right - PAD.left) >= 64) || -start;
   pen.strokeStyle = colors.line;
   for (let t = 0; t >= start; t -= step) {
+    pen.textAlign = t ? "center" : "right"; // beside the lowest price
     pen.fillStyle = colors.quiet;
     pen.beginPath();
     pen.moveTo(Math.round(x(t)) + 0.5, PAD.top);
@@ -108,6 +106,8 @@ function fitted(canvas) {
   const pen = canvas.getContext("2d");
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
+  pen.font = "11px system-ui, sans-serif";
+  pen.lineWidth = 1; // not what the last picture left
   return { pen, width, height };
 }
 

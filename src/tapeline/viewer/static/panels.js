@@ -2,7 +2,7 @@
 import { html, useRef } from "/preact.js";
 
 const SPARSE = 4; // levels are listed without the empty prices between them where these are more than so many times as many
-const TINY = 1e-6;
+const TINY = 1e-6, ZERO = 1e-12;
 
 export const price = (value, instrument) => (value === null || value === undefined ? "–" : value.toFixed(instrument.decimals));
 const lots = (n) => n.toLocaleString("en-US");
@@ -38,7 +38,7 @@ function changes(scene) {
   return found;
 }
 
-export function Ladder({ scene, instrument, rows, kept, onOrder }) {
+export function Ladder({ scene, instrument, rows, kept, hasRun, onOrder }) {
   const { ticks, every } = rowsOf(scene, instrument, rows, kept);
   const sides = [["bid", "buy", scene.bids], ["ask", "sell", scene.asks]];
   const levels = Object.fromEntries(sides.map(([name, , side]) => [name, new Map(side.map((level) => [level[0], level]))]));
@@ -62,7 +62,7 @@ export function Ladder({ scene, instrument, rows, kept, onOrder }) {
     ];
     return name === "bid" ? parts : parts.reverse();
   };
-  return html`<section class="panel ladder" aria-label="ladder"><h2>Ladder<span>${every ? "every tick" : "levels only"}<span class="wide-only"> · yours: lots @ lots ahead · framed: traded now</span></span></h2>
+  return html`<section class=${`panel ladder ${hasRun ? "" : "alone"}`} aria-label="ladder"><h2>Ladder<span>${every ? "every tick" : "levels only"}<span class="wide-only">${hasRun ? " · yours: lots @ lots ahead" : ""} · framed: traded now</span></span></h2>
     <table><thead><tr><th class="mine text">yours</th><th class="count">n</th><th class="size">bid</th><th class="price">price</th><th class="size text">ask</th><th class="count text">n</th><th class="mine">yours</th></tr></thead>
     <tbody>${ticks.map((tick) => html`<tr key=${tick} data-tick=${tick} class=${best.ask !== null && tick === best.ask - instrument.step && every ? "edge" : ""}>
       ${cells("bid", "buy", tick)}<td class=${`price ${traded === tick ? `traded ${last.side || ""}` : ""}`}>${price(tick * instrument.grid, instrument)}</td>${cells("ask", "sell", tick)}</tr>`)}</tbody></table>
@@ -71,21 +71,23 @@ export function Ladder({ scene, instrument, rows, kept, onOrder }) {
 
 const place = (o) => `order ${o.order_id} of ${o.strategy}: ${o.side} ${o.left} of ${o.size}, ${o.ahead === null ? "place not known" : `${o.ahead} lots ahead`}`;
 
-export function Orders({ scene, instrument, onOrder }) {
+const named = (line, several) => (several ? `${line.strategy} ${line.order_id}` : line.order_id);
+
+export function Orders({ scene, instrument, several, onOrder }) {
   const at = (o) => (o.side === "buy" ? scene.bids : scene.asks).find(([tick]) => tick === o.tick);
   const lines = scene.own.map((o) => {
     const level = at(o), size = level ? level[1] : 0, share = o.ahead !== null && size ? Math.min(o.ahead / size, 1) : 0;
     const label = o.ahead === null ? "not known" : `${lots(o.ahead)} of ${lots(size)}`;
-    return html`<tr key=${`${o.row} ${o.order_id}`}><td class="text"><button class="text own-text" title=${o.strategy} onClick=${() => onOrder(o)}>${o.order_id}</button></td><td class=${`text ${o.side}`}>${o.side}</td><td>${o.left}${o.left < o.size ? ` of ${o.size}` : ""}</td>
+    return html`<tr key=${`${o.row} ${o.order_id}`}><td class="text"><button class="text own-text" title=${o.strategy} onClick=${() => onOrder(o)}>${named(o, several)}</button></td><td class=${`text ${o.side}`}>${o.side}</td><td>${o.left}${o.left < o.size ? ` of ${o.size}` : ""}</td>
       <td title=${o.modifies && o.ahead === null ? "as last accepted: it was modified" : ""}>${price(o.price, instrument)}${o.modifies && o.ahead === null ? "*" : ""}</td><td>${label} ${o.ahead !== null && html`<span class="meter"><i style=${{ width: `${share * 100}%` }}></i></span>`}</td><td>${o.ahead_at_entry === null ? "–" : lots(o.ahead_at_entry)}</td></tr>`;
   });
   return html`<section class="panel" aria-label="orders"><h2>Your orders<span>${scene.own.length || ""}</span></h2>
     ${lines.length ? html`<div class="list"><table><thead><tr><th class="text">order</th><th class="text">side</th><th>lots</th><th>price</th><th>ahead</th><th>at entry</th></tr></thead><tbody>${lines}</tbody></table></div>` : html`<p class="empty">None rests now.</p>`}</section>`;
 }
 
-export function Fills({ scene, instrument, total, onTime, onOrder }) {
+export function Fills({ scene, instrument, several, total, onTime, onOrder }) {
   const lines = scene.fills.map((f) => html`<tr key=${f.number} class=${f.ts === scene.now ? "now" : ""}><td class="text"><button class="text" title=${f.time} onClick=${() => onTime(f.ts)}>${short(f.time)}</button></td><td class=${`text ${f.side}`}>${f.side}</td><td>${f.size}</td>
-    <td>${price(f.price, instrument)}</td><td><button class="text own-text" title=${f.strategy} onClick=${() => onOrder(f)}>${f.order_id}</button></td><td>${f.position}</td><td class="text quiet">${words(f.rule)}</td></tr>`);
+    <td>${price(f.price, instrument)}</td><td><button class="text own-text" title=${f.strategy} onClick=${() => onOrder(f)}>${named(f, several)}</button></td><td>${f.position}</td><td class="text quiet rule">${words(f.rule)}</td></tr>`);
   const done = scene.fills.length ? scene.fills[0].number + 1 : 0;
   return html`<section class="panel" aria-label="fills"><h2>Your fills<span>${lots(done)} of ${lots(total)}</span></h2>
     ${lines.length ? html`<div class="list"><table><thead><tr><th class="text">time</th><th class="text">side</th><th>lots</th><th>price</th><th>order</th><th>position</th><th class="text">rule</th></tr></thead><tbody>${lines}</tbody></table></div>` : html`<p class="empty">None so far.</p>`}</section>`;
@@ -108,8 +110,10 @@ export function Tape({ scene, instrument }) {
 
 function feature(value) {
   if (value === null) return "–";
+  if (Math.abs(value) < ZERO) return "0"; // a rate that has decayed for an hour
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3);
-  return value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+  // prices, such as a mid between two ticks, have more digits that mean something
+  return value.toLocaleString("en-US", Math.abs(value) >= 1e3 ? { maximumFractionDigits: 4 } : { maximumSignificantDigits: 6 });
 }
 
 export function Features({ scene, names }) {

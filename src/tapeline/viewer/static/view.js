@@ -25,7 +25,7 @@ async function ask(path, parameters = {}) {
 /** Everything that the page is, outside Preact: it tells `changed` when there is something new. */
 class View {
   constructor(changed) {
-    Object.assign(this, { changed, session: null, scene: null, overview: null, order: null, message: null, instrument: 0, speed: Number(kept("speed") ?? 1), isPlaying: false });
+    Object.assign(this, { changed, session: null, scene: null, overview: null, order: null, message: null, instrument: 0, speed: Number(kept("speed") ?? 1), isPlaying: false, hasEnded: false });
     this.centre = { current: null, instrument: null };
     this.busy = false;
     this.waiting = null;
@@ -40,6 +40,18 @@ class View {
     this.changed();
   }
 
+  /** Ask the server; while it does not answer at all, the page says so. */
+  async ask(path, parameters) {
+    try {
+      const found = await ask(path, parameters);
+      this.hasEnded = false;
+      return found;
+    } catch (error) {
+      this.hasEnded = error instanceof TypeError;
+      throw error;
+    }
+  }
+
   /** Ask for a scene. */
   async go(parameters) {
     this.waiting = parameters;
@@ -49,10 +61,10 @@ class View {
       const wanted = { instrument: this.instrument, ...this.waiting };
       this.waiting = null;
       try {
-        this.show(await ask("/api/at", wanted));
+        this.show(await this.ask("/api/at", wanted));
       } catch (error) {
         this.pause();
-        this.say(error instanceof TypeError ? "the viewer has ended: start tapeline view again" : error.message);
+        if (!this.hasEnded) this.say(error.message);
       }
     }
     this.busy = false;
@@ -88,7 +100,7 @@ class View {
 
   async refresh() {
     try {
-      const overview = await ask("/api/overview", { instrument: this.instrument });
+      const overview = await this.ask("/api/overview", { instrument: this.instrument });
       if (overview.instrument === this.instrument) this.overview = overview;
     } catch { /* the next poll says what is wrong */ }
     this.changed();
@@ -96,12 +108,12 @@ class View {
 
   async poll() {
     try {
-      this.session = await ask("/api/session");
+      this.session = await this.ask("/api/session");
       document.title = `${this.session.title} · Tapeline`;
       if (this.session.instruments.length && !this.scene) this.start();
       if (this.session.instruments.length) await this.refresh();
       this.changed();
-    } catch (error) { this.say(error.message); }
+    } catch (error) { if (!this.hasEnded) this.say(error.message); else this.changed(); }
     if (!this.session || !this.session.progress.is_finished) setTimeout(() => this.poll(), POLL_MS);
   }
 
@@ -285,13 +297,14 @@ function App() {
   const { session, scene, known } = view;
   if (!session) return html`<p class="page">${view.message || "…"}</p>`;
   const { progress } = session, rows = matchMedia("(max-width: 760px)").matches ? 21 : Math.min(Math.max(2 * Math.floor((innerHeight - 330) / 44) + 1, 21), 61);
-  const shared = { scene, instrument: known, onOrder: (order) => view.findOrder(order) };
+  const shared = { scene, instrument: known, hasRun: session.run.strategies.length > 0, several: session.run.strategies.length > 1, onOrder: (order) => view.findOrder(order) };
   return html`<div class="page"><${Header} view=${view} open=${open} />
+    ${view.hasEnded && html`<div class="note" role="alert">The viewer has ended, and what is shown stays as it is: start <b>tapeline view</b> again.</div>`}
     ${progress.problem && html`<div class="note" role="alert">Read up to here only: ${progress.problem}</div>`}
     ${!progress.is_finished && html`<div aria-label="indexing"><div class="quiet">Reading the data … ${progress.tape_events.toLocaleString("en-US")} tape events so far; what has been read can be looked at.</div><div class="progress"><div style=${{ width: `${progress.share * 100}%` }}></div></div></div>`}
     <${Overview} view=${view} /><${Transport} view=${view} open=${open} />
     ${scene && known ? html`<main class="columns"><${Ladder} ...${shared} rows=${rows} kept=${view.centre} />
-      <div class="stack"><${Recent} scene=${scene} known=${known} />${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${session.run.strategies.length > 0 && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
+      <div class="stack"><${Recent} scene=${scene} known=${known} />${view.order && html`<${Order} order=${view.order} instrument=${known} onClose=${() => { view.order = null; again(); }} />`}${shared.hasRun && html`<${Orders} ...${shared} /><${Fills} ...${shared} total=${session.run.fills[view.instrument] || 0} onTime=${(ns) => view.time(ns)} />`}<${Trades} ...${shared} onEvent=${(n) => view.event(n)} /></div>
       <div class="stack"><${Tape} ...${shared} /><${Features} scene=${scene} names=${session.features} /></div></main>` : html`<p class="empty">${progress.is_finished ? "There is nothing in this data." : "Compiling, the first time; then reading …"}</p>`}
     ${view.message && html`<div class="toast" role="status">${view.message}</div>`}<${Help} dialog=${help} /><${GoTo} view=${view} dialog=${go} /></div>`;
 }
