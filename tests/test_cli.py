@@ -495,6 +495,7 @@ def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_
         ("threads = true", "expected a number"),
         ("instruments = 'ESH4'", "expected a list of symbols and ids"),
         ("tick_size =", "cannot be read as TOML"),
+        ("tick_size = " + 100_000 * "[", "cannot be read as TOML"),
     ],
 )
 def test_wrong_files_of_settings_are_named(tmp_path: Path, text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """The DBN feed: any version, alignment and compression; damage is told when everything before it has been given out."""
 
+import os
 import threading
 
 import databento_dbn
@@ -257,18 +258,20 @@ def test_ts_out(tmp_path):
 
 
 def test_what_is_no_dbn_file(tmp_path):
-    """A missing file, a directory and another format are refused at once, with what to do."""
+    """A missing file, a directory, a pipe that nobody writes to, and another format are refused at once, with what to do."""
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "x.csv").write_text("ts_event,price\n")
     (tmp_path / "y.zst").write_bytes(zstandard.compress(b"something else"))
     (tmp_path / "new.dbn").write_bytes(b"DBN\x09" + bytes(100))
     for path, message in (
         (tmp_path / "none", "no such file"),
         (tmp_path, "directory"),
+        (tmp_path / "pipe", "no file but a pipe or a device"),
         (tmp_path / "x.csv", "no DBN file"),
         (tmp_path / "y.zst", "no DBN file"),
     ):
         with pytest.raises(DataError, match=message):
-            DbnInput([path])
+            open_input(path)
     with pytest.raises(DataError, match="version 9"):
         DbnInput([tmp_path / "new.dbn"])
 

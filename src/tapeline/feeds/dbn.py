@@ -5,6 +5,7 @@ and its type, at no particular alignment (Databento, "Databento Binary Encoding"
 """
 
 import mmap
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -273,6 +274,8 @@ def _mapped(file: DbnFile) -> tuple[Bytes, mmap.mmap | None]:
 def _opened(path: Path) -> DbnFile:
     """Look at a file's first bytes, and read its metadata."""
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # to open a pipe may take for ever
+            raise DataError(f"{path}: is no file but a pipe or a device, and data is mapped, and read more than once: write it to a file first")
         with path.open("rb") as handle:
             magic = handle.read(4)
             if magic == zstd.MAGIC:
