@@ -259,7 +259,7 @@ def test_manifest_describes_the_run(tmp_path: Path) -> None:
     data = tmp_path / "x.dbn"
     data.write_bytes(b"DBN")
     manifest = make_manifest(
-        data=[data],
+        data=[fingerprint(data)],
         settings={"fees": Fees(maker=1.0), "path": data},
         rows=[row()],
         instruments=[instrument()],

@@ -232,6 +232,17 @@ def test_damage_in_the_second_file(tmp_path):
     assert "metadata" in str(error)
 
 
+@pytest.mark.parametrize("name", ["b.dbn", "b.dbn.zst"])
+def test_a_file_that_vanishes_before_its_turn(tmp_path, name):
+    """The first file is given out whole; that the second is there no more is damage."""
+    source = DbnInput([write(tmp_path / "a.dbn", some_records(3)), write(tmp_path / name, some_records(3))])
+    (tmp_path / name).unlink()
+    runs = records(source)
+    assert len(next(runs)[0]) == 3
+    with pytest.raises(DataError, match=f"{name}: could be read at first, and cannot be now: No such file"):
+        next(runs)
+
+
 @pytest.mark.parametrize(("content", "what"), [(bytes([2, 18]) + bytes(6), "8 bytes"), (bytes([13, 160]) + bytes(50), "52 bytes"), (bytes(60), "0 bytes")])
 def test_impossible_records(tmp_path, content, what):
     """A record shorter than its header, or an MBO record of another size, is damage at its byte, behind all before it."""

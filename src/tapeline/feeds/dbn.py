@@ -124,15 +124,15 @@ class DbnInput:
     def spans(self) -> Iterator[Span]:
         """Everything behind the headers, file by file. Every sound file ends in one final span.
 
-        Raises DataError where a file is damaged, behind its final span.
+        Raises DataError where a file is damaged, behind its final span, or is there no more.
         """
         for file in self.files:
             if file.damage is not None:
                 raise file.damage
-            if file.is_compressed:
-                yield from self._decompressed(file)
-            else:
-                yield from self._windows(file)
+            try:
+                yield from self._decompressed(file) if file.is_compressed else self._windows(file)
+            except OSError as error:
+                raise DataError(f"{file.path}: could be read at first, and cannot be now: {error.strerror}; everything before was read") from error
 
     def _windows(self, file: DbnFile) -> Iterator[Span]:
         """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole."""
@@ -279,7 +279,8 @@ def _opened(path: Path) -> DbnFile:
         with path.open("rb") as handle:
             magic = handle.read(4)
             if magic == zstd.MAGIC:
-                with zstd.reader(path) as source:
+                handle.seek(0)
+                with zstd.reader(handle) as source:
                     return _described(path, source, is_compressed=True)
             if magic == _DBZ_MAGIC:
                 raise DataError(f"{path}: this is DBZ, the format before DBN. Convert it with Databento's tool: dbn {path} -o {path.with_suffix('.dbn.zst')}")
