@@ -1,5 +1,6 @@
 """The DBN feed: any version, alignment and compression; damage is told when everything before it has been given out."""
 
+import itertools
 import os
 import threading
 
@@ -288,12 +289,12 @@ def test_what_is_no_dbn_file(tmp_path):
 
 
 def test_damaged_metadata_never_raises_anything_else(tmp_path):
-    """Any one byte of the metadata may be wrong: the outcome is records or a DataError."""
+    """Any one byte of the metadata may be wrong, or four may be zero, such as a date of a symbol: the outcome is records or a DataError."""
     whole = write(tmp_path / "x.dbn", some_records(2)).read_bytes()
     path = tmp_path / "damaged.dbn"
-    for place in range(len(whole) - 112):
+    for place, n in itertools.product(range(len(whole) - 112), (1, 4)):
         content = bytearray(whole)
-        content[place] ^= 0xFF
+        content[place : place + n] = bytes([content[place] ^ 0xFF]) if n == 1 else bytes(n)
         path.write_bytes(content)
         try:
             _, error, _ = read(path)

@@ -309,6 +309,7 @@ def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
         if len(prefix) < _PREFIX_BYTES or len(header) < _PREFIX_BYTES + size:
             return _damaged(path, is_compressed, f"it ends at byte {len(header):,}, inside its metadata")
         metadata = databento_dbn.Metadata.decode(header)
+        _ = metadata.mappings  # of which dates are looked at only now
     except zstandard.ZstdError as error:
         return _damaged(path, is_compressed, f"its first bytes do not decompress: {error}")
     except (databento_dbn.DBNError, ValueError) as error:
