@@ -6,7 +6,7 @@ from typing import Final
 
 import databento_dbn
 
-from tapeline.constants import Phase
+from tapeline.constants import TIME_END, Phase
 from tapeline.errors import DataError
 from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Key, PhaseChange, Phases
@@ -31,8 +31,6 @@ PHASE_OF: Final = {
 
 _RTYPE: Final = 18
 _SIZES: Final = (40, 40, 40)
-_TIME_END: Final = 2**62
-"""Behind all times that an engine knows."""
 
 
 def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:
@@ -59,6 +57,6 @@ def _times(record: databento_dbn.StatusMsg, what: str) -> tuple[int, int]:
     """`ts_event` and `ts_recv`, each in the other's place where that is undefined. Raises DataError for times that are none."""
     event, recv = (record.ts_recv if time == databento_dbn.UNDEF_TIMESTAMP else time for time in (record.ts_event, record.ts_recv))
     event, recv = (record.ts_event if time == databento_dbn.UNDEF_TIMESTAMP else time for time in (event, recv))
-    if max(event, recv) >= _TIME_END:
+    if max(event, recv) >= TIME_END:
         raise DataError(f"{what}: {max(event, recv)} is no time: the file is damaged there. Get it again.")
     return event, recv
