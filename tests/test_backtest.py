@@ -95,6 +95,22 @@ def test_damage_in_the_middle_keeps_what_came_before(session: Path, tmp_path: Pa
     assert "record" in result.manifest["error"]
 
 
+@ENGINES
+def test_data_that_changes_while_it_is_read(session: Path, tmp_path: Path, engine: str) -> None:
+    """A run goes on where its file has been replaced by another, or nothing, and says of what data its result is: of what it opened."""
+    path = tmp_path / "session.dbn"
+    path.write_bytes(session.read_bytes())
+
+    def progress(at: tl.Progress) -> None:
+        if at.records:
+            path.unlink(missing_ok=True)
+
+    result, expected = run(path, engine, progress), run(session, engine)
+    assert result.fills.equals(expected.fills)
+    assert {**result.manifest["data"][0], "path": ""} == {**expected.manifest["data"][0], "path": ""}
+    assert "not there any more" in str(result.stats)
+
+
 class Stopper(tl.Strategy):
     """Sends a stop order at once."""
 

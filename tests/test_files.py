@@ -52,6 +52,20 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         write(tmp_path, "")
     with pytest.raises(ConfigError, match="/dev/full: cannot be written: No space left on device"):
         write(Path("/dev/full"), "text")
+    (tmp_path / "here").symlink_to("there")
+    (tmp_path / "there").symlink_to("here")
+    with pytest.raises(ConfigError, match=r"here/file: cannot be written: (Symlink loop|Too many levels of symbolic links)"):
+        write(tmp_path / "here" / "file", "")
+
+
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_a_name_may_be_as_long_as_names_are(tmp_path: Path, letter: str) -> None:
+    """A file whose name leaves no room for a longer one is written; one byte more, and it is told."""
+    length = os.pathconf(tmp_path, "PC_NAME_MAX") // len(letter.encode())
+    write(tmp_path / (letter * length), "text")
+    assert [one.name for one in tmp_path.iterdir()] == [letter * length]
+    with pytest.raises(ConfigError, match="cannot be written: File name too long"):
+        write(tmp_path / (letter * (length + 1)), "text")
 
 
 def test_links_and_devices_stay(tmp_path: Path) -> None:

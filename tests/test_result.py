@@ -1,6 +1,7 @@
 """Result: what frames say, what is checked, what survives on disk."""
 
 import json
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -230,8 +231,29 @@ def test_load_names_what_is_wrong(journal: Journal, tmp_path: Path) -> None:
         Result.load(path)
     (path / "result.json").write_text(json.dumps(index))
     (path / "fills.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ConfigError, match="damaged"):
+    with pytest.raises(ConfigError, match=r"damaged: fills\.parquet: not what was saved"):
         Result.load(path)
+    (path / "fills.parquet").unlink()
+    with pytest.raises(ConfigError, match=r"damaged: .*No such file"):
+        Result.load(path)
+
+
+def test_no_byte_of_a_saved_result_changes_unseen(journal: Journal, tmp_path: Path) -> None:
+    """Wherever a bit of a saved result flips, loading it fails with a ConfigError, or gives what was saved."""
+    path, rng = journal.result().save(tmp_path / "run"), random.Random(1)
+    saved = Result.load(path)
+    for file in sorted(path.iterdir()):
+        content = file.read_bytes()
+        for place in rng.sample(range(len(content)), 50):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :])
+            try:
+                loaded = Result.load(path)
+            except ConfigError:
+                continue
+            assert file.suffix == ".json"
+            assert (loaded.manifest, loaded.counters, loaded.contracts) == (saved.manifest, saved.counters, saved.contracts)
+        file.write_bytes(content)
+    assert Result.load(path).fills.equals(saved.fills)
 
 
 def test_repr_is_one_line_and_html_escapes(journal: Journal) -> None:
@@ -259,7 +281,7 @@ def test_manifest_describes_the_run(tmp_path: Path) -> None:
     data = tmp_path / "x.dbn"
     data.write_bytes(b"DBN")
     manifest = make_manifest(
-        data=[data],
+        data=[fingerprint(data)],
         settings={"fees": Fees(maker=1.0), "path": data},
         rows=[row()],
         instruments=[instrument()],

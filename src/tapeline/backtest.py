@@ -18,7 +18,7 @@ from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reade
 from tapeline.instruments import Instruments
 from tapeline.interrupts import Interrupts
 from tapeline.jit import JIT
-from tapeline.manifest import make_manifest
+from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
 from tapeline.strategy import Strategy
@@ -161,10 +161,9 @@ class _Run:
         self._interrupted = False
         self._damage: DataError | None = None
         self._source, self._instruments = backtest.open()
+        self._files = [fingerprint(path) for path in backtest.paths]  # now: they may change, or vanish, while they are read
         self._bytes_total = (
-            None
-            if isinstance(self._source, DbnInput) and any(f.is_compressed for f in self._source.files)
-            else sum(path.stat().st_size for path in backtest.paths)
+            None if isinstance(self._source, DbnInput) and any(f.is_compressed for f in self._source.files) else sum(file["bytes"] for file in self._files)
         )
         self._started = time.perf_counter()
         self._reported = 0.0
@@ -174,7 +173,7 @@ class _Run:
         journals = self._compiled() if self._backtest.engine == "compiled" else self._reference()
         seconds = time.perf_counter() - self._started
         manifest = make_manifest(
-            data=self._backtest.paths,
+            data=self._files,
             settings=self._backtest.settings(),
             rows=self._result_rows,
             instruments=self._instruments.known,

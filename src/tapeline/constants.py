@@ -11,6 +11,8 @@ UNDEFINED_PRICE: Final = 2**63 - 1
 """An absent price (DBN: UNDEF_PRICE)."""
 UNDEFINED_TIMESTAMP: Final = -1
 """DBN's undefined timestamp, uint64 max, seen as int64."""
+TIME_END: Final = 2**62
+"""Behind all times: in the year 2116. What engines are to do never is due then, so that later times are no times."""
 PRICE_SCALE: Final = 1_000_000_000
 """Prices at the borders are integers in units of 1 / PRICE_SCALE."""
 LEVEL_MAX: Final = 2**31 - 2

@@ -35,6 +35,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     source = open_input(data)
     if isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: is a tape already")
+    sources = [fingerprint(path) for path in paths_of(data)]  # now: they may change, or vanish, while they are read
     started = time.perf_counter()
     settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "feed_time": feed_time}
     known = registry(source, multiplier=1.0 if multiplier is None else multiplier, **settings)  # no money is counted here
@@ -56,7 +57,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
             "instruments": opened,
             "symbols": {str(i): symbol for i, symbol in source.symbols.items() if instruments is None or i in {entry["instrument_id"] for entry in opened}},
             "counters": reader.counters,
-            "sources": [fingerprint(path) for path in paths_of(data)],
+            "sources": sources,
             "settings": plain(settings),
             "versions": versions(),
         }

@@ -4,8 +4,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from tapeline.errors import ConfigError
+
+_NAME_BYTES: Final = 200
 
 
 @contextlib.contextmanager
@@ -15,17 +18,32 @@ def replacing(path: Path) -> Iterator[Path]:
     Directories on the way are made; what a link points to is replaced, and not the link; a device or a pipe is written to as it is.
     Raises ConfigError where the disk takes no more, or nobody may write there.
     """
-    target = path.resolve()
-    is_file = target.is_file() or not target.exists()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial") if is_file else target
+    hidden = None
     try:
+        target, is_file = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if is_file:
-            partial.replace(target)
+        hidden = _hidden(target) if is_file else None
+        yield hidden or target
+        if hidden:
+            hidden.replace(target)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        if is_file:
+        if hidden:
             with contextlib.suppress(OSError):
-                partial.unlink()
+                hidden.unlink()
+
+
+def _target(path: Path) -> tuple[Path, bool]:
+    """What a path leads to, and whether that is a file, or nothing yet. Raises OSError, at links that lead in a circle, too."""
+    try:
+        target = path.resolve()
+        return target, target.is_file() or not target.exists()
+    except (RuntimeError, ValueError) as error:  # Python's words for a circle, and for a name with a zero in it
+        raise OSError(str(error)) from error
+
+
+def _hidden(target: Path) -> Path:
+    """The name beside a file that it has until it is complete: of the file's name, which may be as long as there are names, the first bytes."""
+    name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
+    return target.with_name(f".{name}.{os.getpid()}.partial")

@@ -23,7 +23,7 @@ HASH_BLOCK_BYTES: Final = 1 << 16
 
 def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
     *,
-    data: Sequence[str | Path],
+    data: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
     rows: Sequence[Row],
     instruments: Sequence[Instrument],
@@ -35,13 +35,14 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
 ) -> dict[str, Any]:
     """A JSON-able description of a run: versions, platform, inputs with their hashes, settings, rows, time taken.
 
-    `settings`: what was given to Backtest, plain values or this package's dataclasses. `seconds`: wall time of the replay, without compiling.
+    `data`: the files' fingerprints, of before they were read. `settings`: what was given to Backtest, plain values or this package's dataclasses.
+    `seconds`: wall time of the replay, without compiling.
     """
     records, events = counters.get("records", 0), counters.get("events", 0)
     return {
         "versions": versions(),
         "platform": platform.platform(),
-        "data": [fingerprint(path) for path in data],
+        "data": list(data),
         "settings": plain(settings),
         "strategies": [{**plain(row._asdict()), "label": label, "row": i} for i, (row, label) in enumerate(zip(rows, labels_of(rows), strict=True))],
         "instruments": [plain(instrument) for instrument in instruments],

@@ -1,5 +1,6 @@
 """The result of a run: frames, counters and manifest; checked when made, saved and loaded as Parquet and JSON."""
 
+import hashlib
 import html
 import json
 import os
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 FRAMES: Final = ("fills", "orders", "equity", "signals", "stops", "steps")
 _FORMAT: Final = "tapeline-result"
-_FORMAT_VERSION: Final = 3
+_FORMAT_VERSION: Final = 4
 _INDEX: Final = "result.json"
 _BLOCK_ROWS: Final = 1 << 15
 
@@ -192,8 +193,10 @@ class Result:
                 "contracts": self.contracts,
                 "manifest": self.manifest,
                 "fifo": self.observed.fifo if "observed" in self.__dict__ else None,
+                "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
             }
-            (work / _INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+            text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
+            (work / _INDEX).write_text(text + "\n", encoding="utf-8")
             _replace(work, target)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{target}: cannot be written: {error}") from error
@@ -203,18 +206,19 @@ class Result:
 
     @classmethod
     def load(cls, directory: str | Path) -> "Result":
-        """Read what `save` wrote. Raises ConfigError if there is no such result, or one of another format."""
+        """Read what `save` wrote. Raises ConfigError if there is no such result, or one that is damaged, or of another format."""
         path = Path(directory)
         index = _read_index(path)
         if index is None:
             raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
-        if index["format_version"] != _FORMAT_VERSION:
-            raise ConfigError(f"{path}: saved in format {index['format_version']}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
+        if index.get("format_version") != _FORMAT_VERSION:
+            raise ConfigError(f"{path}: saved in format {index.get('format_version')}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
         try:
+            _check_files(path, index)
             frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
-            kept = _read_observed(path, index.get("fifo"))
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise ConfigError(f"{path}: the saved result is damaged: {error}") from error
+            kept = _read_observed(path, index)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"{path}: the saved result is damaged: {error}; run the backtest again") from error
         contracts = {symbol: Contract(*parts) for symbol, parts in index["contracts"].items()}
         return cls(**frames, counters=index["counters"], manifest=index["manifest"], contracts=contracts, kept=kept)
 
@@ -247,13 +251,31 @@ def _frame(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key:
 def _read_index(path: Path) -> dict[str, Any] | None:
     try:
         index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
 
 
-def _read_observed(path: Path, fifo: list[int] | None) -> Observed | None:
-    if not (path / "mids.parquet").is_file():
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _check(index: Mapping[str, Any]) -> str:
+    """A digest of all else that an index says."""
+    return hashlib.sha256(json.dumps({name: value for name, value in index.items() if name != "check"}).encode()).hexdigest()
+
+
+def _check_files(path: Path, index: Mapping[str, Any]) -> None:
+    """Raise ValueError where a file is not what was saved, and OSError where it is not there. Parquet does not notice a bit that has flipped."""
+    changed = [_INDEX] if index.get("check") != _check(index) else [name for name, digest in index["files"].items() if _digest(path / name) != digest]
+    if changed:
+        raise ValueError(f"{', '.join(changed)}: not what was saved")
+
+
+def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
+    fifo = index["fifo"]
+    if "mids.parquet" not in index["files"]:
         return None
     return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
 

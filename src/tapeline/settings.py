@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
     """A file of settings, its names checked."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
     for name, value in found.items():
         if name not in (*SCALARS, *TABLES) or isinstance(value, dict) != (name in TABLES):

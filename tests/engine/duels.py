@@ -7,7 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from programs import PROGRAM_MAX, Follower, Glancer, Pair, PairFollower, PairGlancer, PairToucher, Quoter, Sleeper, Toucher, Watcher
+from programs import (
+    PROGRAM_MAX,
+    Follower,
+    Glancer,
+    Listener,
+    Maker,
+    Pair,
+    PairFollower,
+    PairGlancer,
+    PairMaker,
+    PairToucher,
+    Quoter,
+    Sleeper,
+    Toucher,
+    Watcher,
+)
 from random_markets import RandomMarket, random_venue, write_stream
 from status_files import CLOSE, HALT, PRE_OPEN, TRADING, write_status
 from streams import Stream
@@ -15,8 +30,8 @@ from streams import Stream
 import tapeline as tl
 from tapeline.verify import Comparison, compare
 
-SINGLE = (Quoter, Watcher, Follower, Sleeper, Glancer, Toucher)
-SEVERAL = (Pair, PairFollower, PairGlancer, PairToucher)
+SINGLE = (Quoter, Watcher, Follower, Sleeper, Glancer, Toucher, Maker, Listener)
+SEVERAL = (Pair, PairFollower, PairGlancer, PairToucher, PairMaker)
 NUMBERS_END = 2**24
 Numbers = Callable[[int], list[int]]
 """Makes at least one number, and so many at most; as many are negative as not."""

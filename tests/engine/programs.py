@@ -83,19 +83,6 @@ class Actor(tl.Strategy):
         self.see(market.phase)
         self.see(market.instrument)
 
-    def look_at_levels(self, market, depth):
-        """The declared levels, and every feature, declared or not."""
-        for i in range(depth):
-            bid, ask = market.bid(i), market.ask(i)
-            self.see(bid.price)
-            self.see(bid.size)
-            self.see(bid.count)
-            self.see(ask.price)
-            self.see(ask.size)
-            self.see(ask.count)
-        for k in range(FEATURES_N):
-            self.feel(market.features[k])
-
     def look_at_account(self, account):
         """Every property."""
         self.see(account.position)
@@ -106,6 +93,17 @@ class Actor(tl.Strategy):
         self.feel(account.fees)
         self.signal(2, account.pnl)
 
+    def look_at_levels(self, market, depth):
+        """The declared levels."""
+        for i in range(depth):
+            bid, ask = market.bid(i), market.ask(i)
+            self.see(bid.price)
+            self.see(bid.size)
+            self.see(bid.count)
+            self.see(ask.price)
+            self.see(ask.size)
+            self.see(ask.count)
+
     def look_at_orders(self, orders):
         """The clock, and the last orders: one that never was among them."""
         self.see(orders.now)
@@ -115,7 +113,6 @@ class Actor(tl.Strategy):
             self.see(1 if orders.is_cancelling(order_id) else 0)
             self.see(orders.price(order_id))
             self.see(orders.size_left(order_id))
-            self.see(orders.ahead(order_id))
 
     def look_at_update(self, update):
         """The argument of on_order."""
@@ -258,7 +255,17 @@ class Actor(tl.Strategy):
 
 
 class Caller(Actor):
-    """An actor that looks around, and acts, whenever it is called: subclasses say how they look."""
+    """An actor that looks around, and acts, whenever it is called: subclasses say how they look. It knows its queues, and every feature, declared or not."""
+
+    def look_at_queues(self, orders):
+        """What is ahead of the last orders."""
+        for i in range(-1, 6):
+            self.see(orders.ahead(self.last_id - i))
+
+    def look_at_features(self, market):
+        """Every feature."""
+        for k in range(FEATURES_N):
+            self.feel(market.features[k])
 
     def on_start(self, market, orders, account):
         """Set a timer, and an order on its way."""
@@ -301,8 +308,10 @@ class Quoter(Caller):
         """See everything, then act."""
         self.look_at_market(market)
         self.look_at_levels(market, self.depth)
+        self.look_at_features(market)
         self.look_at_account(account)
         self.look_at_orders(orders)
+        self.look_at_queues(orders)
         self.act(market, orders)
         self.tell()
 
@@ -346,21 +355,45 @@ class Toucher(Watcher):
     on_trade = Follower.on_trade
 
 
-class Sleeper(Actor):
-    """Is woken by timers only: answers come without a callback. Never looks at `ahead`."""
+class Plain(Actor):
+    """Looks at no feature and at no queue, and has few of the callbacks: what such classes are not told of is left out, where nobody could see it."""
 
     def on_start(self, market, orders, account):
-        """Wait."""
+        """Set a timer, and an order on its way."""
         self.begin()
         orders.wake_at(orders.now + 1 + self.draw(100))
+        self.act(market, orders)
+
+    def look(self, market, orders, account):
+        """See everything else, then act."""
+        self.look_at_market(market)
+        self.look_at_levels(market, self.depth)
+        self.look_at_account(account)
+        self.look_at_orders(orders)
+        self.act(market, orders)
+        self.tell()
+
+
+class Maker(Plain):
+    """Is told of views and fills, but neither of answers nor of timers: the usual market maker."""
+
+    on_book, on_fill = Caller.on_book, Caller.on_fill
+
+
+class Sleeper(Plain):
+    """Is woken by timers only: answers and views come without a callback."""
 
     def on_timer(self, market, orders, account):
         """Act; wait again."""
-        self.look_at_market(market)
-        self.look_at_account(account)
-        self.act(market, orders)
+        self.look(market, orders, account)
         orders.wake_at(orders.now + 1 + self.draw(100))
-        self.tell()
+
+
+class Listener(Plain):
+    """Is told of answers, but neither of views nor of fills; sees two levels."""
+
+    depth = 2
+    on_order, on_timer = Caller.on_order, Sleeper.on_timer
 
 
 class Pair(Caller):
@@ -376,8 +409,10 @@ class Pair(Caller):
         for i in range(self.books):
             self.look_at_market(market[i])
             self.look_at_levels(market[i], self.depth)
+            self.look_at_features(market[i])
             self.look_at_account(account[i])
         self.look_at_orders(orders[0])
+        self.look_at_queues(orders[0])
         self.see(orders.now)
         self.see(orders.ahead(self.last_id))
         first, second = orders[0], orders[1]
@@ -413,6 +448,22 @@ class PairToucher(PairFollower):
     wake_depth = 1
 
 
+class PairMaker(Actor):
+    """Trades two instruments and looks at no feature and at no queue; is told of views and fills, but neither of answers nor of timers."""
+
+    def look(self, market, orders, account):
+        """See everything else of both, then act on the callback's."""
+        for i in range(2):
+            self.look_at_market(market[i])
+            self.look_at_account(account[i])
+            self.look_at_orders(orders[i])
+        k = market.instrument
+        self.act(market[k], orders[k])
+        self.tell()
+
+    on_book, on_fill = Caller.on_book, Caller.on_fill
+
+
 class Crowd(Pair):
     """Trades whatever instrument something happens in, and sees more of them as they come."""
 
@@ -424,8 +475,10 @@ class Crowd(Pair):
         self.books = max(self.books, k + 1)
         self.look_at_market(market[k])
         self.look_at_levels(market[k], self.depth)
+        self.look_at_features(market[k])
         self.look_at_account(account[k])
         self.look_at_orders(orders[k])
+        self.look_at_queues(orders[k])
         other = self.draw(self.books)
         self.act(market[other], orders[other])
         self.look_at_account(account[other])

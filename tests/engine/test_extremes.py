@@ -114,6 +114,20 @@ def test_prices_off_the_grid_agree(seed, tmp_path):
     assert found.is_equal, found
 
 
+@pytest.mark.parametrize("time", [2**62, 2**62 + 12_345, 2**63 - 1])
+@pytest.mark.parametrize("field", [4, 12])
+def test_a_time_that_is_none_ends_a_run(field, time, tmp_path):
+    """A damaged time behind all that an engine knows, of the venue or of receipt, ends the run with what was recorded, and an error that says so."""
+    stream = RandomMarket(2).grow(300)
+    row = list(stream.rows[250])
+    row[field] = time
+    stream.rows[250] = tuple(row)
+    path = write_stream(tmp_path / "x.dbn", stream)
+    with pytest.raises(tl.DataError, match=f"the time {time}, which is none: the data is damaged there") as damage:
+        tl.Backtest(path, multiplier=1.0, tick_size="1", instruments=[1]).run(*rows(2, SINGLE))
+    assert damage.value.result.signals.height > 100
+
+
 def test_an_input_without_ordinary_events_agrees(tmp_path):
     """A file with nothing but a snapshot calls nobody and records nothing, in both engines."""
     market = RandomMarket(1)

@@ -1,5 +1,7 @@
 """The DBN feed: any version, alignment and compression; damage is told when everything before it has been given out."""
 
+import itertools
+import os
 import threading
 
 import databento_dbn
@@ -231,6 +233,17 @@ def test_damage_in_the_second_file(tmp_path):
     assert "metadata" in str(error)
 
 
+@pytest.mark.parametrize("name", ["b.dbn", "b.dbn.zst"])
+def test_a_file_that_vanishes_before_its_turn(tmp_path, name):
+    """The first file is given out whole; that the second is there no more is damage."""
+    source = DbnInput([write(tmp_path / "a.dbn", some_records(3)), write(tmp_path / name, some_records(3))])
+    (tmp_path / name).unlink()
+    runs = records(source)
+    assert len(next(runs)[0]) == 3
+    with pytest.raises(DataError, match=f"{name}: could be read at first, and cannot be now: No such file"):
+        next(runs)
+
+
 @pytest.mark.parametrize(("content", "what"), [(bytes([2, 18]) + bytes(6), "8 bytes"), (bytes([13, 160]) + bytes(50), "52 bytes"), (bytes(60), "0 bytes")])
 def test_impossible_records(tmp_path, content, what):
     """A record shorter than its header, or an MBO record of another size, is damage at its byte, behind all before it."""
@@ -257,29 +270,31 @@ def test_ts_out(tmp_path):
 
 
 def test_what_is_no_dbn_file(tmp_path):
-    """A missing file, a directory and another format are refused at once, with what to do."""
+    """A missing file, a directory, a pipe that nobody writes to, and another format are refused at once, with what to do."""
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "x.csv").write_text("ts_event,price\n")
     (tmp_path / "y.zst").write_bytes(zstandard.compress(b"something else"))
     (tmp_path / "new.dbn").write_bytes(b"DBN\x09" + bytes(100))
     for path, message in (
         (tmp_path / "none", "no such file"),
         (tmp_path, "directory"),
+        (tmp_path / "pipe", "no file but a pipe or a device"),
         (tmp_path / "x.csv", "no DBN file"),
         (tmp_path / "y.zst", "no DBN file"),
     ):
         with pytest.raises(DataError, match=message):
-            DbnInput([path])
+            open_input(path)
     with pytest.raises(DataError, match="version 9"):
         DbnInput([tmp_path / "new.dbn"])
 
 
 def test_damaged_metadata_never_raises_anything_else(tmp_path):
-    """Any one byte of the metadata may be wrong: the outcome is records or a DataError."""
+    """Any one byte of the metadata may be wrong, or four may be zero, such as a date of a symbol: the outcome is records or a DataError."""
     whole = write(tmp_path / "x.dbn", some_records(2)).read_bytes()
     path = tmp_path / "damaged.dbn"
-    for place in range(len(whole) - 112):
+    for place, n in itertools.product(range(len(whole) - 112), (1, 4)):
         content = bytearray(whole)
-        content[place] ^= 0xFF
+        content[place : place + n] = bytes([content[place] ^ 0xFF]) if n == 1 else bytes(n)
         path.write_bytes(content)
         try:
             _, error, _ = read(path)

@@ -5,6 +5,7 @@ and its type, at no particular alignment (Databento, "Databento Binary Encoding"
 """
 
 import mmap
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,15 +124,15 @@ class DbnInput:
     def spans(self) -> Iterator[Span]:
         """Everything behind the headers, file by file. Every sound file ends in one final span.
 
-        Raises DataError where a file is damaged, behind its final span.
+        Raises DataError where a file is damaged, behind its final span, or is there no more.
         """
         for file in self.files:
             if file.damage is not None:
                 raise file.damage
-            if file.is_compressed:
-                yield from self._decompressed(file)
-            else:
-                yield from self._windows(file)
+            try:
+                yield from self._decompressed(file) if file.is_compressed else self._windows(file)
+            except OSError as error:
+                raise DataError(f"{file.path}: could be read at first, and cannot be now: {error.strerror}; everything before was read") from error
 
     def _windows(self, file: DbnFile) -> Iterator[Span]:
         """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole."""
@@ -273,10 +274,13 @@ def _mapped(file: DbnFile) -> tuple[Bytes, mmap.mmap | None]:
 def _opened(path: Path) -> DbnFile:
     """Look at a file's first bytes, and read its metadata."""
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # to open a pipe may take for ever
+            raise DataError(f"{path}: is no file but a pipe or a device, and data is mapped, and read more than once: write it to a file first")
         with path.open("rb") as handle:
             magic = handle.read(4)
             if magic == zstd.MAGIC:
-                with zstd.reader(path) as source:
+                handle.seek(0)
+                with zstd.reader(handle) as source:
                     return _described(path, source, is_compressed=True)
             if magic == _DBZ_MAGIC:
                 raise DataError(f"{path}: this is DBZ, the format before DBN. Convert it with Databento's tool: dbn {path} -o {path.with_suffix('.dbn.zst')}")
@@ -305,6 +309,7 @@ def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
         if len(prefix) < _PREFIX_BYTES or len(header) < _PREFIX_BYTES + size:
             return _damaged(path, is_compressed, f"it ends at byte {len(header):,}, inside its metadata")
         metadata = databento_dbn.Metadata.decode(header)
+        _ = metadata.mappings  # of which dates are looked at only now
     except zstandard.ZstdError as error:
         return _damaged(path, is_compressed, f"its first bytes do not decompress: {error}")
     except (databento_dbn.DBNError, ValueError) as error:

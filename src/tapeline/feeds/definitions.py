@@ -17,9 +17,12 @@ from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
+from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Instrument, Instruments, Key
 
 Tick = str | int | float | Decimal
+_RTYPE: Final = 19
+_SIZES: Final = (360, 400, 520)
 _UNDEFINED_MULTIPLIER: Final = 2**31 - 1
 _UNDEFINED_TIMESTAMP: Final = 2**64 - 1
 _FIFO: Final = "F"
@@ -63,22 +66,13 @@ def read_definitions(path: Path | str) -> dict[Key, Definition]:
 
     Raises DataError where the file cannot be read.
     """
-    source = DbnInput([path])
-    decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=source.files[0].stride == 64, input_version=source.files[0].version or None)
     found: dict[Key, Definition] = {}
-    for span in source.spans():
-        span.consumed = len(span.data)  # the decoder keeps the tail itself
+    for number, record in enumerate(decoded(path, _RTYPE, _SIZES), 1):
         try:
-            decoder.write(span.data.tobytes())
-            decoded = decoder.decode()
-        except databento_dbn.DBNError as error:
-            raise DataError(f"{path}: cannot be decoded: {error}") from error
-        for record in decoded:
-            if isinstance(record, databento_dbn.InstrumentDefMsg | databento_dbn.InstrumentDefMsgV1 | databento_dbn.InstrumentDefMsgV2):
-                definition = _definition(record)
-                found[definition.key] = definition
-    if decoder.buffer():
-        raise DataError(f"{path}: ends inside a record ({len(decoder.buffer())} bytes are left): the file is truncated. Get it again.")
+            definition = _definition(record)
+        except (databento_dbn.DBNError, ValueError) as error:
+            raise DataError(f"{path}: definition {number:,}: {error}: the file is damaged there. Get it again.") from error
+        found[definition.key] = definition
     if not found:
         raise DataError(f"{path}: holds no definition records: expected a DBN file of schema 'definition'")
     return found

@@ -6,9 +6,9 @@ from typing import Final
 
 import databento_dbn
 
-from tapeline.constants import Phase
+from tapeline.constants import TIME_END, Phase
 from tapeline.errors import DataError
-from tapeline.feeds.dbn import DbnInput
+from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Key, PhaseChange, Phases
 
 PHASE_OF: Final = {
@@ -29,6 +29,9 @@ PHASE_OF: Final = {
 }
 """By the `action` of a record (Databento, "Status schema"); the others, none and a change of short-sale restrictions, change no phase."""
 
+_RTYPE: Final = 18
+_SIZES: Final = (40, 40, 40)
+
 
 def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:
     """The phases of all instruments in DBN files of schema `status`, any version, plain or `.zst`: by time; of several at one time the last counts.
@@ -38,29 +41,22 @@ def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:
     found: dict[Key, dict[int, PhaseChange]] = {}
     for path in paths:
         n = 0
-        for record in _records(path):
+        for record in decoded(path, _RTYPE, _SIZES):
             n += 1
             phase = PHASE_OF.get(int(record.action))
             if phase is not None:
-                ts_recv = record.ts_event if record.ts_recv == databento_dbn.UNDEF_TIMESTAMP else record.ts_recv
+                ts_event, ts_recv = _times(record, f"{path}: status {n:,}")
                 phases = found.setdefault((int(record.publisher_id), int(record.instrument_id)), {})
-                phases[record.ts_event] = PhaseChange(record.ts_event, int(phase), ts_recv)
+                phases[ts_event] = PhaseChange(ts_event, int(phase), ts_recv)
         if n == 0:
             raise DataError(f"{path}: holds no status records: expected a DBN file of schema 'status'")
     return {key: tuple(sorted(phases.values())) for key, phases in found.items()}
 
 
-def _records(path: Path) -> list[databento_dbn.StatusMsg]:
-    source = DbnInput([path])
-    decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=source.files[0].stride == 64, input_version=source.files[0].version or None)
-    out = []
-    for span in source.spans():
-        span.consumed = len(span.data)  # the decoder keeps the tail itself
-        try:
-            decoder.write(span.data.tobytes())
-            out += [record for record in decoder.decode() if isinstance(record, databento_dbn.StatusMsg)]
-        except databento_dbn.DBNError as error:
-            raise DataError(f"{path}: cannot be decoded: {error}") from error
-    if decoder.buffer():
-        raise DataError(f"{path}: ends inside a record ({len(decoder.buffer())} bytes are left): the file is truncated. Get it again.")
-    return out
+def _times(record: databento_dbn.StatusMsg, what: str) -> tuple[int, int]:
+    """`ts_event` and `ts_recv`, each in the other's place where that is undefined. Raises DataError for times that are none."""
+    event, recv = (record.ts_recv if time == databento_dbn.UNDEF_TIMESTAMP else time for time in (record.ts_event, record.ts_recv))
+    event, recv = (record.ts_event if time == databento_dbn.UNDEF_TIMESTAMP else time for time in (event, recv))
+    if max(event, recv) >= TIME_END:
+        raise DataError(f"{what}: {max(event, recv)} is no time: the file is damaged there. Get it again.")
+    return event, recv

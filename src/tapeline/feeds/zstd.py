@@ -3,10 +3,11 @@
 Format: RFC 8878. A file is a sequence of frames; a frame a sequence of blocks of at most 128 KiB.
 """
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import zstandard
@@ -38,29 +39,30 @@ class Chunk:
     """Why nothing follows, if that is not the end of the file."""
 
 
-def reader(file: Path) -> zstandard.ZstdDecompressionReader:
-    """A reader over all frames of a file, which it opens and closes."""
-    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).stream_reader(file.open("rb"), read_across_frames=True, closefd=True)
+def reader(file: BinaryIO) -> zstandard.ZstdDecompressionReader:
+    """A reader over all frames of a file, which it leaves open."""
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).stream_reader(file, read_across_frames=True, closefd=False)
 
 
 def chunks(path: Path, chunk_bytes: int) -> Generator[Chunk, None, None]:
     """The decompressed bytes of a file, `chunk_bytes` at a time; the last chunk is final, and may be empty.
 
-    Damage does not raise: everything before it is in the chunks, and the final one says what is wrong.
+    Damage does not raise: everything before it is in the chunks, and the final one says what is wrong. The file is opened once: whatever comes to stand in
+    its place meanwhile is not looked at.
     """
     buffers = Buffers(HEADROOM + chunk_bytes)
     total = 0
-    with reader(path) as source:
+    with path.open("rb") as file, reader(file) as source:
         while True:
             buffer = buffers.lend()
             size, problem = _fill(source, buffer.data[HEADROOM:])
             final = size < chunk_bytes
             if problem:
-                yield from _salvaged(path, total, chunk_bytes, problem)
+                yield from _salvaged(file, total, chunk_bytes, problem)
                 return
             total += size
-            if final and not _is_complete(path):
-                yield Chunk(buffer, HEADROOM, HEADROOM + size, True, _damage(path, total, "the compressed data ends too early"))
+            if final and not _is_complete(file):
+                yield Chunk(buffer, HEADROOM, HEADROOM + size, True, _damage(file, total, "the compressed data ends too early"))
                 return
             yield Chunk(buffer, HEADROOM, HEADROOM + size, final)
             if final:
@@ -82,32 +84,32 @@ def _fill(source: zstandard.ZstdDecompressionReader, target: memoryview) -> tupl
     return filled, ""
 
 
-def _salvaged(path: Path, skip: int, chunk_bytes: int, problem: str) -> Iterator[Chunk]:
+def _salvaged(file: BinaryIO, skip: int, chunk_bytes: int, problem: str) -> Iterator[Chunk]:
     """Everything that decompresses behind the first `skip` bytes of a damaged file.
 
     The reader does not say how much it wrote before it failed, so the file is read once more, block by block.
     """
     good = bytearray()
     position = 0
-    for piece in _blocks_decompressed(path):
+    for piece in _blocks_decompressed(file):
         position += len(piece)
         if position > skip:
             good += piece[-(position - skip) :]
             skip = position
-    damage = _damage(path, position, problem)
+    damage = _damage(file, position, problem)
     for start in range(0, len(good), chunk_bytes):
         data = np.frombuffer(bytes(HEADROOM) + good[start : start + chunk_bytes], np.uint8).copy()
         yield Chunk(data, HEADROOM, len(data), final=False)
     yield Chunk(np.zeros(HEADROOM, np.uint8), HEADROOM, HEADROOM, final=True, damage=damage)
 
 
-def _damage(path: Path, position: int, problem: str) -> DataError:
-    return DataError(f"{path}: damaged behind byte {position:,} of its decompressed content ({problem}); everything before was read. Get the file again.")
+def _damage(file: BinaryIO, position: int, problem: str) -> DataError:
+    return DataError(f"{file.name}: damaged behind byte {position:,} of its decompressed content ({problem}); everything before was read. Get the file again.")
 
 
-def _blocks_decompressed(path: Path) -> Iterator[bytes]:
+def _blocks_decompressed(file: BinaryIO) -> Iterator[bytes]:
     """Decompress block by block, until the end or the first damage."""
-    content = _compressed(path)
+    content = _compressed(file)
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).decompressobj()
     try:
         for begin, end in _pieces(content):
@@ -120,16 +122,16 @@ def _blocks_decompressed(path: Path) -> Iterator[bytes]:
         return
 
 
-def _is_complete(path: Path) -> bool:
+def _is_complete(file: BinaryIO) -> bool:
     """Whether the file ends where its last frame does; the decompressor takes any end for the end.
 
     Walks from block header to block header: some milliseconds per GB.
     """
-    return all(end != _MISSING for _, end in _pieces(_compressed(path)))
+    return all(end != _MISSING for _, end in _pieces(_compressed(file)))
 
 
-def _compressed(path: Path) -> memoryview:
-    return np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
+def _compressed(file: BinaryIO) -> memoryview:
+    return np.memmap(file, np.uint8, "r").data if file.seek(0, os.SEEK_END) else memoryview(b"")
 
 
 def _pieces(content: memoryview) -> Iterator[tuple[int, int]]:

@@ -43,6 +43,8 @@ _REMAKE: Final = "make it again from its source: tapeline tape IN… -o"
 def is_tape(path: Path | str) -> bool:
     """Whether a file starts as an Arrow file does. A file that cannot be read is none: whoever reads it will say so."""
     try:
+        if not Path(path).is_file():
+            return False  # to open a pipe may take for ever
         with Path(path).open("rb") as file:
             return file.read(len(arrow.MAGIC)) == arrow.MAGIC
     except OSError:
