@@ -280,10 +280,10 @@ def verify(
         from tapeline.verify import verify as compare_engines
 
         chosen = load.load_strategy(strategy)
-        _, given = settings.of_run(chosen, options, parameters or ())
+        instance, given = settings.of_run(chosen, options, parameters or ())
         given.pop("engine", None)  # both are run
         with terminal.progress_bar(f"verify {chosen.__name__}") as progress:
-            found = compare_engines(lambda: [settings.of_run(chosen, options, parameters or ())[0]], data, progress=progress, **given)
+            found = compare_engines([instance], data, progress=progress, **given)
         if as_json:
             terminal.print_json(found.to_dict())
         else:

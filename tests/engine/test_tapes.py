@@ -109,7 +109,7 @@ def test_verify_takes_a_tape(session: tuple[Path, Path]) -> None:
             if not orders.is_live(self.bid) and market.has_bid:
                 self.bid = orders.buy(market.bid_price, 1)
 
-    found = verify(lambda: [Maker()], session[1], instruments=[session_instrument(session[1])])
+    found = verify([Maker()], session[1], instruments=[session_instrument(session[1])])
     assert found.is_equal
     assert found.lines["orders"] > 10
 
