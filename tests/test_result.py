@@ -90,6 +90,12 @@ def test_orders_have_nulls_for_what_does_not_exist(journal: Journal) -> None:
     assert (refused["status"], refused["reason"]) == ("rejected", "position_limit")
 
 
+def test_instruments_have_ids_as_in_frames_of_the_market(journal: Journal) -> None:
+    """Frames by instrument have ids of the type that `tl.depth` and `tl.features` give, as joins by them ask for."""
+    result = journal.result()
+    assert [getattr(result, name).schema["instrument_id"] for name in ("fills", "orders", "equity")] == [pl.UInt32] * 3
+
+
 def test_signals_have_their_names(journal: Journal) -> None:
     """A signal is named as its strategy class declared it."""
     assert journal.result().signals.select("strategy", "signal", "value").rows() == [("Maker", "mid", 1.5)]
