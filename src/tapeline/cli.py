@@ -206,7 +206,7 @@ def features(
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Write features of the book and of what happened in it, one column each. What they are: docs/ARCHITECTURE.md."""
+    """Write features of the book and of what happened in it, one column each. What there is: docs/reference.md."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands, settings
 

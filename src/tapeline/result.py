@@ -38,7 +38,7 @@ _BLOCK_ROWS: Final = 1 << 15
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """What a run recorded. Columns and units of the frames: `tapeline.frames`; counters: docs/ARCHITECTURE.md."""
+    """What a run recorded. Columns and units of the frames: docs/reference.md; counters: docs/ARCHITECTURE.md."""
 
     fills: pl.DataFrame
     """One line per fill."""
