@@ -249,6 +249,15 @@ def test_repr_is_one_line_and_html_escapes(journal: Journal) -> None:
     assert "<b>M" not in result._repr_html_()
 
 
+def test_repr_tells_of_rejected_orders() -> None:
+    """A run whose orders were refused says so where it is first looked at: prices in price units are refused one and all."""
+    journal = Journal(rows=[row("x")])
+    journal.order(1, status=Status.CANCELLED, reason=Reason.REQUESTED)
+    assert "1 orders;" in repr(journal.result())
+    journal.order(2, status=Status.REJECTED, reason=Reason.PRICE)
+    assert "2 orders (1 rejected);" in repr(journal.result())
+
+
 def test_prices_go_back_to_ticks() -> None:
     """The Float64 price of the largest tick of the finest and of an odd grid rounds back to that tick."""
     for grid in (1, 7, TICK, 10**9):
