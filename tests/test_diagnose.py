@@ -127,6 +127,8 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
             "'TABLE' is a list of the module, which compiled code cannot have: make it a tuple",
         ),
         (f"{BOOK}TABLE[1] = 2", "TABLE = np.arange(3)", "an array of the module is a constant in compiled code: make it a field of the class"),
+        (f"{BOOK}super().on_book(market, orders, account)", "", "super() cannot be compiled: what a base's callback does goes into a helper"),
+        (f"{BOOK}self.n = Mine().x", "class Mine(tl.Record):\n    x: tl.int64\n", "'Mine' is a class, which compiled code cannot use: records are fields"),
         (f"{BOOK}with open('x'):\n        self.n = 1", "", "`with` cannot be compiled"),
         (f"{BOOK}self.help(market)\ndef help(self, m):\n    self.n = m.sped", "", "market has no attribute 'sped'"),
         (

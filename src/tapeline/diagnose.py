@@ -36,6 +36,10 @@ _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "
 _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
 _SAYINGS = {
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
+    r"Untyped global name 'super'": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
+    r"Untyped global name '(\w+)': <class ": (
+        "{1!r} is a class, which compiled code cannot use: records are fields, and what a base's callback does goes into a helper that both call"
+    ),
     r"Untyped global name '(\w+)'": f"{{1!r}} cannot be used in compiled code: {_KNOWN}",
     r"NameError: (?:global )?(name '\w+' is not defined)": "{1}",
     r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
