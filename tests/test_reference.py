@@ -4,13 +4,14 @@ import dataclasses
 import inspect
 import re
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import typer.main
 from documents import Document, codes, names
-from strategy_files import tiny_session
+from strategy_files import strategy, tiny_session
 
 import tapeline as tl
 from tapeline import cli, constants, contract, errors
@@ -49,6 +50,24 @@ def table_of(argument: str) -> list[list[str]]:
 def test_callbacks_are_those_of_the_contract() -> None:
     """All callbacks, in their order, with their arguments."""
     assert {row[0].strip("`"): row[1].strip("`") for row in TABLES["Callbacks: callback"]} == contract.CALLBACKS
+
+
+def test_the_body_of_a_strategy_is_as_said(tmp_path: Path) -> None:
+    """What is said to stand in a class makes one, with all that `tl.Strategy` knows."""
+    lines = [codes(row[0])[0] for row in TABLES["Strategy: in the class"]]
+    made = strategy(tmp_path, "\n".join(lines), "class Pressure(tl.Record):\n    x: tl.int64\n")
+    assert {"size", "order_id", "window", "pressure"} <= set(made.fields_)
+    assert (made().size, made.LOTS) == (1, 5)
+    assert [name for name in inspect.get_annotations(tl.Strategy) if getattr(made, name) == getattr(tl.Strategy, name)] == []
+
+
+def test_types_of_fields_are_as_said(tmp_path: Path) -> None:
+    """Each type that is named makes a field of that type, those of Python the 64-bit ones."""
+    line = next(line for line in REFERENCE.text.splitlines() if line.startswith("Types of fields: "))
+    kinds = [code for code in codes(line) if code in {"int", "float", "bool"} or code.removeprefix("tl.") in tl.__all__]
+    fields = strategy(tmp_path, "\n".join(f"f{k}: {kind}" for k, kind in enumerate(kinds))).dtype_.fields
+    said = {"int": "int64", "float": "float64", "tl.bool_": "bool"}
+    assert [str(fields[f"f{k}"][0]) for k in range(len(kinds))] == [said.get(kind, kind.removeprefix("tl.")) for kind in kinds]
 
 
 @pytest.mark.parametrize("argument", ENGINES)

@@ -74,8 +74,11 @@ def test_instruments_appear_when_they_did(tmp_path: Path) -> None:
         n: tl.int64
 
         def on_book(self, market, orders, account):
-            self.n = market.n
+            self.n = self.opened(market)
             self.signal(0, float(self.n))
+
+        def opened(self, markets):  # which a callback is not told
+            return markets.n
 
     stream = Stream()
     for k in range(60):
