@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strategy_files import tiny_session
 
 import tapeline as tl
 from tapeline import backtest as module
@@ -161,6 +162,16 @@ class Other(tl.Strategy):
 
     def on_start(self, market, orders, account):
         """Send nothing."""
+
+
+@ENGINES
+def test_a_run_leaves_instances_as_they_are(tmp_path: Path, engine: Any) -> None:
+    """State that a strategy gathers is the run's: what was given to it, rows of an array included, runs again with the same result."""
+    one, several = Sized(), Sized.array(2, size=[3, 4])
+    backtest = tl.Backtest(tiny_session(tmp_path / "x.dbn"), tick_size="0.25", multiplier=50, engine=engine)
+    first, second = (backtest.run(one, several) for _ in range(2))
+    assert (one.sent, several["sent"].tolist()) == (0, [0, 0])
+    assert first.fills["size"].sum() == second.fills["size"].sum() == 8
 
 
 def test_a_sweep_says_what_each_row_was(session: Path) -> None:

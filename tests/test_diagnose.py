@@ -36,15 +36,15 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (f"{BOOK}self.n = market.bid_pric", "Market has no attribute 'bid_pric'; did you mean bid_price?"),
-        (f"{BOOK}orders.by(market.bid_price, 1)", "Orders has no attribute 'by'; did you mean buy?"),
-        (f"{BOOK}self.n = account.positon", "Account has no attribute 'positon'; did you mean position?"),
-        ("def on_fill(self, fill, market, orders, account):\n    self.n = fill.pric", "Message has no attribute 'pric'; did you mean price?"),
+        (f"{BOOK}self.n = market.bid_pric", "market has no attribute 'bid_pric'; did you mean bid_price?"),
+        (f"{BOOK}orders.by(market.bid_price, 1)", "orders has no attribute 'by'; did you mean buy?"),
+        (f"{BOOK}self.n = account.positon", "account has no attribute 'positon'; did you mean position?"),
+        ("def on_fill(self, fill, market, orders, account):\n    self.n = fill.pric", "fill has no attribute 'pric'; did you mean price?"),
         (f"{BOOK}self.nn = 3", "S has no field 'nn'; did you mean n?"),
         (f"{BOOK}self.counter = 3", "S has no field 'counter': declare it in the class, such as counter: tl.int64"),
         (f"{BOOK}self.helper(3)", "S has no attribute 'helper'"),
         (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),
-        (f"{BOOK}orders.buy(market.bid_price)", "Orders.buy: missing a required argument: 'size'"),
+        (f"{BOOK}orders.buy(market.bid_price)", "orders.buy: missing a required argument: 'size'"),
         (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments"),
         (f"{BOOK}open('x')", "'open' cannot be used in compiled code"),
         (f"{BOOK}self.n = np.lnspace(0, 1, 3)[0]", "module 'numpy' has no attribute 'lnspace'"),
@@ -53,6 +53,10 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
         (f"{BOOK}self.n = 'text'", "a str cannot be used as int64"),
         (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "format spec in f-strings not supported"),
+        (f"{BOOK}self.n = market.features.MID", "features are found by their number: market.features[tl.Feature.MID]"),
+        (f"{BOOK}self.n = int(market.features[tl.Feature.MICROPRCE])", "Feature has no attribute 'MICROPRCE'; did you mean MICROPRICE?"),
+        (f"{BOOK}import math", "a callback cannot import: import at the top of the file"),
+        (f"{BOOK}self.n = 1 if orders.is_live else 0", "is_live is a method: call it, is_live(…)"),
         (f"{BOOK}self.n = market.features['mid']", "an array is indexed by numbers, not by text: features[tl.Feature.MID]"),
     ],
 )
@@ -111,6 +115,71 @@ def test_modules_that_are_not_compiled_are_named(tmp_path: Path, session: Path) 
 def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
     """Constants and globals that are set, recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
     assert said in complaint(tmp_path, session, body)
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "before", "said"),
+    [
+        (
+            f"{BOOK}self.n = TABLE[1]",
+            "TABLE = [1, 2, 3]",
+            "'TABLE' is a list of the module, which compiled code cannot have: make it a tuple",
+        ),
+        (f"{BOOK}TABLE[1] = 2", "TABLE = np.arange(3)", "an array of the module is a constant in compiled code: make it a field of the class"),
+        (f"{BOOK}super().on_book(market, orders, account)", "", "super() cannot be compiled: what a base's callback does goes into a helper"),
+        (f"{BOOK}self.n = Mine().x", "class Mine(tl.Record):\n    x: tl.int64\n", "'Mine' is a class, which compiled code cannot use: records are fields"),
+        (f"{BOOK}with open('x'):\n        self.n = 1", "", "`with` cannot be compiled"),
+        (f"{BOOK}self.help(market)\ndef help(self, m):\n    self.n = m.sped", "", "market has no attribute 'sped'"),
+        (
+            "def on_fill(self, fill, market, orders, account):\n    self.help(fill)\ndef help(self, f):\n    self.n = f.pric",
+            "",
+            "update or fill has no attribute 'pric'",
+        ),
+        (
+            "def on_status(self, status, market, orders, account):\n    self.help(status)\ndef help(self, s):\n    self.n = s.phas",
+            "",
+            "status has no attribute 'phas'",
+        ),
+    ],
+)
+def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, body: str, before: str, said: str) -> None:
+    """Lists and arrays of the module, `with`, and mistakes in what a helper is given are told in the user's words, in on_status, too."""
+    assert said in complaint(tmp_path, session, body, before)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"{BOOK}account.position = 0", "account.position cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}market[0].bid_size += 1", "market.bid_size cannot be set"),
+        ("def on_timer(self, m, orders, account):\n    m.bid_price = 3", "market.bid_price cannot be set"),
+        (f"{BOOK}self.n = account.cash_ticks", "account has no attribute 'cash_ticks'; it has position, average_price, cash"),
+        (
+            f"{BOOK}self.n = market[0].mid",
+            "market has no attribute 'mid': it is a feature, market.features[tl.Feature.MID], to be declared",
+        ),
+        ("def on_status(self, status, market, orders, account):\n    self.n = status.phas", "status has no attribute 'phas'; did you mean phase?"),
+    ],
+)
+def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
+    """What a callback is given is read by its documented names and never set, with either engine: some of it is memory that other strategies see."""
+    cls = strategy(tmp_path, body)
+    with pytest.raises(CompileError, match=re.escape(said)) as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    place, line = str(error.value).splitlines()
+    assert place.startswith(str(tmp_path))
+    assert ".py:8: in S.on_" in place
+    assert line.strip() == body.splitlines()[-1].strip()
+
+
+@pytest.mark.nojit
+def test_names_that_a_callback_uses_for_something_else_are_its_own(tmp_path: Path) -> None:
+    """A name that is bound anew is no argument any more, and what is called like one in a helper is whatever it is given."""
+    body = f"mine: Mine\n{BOOK}account = self.mine\n    account.x = 3\n    self.help(account)\ndef help(self, market):\n    market.x += 1"
+    diagnose.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
 
 
 @pytest.mark.nojit

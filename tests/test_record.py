@@ -209,3 +209,18 @@ def test_numbers_wrap_and_round_like_numpy():
         f: float64 = 0.1
 
     assert (Numbers().i, Numbers().f) == (2**31 - 1, np.float64(0.1))
+
+
+def test_a_record_shows_its_fields():
+    """An instance prints as its class with its fields, long arrays by their ends, and shows neither hidden fields nor the layout in memory."""
+
+    class Window(Record):
+        _hidden: int64
+        size: int64 = 3
+        values: (float64, (64,))
+
+    class Owner(Record):
+        window: Window
+        ratio: float64 = 0.5
+
+    assert repr(Owner()) == str(Owner.array(2)[1]) == "Owner(window=Window(size=3, values=[0. 0. ... 0. 0.]), ratio=0.5)"

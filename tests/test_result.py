@@ -91,6 +91,12 @@ def test_orders_have_nulls_for_what_does_not_exist(journal: Journal) -> None:
     assert (refused["status"], refused["reason"]) == ("rejected", "position_limit")
 
 
+def test_instruments_have_ids_as_in_frames_of_the_market(journal: Journal) -> None:
+    """Frames by instrument have ids of the type that `tl.depth` and `tl.features` give, as joins by them ask for."""
+    result = journal.result()
+    assert [getattr(result, name).schema["instrument_id"] for name in ("fills", "orders", "equity")] == [pl.UInt32] * 3
+
+
 def test_signals_have_their_names(journal: Journal) -> None:
     """A signal is named as its strategy class declared it."""
     assert journal.result().signals.select("strategy", "signal", "value").rows() == [("Maker", "mid", 1.5)]
@@ -263,6 +269,15 @@ def test_repr_is_one_line_and_html_escapes(journal: Journal) -> None:
     assert "\n" not in repr(result)
     assert "net PnL 75.00 USD, interrupted" in repr(result)
     assert "<b>M" not in result._repr_html_()
+
+
+def test_repr_tells_of_rejected_orders() -> None:
+    """A run whose orders were refused says so where it is first looked at: prices in price units are refused one and all."""
+    journal = Journal(rows=[row("x")])
+    journal.order(1, status=Status.CANCELLED, reason=Reason.REQUESTED)
+    assert "1 orders;" in repr(journal.result())
+    journal.order(2, status=Status.REJECTED, reason=Reason.PRICE)
+    assert "2 orders (1 rejected);" in repr(journal.result())
 
 
 def test_prices_go_back_to_ticks() -> None:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -250,12 +250,13 @@ class _Run:
 
         source, counters = self._source, dict[str, int]()
         every, explain = self._backtest.equity_every_ns, self._backtest.explain
+        rows = [replace(row, strategy=row.strategy.copy()) for row in self._rows]  # as the compiled engine's: what was given stays as it is
         with Interrupts() as interrupts:
             try:
                 if isinstance(source, DbnInput):
-                    journals = run(self._records(source, interrupts), self._instruments, self._rows, every, explain=explain)
+                    journals = run(self._records(source, interrupts), self._instruments, rows, every, explain=explain)
                 else:
-                    journals = replay(self._tape_events(interrupts, counters), self._instruments, self._rows, every, explain=explain)
+                    journals = replay(self._tape_events(interrupts, counters), self._instruments, rows, every, explain=explain)
             except DataError as damage:
                 self._damage, journals = damage, damage.result
         if isinstance(source, DbnInput):

@@ -206,7 +206,7 @@ def features(
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Write features of the book and of what happened in it, one column each. What they are: docs/ARCHITECTURE.md."""
+    """Write features of the book and of what happened in it, one column each. What there is: docs/reference.md."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands, settings
 
@@ -280,10 +280,10 @@ def verify(
         from tapeline.verify import verify as compare_engines
 
         chosen = load.load_strategy(strategy)
-        _, given = settings.of_run(chosen, options, parameters or ())
+        instance, given = settings.of_run(chosen, options, parameters or ())
         given.pop("engine", None)  # both are run
         with terminal.progress_bar(f"verify {chosen.__name__}") as progress:
-            found = compare_engines(lambda: [settings.of_run(chosen, options, parameters or ())[0]], data, progress=progress, **given)
+            found = compare_engines([instance], data, progress=progress, **given)
         if as_json:
             terminal.print_json(found.to_dict())
         else:

@@ -77,7 +77,7 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
     rejected = result.orders.filter(pl.col("status").cast(pl.String) == "rejected")["reason"].value_counts(sort=True)
     if rejected.height:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in rejected.iter_rows())
-        terminal.out.print(f"orders rejected: {reasons} (docs/ARCHITECTURE.md, Orders)", markup=False, soft_wrap=True)
+        terminal.out.print(f"orders rejected: {reasons} (docs/reference.md, Enumerations)", markup=False, soft_wrap=True)
     if stages is not None:
         terminal.out.print(tables.records_table(stages, "processor time per record, in ns, of one thread (docs/performance.md)"))
     if place is not None:

@@ -17,7 +17,8 @@ TICK: Final = "0.25"
 NEXT_STEPS: Final = """
 The market was simulated, so the numbers mean nothing; on data of your own:
   tapeline check DATA.dbn.zst
-  tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25 --multiplier 50"""
+  tapeline run examples/touch_maker.py:TouchMaker DATA.dbn.zst --tick-size 0.25 --multiplier 50
+How to write strategies and read results: docs/guide.md"""
 
 
 def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: int = 1, report: Path | None = None) -> Result:

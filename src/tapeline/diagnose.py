@@ -1,11 +1,13 @@
 """Compile errors in the user's words: their file, line and field, instead of a trace of Numba's."""
 
+import ast
 import difflib
 import dis
 import inspect
 import linecache
 import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,15 +15,17 @@ from typing import Any
 
 import numba
 
+from tapeline import constants
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
+from tapeline.contract import CALLBACKS, MEMBERS
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
-from tapeline.engine.records import Message, Print
+from tapeline.engine.records import Message, PhaseNews, Print
 from tapeline.errors import CompileError, ConfigError, TapelineError
 from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
 from tapeline.record import Record, record_classes
-from tapeline.runner import CALLBACKS, codes
+from tapeline.runner import codes
 from tapeline.strategy import Strategy
 
 _HERE = str(Path(__file__).parent)
@@ -32,14 +36,23 @@ _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "
 _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
 _SAYINGS = {
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
+    r"Untyped global name 'super'": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
+    r"Untyped global name '(\w+)': <class ": (
+        "{1!r} is a class, which compiled code cannot use: records are fields, and what a base's callback does goes into a helper that both call"
+    ),
     r"Untyped global name '(\w+)'": f"{{1!r}} cannot be used in compiled code: {_KNOWN}",
     r"NameError: (?:global )?(name '\w+' is not defined)": "{1}",
     r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
     r"STORE_GLOBAL": "a variable of the module cannot be set in compiled code: make it a field of the class",
+    r"IMPORT_NAME": "a callback cannot import: import at the top of the file",
+    r"context manager": "`with` cannot be compiled",
+    r"reflected list\(.*variable '(\w+)' in globals": "{1!r} is a list of the module, which compiled code cannot have: make it a tuple or a field of the class",
+    r"setitem\(readonly array": "an array of the module is a constant in compiled code: make it a field of the class",
+    r"truth\(BoundFunction\(\(.*, '(\w+)'\)": "{1} is a method: call it, {1}(…)",
+    r"of type nestedarray": "features are found by their number: market.features[tl.Feature.MID]",
     r"Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
 }
 """Words of Numba's → what they mean."""
-_OURS = {"Markets": "market", "Accounts": "account", "OrdersByInstrument": "orders"}
 _ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "market": (Market, Markets),
     "orders": (Orders, OrdersByInstrument),
@@ -48,6 +61,7 @@ _ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "event": (Print, Print),
     "update": (Message, Message),
     "fill": (Message, Message),
+    "status": (PhaseNews, PhaseNews),
 }
 """Argument → its class in a run with one instrument, and with several."""
 _WORDS = {"side": Side, "last_side": Side, "what": Update, "reason": Reason, "phase": Phase, "rule": FillRule, "kind": Kind}
@@ -73,9 +87,47 @@ def check_signatures(cls: type) -> None:
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}({', '.join(given)}): expected {name}({', '.join(wanted)})")
 
 
+def _check_arguments(cls: Any) -> None:
+    """Raise CompileError where a callback reads what its arguments lack, whatever the engine has beside it, or sets what they tell."""
+    for callback, parameters in CALLBACKS.items():
+        method = getattr(cls, callback, None)
+        if method is None:
+            continue
+        named = dict(zip(list(inspect.signature(method).parameters)[1:], parameters.split(", "), strict=True))
+        first, tree = _parsed(method)
+        own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        for node in (node for node in ast.walk(tree) if isinstance(node, ast.Attribute)):
+            owner = node.value.value if isinstance(node.value, ast.Subscript) else node.value
+            argument = named.get(owner.id) if isinstance(owner, ast.Name) and owner.id not in own else None
+            if argument is None or (isinstance(node.ctx, ast.Load) and node.attr in MEMBERS[argument]):
+                continue
+            cannot = f"{argument}.{node.attr} cannot be set: what a callback is given is to be read"
+            said = f"{argument} has no attribute {node.attr!r}{_unlike(node.attr, argument)}" if isinstance(node.ctx, ast.Load) else cannot
+            file, line = inspect.getsourcefile(method) or "?", first + node.lineno - 1
+            raise CompileError(f"{file}:{line}: in {cls.__name__}.{callback}: {said}\n    {linecache.getline(file, line).strip()}")
+
+
+def _parsed(method: Any) -> tuple[int, ast.AST]:
+    """The number of a method's first line, and what it says; nothing where that is not known."""
+    try:
+        lines, first = inspect.getsourcelines(method)
+        return first, ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, SyntaxError):  # typed in, or with text that is indented less than the code
+        return 0, ast.Module([], [])
+
+
+def _unlike(attribute: str, argument: str) -> str:
+    """What to use in place of an attribute that an argument of a callback lacks."""
+    if argument == "market" and attribute.upper() in Feature.__members__:
+        name = f"tl.Feature.{attribute.upper()}"
+        return f": it is a feature, market.features[{name}], to be declared, features = ({name},)"
+    return _near(attribute, MEMBERS[argument]) or f"; it has {', '.join(MEMBERS[argument])}"
+
+
 def check_class(cls: Any) -> None:
     """Raise CompileError at wrong callbacks; warn of what a class surely does not mean: no callback, features not declared, numbers compared with text."""
     check_signatures(cls)
+    _check_arguments(cls)
     _check_callbacks(cls)
     for part in (cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))):  # features of its own, too
         for code in codes(part):
@@ -210,13 +262,13 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     for words, said in _SAYINGS.items():
         if match := re.search(words, text):
             return said.format(match[0], *match.groups())
-    if match := re.search(r"Unknown attribute '(\w+)' of type (\w+)", text):
-        return f"{match[2]} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
+    if match := re.search(r"Unknown attribute '(\w+)' of type (?:IntEnum class<\w+>\()?(\w+)", text):
+        return f"{_word(match[2])} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
     if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
-        return f"{callee[2]}.{callee[1]}: {match[1]}" if callee else match[1]
+        return f"{_word(callee[2])}.{callee[1]}: {match[1]}" if callee else match[1]
     if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
         what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
         return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
@@ -243,23 +295,29 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _class(name: str) -> Any:
-    """The class of that name: one of the callbacks' arguments, else the last defined."""
-    arguments = [cls for pair in _ARGUMENTS.values() for cls in pair]
-    return next((c for c in [*arguments, *reversed(record_classes.values())] if c.__name__ == name), None)
+    """The class of that name, the last defined."""
+    return next((c for c in reversed(record_classes.values()) if c.__name__ == name), None)
 
 
-def _names(owner: str) -> list[str]:
-    """What users may name of a class."""
-    cls = _class(owner)
-    return [name for name in dir(cls) if not name.startswith("_")] if cls is not None else []
+def _arguments_of(owner: str) -> list[str]:
+    """The arguments of callbacks that are of a class."""
+    return [argument for argument, pair in _ARGUMENTS.items() if owner in [cls.__name__ for cls in pair]]
+
+
+def _word(owner: str) -> str:
+    """What users call a class."""
+    return " or ".join(_arguments_of(owner)) or owner
 
 
 def _hint(attribute: str, owner: str, *, several: bool) -> str:
-    if several and owner in _OURS:
-        return f": this run has several instruments, write {_OURS[owner]}[i].{attribute}"
+    arguments = _arguments_of(owner)
+    if several and arguments and attribute in MEMBERS[arguments[0]]:
+        return f": this run has several instruments, write {arguments[0]}[i].{attribute}"
     if attribute.startswith("_signal"):
         return ': declare the names of the series first, signals = ("name", …)'
-    known = _names(owner)
+    if arguments:
+        return _unlike(attribute, arguments[0])
+    known = [name for name in dir(_class(owner) or getattr(constants, owner, None)) if not name.startswith("_")]
     if attribute in known:
         return ", but one that is not compiled: make it a method, or a function beside the class"
     return _near(attribute, known)

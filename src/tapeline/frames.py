@@ -108,9 +108,9 @@ class Context:
         return np.array([i.grid / PRICE_SCALE * i.multiplier for i in self.instruments], np.float64)
 
     @cached_property
-    def instrument_id(self) -> Ints:
-        """(instruments,) of the venue's numbers."""
-        return np.array([i.instrument_id for i in self.instruments], np.int64)
+    def instrument_id(self) -> npt.NDArray[np.uint32]:
+        """(instruments,) of the venue's numbers; of their type in the data, so that frames of the market join."""
+        return np.array([i.instrument_id for i in self.instruments], np.uint32)
 
     @cached_property
     def _rates(self) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:

@@ -156,6 +156,14 @@ class Record(_Void, metaclass=_RecordMeta):
             cls._put(self, name, value)
         return self
 
+    def __repr__(self) -> str:
+        """Its fields, such as `Maker(size=2, order_id=0)`; of long arrays the ends."""
+        with np.printoptions(threshold=8, edgeitems=2):
+            shown = [f"{name}={_shown(np.void.__getitem__(self, name))}" for name in self.fields_ if not name.startswith("_")]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    __str__ = __repr__
+
     @classmethod
     def _put(cls, target: Any, name: str, value: Any) -> None:
         """Set a field of one instance, or of an array of them. Raises TypeError where it would keep another value: of 1.7, a whole number keeps 1."""
@@ -196,6 +204,10 @@ class Record(_Void, metaclass=_RecordMeta):
                 cls(**{name: value})
             cls._put(rows, name, value)
         return rows
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, np.void) else str(value).replace("\n", "")
 
 
 def _bind_class(cls: type[Record], lineage: list[Any]) -> None:

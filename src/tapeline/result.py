@@ -39,7 +39,7 @@ _BLOCK_ROWS: Final = 1 << 15
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """What a run recorded. Columns and units of the frames: `tapeline.frames`; counters: docs/ARCHITECTURE.md."""
+    """What a run recorded. Columns and units of the frames: docs/reference.md; counters: docs/ARCHITECTURE.md."""
 
     fills: pl.DataFrame
     """One line per fill."""
@@ -224,7 +224,8 @@ class Result:
 
     def __repr__(self) -> str:
         """One line."""
-        sizes = ", ".join(f"{getattr(self, name).height:,} {name}" for name in ("fills", "orders"))
+        rejected = self.orders.filter(pl.col("status") == "rejected").height
+        sizes = f"{self.fills.height:,} fills, {self.orders.height:,} orders{f' ({rejected:,} rejected)' if rejected else ''}"
         state = ", interrupted" if self.manifest.get("interrupted") else ", stopped by an error" if self.manifest.get("error") else ""
         # from the samples, not from `stats`: a repr must not read the data
         accounts = self.accounts.filter(pl.col("symbol").is_not_null())

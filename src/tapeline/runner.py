@@ -20,20 +20,9 @@ from typing import Any
 import numpy as np
 
 from tapeline import jit
+from tapeline.contract import CALLBACKS
 from tapeline.record import PACKAGE, Record
 
-CALLBACKS = {
-    "on_start": "market, orders, account",
-    "on_book": "market, orders, account",
-    "on_trade": "trade, market, orders, account",
-    "on_event": "event, market, orders, account",
-    "on_order": "update, market, orders, account",
-    "on_fill": "fill, market, orders, account",
-    "on_timer": "market, orders, account",
-    "on_end": "market, orders, account",
-    "on_status": "status, market, orders, account",
-}
-"""Callback → its parameters after `self`; in the order of the numbers in engine.records."""
 _TO_ALL, _OF_NOTICES = ("on_start", "on_end"), ("on_book", "on_trade", "on_event")
 _READERS, _ABOUT_MESSAGE = "readers, group = readers_of(feed)", "record_at(engine.call_message, 0, MESSAGE)"
 _BEFORE = {
@@ -270,7 +259,7 @@ def _from_text(name: str, text: str) -> Any:
 
 def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Sequence[np.ndarray[Any, Any]], *, several: bool) -> Callable[[], int]:
     """A runner compiled for these arrays of rows, and bound to them. Raises CompileError, with the user's own file and line, if that fails."""
-    from tapeline import diagnose  # noqa: PLC0415 - reads this module's table of callbacks
+    from tapeline import diagnose  # noqa: PLC0415 - imports this module
 
     try:
         return jit.going(module.run, engine, *rows)

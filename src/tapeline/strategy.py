@@ -1,4 +1,4 @@
-"""Strategy: the base of users' classes. docs/ARCHITECTURE.md has the contract of the callbacks."""
+"""Strategy: the base of users' classes. docs/guide.md shows how to write one, docs/reference.md has what callbacks are given."""
 
 import inspect
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ class Strategy(Record):
     Class attributes say what it looks at, and what nobody looks at is not computed:
     `depth` (levels per side; 1 is the BBO), `features` (members of `tl.Feature`), `signals` (names of series that `self.signal(k, value)` writes to).
     `wake_depth`: a change of the so many best levels calls `on_book`, and nothing else of what is looked at does; by default any change of it.
+    `latency`: its own, where neither the run nor its row has one.
     """
 
     depth: ClassVar[int] = 1

@@ -65,14 +65,11 @@ class Comparison:
         return {"equal": self.is_equal, "lines": self.lines, "differences": differences, "counters": self.counters}
 
 
-def verify(make: Callable[[], Sequence[Any]], data: Any, *, progress: Callable[[Any], None] | None = None, **settings: Any) -> Comparison:
-    """Run the strategies that `make` makes through both engines, and compare everything they record.
-
-    `make` is called once per engine, since a run leaves its state in the instances; `settings` are those of Backtest. Raises what Backtest raises.
-    """
+def verify(strategies: Sequence[Any], data: Any, *, progress: Callable[[Any], None] | None = None, **settings: Any) -> Comparison:
+    """Run strategies through both engines, and compare everything they record. `settings` are those of Backtest. Raises what Backtest raises."""
     from tapeline.backtest import Backtest  # noqa: PLC0415 - imports Numba; comparing saved results does without
 
-    compiled, reference = (Backtest(data, engine=engine, **settings).run(*make(), progress=progress) for engine in ("compiled", "reference"))
+    compiled, reference = (Backtest(data, engine=engine, **settings).run(*strategies, progress=progress) for engine in ("compiled", "reference"))
     return compare(compiled, reference)
 
 

@@ -267,7 +267,7 @@ def test_a_feature_that_does_not_compile_is_told_so_in_its_own_words(tmp_path: P
         pass
 
     path = market_file(tmp_path / "random.dbn", 1, 10)
-    with pytest.raises(CompileError, match=r"test_extraction.py:\d+: in Wrong.update: Market has no attribute 'bid_prise'; did you mean bid_price"):
+    with pytest.raises(CompileError, match=r"test_extraction.py:\d+: in Wrong.update: market has no attribute 'bid_prise'; did you mean bid_price"):
         tl.features(path, [Wrong()], tick_size="1")
     with pytest.raises(CompileError, match="no method update"):
         tl.features(path, [Missing()], tick_size="1")

@@ -59,8 +59,8 @@ def quiet_stream(events: int = 200, every: int = 100, lag: int = 7) -> Stream:
 def run(tmp_path, *rows, stream=None, **settings):
     """The result of rows, in which both engines agree."""
     path = write_stream(tmp_path / "x.dbn", stream or quiet_stream())
-    compiled, reference = (tl.Backtest(path, engine=engine, **SETTINGS, **settings).run(*rows) for engine in ("compiled", "reference"))  # in this order: the
-    found = compare(compiled, reference)  # reference leaves its state in the instances
+    compiled, reference = (tl.Backtest(path, engine=engine, **SETTINGS, **settings).run(*rows) for engine in ("compiled", "reference"))
+    found = compare(compiled, reference)
     assert found.is_equal, found
     return compiled
 

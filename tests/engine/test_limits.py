@@ -52,7 +52,7 @@ def test_many_changes_of_queues_may_be_under_way(tmp_path):
     """Queues ahead of 40 orders change thousands of times before a slow feed shows it: the rings grow, and both engines agree."""
     path = write_stream(tmp_path / "x.dbn", busy_stream())
     settings = {"latency": tl.Latency(feed=1500), "limits": tl.Limits(orders_live_max=4)}
-    found = verify(lambda: [Joiner() for _ in range(40)], path, tick_size="1", multiplier=1.0, instruments=[1], **settings)
+    found = verify([Joiner() for _ in range(40)], path, tick_size="1", multiplier=1.0, instruments=[1], **settings)
     assert found.is_equal, found
     assert found.lines["signals"] > 10_000
 

@@ -28,8 +28,8 @@ def assert_examples_agree(path):
     """A strategy on two instruments, and a maker and a taker on one, record the same in both engines."""
     pair, maker, taker = (load_strategy(f"{EXAMPLES / name}") for name in ("pair.py:PairMaker", "touch_maker.py:TouchMaker", "ofi_taker.py:OrderFlowTaker"))
     settings = {"tick_size": "0.25", "multiplier": 50.0, "fees": tl.Fees(maker=-0.2, taker=1.4)}
-    both = verify(lambda: [pair()], path, instruments=[1, 2], **settings)
-    one = verify(lambda: [maker(), taker(threshold=30.0, hold_ns=10_000_000)], path, instruments=[1], **settings)
+    both = verify([pair()], path, instruments=[1, 2], **settings)
+    one = verify([maker(), taker(threshold=30.0, hold_ns=10_000_000)], path, instruments=[1], **settings)
     for found in (both, one):
         assert found.is_equal, found
         assert found.lines["fills"] > 100

@@ -74,8 +74,11 @@ def test_instruments_appear_when_they_did(tmp_path: Path) -> None:
         n: tl.int64
 
         def on_book(self, market, orders, account):
-            self.n = market.n
+            self.n = self.opened(market)
             self.signal(0, float(self.n))
+
+        def opened(self, markets):  # which a callback is not told
+            return markets.n
 
     stream = Stream()
     for k in range(60):
@@ -109,7 +112,7 @@ def test_verify_takes_a_tape(session: tuple[Path, Path]) -> None:
             if not orders.is_live(self.bid) and market.has_bid:
                 self.bid = orders.buy(market.bid_price, 1)
 
-    found = verify(lambda: [Maker()], session[1], instruments=[session_instrument(session[1])])
+    found = verify([Maker()], session[1], instruments=[session_instrument(session[1])])
     assert found.is_equal
     assert found.lines["orders"] > 10
 

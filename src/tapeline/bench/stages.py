@@ -14,11 +14,11 @@ from typing import Any, Final
 from tapeline.backtest import Backtest
 from tapeline.bench.kernels import floor
 from tapeline.book_reader import BookReader
+from tapeline.contract import CALLBACKS
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.market.books import Looks
-from tapeline.runner import CALLBACKS
 from tapeline.schema import MBO
 from tapeline.strategy import Strategy
 

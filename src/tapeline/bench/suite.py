@@ -215,7 +215,7 @@ def check_prefix(stream: Stream) -> list[dict[str, Any]]:
     names = FeatureReader(path, tick_size=TICK)
     values = [row[5:] for frame in names.chunks() for row in frame.iter_rows()]
     features = [[repr(value) for value in row] for row in values] == [[repr(value) for value in row.values] for row in rows]
-    runs = verify(lambda: [strategy(name) for name in ("Maker", "RestlessMaker", "Taker", "Follower")], path, **SETTINGS)
+    runs = verify([strategy(name) for name in ("Maker", "RestlessMaker", "Taker", "Follower")], path, **SETTINGS)
     n = f"the first {min(CHECKED_RECORDS, stream.n):,} records of {stream.name}"
     return [
         {"name": f"books are the reference's on {n}", "holds": books},

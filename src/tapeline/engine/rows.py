@@ -3,15 +3,16 @@
 from typing import Any, Final
 
 from tapeline.config import UNLIMITED, RowSpec
+from tapeline.contract import CALLBACKS
 from tapeline.delays import least_ns
 from tapeline.engine.records import SMP_CANCEL_AGGRESSOR, SMP_CANCEL_RESTING, SMP_REJECT
-from tapeline.runner import CALLBACKS, uses
+from tapeline.runner import uses
 
 _SELF_MATCH: Final = {"cancel_resting": SMP_CANCEL_RESTING, "cancel_aggressor": SMP_CANCEL_AGGRESSOR, "reject": SMP_REJECT}
 
 
 def callbacks_of(cls: type) -> int:
-    """The callbacks of a strategy class, a bit each, in the order of runner.CALLBACKS."""
+    """The callbacks of a strategy class, a bit each, in the order of CALLBACKS."""
     return sum(1 << i for i, name in enumerate(CALLBACKS) if hasattr(cls, name))
 
 
