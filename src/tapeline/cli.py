@@ -1,5 +1,6 @@
 """The command line: parse, call, print. What commands do is in the modules that they import when they run, so that `--help` is quick."""
 
+import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,7 @@ Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an erro
 
 def main() -> None:
     """Entry point of the command `tapeline`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops a job means Ctrl-C: what was computed is saved, and nothing half written stays
     app()
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while an engine runs."""
+"""Ctrl-C while an engine runs, and what a process supervisor sends in its place (SIGTERM), where the command line has said that it means the same."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any, Final, Self
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S: Final = 1.0
 """So long may compiled code go on after a signal before somebody is told that it is waited for: a chunk takes milliseconds, with a thousand rows a second."""
 _WAITING: Final = "interrupted: waiting for what is under way, a callback or a chunk of data; Ctrl-C again ends the process at once, without a result"
@@ -29,14 +30,15 @@ class Interrupts:
         self.seen = False
         """As soon as there was one, for every thread to look at."""
         self._noted = 0
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
         self._ends: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
-        """Take over Ctrl-C, where nobody else has."""
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._note)
-            self._listen()
+        """Take over Ctrl-C, and other signals that raise KeyboardInterrupt as it does, where nobody else has."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS if signal.getsignal(number) is signal.default_int_handler}
+            if self._before:
+                self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,8 +47,8 @@ class Interrupts:
             signal.set_wakeup_fd(-1)
             os.close(self._ends[1])  # ends the thread
             self._ends = None
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise what was noted."""
@@ -76,13 +78,14 @@ class Interrupts:
         taken, waiting = 0, 0
         with contextlib.closing(os.fdopen(signals, "rb", 0)) as pipe:
             while came := pipe.read(64):
-                if signal.SIGINT not in came:
+                n = sum(came.count(number) for number in self._before)
+                if n == 0:
                     continue
                 self.seen = True
                 time.sleep(PATIENCE_S)
                 if self._ends is None:
                     continue
-                waiting = 0 if self._noted > taken else waiting + came.count(signal.SIGINT)
+                waiting = 0 if self._noted > taken else waiting + n
                 taken = self._noted
                 if waiting == 1:
                     _say(_WAITING)
