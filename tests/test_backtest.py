@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,6 @@ def run(path: Path, engine: Any, progress: Any = None) -> tl.Result:
     return tl.Backtest(path, tick_size="0.25", multiplier=50, engine=engine).run(Maker(), progress=progress)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT interrupts, as it does in a terminal: workers of a parallel test run ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 @ENGINES
 def test_ctrl_c_ends_a_run_with_what_was_recorded(session: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT while the engine runs gives a consistent result, marked as interrupted, of fewer records; afterwards SIGINT is what it was."""
@@ -64,7 +54,6 @@ def test_ctrl_c_ends_a_run_with_what_was_recorded(session: Path, engine: str, mo
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT twice before the engine looks ends the run there and then, still with its result; the handler is put back."""
     monkeypatch.setattr(module, "PROGRESS_EVERY_S", 0.0)

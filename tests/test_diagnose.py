@@ -46,6 +46,11 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),
         (f"{BOOK}orders.buy(market.bid_price)", "orders.buy: missing a required argument: 'size'"),
         (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments"),
+        (f"{BOOK}orders.buy(market.bid_price, 1.7)", "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float"),
+        (f"{BOOK}orders.sell(market.bid_price + 1e9, 1)", "orders take whole numbers"),
+        (f"{BOOK}orders.modify(self.n, market.bid_price * 1.0, 1)", "orders take whole numbers"),
+        (f"{BOOK}orders.wake_at(orders.now + 1e9)", "orders take whole numbers"),
+        (f"{BOOK}orders.sell_stop(market.bid_price, 1, tl.GTD, orders.now + 1e9)", "orders take whole numbers"),
         (f"{BOOK}open('x')", "'open' cannot be used in compiled code"),
         (f"{BOOK}self.n = np.lnspace(0, 1, 3)[0]", "module 'numpy' has no attribute 'lnspace'"),
         (f"{BOOK}x = 'a' + 1", "add(str, int) is not possible"),
@@ -173,6 +178,15 @@ def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: 
     assert place.startswith(str(tmp_path))
     assert ".py:8: in S.on_" in place
     assert line.strip() == body.splitlines()[-1].strip()
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("ask", ["orders.buy(market.bid_price, 1.7)", "orders.buy_stop(1.0, 1)", "orders.cancel(1.0)", "orders.wake_at(orders.now + 1e9)"])
+def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, ask: str) -> None:
+    """The reference engine refuses what compiled code does, in the same words: cut off, 1.7 lots are 1 without a word."""
+    cls = strategy(tmp_path, f"{BOOK}{ask}")
+    with pytest.raises(TypeError, match=re.escape("orders take whole numbers")):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(cls())
 
 
 @pytest.mark.nojit

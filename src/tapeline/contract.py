@@ -33,3 +33,5 @@ MEMBERS: Final[dict[str, tuple[str, ...]]] = {
     "status": ("phase", *_TIMES, "instrument"),
 }
 """Argument of a callback → what a strategy may use of it. Both engines have these; what else either has is its own business."""
+
+NOT_WHOLE: Final = "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float: round it first to what is meant, as int() does"

@@ -17,7 +17,7 @@ import numba
 
 from tapeline import constants
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
-from tapeline.contract import CALLBACKS, MEMBERS
+from tapeline.contract import CALLBACKS, MEMBERS, NOT_WHOLE
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, PhaseNews, Print
@@ -50,6 +50,7 @@ _SAYINGS = {
     r"setitem\(readonly array": "an array of the module is a constant in compiled code: make it a field of the class",
     r"truth\(BoundFunction\(\(.*, '(\w+)'\)": "{1} is a method: call it, {1}(…)",
     r"of type nestedarray": "features are found by their number: market.features[tl.Feature.MID]",
+    re.escape(NOT_WHOLE): NOT_WHOLE,
     r"Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
 }
 """Words of Numba's → what they mean."""

@@ -1,20 +1,41 @@
 """The gateway: what a strategy's `orders` is. It knows what was sent and what has been answered, and hands requests to the units that check and send them."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numba import types
+from numba.core.errors import TypingError
 
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
+from tapeline.contract import NOT_WHOLE
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.lists import TICKET, find_displaced
 from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, copy, record_at, unlikely
+from tapeline.memory import address_of, compiled_as, copy, record_at, unlikely
 from tapeline.record import Record, int64
 
 OF_LIMIT, OF_STOP, OF_MARKET = TIF_BITS | POST_ONLY | REDUCE_ONLY, TIF_BITS | ON_QUOTE | REDUCE_ONLY, TIF_BITS | REDUCE_ONLY
 """Bits that users may set in the instructions of orders."""
+
+
+def _whole(_context: Any, value: Any) -> Any:
+    if isinstance(value, types.Float):
+        raise TypingError(NOT_WHOLE)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], signature.args[0], signature.return_type)
+
+    return types.int64(value), codegen
+
+
+@compiled_as(_whole)
+def whole(value: int) -> Any:
+    """The same number, as int64. Of a float, which would be cut off without a word, TypeError; where it is compiled, that is said at once."""
+    if isinstance(value, float | np.floating):
+        raise TypeError(NOT_WHOLE)
+    return np.int64(value)
 
 
 class Gateway(Record):
@@ -35,7 +56,7 @@ class Gateway(Record):
 
     def cancel(self, order_id):
         """Ask for an order's cancellation; True if the request was sent. If not, `on_order` tells why."""
-        self.request.order_id = order_id
+        self.request.order_id = whole(order_id)
         return send_cancel(record_at(address_of(self), 0, GATEWAY)) != 0
 
     def modify(self, order_id, price, size):
@@ -73,7 +94,7 @@ class Gateway(Record):
         """Call `on_timer` at a local time, in place of any time asked for before. Raises ValueError if it is not in the future."""
         if time <= self.now:
             raise ValueError("orders.wake_at(time): the time has to lie after orders.now")
-        set_timer(self, time)
+        set_timer(self, whole(time))
 
 
 class Orders(Gateway):
@@ -152,16 +173,16 @@ ORDERS_SIZE: Final = ORDERS.itemsize
 @kernel
 def set_request(orders, order_id, price, size):
     """What is asked for."""
-    orders.request.order_id = order_id
-    orders.request.price = price
-    orders.request.size = size
+    orders.request.order_id = whole(order_id)
+    orders.request.price = whole(price)
+    orders.request.size = whole(size)
 
 
 @kernel
 def set_extras(orders, stop, expires):
     """What few new orders have."""
-    orders.request.stop = stop
-    orders.request.expires = expires
+    orders.request.stop = whole(stop)
+    orders.request.expires = whole(expires)
 
 
 @kernel

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from tapeline.config import Limits, Venue
 from tapeline.constants import (
     FOK,
@@ -25,6 +27,7 @@ from tapeline.constants import (
     TimeInForce,
     Update,
 )
+from tapeline.contract import NOT_WHOLE
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
@@ -343,6 +346,13 @@ def first_refusal(checks: Iterable[tuple[Any, Reason]]) -> Reason:
     return next((reason for refuses, reason in checks if refuses), Reason.NONE)
 
 
+def whole(number: int) -> int:
+    """A number that is whole. Raises TypeError for a float."""
+    if isinstance(number, float | np.floating):
+        raise TypeError(NOT_WHOLE)
+    return int(number)
+
+
 class Orders:
     """`orders` in callbacks: the gateway, for one instrument, or (index None) for what needs none."""
 
@@ -371,39 +381,39 @@ class Orders:
 
     def buy_market(self, size: int, instruction: int = GTC) -> int:
         """Send a market order to buy; its id."""
-        return self._new(Asked(Side.BID, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_MARKET, MARKET)))
+        return self._new(Asked(Side.BID, UNDEFINED_PRICE, whole(size), instruction_of(whole(instruction), OF_MARKET, MARKET)))
 
     def sell_market(self, size: int, instruction: int = GTC) -> int:
         """Send a market order to sell; its id."""
-        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_MARKET, MARKET)))
+        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, whole(size), instruction_of(whole(instruction), OF_MARKET, MARKET)))
 
     def buy_stop(self, stop: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send an order that becomes a market order to buy when the market reaches `stop`; its id."""
-        return self._new(Asked(Side.BID, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_STOP, STOP | MARKET), int(stop), int(expires)))
+        return self._new(Asked(Side.BID, UNDEFINED_PRICE, whole(size), instruction_of(whole(instruction), OF_STOP, STOP | MARKET), whole(stop), whole(expires)))
 
     def sell_stop(self, stop: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send an order that becomes a market order to sell when the market reaches `stop`; its id."""
-        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, int(size), instruction_of(int(instruction), OF_STOP, STOP | MARKET), int(stop), int(expires)))
+        return self._new(Asked(Side.ASK, UNDEFINED_PRICE, whole(size), instruction_of(whole(instruction), OF_STOP, STOP | MARKET), whole(stop), whole(expires)))
 
     def buy_stop_limit(self, stop: int, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send an order that becomes a limit order to buy when the market reaches `stop`; its id."""
-        return self._new(Asked(Side.BID, int(price), int(size), instruction_of(int(instruction), OF_STOP, STOP), int(stop), int(expires)))
+        return self._new(Asked(Side.BID, whole(price), whole(size), instruction_of(whole(instruction), OF_STOP, STOP), whole(stop), whole(expires)))
 
     def sell_stop_limit(self, stop: int, price: int, size: int, instruction: int = GTC, expires: int = 0) -> int:
         """Send an order that becomes a limit order to sell when the market reaches `stop`; its id."""
-        return self._new(Asked(Side.ASK, int(price), int(size), instruction_of(int(instruction), OF_STOP, STOP), int(stop), int(expires)))
+        return self._new(Asked(Side.ASK, whole(price), whole(size), instruction_of(whole(instruction), OF_STOP, STOP), whole(stop), whole(expires)))
 
     def cancel(self, order_id: int) -> bool:
         """Ask for the end of an order; whether the request was sent."""
-        return self._gateway.cancel(self._index or 0, int(order_id))
+        return self._gateway.cancel(self._index or 0, whole(order_id))
 
     def modify(self, order_id: int, price: int, size: int) -> bool:
         """Ask for another price and total size; whether the request was sent."""
-        return self._gateway.modify(self._index or 0, int(order_id), int(price), int(size))
+        return self._gateway.modify(self._index or 0, whole(order_id), whole(price), whole(size))
 
     def modify_stop(self, order_id: int, stop: int) -> bool:
         """Ask for another stop price; whether the request was sent."""
-        return self._gateway.modify_stop(self._index or 0, int(order_id), int(stop))
+        return self._gateway.modify_stop(self._index or 0, whole(order_id), whole(stop))
 
     def cancel_all(self) -> int:
         """Ask for the end of all orders of the instrument, or of all instruments; how many that are."""
@@ -412,31 +422,31 @@ class Orders:
 
     def is_live(self, order_id: int) -> bool:
         """Whether it was sent and is not known to have ended."""
-        return self._gateway.live(int(order_id)) is not None
+        return self._gateway.live(whole(order_id)) is not None
 
     def is_cancelling(self, order_id: int) -> bool:
         """Whether it is live and a cancel is under way."""
-        ticket = self._gateway.live(int(order_id))
+        ticket = self._gateway.live(whole(order_id))
         return ticket is not None and ticket.is_cancelling
 
     def price(self, order_id: int) -> int:
         """As last requested; 0 if it is not live."""
-        ticket = self._gateway.live(int(order_id))
+        ticket = self._gateway.live(whole(order_id))
         return 0 if ticket is None else ticket.price_requested
 
     def size_left(self, order_id: int) -> int:
         """Size as last accepted, or first sent, less the fills known; 0 if it is not live."""
-        ticket = self._gateway.live(int(order_id))
+        ticket = self._gateway.live(whole(order_id))
         return 0 if ticket is None else ticket.size - ticket.filled
 
     def ahead(self, order_id: int) -> int:
         """Displayed size in front, as the feed has shown it by now; -1 before the acknowledgement, 0 if it is not live."""
-        ticket = self._gateway.live(int(order_id))
+        ticket = self._gateway.live(whole(order_id))
         return 0 if ticket is None else ticket.place.ahead_at(self.now)
 
     def wake_at(self, time: int) -> None:
         """Call on_timer at a local time; replaces the timer set before."""
-        self._gateway.wake_at(int(time))
+        self._gateway.wake_at(whole(time))
 
     def _instrument(self) -> int:
         if self._index is None:
@@ -447,4 +457,4 @@ class Orders:
         return self._gateway.new(self._instrument(), asked)
 
     def _limit(self, side: Side, price: int, size: int, instruction: int, expires: int) -> int:
-        return self._new(Asked(side, int(price), int(size), instruction_of(int(instruction), OF_LIMIT, 0), expires=int(expires)))
+        return self._new(Asked(side, whole(price), whole(size), instruction_of(whole(instruction), OF_LIMIT, 0), expires=whole(expires)))
