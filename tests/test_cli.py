@@ -4,10 +4,8 @@ import dataclasses
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -457,34 +455,6 @@ def test_demo_ends_with_a_readable_summary(tmp_path: Path) -> None:
     assert all(line["fills"] > 0 for line in strategies)
     assert all(line["markout_1s"] is not None for line in strategies)
     assert "Tapeline demo" in (tmp_path / "demo.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_with_130_and_a_result(tmp_path: Path, number: int) -> None:
-    """A run stopped by Ctrl-C, or by what supervisors of jobs send, ends soon with 130, and what it recorded is on disk."""
-    data = tmp_path / "long.dbn"
-    write_synth(data, SynthConfig(records=300_000, live_orders=400))
-    command = [sys.executable, "-m", "tapeline", "run", MAKER, data, *TICK, "--engine", "reference", "-o", tmp_path / "run"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    time.sleep(8)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == terminal.Exit.INTERRUPTED, stderr
-    assert RunResult.load(tmp_path / "run").manifest["interrupted"] is True
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, number: int) -> None:
-    """Who stops a command while it writes finds neither a half file nor the hidden one that it was to become."""
-    command = [sys.executable, "-m", "tapeline", "synth", "-n", "50000000", "-o", tmp_path / "long.dbn"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not list(tmp_path.iterdir()):
-            time.sleep(0.05)
-        assert list(tmp_path.iterdir()), process.stderr.read()
-        process.send_signal(number)
-        process.communicate(timeout=60)
-    assert process.returncode == terminal.Exit.INTERRUPTED
-    assert not list(tmp_path.iterdir())
 
 
 def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_path: Path) -> None:

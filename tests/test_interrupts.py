@@ -1,4 +1,4 @@
-"""Ctrl-C while an engine runs."""
+"""Ctrl-C, and what stands for it, while an engine runs or a command writes."""
 
 import os
 import re
@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from strategy_files import tiny_session
 
-from tapeline import jit, terminal
+from tapeline import Result, jit, terminal
+from tapeline.demo import example
+from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.interrupts import Interrupts
 
 STUCK = """
@@ -129,3 +132,46 @@ def test_an_event_loop_keeps_its_signals() -> None:
     assert os.read(read, 9) == bytes([signal.SIGINT])
     os.close(read)
     os.close(write)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_with_130_and_a_result(tmp_path: Path, number: int) -> None:
+    """A run stopped by Ctrl-C, or by what supervisors of jobs send, ends soon with 130, and what it recorded is on disk."""
+    data, maker = tmp_path / "long.dbn", f"{example('touch_maker')}:TouchMaker"
+    write_synth(data, SynthConfig(records=300_000, live_orders=400))
+    command = [
+        sys.executable,
+        "-m",
+        "tapeline",
+        "run",
+        maker,
+        data,
+        "--tick-size",
+        "0.25",
+        "--multiplier",
+        "50",
+        "--engine",
+        "reference",
+        "-o",
+        tmp_path / "run",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    time.sleep(8)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == terminal.Exit.INTERRUPTED, stderr
+    assert Result.load(tmp_path / "run").manifest["interrupted"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, number: int) -> None:
+    """Who stops a command while it writes finds neither a half file nor the hidden one that it was to become."""
+    command = [sys.executable, "-m", "tapeline", "synth", "-n", "50000000", "-o", tmp_path / "long.dbn"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not list(tmp_path.iterdir()):
+            time.sleep(0.05)
+        assert list(tmp_path.iterdir()), process.stderr.read()
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == terminal.Exit.INTERRUPTED
+    assert not list(tmp_path.iterdir())
