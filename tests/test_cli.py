@@ -347,7 +347,7 @@ def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
 
 def test_reasons_of_rejected_orders_are_told(session: Path, tmp_path: Path) -> None:
     """Orders that were refused are counted by reason: a price in currency, and not in 1e-9 of it, is off the tick or far away, and nothing else says so."""
-    body = "def on_trade(self, trade, market, orders, account):\n    orders.buy(market.bid_price / 1e9, 1)\n    orders.sell(market.ask_price, 0)"
+    body = "def on_trade(self, trade, market, orders, account):\n    orders.buy(market.bid_price // 1_000_000_000, 1)\n    orders.sell(market.ask_price, 0)"
     strategy(tmp_path, body, name="refused")
     done = invoke("run", f"{tmp_path / 'refused.py'}:S", session, *TICK, "--no-save")
     trades = json.loads(invoke("check", session, "--tick-size", "0.25", "--json").stdout)["actions"]["trade"]
