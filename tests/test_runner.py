@@ -1,7 +1,6 @@
 """Compiled strategies kept on disk: what is found again, what is noticed, and what happens where nothing can be kept."""
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from tapeline import jit
 from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
 
-SECONDS_WARM_MAX = 2.5
 MAKER = (
     HEAD
     + """
@@ -83,17 +81,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
 
 
 def test_a_second_process_compiles_nothing(folder: Folder) -> None:
-    """The first process says that it compiles; the second writes no code, says nothing, computes the same and is done in 2.5 s (of processor time)."""
+    """The first process says that it compiles; the second writes no code, says nothing and computes the same."""
     first = folder.run()
     kept = folder.kept()
     assert kept
     assert "compiling" in first.stderr
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     second = folder.run()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (second.stdout, second.stderr) == (first.stdout, "")
     assert folder.kept() == kept
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS_WARM_MAX
 
 
 def test_edited_helpers_are_noticed(folder: Folder) -> None:
