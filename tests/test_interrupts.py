@@ -13,10 +13,21 @@ import pytest
 from strategy_files import tiny_session
 
 from tapeline import Result, jit, terminal
-from tapeline.demo import example
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.interrupts import Interrupts
 
+HANG_S = 300
+"""What has not ended by then never will."""
+TOLD = """
+import os
+import pathlib
+import tapeline as tl
+
+
+class Told(tl.Strategy):
+    def on_trade(self, trade, market, orders, account):
+        pathlib.Path(os.environ["BEGUN"]).touch()
+"""
 STUCK = """
 import tapeline as tl
 
@@ -40,8 +51,16 @@ file, data, engine = sys.argv[1:]
 stuck = load.load_strategy(file)
 backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine)
 backtest.run(stuck())  # compiled, from here on
-for after in (0.5, 1.5):
-    threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+enter = interrupts.Interrupts.__enter__
+
+
+def enter_and_interrupt(listener):
+    for after in (1, 2.5):
+        threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return enter(listener)
+
+
+interrupts.Interrupts.__enter__ = enter_and_interrupt
 try:
     with terminal.reporting():
         backtest.run(stuck(waits=1))
@@ -64,7 +83,7 @@ def test_a_callback_that_never_returns_is_ended_by_a_second_ctrl_c(tmp_path: Pat
     (tmp_path / "stuck.py").write_text(STUCK)
     data = tiny_session(tmp_path / "tiny.dbn")
     program = [sys.executable, "-c", PROGRAM, tmp_path / "stuck.py", data, engine]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 130, done.stderr
     assert [words for words in said if not re.search(words, done.stderr)] == []
 
@@ -99,7 +118,7 @@ def test_ctrl_c_ends_the_writing_of_a_file(tmp_path: Path, name: str) -> None:
     """Polars holds the main thread while it writes: the next frame is not made any more, nothing is left of the file, and one word is said."""
     data = tiny_session(tmp_path / "tiny.dbn")
     program = [sys.executable, "-c", WRITING, "depth", data, "--tick-size", "0.25", "-o", tmp_path / "out" / name]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert (done.returncode, done.stderr.removeprefix(f"{terminal.COMPILING}\n")) == (130, "interrupted\n")
     assert int(done.stdout) < 20
     assert list((tmp_path / "out").iterdir()) == []
@@ -117,7 +136,7 @@ def test_ctrl_c_is_given_back() -> None:
     assert signal.set_wakeup_fd(-1) == -1
     for thread in threading.enumerate():
         if thread.name == "tapeline-interrupts":
-            thread.join(timeout=10)
+            thread.join(timeout=HANG_S)
     assert threading.active_count() <= threads
 
 
@@ -137,28 +156,16 @@ def test_an_event_loop_keeps_its_signals() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_with_130_and_a_result(tmp_path: Path, number: int) -> None:
     """A run stopped by Ctrl-C, or by what supervisors of jobs send, ends soon with 130, and what it recorded is on disk."""
-    data, maker = tmp_path / "long.dbn", f"{example('touch_maker')}:TouchMaker"
+    data, begun = tmp_path / "long.dbn", tmp_path / "begun"
     write_synth(data, SynthConfig(records=300_000, live_orders=400))
-    command = [
-        sys.executable,
-        "-m",
-        "tapeline",
-        "run",
-        maker,
-        data,
-        "--tick-size",
-        "0.25",
-        "--multiplier",
-        "50",
-        "--engine",
-        "reference",
-        "-o",
-        tmp_path / "run",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    time.sleep(8)
+    (tmp_path / "told.py").write_text(TOLD)
+    options = ["--tick-size", "0.25", "--multiplier", "50", "--engine", "reference"]
+    command = [sys.executable, "-m", "tapeline", "run", tmp_path / "told.py", data, *options, "-o", tmp_path / "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"BEGUN": str(begun)})
+    while process.poll() is None and not begun.exists():
+        time.sleep(0.05)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=HANG_S)
     assert process.returncode == terminal.Exit.INTERRUPTED, stderr
     assert Result.load(tmp_path / "run").manifest["interrupted"] is True
 
@@ -172,6 +179,6 @@ def test_a_command_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, n
             time.sleep(0.05)
         assert list(tmp_path.iterdir()), process.stderr.read()
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_S)
     assert process.returncode == terminal.Exit.INTERRUPTED
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,8 @@ from tapeline.result import Result
 from tapeline.stats import METRICS
 from tapeline.tables import format_metric, to_lines
 
+PATIENCE_MS = 180_000
+"""Of a machine with other work."""
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
@@ -26,18 +28,19 @@ def page_file(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
     """A page, offline, and what its console complains about."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, offline=True, **options)
+    context.set_default_timeout(PATIENCE_MS)
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(path.as_uri())
-    page.wait_for_selector("main:not([hidden]) .figure .main-svg", timeout=60_000)
+    page.wait_for_selector("main:not([hidden]) .figure .main-svg")
     return page, said
 
 
 def draw_all(page: Any) -> None:
     """Draw what is below the view, too."""
     page.evaluate("window.drawAll()")
-    page.wait_for_function("[...document.querySelectorAll('main:not([hidden]) .figure')].every(f => f.querySelector('.main-svg'))", timeout=60_000)
+    page.wait_for_function("[...document.querySelectorAll('main:not([hidden]) .figure')].every(f => f.querySelector('.main-svg'))")
 
 
 def shoot(page: Any, name: str) -> None:
@@ -112,7 +115,7 @@ def test_several_runs_have_tabs(browser: Any, result: Result, tmp_path: Path) ->
     draw_all(page)
     shoot(page, "comparison")
     page.click("text=second")
-    page.wait_for_selector("main:not([hidden]) .figure .main-svg", timeout=60_000)
+    page.wait_for_selector("main:not([hidden]) .figure .main-svg")
     assert page.inner_text("main:not([hidden]) h1") == "second"
     assert said == []
 
@@ -178,9 +181,10 @@ def test_a_run_without_fills_has_no_empty_figure(browser: Any, result: Result, t
 def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
     """On a telephone the page is one column and does not scroll sideways; lines of tables are low, and what lies flat can be read."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(page_file.as_uri())
-    page.wait_for_selector(".figure .main-svg", timeout=60_000)
+    page.wait_for_selector(".figure .main-svg")
     draw_all(page)
     assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
     heights = page.eval_on_selector_all("table.stats tbody tr", "all => all.map(row => row.offsetHeight)")

@@ -23,7 +23,7 @@ class Served:
 
     def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET", **query: Any) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.request(method, path + (f"?{urlencode(query)}" if query else ""), headers=headers or {})
         answer = connection.getresponse()
         body = answer.read()

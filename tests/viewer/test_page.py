@@ -14,6 +14,8 @@ from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import Shown, opened
 
+PATIENCE_S = 180
+"""Of a machine with other work."""
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PHONE = {"viewport": {"width": 400, "height": 850}, "is_mobile": True, "has_touch": True}
 
@@ -25,6 +27,7 @@ class Page:
         """Open it, and wait for something, the ladder first of all."""
         self.served = served
         self.context = browser.new_context(**{"viewport": {"width": 1600, "height": 1000}, **options})
+        self.context.set_default_timeout(PATIENCE_S * 1000)
         self.said: list[str] = []
         self.page = self.context.new_page()
         self.page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
@@ -32,7 +35,7 @@ class Page:
         self.asked: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(served.url + place)
-        self.page.wait_for_selector(wait, timeout=60_000)
+        self.page.wait_for_selector(wait)
         if wait != "body":
             self.settled()
 
@@ -43,7 +46,7 @@ class Page:
 
     def until(self, condition: str) -> None:
         """Wait; Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while not self.page.evaluate(f"Boolean({condition})"):
             assert time.monotonic() < end, condition
             self.page.wait_for_timeout(20)

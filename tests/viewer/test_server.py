@@ -64,7 +64,7 @@ def test_own_names_are_accepted(served: Served) -> None:
 def test_two_hosts_and_none_are_refused(served: Served) -> None:
     """A request with two Hosts, or without one, is not answered."""
     for lines in (f"Host: 127.0.0.1:{served.port}\r\nHost: evil.example\r\n", ""):
-        with socket.create_connection((HOST, served.port), timeout=10) as connection:
+        with socket.create_connection((HOST, served.port), timeout=120) as connection:
             connection.sendall(f"GET /api/session HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").readline()
         assert answer.split()[1] in (b"400", b"403")
@@ -194,7 +194,7 @@ def test_the_command_serves_until_interrupted(data: Path, run: Path) -> None:
             assert server.ask("/api/at", event=100)["event"] == 100
         finally:
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "", "")
 
 
