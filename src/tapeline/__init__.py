@@ -9,6 +9,8 @@ public function: importing it would put the module in the function's place.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tapeline import forks as forks  # which has to look at forks from now on
+
 if TYPE_CHECKING:
     from tapeline.backtest import Backtest as Backtest
     from tapeline.backtest import Progress as Progress

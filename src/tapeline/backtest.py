@@ -1,6 +1,7 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from tapeline.schema import Journals
 from tapeline.strategy import Strategy
 
 PROGRESS_EVERY_S: Final = 0.1
+_compiling: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ class _Run:
         return self._progress is not None and time.perf_counter() - self._reported >= PROGRESS_EVERY_S
 
     def _compiled(self) -> Journals:
-        session = self._session()
+        with _compiling:
+            session = self._session()
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
         with Interrupts() as interrupts:
@@ -226,7 +229,7 @@ class _Run:
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
     def _session(self) -> Any:
-        """The engine, compiled."""
+        """The engine, compiled. Of runs in several threads the first compiles, and the others find it done."""
         from tapeline import precompile  # noqa: PLC0415 - the compiler is only needed here
 
         helper = precompile.start()  # before anything else: it works while this process imports the engine and builds its tables

@@ -15,6 +15,7 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
 from tapeline.feeds.status import read_status
+from tapeline.forks import check_fork
 from tapeline.instruments import Instrument, Instruments
 from tapeline.tape.file import TapeInput, is_tape
 
@@ -39,6 +40,7 @@ def paths_of(data: Data) -> list[Path]:
 
 def open_input(data: Data) -> Input:
     """DBN files in order, or one tape. Raises ConfigError where tapes stand beside other files, and DataError for what cannot be opened."""
+    check_fork()
     paths = paths_of(data)
     tapes = [path for path in paths if is_tape(path)]
     if not tapes:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +25,9 @@ if not JIT:
     np.seterr(over="ignore")  # integers wrap silently, as they do in compiled code: hashes depend on it
 COMPILER_TESTED_WITH = "0.68."
 """compiler.py uses parts of Numba that may change. Other versions compile in their own way, to the same effect: it takes twice as long."""
+
+
+_setting = threading.Lock()
 
 
 def _our_way(name: str) -> dict[str, Any]:
@@ -72,12 +76,13 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     directory = cache_directory() if JIT else None
     if directory is None:
         return numba.njit(function, **options)
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(directory)  # read when the dispatcher is made, so nobody else's cache moves
-    try:
-        return numba.njit(function, cache=True, **options)
-    finally:
-        numba_config.CACHE_DIR = before
+    with _setting:
+        before = numba_config.CACHE_DIR
+        numba_config.CACHE_DIR = str(directory)  # read when the dispatcher is made, so nobody else's cache moves
+        try:
+            return numba.njit(function, cache=True, **options)
+        finally:
+            numba_config.CACHE_DIR = before
 
 
 def entry(function: Callable[..., Any]) -> Any:
