@@ -1,5 +1,6 @@
 """What all figures share: the run that is drawn, colours, axes, times as numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -69,14 +70,19 @@ class Run:
         return self.strategies_n > 1
 
     @cached_property
+    def classes(self) -> dict[str, list[dict[str, Any]]]:
+        """The manifest's rows by class."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.result.manifest.get("strategies", []):
+            found.setdefault(row["strategy"], []).append(row)
+        return found
+
+    @cached_property
     def varied(self) -> dict[int, str]:
         """By row, the parameters in which strategies of its class differ, such as `size=2`."""
-        classes: dict[str, list[dict[str, Any]]] = {}
-        for row in self.result.manifest.get("strategies", []):
-            classes.setdefault(row["strategy"], []).append(row)
         found: dict[int, str] = {}
-        for rows in classes.values():
-            names = [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
+        for rows in self.classes.values():
+            names = varying(rows)
             found |= {row["row"]: ", ".join(f"{name}={row['parameters'][name]}" for name in names) for row in rows}
         return found
 
@@ -90,6 +96,11 @@ class Run:
         varied = self.varied.get(line["row"])
         name = f"{line['strategy']} ({varied})" if varied and len(varied) <= VARIED_MAX else str(line["strategy"])
         return f"{name} {line['currency']}".strip() if several else name
+
+
+def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the parameters in which rows of one class differ, as declared."""
+    return [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
 
 
 def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figure:

@@ -22,7 +22,9 @@
     if (innerWidth > 600) return layout;
     layout.font.size = 10;
     Object.assign(layout.margin, { l: 30, r: 4 });
-    layout.xaxis = { ...layout.xaxis, tickangle: 0, ...(layout.xaxis?.type === "date" && { nticks: 5 }) };
+    const { type, tickvals } = layout.xaxis ?? {};
+    const fewer = type === "category" && tickvals && { tickvals: tickvals.filter((_, i) => tickvals.length < 8 || i % 2 === 0) };
+    layout.xaxis = { ...layout.xaxis, tickangle: 0, ...(type === "date" && { nticks: 5 }), ...fewer };
     return layout;
   }
 

@@ -46,7 +46,8 @@ def _parts(sections: Sequence[Section], numbers: Iterable[int]) -> Iterable[str]
             data = _escaped(figure.to_json())
             figures.append(f'{above}<div class="figure" id="{name}" style="height:{height}px"><script type="application/json">{data}</script></div>')
         kind = "half" if section.is_half else "full"
-        yield f'<section class="{kind}"><h2>{html.escape(section.title)}</h2>{section.words}{"".join(figures)}{section.below}</section>'
+        drawn = f'<div class="panels">{"".join(figures)}</div>' if section.is_panels else "".join(figures)
+        yield f'<section class="{kind}"><h2>{html.escape(section.title)}</h2>{section.words}{drawn}{section.below}</section>'
     yield "</div>"
 
 
