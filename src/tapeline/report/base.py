@@ -113,7 +113,7 @@ def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figur
         "font": {"family": FONT, "size": 12, "color": "#7d8590"},
         "margin": {"l": 64, "r": 20, "t": 12, "b": 40},
         "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "tracegroupgap": 0, "bgcolor": "rgba(0,0,0,0)"},
         "hoverlabel": {"font": {"family": FONT}, "namelength": -1},
         "bargap": 0.15,
         "colorway": list(SERIES),

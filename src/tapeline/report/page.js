@@ -34,7 +34,16 @@
     const source = figure.querySelector("script");
     const made = JSON.parse(source.textContent);
     source.remove();
-    return Plotly.newPlot(figure, made.data, { ...fitted(made.layout), ...themed(made.layout) }, config);
+    return Plotly.newPlot(figure, made.data, { ...fitted(made.layout), ...themed(made.layout) }, config).then(() => roomForLegend(figure));
+  }
+
+  // On a telephone names stand one below the other: what they take beyond two lines, the figure gets.
+  function roomForLegend(figure) {
+    const more = (figure.querySelector(".legend .bg")?.getBoundingClientRect().height ?? 0) - 40;
+    if (innerWidth > 600 || more <= 0) return null;
+    const height = figure.layout.height + more;
+    figure.style.height = `${height}px`;
+    return Plotly.relayout(figure, { height });
   }
 
   function setTheme(theme, keep) {

@@ -10,6 +10,7 @@ import polars as pl
 
 from tapeline.report import book, market, money, placed, words
 from tapeline.report.base import LINES_MAX, Run, currency_axis
+from tapeline.report.signals import SIGNALS_MAX, recorded, signals_figure
 from tapeline.report.sweep import sweep_figures, sweeps
 from tapeline.stats.markouts import markout_curve
 from tapeline.stats.metrics import METRICS, SPLIT_HORIZON
@@ -49,6 +50,7 @@ def sections(run: Run) -> list[Section]:
         *_parameters(run),
         *_where(run),
         *_charts(run),
+        *_signals(run),
         *shown,
         _drawn("Inventory", "Time at each position, exact from fill to fill.", market.inventory_figure(run), "There was no fill."),
         _drawn("Queue", "Displayed size ahead of our resting orders; the last bar is of that or more.", placed.queue_figure(run), "No order came to rest."),
@@ -127,6 +129,15 @@ def _charts(run: Run) -> list[Section]:
     note = f"Where there are many fills, those of one pixel's time share a marker at their mean price.{more}{colors}"
     figures = [("", market.price_figure(run, symbol)) for symbol in symbols]
     return [Section("Price, own quotes and fills, position", _text(note), figures)] if figures else []
+
+
+def _signals(run: Run) -> list[Section]:
+    """What strategies recorded; nothing where they did not."""
+    if not run.result.signals.height:
+        return []
+    values, names = recorded(run)
+    made = [("", signals_figure(run, values, names[:SIGNALS_MAX]))] if names else []
+    return [Section("Signals", _text(html.escape(words.signals(run, names[:SIGNALS_MAX]))), made)]
 
 
 def _book(run: Run) -> Section:

@@ -198,6 +198,19 @@ def sweep(swept: Sweep) -> str:
     return " ".join(parts)
 
 
+def signals(run: Run, drawn: Sequence[str]) -> str:
+    """How to read the figure of signals, and what is not in it."""
+    everything = run.result.signals
+    if not drawn:
+        return "The strategies that figures show recorded no number that can be drawn; result.signals has all."
+    parts = ["As recorded, each value until the next; where there are many, their range in each pixel's time, pale, and their mean over longer times."]
+    others = [name for name in everything["signal"].unique().sort().cast(pl.String) if name not in drawn]
+    parts += [f"Not drawn: {listed(others)}; result.signals has all."] if others else []
+    lost = everything.filter(~pl.col("value").is_finite()).height
+    parts += [f"{lost:,} values are no finite numbers, and left out."] if lost else []
+    return " ".join(parts)
+
+
 def outcomes_table(run: Run) -> str:
     """How orders ended and why, over all strategies."""
     counts = outcomes(run.frames.orders, ["currency"]).group_by("status", "reason").agg(pl.col("orders").sum()).sort("orders", descending=True)
