@@ -10,6 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline.report.shown import Figure
 from tapeline.result import Result
 from tapeline.stats import Stats, prepare
 from tapeline.stats.risk import Sampling
@@ -103,7 +104,7 @@ def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
 
 
-def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figure:
+def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> Figure:
     """An empty figure whose ground is the page's."""
     base = {
         "height": height,
@@ -118,7 +119,7 @@ def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figur
         "bargap": 0.15,
         "colorway": list(SERIES),
     }
-    return go.Figure(layout={**base, **layout})
+    return Figure(layout={**base, **layout})
 
 
 def ms(times: pl.Series) -> npt.NDArray[np.float64]:

@@ -2,8 +2,7 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  // What is shown stays here: Plotly would offer to upload it. Few buttons, since they lie on the legend.
-  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtons: [["toImage", "pan2d", "zoom2d", "resetScale2d"]], displayModeBar: matchMedia("(hover: none)").matches ? false : "hover" };
+  const config = { ...JSON.parse(document.getElementById("config").textContent), displayModeBar: matchMedia("(hover: none)").matches ? false : "hover" };
   const PAPER = 680; // pixels of a figure in print: A4 and Letter have room for it
 
   const stored = () => { try { return localStorage.getItem("tapeline-theme"); } catch { return null; } };
