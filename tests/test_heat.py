@@ -1,9 +1,13 @@
 """`tapeline.heatmap`: what it shows, in which units, and what it refuses."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import plotly.io
 import polars as pl
 import pytest
 
@@ -98,3 +102,24 @@ def test_times_without_a_book_are_refused(session: Path, bbo: pl.DataFrame) -> N
         tl.heatmap(session, first, first - timedelta(seconds=1), tick_size="0.25")
     with pytest.raises(ConfigError, match="choose a time"):
         tl.heatmap(session, first + timedelta(days=3), first + timedelta(days=4), tick_size="0.25")
+
+
+def test_a_heat_map_shows_itself(session: Path, bbo: pl.DataFrame) -> None:
+    """Notebooks get it as Plotly's JSON and as HTML, which a symbol cannot end; both have the same data, as its figure has."""
+    heat = tl.heatmap(session, bbo["ts_event"][1_000], bbo["ts_event"][2_000], columns=20, tick_size="0.25")
+    for made in (heat, replace(heat, symbol="</script><script>alert(1)</script>").figure()):
+        bundle = made._repr_mimebundle_()
+        assert set(bundle) == {"application/vnd.plotly.v1+json", "text/html"}
+        assert bundle["text/html"].count("</script>") == 1
+        said = bundle["text/html"].removesuffix(")</script>")
+        assert said.endswith(", " + json.dumps(bundle["application/vnd.plotly.v1+json"], ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def test_a_figure_is_not_offered_to_be_uploaded(session: Path, bbo: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`figure.show()` leaves Plotly's button for it out, unless it is told otherwise."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(plotly.io, "show", lambda _, **options: asked.append(options))
+    figure = tl.heatmap(session, bbo["ts_event"][1_000], bbo["ts_event"][2_000], columns=20, tick_size="0.25").figure()
+    figure.show(renderer="browser")
+    figure.show(config={"scrollZoom": True})
+    assert [asked[0]["config"]["showSendToCloud"], asked[0]["renderer"], asked[1]] == [False, "browser", {"config": {"scrollZoom": True}}]

@@ -1,6 +1,8 @@
 """The example notebook runs as it stands, and shows what notebooks are for; progress without a terminal."""
 
+import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,29 @@ def test_results_frames_and_figures_are_rich(cells: list[Any]) -> None:
     assert "2 strategies" in shown(run, "text/plain")
     assert "<table" in shown(next(cell for cell in cells if "fills.head" in cell.source), "text/html")
     assert "resting size" in shown(next(cell for cell in cells if "tl.heatmap" in cell.source), "application/vnd.plotly.v1+json")
+
+
+def test_figures_are_drawn_in_what_is_made_of_a_notebook(cells: list[Any], browser: Any, tmp_path: Path) -> None:
+    """Heat maps come with all that a page needs: offline, two of them are drawn, once Plotly is unpacked for both; nothing is offered to be uploaded.
+
+    They are below 2.5 MB, and so are those that Jupyter's own extensions draw, which get the same buttons.
+    """
+    cell = next(cell for cell in cells if "tl.heatmap" in cell.source)
+    once = shown(cell, "text/html")
+    assert len(once) < 2_500_000
+    page_file = tmp_path / "page.html"
+    twice = once.replace(re.findall(r'id="(figure-\w+)"', once)[0], "again")
+    page_file.write_text(f"<!DOCTYPE html><meta charset='utf-8'><p>{once}</p><p>{twice}</p>", encoding="utf-8")
+    page, said = browser.new_context(offline=True).new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(page_file.as_uri())
+    page.wait_for_function("document.querySelectorAll('.hm image').length === 2", timeout=180_000)
+    titles = page.evaluate("[...document.querySelectorAll('.modebar')].map(bar => [...bar.querySelectorAll('.modebar-btn')].map(b => b.dataset.title))")
+    assert titles == [["Download plot as a PNG", "Pan", "Zoom", "Reset axes"]] * 2
+    assert page.evaluate("[...document.scripts].filter(script => script.textContent.includes('* plotly.js v')).length") == 1
+    assert said == []
+    assert "'showSendToCloud': False" in shown(cell, "application/vnd.plotly.v1+json")
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:

@@ -1,10 +1,12 @@
 """The page in a real browser: no errors, every plot drawn, numbers as in `result.stats`, light and dark. Screenshots are kept in build/screenshots."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from journals import SECOND, START, Journal, row
 
 from tapeline.backtest import Backtest
 from tapeline.demo import example
@@ -192,3 +194,57 @@ def test_narrow_screens_have_one_column(browser: Any, page_file: Path) -> None:
     turned = "[...document.querySelectorAll('.xtick text')].filter(t => /rotate\\((?!0)/.test(t.getAttribute('transform'))).length"
     assert page.evaluate(turned) == 0
     shoot(page, "report-narrow")
+
+
+@pytest.fixture(scope="module")
+def sweep_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pages of sweeps over one, two and three parameters, whose rows recorded two signals."""
+    folder, paths = tmp_path_factory.mktemp("sweeps"), []
+    for names in (("size",), ("size", "edge"), ("size", "edge", "hold")):
+        every = [dict(zip(names, values, strict=True)) for values in itertools.product(*((1, 2, 4), (0.1, 0.5), (10**8, 10**10))[: len(names)])]
+        journal = Journal(rows=[row(f"maker_of_a_sweep#{i}", signals=("pressure", "skew"))._replace(parameters=values) for i, values in enumerate(every)])
+        for i in range(len(every)):
+            journal.fill(1, 1, 100, row=i)
+            for k in range(60):
+                journal.sample(2 + k, 200 + i * k - 100, row=i)
+                journal.signals.extend({"ts": START + (k + 1) * SECOND, "value": (-1) ** k * i + j, "row": i, "signal": j} for j in (0, 1))
+        paths.append(journal.result().report(folder / f"{len(names)}.html"))
+    return paths
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_sweeps_and_signals_are_drawn(browser: Any, sweep_files: list[Path], theme: str) -> None:
+    """Figures over parameters and of signals have marks in them, side by side where there is room; numbers in maps have the colour of text."""
+    for n, path in enumerate(sweep_files, 1):
+        page, said = opened(browser, path, color_scheme=theme)
+        draw_all(page)
+        shoot(page, f"sweep-{n}-{theme}")
+        about = page.evaluate("""[...document.querySelectorAll('section')].filter(s => /^Net PnL over|^Signals/.test(s.querySelector('h2').textContent))
+            .map(s => [...s.querySelectorAll('.figure')].map(f => [f.offsetTop, f.querySelectorAll('.trace, .points path, .hm image').length]))""")
+        assert [len(figures) for figures in about] == [n if n == 3 else 1, 1]
+        assert len({top for top, _ in about[0]}) == 1
+        assert all(marks for figures in about for _, marks in figures)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        colors = page.evaluate(
+            """[...document.querySelectorAll('.heatmap-label text')].map(t => getComputedStyle(t).fill === getComputedStyle(document.body).color)"""
+        )
+        assert (all(colors), len(colors)) == (True, 6 if n == 2 else 0)
+        assert said == []
+
+
+def test_names_on_a_telephone_take_no_room_from_the_figure(browser: Any, sweep_files: list[Path]) -> None:
+    """Where six names stand one below the other, their figure is higher by what they take; panels of parameters do so, too."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(sweep_files[2].as_uri())
+    page.wait_for_selector(".figure .main-svg")
+    draw_all(page)
+    shoot(page, "sweep-narrow")
+    signals = "[...document.querySelectorAll('section')].find(s => s.querySelector('h2').textContent === 'Signals')"
+    page.wait_for_function(f"{signals}.querySelector('.figure').offsetHeight > 372 + 60")
+    axes = page.evaluate(f"(l => [l.yaxis._length, l.yaxis2._length])({signals}.querySelector('.figure')._fullLayout)")
+    assert min(axes) > 100
+    tops = page.evaluate("[...document.querySelectorAll('.panels .figure')].map(f => f.offsetTop)")
+    assert tops == sorted(set(tops))
+    assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]

@@ -1,5 +1,6 @@
 """What all figures share: the run that is drawn, colours, axes, times as numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline.report.shown import Figure
 from tapeline.result import Result
 from tapeline.stats import Stats, prepare
 from tapeline.stats.risk import Sampling
@@ -69,14 +71,19 @@ class Run:
         return self.strategies_n > 1
 
     @cached_property
+    def classes(self) -> dict[str, list[dict[str, Any]]]:
+        """The manifest's rows by class."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.result.manifest.get("strategies", []):
+            found.setdefault(row["strategy"], []).append(row)
+        return found
+
+    @cached_property
     def varied(self) -> dict[int, str]:
         """By row, the parameters in which strategies of its class differ, such as `size=2`."""
-        classes: dict[str, list[dict[str, Any]]] = {}
-        for row in self.result.manifest.get("strategies", []):
-            classes.setdefault(row["strategy"], []).append(row)
         found: dict[int, str] = {}
-        for rows in classes.values():
-            names = [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
+        for rows in self.classes.values():
+            names = varying(rows)
             found |= {row["row"]: ", ".join(f"{name}={row['parameters'][name]}" for name in names) for row in rows}
         return found
 
@@ -92,7 +99,12 @@ class Run:
         return f"{name} {line['currency']}".strip() if several else name
 
 
-def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figure:
+def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the parameters in which rows of one class differ, as declared."""
+    return [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
+
+
+def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> Figure:
     """An empty figure whose ground is the page's."""
     base = {
         "height": height,
@@ -102,12 +114,12 @@ def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> go.Figur
         "font": {"family": FONT, "size": 12, "color": "#7d8590"},
         "margin": {"l": 64, "r": 20, "t": 12, "b": 40},
         "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "tracegroupgap": 0, "bgcolor": "rgba(0,0,0,0)"},
         "hoverlabel": {"font": {"family": FONT}, "namelength": -1},
         "bargap": 0.15,
         "colorway": list(SERIES),
     }
-    return go.Figure(layout={**base, **layout})
+    return Figure(layout={**base, **layout})
 
 
 def ms(times: pl.Series) -> npt.NDArray[np.float64]:

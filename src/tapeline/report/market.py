@@ -112,16 +112,21 @@ def own_quotes(orders: pl.DataFrame, side: str, span: tuple[int, int], points: i
 
 
 def _add_position(made: go.Figure, fills: pl.DataFrame, name: str, sampling: Sampling, look: dict[str, Any]) -> None:
-    """The position after each fill; where there are many, its range in each pixel's time, pale, and its mean over longer times."""
+    """The position after each fill."""
     positions = [0, *fills["position"]]
     values = np.array([*positions, positions[-1]], np.float64)
     times = np.concatenate([[sampling.start_ns], fills["ts_local"].to_physical().to_numpy(), [sampling.end_ns]])
+    add_steps(made, times, values, name, {**look, "yaxis": "y2"}, fill="tozeroy")
+
+
+def add_steps(made: go.Figure, times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], name: str, look: dict[str, Any], **only_steps: Any) -> None:
+    """What holds until it changes; where it does so often, its range in each pixel's time, pale, and its mean over longer times. Times in ns."""
     kept = minmax(values)
     pale = {"opacity": 0.3, "showlegend": False} if len(kept) < len(values) else {}
-    made.add_scatter(x=times[kept] / 1e6, y=short(values[kept]), name=name, mode="lines", fill="tozeroy", yaxis="y2", **{**look, **pale})
+    made.add_scatter(x=times[kept] / 1e6, y=short(values[kept]), name=name, **{"mode": "lines", **look, **only_steps, **pale})
     if pale:
         edges, means = mean_over_time(times, values, MEANS)
-        made.add_scatter(x=edges / 1e6, y=short(means), name=name, mode="lines", yaxis="y2", **look)
+        made.add_scatter(x=edges / 1e6, y=short(means), name=name, mode="lines", **look)
 
 
 def mean_over_time(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

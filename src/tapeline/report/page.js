@@ -2,8 +2,7 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  // What is shown stays here: Plotly would offer to upload it. Few buttons, since they lie on the legend.
-  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtons: [["toImage", "pan2d", "zoom2d", "resetScale2d"]], displayModeBar: matchMedia("(hover: none)").matches ? false : "hover" };
+  const config = { ...JSON.parse(document.getElementById("config").textContent), displayModeBar: matchMedia("(hover: none)").matches ? false : "hover" };
   const PAPER = 680; // pixels of a figure in print: A4 and Letter have room for it
 
   const stored = () => { try { return localStorage.getItem("tapeline-theme"); } catch { return null; } };
@@ -22,7 +21,9 @@
     if (innerWidth > 600) return layout;
     layout.font.size = 10;
     Object.assign(layout.margin, { l: 30, r: 4 });
-    layout.xaxis = { ...layout.xaxis, tickangle: 0, ...(layout.xaxis?.type === "date" && { nticks: 5 }) };
+    const { type, tickvals } = layout.xaxis ?? {};
+    const fewer = type === "category" && tickvals && { tickvals: tickvals.filter((_, i) => tickvals.length < 8 || i % 2 === 0) };
+    layout.xaxis = { ...layout.xaxis, tickangle: 0, ...(type === "date" && { nticks: 5 }), ...fewer };
     return layout;
   }
 
@@ -32,7 +33,16 @@
     const source = figure.querySelector("script");
     const made = JSON.parse(source.textContent);
     source.remove();
-    return Plotly.newPlot(figure, made.data, { ...fitted(made.layout), ...themed(made.layout) }, config);
+    return Plotly.newPlot(figure, made.data, { ...fitted(made.layout), ...themed(made.layout) }, config).then(() => roomForLegend(figure));
+  }
+
+  // On a telephone names stand one below the other: what they take beyond two lines, the figure gets.
+  function roomForLegend(figure) {
+    const more = (figure.querySelector(".legend .bg")?.getBoundingClientRect().height ?? 0) - 40;
+    if (innerWidth > 600 || more <= 0) return null;
+    const height = figure.layout.height + more;
+    figure.style.height = `${height}px`;
+    return Plotly.relayout(figure, { height });
   }
 
   function setTheme(theme, keep) {

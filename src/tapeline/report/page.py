@@ -1,7 +1,6 @@
 """One self-contained HTML page: sections with figures that are drawn as they come into view, in the colours of the reader's system or choice."""
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import count
@@ -10,6 +9,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from tapeline.report.sections import Section
+from tapeline.report.shown import CONFIG, escaped, script_json
 
 
 def page(title: str, tabs: Sequence[tuple[str, str, Sequence[Section]]], stats: Mapping[str, Any]) -> str:
@@ -26,7 +26,8 @@ def page(title: str, tabs: Sequence[tuple[str, str, Sequence[Section]]], stats: 
             f"<title>{html.escape(title)}</title><style>{here.joinpath('page.css').read_text(encoding='utf-8')}</style></head><body>",
             f'<header class="bar"><strong>Tapeline</strong><nav role="tablist">{buttons}</nav><button id="theme" title="Dark or light">◐</button></header>',
             bodies,
-            f'<script type="application/json" id="stats">{_json(stats)}</script>',
+            f'<script type="application/json" id="stats">{script_json(stats)}</script>',
+            f'<script type="application/json" id="config">{script_json(CONFIG)}</script>',
             f"<script>{get_plotlyjs()}</script>",
             f"<script>{here.joinpath('page.js').read_text(encoding='utf-8')}</script></body></html>",
         )
@@ -43,17 +44,9 @@ def _parts(sections: Sequence[Section], numbers: Iterable[int]) -> Iterable[str]
             height = int(figure.layout.height or 340)
             name = f"figure-{next(numbering)}"
             above = f"<h3>{html.escape(caption)}</h3>" if caption else ""
-            data = _escaped(figure.to_json())
+            data = escaped(figure.to_json())
             figures.append(f'{above}<div class="figure" id="{name}" style="height:{height}px"><script type="application/json">{data}</script></div>')
         kind = "half" if section.is_half else "full"
-        yield f'<section class="{kind}"><h2>{html.escape(section.title)}</h2>{section.words}{"".join(figures)}{section.below}</section>'
+        drawn = f'<div class="panels">{"".join(figures)}</div>' if section.is_panels else "".join(figures)
+        yield f'<section class="{kind}"><h2>{html.escape(section.title)}</h2>{section.words}{drawn}{section.below}</section>'
     yield "</div>"
-
-
-def _json(value: Any) -> str:
-    return _escaped(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-def _escaped(text: str | None) -> str:
-    """JSON inside a script element: nothing in it may end the element."""
-    return (text or "").replace("<", "\\u003c")

@@ -42,8 +42,8 @@ def queue_figure(run: Run) -> go.Figure:
     return made
 
 
-def whole(most: int) -> dict[str, int]:
-    """How an axis of counts up to `most` has no halves."""
+def whole(most: float) -> dict[str, int]:
+    """How an axis of whole numbers that are up to `most` apart has no halves."""
     return {"dtick": 1} if most <= WHOLE_MAX else {}
 
 

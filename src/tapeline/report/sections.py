@@ -1,5 +1,6 @@
 """What stands on the page, in order."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -9,6 +10,8 @@ import polars as pl
 
 from tapeline.report import book, market, money, placed, words
 from tapeline.report.base import LINES_MAX, Run, currency_axis
+from tapeline.report.signals import SIGNALS_MAX, recorded, signals_figure
+from tapeline.report.sweep import sweep_figures, sweeps
 from tapeline.stats.markouts import markout_curve
 from tapeline.stats.metrics import METRICS, SPLIT_HORIZON
 from tapeline.tables import stats_html
@@ -28,6 +31,8 @@ class Section:
     below: str = ""
     is_half: bool = False
     """Whether two stand side by side on a wide screen."""
+    is_panels: bool = False
+    """Whether its figures do, as many as have room."""
 
 
 ONE = ["row", "strategy", "currency"]
@@ -42,8 +47,10 @@ def sections(run: Run) -> list[Section]:
     shown = [] if run.stats.by_day["day"].n_unique() < 2 else [Section("Days", days, [("", money.days_figure(run))], words.days_table(run))]
     return [
         _drawn("Equity and drawdown", few if run.strategies_n > LINES_MAX else "", money.equity_figure(run), "There is no sample of equity.", is_half=False),
+        *_parameters(run),
         *_where(run),
         *_charts(run),
+        *_signals(run),
         *shown,
         _drawn("Inventory", "Time at each position, exact from fill to fill.", market.inventory_figure(run), "There was no fill."),
         _drawn("Queue", "Displayed size ahead of our resting orders; the last bar is of that or more.", placed.queue_figure(run), "No order came to rest."),
@@ -81,6 +88,18 @@ def _drawn(title: str, text: str, made: go.Figure, otherwise: str, *, is_half: b
     return Section(title, _text(otherwise), is_half=is_half)
 
 
+def _parameters(run: Run) -> list[Section]:
+    """Net PnL over what rows of a class differ in; nothing where they do not."""
+    found, made = sweeps(run), []
+    several_classes, several_currencies = (len({getattr(sweep, name) for sweep in found}) > 1 for name in ("strategy", "currency"))
+    for sweep in found:
+        names = list(sweep.parameters)
+        whose = ", ".join([sweep.strategy] * several_classes + [sweep.currency] * several_currencies)
+        title = f"Net PnL over {' and '.join(names) if len(names) < 3 else 'parameters'}{f': {whose}' * bool(whose)}"
+        made.append(Section(title, _text(html.escape(words.sweep(sweep))), [("", one) for one in sweep_figures(sweep)], is_panels=len(names) > 2))
+    return made
+
+
 def _where(run: Run) -> list[Section]:
     if run.result.observed.mids is None:
         return [Section("Where it came from", _text("The market after the fills is not known, so neither markouts nor the split of the PnL are."))]
@@ -110,6 +129,15 @@ def _charts(run: Run) -> list[Section]:
     note = f"Where there are many fills, those of one pixel's time share a marker at their mean price.{more}{colors}"
     figures = [("", market.price_figure(run, symbol)) for symbol in symbols]
     return [Section("Price, own quotes and fills, position", _text(note), figures)] if figures else []
+
+
+def _signals(run: Run) -> list[Section]:
+    """What strategies recorded; nothing where they did not."""
+    if not run.result.signals.height:
+        return []
+    values, names = recorded(run)
+    made = [("", signals_figure(run, values, names[:SIGNALS_MAX]))] if names else []
+    return [Section("Signals", _text(html.escape(words.signals(run, names[:SIGNALS_MAX]))), made)]
 
 
 def _book(run: Run) -> Section:

@@ -10,6 +10,7 @@ import polars as pl
 from tapeline.config import UNLIMITED
 from tapeline.observed import is_missing
 from tapeline.report.base import Run
+from tapeline.report.sweep import Sweep
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
@@ -62,6 +63,11 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[in
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence; of many, the first and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 def headline(run: Run) -> str:
     """A card per headline figure: the totals, or the only strategy; a row of cards per currency."""
     totals = run.stats.frame.filter(pl.col("row").is_null())
@@ -93,12 +99,11 @@ def described(run: Run) -> tuple[str, str]:
     """What was run; on what, and over what time."""
     manifest, sampling = run.result.manifest, run.sampling
     names = [f"{s['label']}({', '.join(f'{k}={v}' for k, v in (s.get('parameters') or {}).items())})" for s in manifest.get("strategies", [])]
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     files = ", ".join(file["path"].rsplit("/", 1)[-1] for file in manifest.get("data", []))
     times = pl.Series([sampling.start_ns, sampling.end_ns]).cast(pl.Datetime("ns")).dt.strftime("%Y-%m-%d %H:%M:%S").to_list() if sampling.days else []
     span = f"{times[0]} – {times[1]} UTC ({format_seconds((sampling.end_ns - sampling.start_ns) / 1e9)})" if times else ""
     counts = f"{manifest['records']:,} records, {manifest['events']:,} events" if manifest.get("records") else ""
-    return shown, " · ".join(p for p in (files, span, counts) if p)
+    return listed(names, 4), " · ".join(p for p in (files, span, counts) if p)
 
 
 def subtitle(run: Run) -> str:
@@ -181,6 +186,31 @@ def large_fills(run: Run) -> str:
     return intro + table(list(columns), zip(*columns.values(), strict=True), text=words)
 
 
+def sweep(swept: Sweep) -> str:
+    """How to read the figures of a sweep, and what is not in them."""
+    if len(swept.parameters) == 2:
+        parts = ["Colours are net PnL; they end where a tenth of the rows won or lost more."]
+    else:
+        parts = ["Points are rows, the line is the mean of rows with one value, the ring is around the best row."]
+    parts += ["A lone peak is likelier luck than a broad hill."]
+    parts += [f"{len(swept.drawn):,} of {len(swept.net):,} rows are points, drawn by lot."] if len(swept.drawn) < len(swept.net) and swept.grid is None else []
+    parts += [f"Not drawn: {listed(swept.left_out)}."] if swept.left_out else []
+    return " ".join(parts)
+
+
+def signals(run: Run, drawn: Sequence[str]) -> str:
+    """How to read the figure of signals, and what is not in it."""
+    everything = run.result.signals
+    if not drawn:
+        return "The strategies that figures show recorded no number that can be drawn; result.signals has all."
+    parts = ["As recorded, each value until the next; where there are many, their range in each pixel's time, pale, and their mean over longer times."]
+    others = [name for name in everything["signal"].unique().sort().cast(pl.String) if name not in drawn]
+    parts += [f"Not drawn: {listed(others)}; result.signals has all."] if others else []
+    lost = everything.filter(~pl.col("value").is_finite()).height
+    parts += [f"{lost:,} values are no finite numbers, and left out."] if lost else []
+    return " ".join(parts)
+
+
 def outcomes_table(run: Run) -> str:
     """How orders ended and why, over all strategies."""
     counts = outcomes(run.frames.orders, ["currency"]).group_by("status", "reason").agg(pl.col("orders").sum()).sort("orders", descending=True)
@@ -238,8 +268,7 @@ def assumptions(run: Run) -> str:
             groups.setdefault(json.dumps(strategy["venue"]), []).append(strategy["label"])
     parts = ["<p>History did not know our orders, and does not react to them; docs/assumptions.md has a paragraph for each rule.</p>"]
     for text, labels in groups.items():
-        who = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-        parts.append(f"<h4>{html.escape(who)}</h4>" if len(groups) > 1 else "")
+        parts.append(f"<h4>{html.escape(listed(labels))}</h4>" if len(groups) > 1 else "")
         parts.append(table(["setting", "value", "what it means"], _settings(json.loads(text)), prose=(1, 2)))
     return "".join(parts)
 
