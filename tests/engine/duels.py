@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors import PROGRAM_MAX
 from hypothesis import strategies as st
 from programs import (
-    PROGRAM_MAX,
     Follower,
     Glancer,
     Listener,
@@ -23,7 +23,7 @@ from programs import (
     Toucher,
     Watcher,
 )
-from random_markets import RandomMarket, random_venue, write_stream
+from random_markets import RandomMarket, random_venue
 from status_files import CLOSE, HALT, PRE_OPEN, TRADING, write_status
 from streams import Stream
 
@@ -99,7 +99,7 @@ class Case:
 
     def compared(self, directory: Path) -> Comparison:
         """Through both engines."""
-        path = write_stream(directory / "case.dbn", self.stream(), self.version)
+        path = self.stream().write(directory / "case.dbn", version=self.version)
         return compare(self.run(path, "compiled"), self.run(path, "reference"))
 
 

@@ -2,13 +2,11 @@
 
 import polars as pl
 import pytest
-from random_markets import write_stream
+from scripts import play
 from streams import Stream
 
 import tapeline as tl
-from tapeline.verify import compare
 
-SETTINGS = {"tick_size": "1", "multiplier": 10.0, "instruments": [1]}
 SECOND = 1_000_000_000
 
 
@@ -117,11 +115,7 @@ def ticking(events: int = 10) -> Stream:
 
 def run(tmp_path, stream, *rows, **settings):
     """The result of rows, in which both engines agree."""
-    path = write_stream(tmp_path / "x.dbn", stream)
-    compiled, reference = (tl.Backtest(path, engine=engine, **SETTINGS, **settings).run(*rows) for engine in ("compiled", "reference"))
-    found = compare(compiled, reference)
-    assert found.is_equal, found
-    return compiled
+    return play(tmp_path, stream, *rows, multiplier=10.0, **settings)
 
 
 def test_a_loss_beyond_the_limit_stops_the_row(tmp_path):
