@@ -100,13 +100,11 @@ def write_records(path: Path, array: np.ndarray, *, symbols: dict[int, str] = SY
     return path
 
 
-def instruments(
-    *, grid: int = GRID, tick: int | None = None, several: bool = False, only: list[tuple[int, int]] | None = None, multiplier: float = 1.0
-) -> Instruments:
+def instruments(*, grid: int = GRID, several: bool = False, only: list[tuple[int, int]] | None = None) -> Instruments:
     """Instruments that are all alike."""
 
     def describe(key: tuple[int, int], index: int) -> Instrument:
-        return Instrument(index=index, publisher_id=key[0], instrument_id=key[1], symbol=f"I{key[1]}", grid=grid, tick=tick or grid, multiplier=multiplier)
+        return Instrument(index=index, publisher_id=key[0], instrument_id=key[1], symbol=f"I{key[1]}", grid=grid, tick=grid)
 
     return Instruments(describe=describe, only=only, several=several)
 

@@ -148,7 +148,7 @@ def random_parameters(rng: random.Random) -> dict[str, int]:
     return {"far": rng.choice((0, 20, 200, 900)), "wild": rng.choice((0, 5, 20))}
 
 
-def random_strategy(cls: type, rng: random.Random, rate: int = 50) -> tl.Strategy:
+def random_strategy(cls: type, rng: random.Random, rate: int) -> tl.Strategy:
     """An instance that acts at `rate` percent of its opportunities."""
     program = [rng.randrange(1, NUMBERS_END) if rng.randrange(100) < rate else 0 for _ in range(PROGRAM_MAX)]
     return with_program(cls(**random_parameters(rng)), program)

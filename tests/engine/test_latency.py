@@ -47,11 +47,11 @@ class Sender(tl.Strategy):
                 orders.cancel(k + 1)
 
 
-def quiet_stream(events: int = 200, every: int = 100, lag: int = 7) -> Stream:
-    """A bid that changes its size every so often; the feed's delay is `lag`, growing by one each event."""
+def quiet_stream(events: int = 200, lag: int = 7) -> Stream:
+    """A bid that changes its size every 100 ns; the feed's delay is `lag`, growing by one each event."""
     stream = Stream()
     for k in range(events):
-        stream.record("A", k + 1, "B", 100, 1, ts=1000 + k * every, recv=1000 + k * every + lag + k)
+        stream.record("A", k + 1, "B", 100, 1, ts=1000 + k * 100, recv=1000 + k * 100 + lag + k)
     return stream
 
 

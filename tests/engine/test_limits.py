@@ -19,13 +19,13 @@ class Flood(tl.Strategy):
             orders.cancel(1)
 
 
-def busy_stream(records: int = 1000) -> Stream:
+def busy_stream() -> Stream:
     """Orders at one price come and go, a nanosecond apart: every event changes the queue ahead of later orders there."""
     stream = Stream().add(1, "B", 100, 5, ts=1000).add(2, "A", 101, 5)
-    for k in range(3, records, 2):
+    for k in range(3, 1000, 2):
         stream.add(k, "B", 100, 1, ts=1000 + k).add(k + 1, "B", 100, 1)
-    for k in range(3, records):
-        stream.cancel(k, 1, ts=1000 + records + k)
+    for k in range(3, 1000):
+        stream.cancel(k, 1, ts=2000 + k)
     return stream
 
 

@@ -105,10 +105,10 @@ def falling(steps: int = 6) -> Stream:
     return stream
 
 
-def ticking(events: int = 10) -> Stream:
-    """A bid that grows every tenth of a second."""
+def ticking() -> Stream:
+    """A bid that grows every tenth of a second, sixteen times."""
     stream = Stream()
-    for k in range(events):
+    for k in range(16):
         stream.add(k + 1, "B", 100, 1, ts=SECOND + k * SECOND // 10)
     return stream
 
@@ -167,9 +167,9 @@ def test_the_kill_switch_passes_the_gateway(tmp_path):
 
 def test_orders_per_second_are_limited(tmp_path):
     """At most so many new orders and modifies in any second of local time; refused ones do not count, and cancels are free."""
-    result = run(tmp_path, ticking(16), Sender(), limits=tl.Limits(orders_per_second_max=4))
+    result = run(tmp_path, ticking(), Sender(), limits=tl.Limits(orders_per_second_max=4))
     assert [reason == "order_rate_limit" for reason in result.orders["reason"]] == [False] * 4 + [True] * 6 + [False] * 4 + [True] * 2
-    result = run(tmp_path, ticking(16), Sender(modifies=True), limits=tl.Limits(orders_per_second_max=4))
+    result = run(tmp_path, ticking(), Sender(modifies=True), limits=tl.Limits(orders_per_second_max=4))
     assert result.orders["modifies"].to_list() == [3 + 4]
     assert result.orders["requests_refused"].to_list() == [6 + 2]
 
