@@ -16,7 +16,7 @@ from tapeline.schema import MBO, Journals
 GRID = 1_000_000_000
 """One tick is a whole price unit."""
 SYMBOLS = {i: f"I{i}" for i in range(1, 25)}
-"""Of the instruments in files."""
+"""Of the instruments in files; where a file names more than one, strategies index by instrument, unless the run is of one."""
 LAST, SNAPSHOT, TOP_OF_BOOK = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.TOP_OF_BOOK)
 
 

@@ -40,7 +40,7 @@ def run(tmp_path):
     """Bids 100: 5 (id 1) + 3 (id 2) + *2. Id 2 cancels 1; id 1 is filled; an order behind joins, and fills one of ours; the rest is cancelled."""
     stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "B", 100, 3).add(4, "A", 101, 4).cancel(2, 1, ts=300)
     stream.execute(1, 5, ts=400).add(6, "B", 100, 9, ts=450).execute(6, 1, ts=500).quiet(900)
-    path = stream.write(tmp_path / "x.dbn")
+    path = stream.write(tmp_path / "x.dbn", symbols={1: "ONE"})
     return tl.Backtest(path, tick_size="1", multiplier=1.0).run(OneOrder(), tl.Row(OneOrder(), rules=tl.FillRules(queue="log"), label="guessing"))
 
 

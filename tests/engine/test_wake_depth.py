@@ -92,7 +92,7 @@ def test_features_of_levels_without_levels(gap, tmp_path):
         stream.add(order + 1, "BA"[order % 2], 2_000_000 + int(distance if order % 2 else -distance), int(sizes[order]))
         if order >= 60:
             stream.cancel(order - 59, int(sizes[order - 60]))
-    path = stream.write(tmp_path / "x.dbn")
+    path = stream.write(tmp_path / "x.dbn", symbols={1: "ONE"})
     result = tl.Backtest(path, tick_size="1", multiplier=1.0).run(Peeper())
     touch = pl.col("^(bid|ask)_(px|sz|ct)_00$")
     changes = tl.depth(path, levels=1, tick_size="1").filter(pl.any_horizontal(touch.ne_missing(touch.shift())))["sequence"]

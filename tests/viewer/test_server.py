@@ -157,7 +157,7 @@ def test_the_overview_begins_with_the_first_event(serve: Callable[[Session], Ser
     stream.add(100, "A", 1_010, 5, ts=start)
     for i in range(100):
         stream.add(200 + i, "B", 1_001 + i // 20, 1, ts=start + (i + 1) * hour // 100)
-    path = stream.write(tmp_path / "quiet.dbn")
+    path = stream.write(tmp_path / "quiet.dbn", symbols={1: "QUIET"})
     with opened(Shown([path]), None, {"tick_size": "0.01"}) as session:
         session.index._thread.join()
         overview = serve(session).ask("/api/overview")
