@@ -15,19 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from strategies import Idle
+
 import tapeline as tl
 from tapeline.config import QUEUE_MODELS
 from tapeline.feeds.synth import SynthConfig, write_synth
-
-
-class Idle(tl.Strategy):
-    """Sees every change of the touch and does nothing."""
-
-    changes: tl.int64
-
-    def on_book(self, market, orders, account):
-        """Count."""
-        self.changes += 1
 
 
 class IdleDepth(Idle):

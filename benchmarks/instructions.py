@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from strategies import PlainMaker
+from strategies import Idle, PlainMaker
 
 import tapeline as tl
 from tapeline.extraction import FeatureReader
@@ -30,16 +30,6 @@ SHORT = 100_000
 ORDERS = re.compile(r"^(\d+) orders$", re.MULTILINE)
 COUNTED = {"instructions": "Ir", "branches": "Bc", "mispredicted": "Bcm", "jumps mispredicted": "Bim"}
 HASWELL = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+fma,+popcnt,+lzcnt", "PYTHONHASHSEED": "0"}
-
-
-class Idle(tl.Strategy):
-    """Counts its calls."""
-
-    n: tl.int64
-
-    def on_book(self, market, orders, account):
-        """Called."""
-        self.n += 1
 
 
 def normalise(path: Path) -> None:

@@ -15,20 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from strategies import Idle
+
 import tapeline as tl
 from tapeline.feeds.synth import SynthConfig, write_synth
 
 WORDS = {"peak": "VmHWM", "anonymous": "RssAnon", "files": "RssFile"}
-
-
-class Idle(tl.Strategy):
-    """Sees every change of the touch and does nothing."""
-
-    changes: tl.int64
-
-    def on_book(self, market, orders, account):
-        """Count."""
-        self.changes += 1
 
 
 def resident() -> dict[str, float]:

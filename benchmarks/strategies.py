@@ -1,4 +1,4 @@
-"""The strategies that `tapeline bench` times: a market maker that looks at sixteen features, and three that are unlike it."""
+"""The strategies of benchmarks: a market maker that looks at sixteen features, three that are unlike it, and one that does nothing."""
 
 from typing import ClassVar
 
@@ -104,3 +104,13 @@ class Sleeper(tl.Strategy):
         """Look, wait again."""
         self.looks += market.bid_size
         orders.wake_at(orders.now + 100_000_000)
+
+
+class Idle(tl.Strategy):
+    """Sees every change of the touch and does nothing."""
+
+    changes: tl.int64
+
+    def on_book(self, market, orders, account):
+        """Count."""
+        self.changes += 1

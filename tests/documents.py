@@ -95,9 +95,9 @@ def codes(cell: str) -> list[str]:
     return _CODE.findall(cell)
 
 
-def names(rows: list[list[str]], column: int = 0) -> list[str]:
-    """What stands in backticks in a column of a table, without what is in parentheses."""
-    return [code.partition("(")[0] for row in rows for code in codes(row[column])]
+def names(rows: list[list[str]]) -> list[str]:
+    """What stands in backticks in the first column of a table, without what is in parentheses."""
+    return [code.partition("(")[0] for row in rows for code in codes(row[0])]
 
 
 def _anchor(heading: str) -> str:

@@ -118,3 +118,11 @@ class Journal:
         """The result made of it."""
         strategies = [{**plain(row._asdict()), "row": i} for i, row in enumerate(self.rows)]
         return Result.from_journals(self.journals(), self.instruments, self.rows, {"strategies": strategies, **manifest})
+
+
+def one_fill(**manifest: Any) -> Result:
+    """The result of a run with one fill."""
+    journal = Journal()
+    journal.fill(1, 1, 100)
+    journal.sample(2, 202)
+    return journal.result(**manifest)

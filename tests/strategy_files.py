@@ -12,9 +12,9 @@ _NAMES = itertools.count()
 HEAD = "import numpy as np\nimport tapeline as tl\n\n"
 
 
-def tiny_session(path: Path, instruments: int = 1, records: int = 2_000) -> Path:
+def tiny_session(path: Path, instruments: int = 1) -> Path:
     """A simulated session of few records."""
-    write_synth(path, SynthConfig(records=records, live_orders=200, instruments=instruments))
+    write_synth(path, SynthConfig(records=2_000, live_orders=200, instruments=instruments))
     return path
 
 

@@ -1,18 +1,22 @@
 """Streams of MBO records, written tersely: prices in ticks, times in plain nanoseconds; and strategies that follow a script."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tapeline.config import Fees, FillRules, Latency, Limits, RowSpec, Venue
 from tapeline.constants import UNDEFINED_PRICE, Reason, RecordFlag, Update
+from tapeline.feeds.dbn_write import write_dbn
 from tapeline.instruments import Instrument, Instruments
 from tapeline.reference import run
 from tapeline.schema import MBO, Journals
 
 GRID = 1_000_000_000
 """One tick is a whole price unit."""
+SYMBOLS = {i: f"I{i}" for i in range(1, 25)}
+"""Of the instruments in files; where a file names more than one, strategies index by instrument, unless the run is of one."""
 LAST, SNAPSHOT, TOP_OF_BOOK = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.TOP_OF_BOOK)
 
 
@@ -79,6 +83,10 @@ class Stream:
         """The records."""
         return np.array(self.rows, MBO)
 
+    def write(self, path: Path, **more: Any) -> Path:
+        """Write them to a DBN file, as `write_records`."""
+        return write_records(path, self.array(), **more)
+
     def chunks(self, size: int = 0) -> list[tuple[np.ndarray, bool]]:
         """The records as one file, in chunks of `size` records; 0: in one."""
         array = self.array()
@@ -86,13 +94,17 @@ class Stream:
         return [(array[i : i + (size or len(array))], i == starts[-1]) for i in starts]
 
 
-def instruments(
-    *, grid: int = GRID, tick: int | None = None, several: bool = False, only: list[tuple[int, int]] | None = None, multiplier: float = 1.0
-) -> Instruments:
+def write_records(path: Path, array: np.ndarray, *, symbols: dict[int, str] = SYMBOLS, version: int = 3) -> Path:
+    """Write records to a DBN file, and return its path."""
+    write_dbn(path, [array], dataset="TEST.DBN", symbols=symbols, start_ns=0, version=version)
+    return path
+
+
+def instruments(*, grid: int = GRID, several: bool = False, only: list[tuple[int, int]] | None = None) -> Instruments:
     """Instruments that are all alike."""
 
     def describe(key: tuple[int, int], index: int) -> Instrument:
-        return Instrument(index=index, publisher_id=key[0], instrument_id=key[1], symbol=f"I{key[1]}", grid=grid, tick=tick or grid, multiplier=multiplier)
+        return Instrument(index=index, publisher_id=key[0], instrument_id=key[1], symbol=f"I{key[1]}", grid=grid, tick=grid)
 
     return Instruments(describe=describe, only=only, several=several)
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import MAKER
 from strategy_files import tiny_session
 
 import tapeline as tl
 from tapeline import backtest as module
-from tapeline.demo import example
 from tapeline.engine.special import UNITS
 from tapeline.errors import DataError
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
 
-Maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+Maker = load_strategy(MAKER)
 ENGINES = pytest.mark.parametrize("engine", ["compiled", "reference"])
 
 

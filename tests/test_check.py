@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pytest
-from typer.testing import CliRunner
+from command_line import invoke
 
 from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_times, turns
-from tapeline.cli import app
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.conversion import write_tape
 from tapeline.errors import DataError
@@ -166,7 +165,7 @@ def test_a_book_that_stays_locked_without_a_trade_is_a_pre_open(tmp_path: Path, 
 def test_a_pre_open_is_told_with_what_it_means(tmp_path: Path) -> None:
     """`tapeline check` says since when nothing traded, and what a run without a status file makes of it."""
     path = pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9))
-    said = CliRunner().invoke(app, ["check", str(path), "--tick-size", "1"]).stdout
+    said = invoke("check", path, "--tick-size", "1").stdout
     assert "7: no trade between 2023-11-14 22:13:21 and 2023-11-14 22:13:29, and a book that was locked or crossed: a pre-open or an auction" in said
     assert "without one, orders take" in said
 
@@ -202,7 +201,7 @@ def test_files_that_are_not_in_order_are_told(tmp_path: Path) -> None:
         open_input([one, two])
         open_input([one, tmp_path / "cut.dbn"])
         warnings.simplefilter("always")
-        done = CliRunner().invoke(app, ["check", str(two), str(one), "--tick-size", "1"])
+        done = invoke("check", two, one, "--tick-size", "1")
     assert done.stderr.count("warning: ") == 1
 
 

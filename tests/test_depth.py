@@ -68,12 +68,6 @@ def random_stream(seed: int, n: int = 600) -> Stream:
     return stream
 
 
-def written(path: Path, stream: Stream) -> Path:
-    """The stream as a DBN file."""
-    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "ONE", 2: "TWO", 3: "THREE"}, start_ns=0)
-    return path
-
-
 def expected_frame(path: Path, levels: int, tick_size: str) -> pl.DataFrame:
     """What the plain engine says, in the columns of depth."""
     source = DbnInput([path])
@@ -98,7 +92,7 @@ def expected_frame(path: Path, levels: int, tick_size: str) -> pl.DataFrame:
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed: int, levels: int) -> None:
     """Of any stream, with far and negative prices, snapshots and clears, every row, column and type is the plain engine's."""
-    path = written(tmp_path / "random.dbn", random_stream(seed))
+    path = random_stream(seed).write(tmp_path / "random.dbn")
     frame = tl.depth(path, levels, tick_size="1")
     expected = expected_frame(path, levels, "1")
     assert frame.height > 50
@@ -109,7 +103,7 @@ def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed:
 @pytest.mark.nojit
 def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path) -> None:
     """The same kernels as plain Python give the same rows."""
-    path = written(tmp_path / "random.dbn", random_stream(99, 200))
+    path = random_stream(99, 200).write(tmp_path / "random.dbn")
     assert tl.depth(path, 3, tick_size="1").equals(expected_frame(path, 3, "1"))
 
 
@@ -124,7 +118,7 @@ def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path) 
 
 def test_levels_of_depth_are_columns_of_greater_depth(tmp_path: Path) -> None:
     """Fewer levels give the rows of more levels that changed one of the fewer."""
-    path = written(tmp_path / "random.dbn", random_stream(3))
+    path = random_stream(3).write(tmp_path / "random.dbn")
     deep, flat = tl.depth(path, 5, tick_size="1"), tl.depth(path, 1, tick_size="1")
     shown = [name for name in flat.columns if name not in HEAD]
     last: dict[int, tuple] = {}
@@ -142,7 +136,7 @@ def test_levels_of_depth_are_columns_of_greater_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("every_ns", [1, 1000, 10_000])
 def test_intervals_give_their_last_state(tmp_path: Path, seed: int, every_ns: int, levels: int) -> None:
     """`every` gives the last row of each instrument and interval of ts_recv in which it changed; a ts_recv that runs back counts to the open interval."""
-    path = written(tmp_path / "random.dbn", random_stream(seed))
+    path = random_stream(seed).write(tmp_path / "random.dbn")
     interval, kept = 0, {}
     rows = tl.depth(path, levels, tick_size="1")
     for at, recv in enumerate(rows["ts_recv"].to_physical()):
@@ -202,10 +196,10 @@ def test_a_reader_is_gone_when_nobody_has_it(tmp_path: Path) -> None:
 
 def test_instruments_are_chosen_and_ticks_inferred(tmp_path: Path) -> None:
     """`instruments` keeps those named; without a tick size the grid is found in the data, and the rows are the same."""
-    path = written(tmp_path / "random.dbn", random_stream(1))
+    path = random_stream(1).write(tmp_path / "random.dbn")
     whole = tl.depth(path, 2, tick_size="1")
     assert tl.depth(path, 2).equals(whole)
-    assert tl.depth(path, 2, tick_size="1", instruments=["TWO"]).equals(whole.filter(pl.col("instrument_id") == 2))
+    assert tl.depth(path, 2, tick_size="1", instruments=["I2"]).equals(whole.filter(pl.col("instrument_id") == 2))
 
 
 def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
@@ -213,7 +207,7 @@ def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
     stream = Stream()
     for k in range(50):
         stream.add(k, "BA"[k % 2], (-k if k % 2 == 0 else k), 5, ts=k)
-    whole = tl.depth(written(tmp_path / "whole.dbn", stream), 2, tick_size="1")
+    whole = tl.depth(stream.write(tmp_path / "whole.dbn"), 2, tick_size="1")
     cut = tmp_path / "cut.dbn"
     cut.write_bytes((tmp_path / "whole.dbn").read_bytes()[:-20])
     for every in ("event", 1):
@@ -222,14 +216,14 @@ def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
         before = damage.value.result
         assert before.height >= whole.height - 2
         assert before.equals(whole.head(before.height))
-    empty = tl.depth(written(tmp_path / "empty.dbn", Stream()), 2, tick_size="1")
+    empty = tl.depth(Stream().write(tmp_path / "empty.dbn"), 2, tick_size="1")
     assert (empty.height, empty.schema) == (0, whole.schema)
 
 
 @pytest.mark.parametrize("settings", [{"levels": 0}, {"levels": True}, {"levels": 10_001}, {"every": "0s"}, {"every": "soon"}, {"tick_size": 0}])
 def test_settings_that_make_no_sense_are_named(tmp_path: Path, settings: dict) -> None:
     """Each is a ConfigError that names the setting."""
-    path = written(tmp_path / "random.dbn", random_stream(1, 5))
+    path = random_stream(1, 5).write(tmp_path / "random.dbn")
     with pytest.raises(ConfigError, match=next(iter(settings))):
         tl.depth(path, **{"tick_size": "1"} | settings)
 

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import invoke
 from streams import SNAPSHOT, Stream
-from typer.testing import CliRunner
 
 from tapeline.check import check
-from tapeline.cli import app
 from tapeline.constants import Kind, TapeFlag
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.fifo import FifoCount, count_fills
 from tapeline.inputs import open_input, reader_of, registry
 
@@ -64,12 +62,6 @@ def plainly(path: Path) -> tuple[int, int]:
     return fills, first
 
 
-def written(path: Path, stream: Stream) -> Path:
-    """The stream as a DBN file."""
-    write_dbn(path, [stream.array()], dataset="TEST", symbols={i: f"I{i}" for i in range(1, 25)}, start_ns=0)
-    return path
-
-
 def execute_some(stream: Stream, rng: np.random.Generator, book: int, ids: list[list]) -> None:
     """One event in which a few orders of a queue are executed in full, in any order; not always from the front."""
     side, price = ids[int(rng.integers(len(ids)))][1:3]
@@ -118,7 +110,7 @@ def random_stream(seed: int, n: int = 3_000) -> Stream:
 @pytest.mark.parametrize("seed", range(6))
 def test_counts_are_the_plain_ones(tmp_path: Path, seed: int) -> None:
     """Fills at the front, behind it, and listed in any order within an event; partly executed orders, snapshots that bring old orders back, clears."""
-    path = written(tmp_path / "random.dbn", random_stream(seed))
+    path = random_stream(seed).write(tmp_path / "random.dbn")
     fills, first = counted(path)
     assert (fills, first) == plainly(path)
     assert 0 < first < fills
@@ -128,7 +120,7 @@ def test_counts_are_the_plain_ones(tmp_path: Path, seed: int) -> None:
 @pytest.mark.nojit
 def test_counts_are_the_plain_ones_without_the_jit(tmp_path: Path) -> None:
     """The same kernels as plain Python."""
-    path = written(tmp_path / "random.dbn", random_stream(50, 300))
+    path = random_stream(50, 300).write(tmp_path / "random.dbn")
     assert counted(path) == plainly(path)
 
 
@@ -139,7 +131,7 @@ def test_tables_grow(tmp_path: Path) -> None:
         stream.add(i, "B", 1 + i % 500, 2)
     for i in range(1, 20_001, 7):
         stream.execute(i, 2)
-    path = written(tmp_path / "large.dbn", stream)
+    path = stream.write(tmp_path / "large.dbn")
     assert counted(path) == plainly(path)
 
 
@@ -148,7 +140,7 @@ def test_counting_ends_when_it_has_enough(tmp_path: Path) -> None:
     stream = Stream().add(1, "B", 100, 9).add(2, "B", 100, 9).add(3, "A", 102, 5)
     for order in (2, 1, 1, 1, 1):
         stream.execute(order, 1)
-    events = np.array(list(tape_events(written(tmp_path / "x.dbn", stream))))
+    events = np.array(list(tape_events(stream.write(tmp_path / "x.dbn"))))
     few, all_of_them = FifoCount(enough=2), FifoCount()
     seen = []
     for i in range(len(events)):
@@ -164,7 +156,7 @@ def test_the_check_tells_it(tmp_path: Path) -> None:
     """Two of three fills hit the front: `tapeline check` says so in words, and as numbers."""
     stream = Stream().add(1, "B", 100, 5).add(2, "B", 100, 5).add(3, "A", 102, 5)
     stream.execute(1, 1).execute(2, 1).execute(3, 1)
-    path = written(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     assert check([path], tick_size="1").to_dict()["fifo"] == {"fills": 3, "first": 2, "share": 2 / 3}
-    done = CliRunner().invoke(app, ["check", str(path), "--tick-size", "1"])
+    done = invoke("check", path, "--tick-size", "1")
     assert "executions of resting orders: 3, of which 66.7% hit the front of their queue" in done.output

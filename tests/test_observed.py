@@ -6,10 +6,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import MAKER
 
 import tapeline as tl
 from tapeline.conversion import write_tape
-from tapeline.demo import example
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
 from tapeline.manifest import fingerprint
@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
     """A market maker on a simulated session, and the session's file."""
     path = tmp_path_factory.mktemp("data") / "session.dbn"
     write_synth(path, SynthConfig(records=20_000, live_orders=400, tick="0.25", seed=2))
-    maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+    maker = load_strategy(MAKER)
     backtest = tl.Backtest(path, tick_size="0.25", multiplier=50, latency=maker.latency, engine="reference")
     return backtest.run(maker(), maker(size=2)), path
 

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -199,31 +200,38 @@ class _Run:
         """Whether progress is to be told again: asked after every chunk."""
         return self._progress is not None and time.perf_counter() - self._reported >= PROGRESS_EVERY_S
 
+    @contextmanager
+    def _noting_the_end(self) -> Iterator[None]:
+        """Damage and interrupts end a run, and are told in its result."""
+        try:
+            yield
+        except DataError as damage:
+            self._damage = damage
+        except KeyboardInterrupt:
+            self._interrupted = True
+
     def _compiled(self) -> Journals:
         with _compiling:
             session = self._session()
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
         with Interrupts() as interrupts:
-            try:
-                for n, _ in reader.chunks():
-                    session.chunk(reader.events_address, n)
-                    if self._is_due():
-                        self._tell(reader.records, reader.bytes_done)
-                    if interrupts.seen:
-                        self._interrupted = True
-                        reader.stop()
-                self._tell(reader.records, reader.bytes_done)
-            except DataError as damage:
-                self._damage = damage
-            except KeyboardInterrupt:
-                self._interrupted = True
-            except TapelineError:
-                raise
-            except Exception as error:
-                how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
-                error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
-                raise
+            with self._noting_the_end():
+                try:
+                    for n, _ in reader.chunks():
+                        session.chunk(reader.events_address, n)
+                        if self._is_due():
+                            self._tell(reader.records, reader.bytes_done)
+                        if interrupts.seen:
+                            self._interrupted = True
+                            reader.stop()
+                    self._tell(reader.records, reader.bytes_done)
+                except TapelineError:
+                    raise
+                except Exception as error:
+                    how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
+                    error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
+                    raise
             session.finish()
         self._started += session.seconds_compiling
         return Journals(**session.journals(), counters=reader.counters | session.counters)
@@ -270,7 +278,7 @@ class _Run:
     def _records(self, source: DbnInput, interrupts: Interrupts) -> Iterator[tuple[Any, bool]]:
         """Runs of records, each with whether it is the last of its file; damage and interrupts end them."""
         n = 0
-        try:
+        with self._noting_the_end():
             for run_of_records, is_last in records(source):
                 for first in range(0, max(len(run_of_records), 1), 4096):
                     part = run_of_records[first : first + 4096]
@@ -279,26 +287,18 @@ class _Run:
                     if self._is_due():
                         self._tell(n, n * 56)
                     interrupts.check()
-        except DataError as damage:
-            self._damage = damage
-        except KeyboardInterrupt:
-            self._interrupted = True
 
     def _tape_events(self, interrupts: Interrupts, counters: dict[str, int]) -> Iterator[Any]:
         """The events of a tape, for the reference; `counters` gets the tape's."""
         from tapeline.reference import TapeEvent  # noqa: PLC0415 - as in _reference
 
         reader = reader_of(self._source, self._instruments, lambda _: None)
-        try:
+        with self._noting_the_end():
             for n, _ in reader.chunks():
                 yield from (TapeEvent(*event) for event in reader.events[:n].tolist())
                 if self._is_due():
                     self._tell(reader.records, reader.bytes_done)
                 interrupts.check()
-        except DataError as damage:
-            self._damage = damage
-        except KeyboardInterrupt:
-            self._interrupted = True
         counters.update(reader.counters)
 
 

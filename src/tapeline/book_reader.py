@@ -83,6 +83,16 @@ class BookReader:
         """What the normaliser counted so far."""
         return self._reader.counters if self._reader is not None else self._counted
 
+    def whole(self) -> pl.DataFrame:
+        """All rows in one frame. Raises DataError where the input is damaged; its `result` attribute has the frame of everything before."""
+        frames = [self.empty]
+        try:
+            frames.extend(self.chunks())
+        except DataError as damage:
+            damage.result = pl.concat(frames)
+            raise
+        return pl.concat(frames)
+
     def chunks(self) -> Iterator[pl.DataFrame]:
         """Frames of rows, none of them empty. Raises DataError, when all before it was given out, where the input is damaged."""
         runs = self.runs() if self._interval_ns == 0 else self._last_of_intervals(self.runs())

@@ -89,7 +89,7 @@ def demo(
 
         terminal.err.print(f"simulating a session of {records:,} records …")
         with terminal.progress_bar("demo") as progress:
-            result = run_demo(records, progress, report=output)
+            result = run_demo(records, output, progress)
         commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
             terminal.out.print(NEXT_STEPS, markup=False, soft_wrap=True)

@@ -21,10 +21,10 @@ The market was simulated, so the numbers mean nothing; on data of your own:
 How to write strategies and read results: docs/guide.md"""
 
 
-def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: int = 1, report: Path | None = None) -> Result:
-    """Simulate a session of `records` records and run TouchMaker and OrderFlowTaker on it, with latencies of 100 µs each way; write a report if asked to.
+def run_demo(records: int, report: Path, progress: Callable[[Any], None] | None) -> Result:
+    """Simulate a session of `records` records, run TouchMaker and OrderFlowTaker on it, with latencies of 100 µs each way, and write the report.
 
-    The session is gone afterwards, so what statistics need of it is read here.
+    The session is gone afterwards: what statistics need of it, the report has read.
     """
     from tapeline.backtest import Backtest  # noqa: PLC0415 - imports Numba
     from tapeline.feeds.synth import SynthConfig, write_synth  # noqa: PLC0415 - same
@@ -32,13 +32,10 @@ def run_demo(records: int, progress: Callable[[Any], None] | None = None, seed: 
     maker, taker = (load_strategy(f"{example(file)}:{name}") for file, name in (("touch_maker", "TouchMaker"), ("ofi_taker", "OrderFlowTaker")))
     with tempfile.TemporaryDirectory(prefix="tapeline-demo-") as folder:
         data = Path(folder) / "session.dbn"
-        write_synth(data, SynthConfig(records=records, seed=seed, tick=TICK))
+        write_synth(data, SynthConfig(records=records, seed=1, tick=TICK))
         backtest = Backtest(data, tick_size=TICK, multiplier=MULTIPLIER, latency=maker.latency, fees=FEES)
         result: Result = backtest.run(maker(), taker(), progress=progress)
-        if report is None:
-            _ = result.observed
-        else:
-            result.report(report, "Tapeline demo: a simulated session")
+        result.report(report, "Tapeline demo: a simulated session")
     return result
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from tapeline import jit
 from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import Feature
-from tapeline.errors import CompileError, ConfigError, DataError
+from tapeline.errors import CompileError, ConfigError
 from tapeline.inputs import Data
 from tapeline.instruments import Instrument
 from tapeline.market.book import MOVED
@@ -98,14 +98,7 @@ def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     Raises ConfigError on settings that make no sense, CompileError where a feature of one's own does not compile, and DataError where the input is damaged; its
     `result` attribute has the frame of everything before.
     """
-    reader = FeatureReader(data, which, every, tick_size=tick_size, definitions=definitions, instruments=instruments)
-    frames = [reader.empty]
-    try:
-        frames.extend(reader.chunks())
-    except DataError as damage:
-        damage.result = pl.concat(frames)
-        raise
-    return pl.concat(frames)
+    return FeatureReader(data, which, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
 def features_chunks(data: Data, which: Sequence[Any] | None = None, every: str | int = "event", **settings: Any) -> Iterator[pl.DataFrame]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from tapeline.book_reader import CHUNK_BYTES, HEAD, LEVEL_ITEMS, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.errors import ConfigError, DataError
+from tapeline.errors import ConfigError
 from tapeline.inputs import Data
 from tapeline.market.books import Looks
 
@@ -32,14 +32,7 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
 
     Raises ConfigError on settings that make no sense, and DataError where the input is damaged; its `result` attribute has the frame of everything before.
     """
-    reader = DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments)
-    frames = [reader.empty]
-    try:
-        frames.extend(reader.chunks())
-    except DataError as damage:
-        damage.result = pl.concat(frames)
-        raise
-    return pl.concat(frames)
+    return DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
 def depth_chunks(data: Data, levels: int = 10, every: str | int = "event", **settings: Any) -> Iterator[pl.DataFrame]:

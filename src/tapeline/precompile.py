@@ -18,7 +18,7 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
 
     from tapeline.engine.due import wake  # noqa: PLC0415 - imports the engine, which the first process has anyway
     from tapeline.engine.journals import seat, settle, tally, turn  # noqa: PLC0415
-    from tapeline.engine.records import Engine  # noqa: PLC0415
+    from tapeline.engine.state import Engine  # noqa: PLC0415
     from tapeline.market.fifo import Fifo, count_fifo  # noqa: PLC0415
     from tapeline.market.observe import Observer, observe  # noqa: PLC0415
     from tapeline.tape.normalise import normalise  # noqa: PLC0415

@@ -47,7 +47,7 @@ def of_market(given: "MarketOptions") -> dict[str, Any]:
     return found
 
 
-def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str] = ()) -> tuple[Any, dict[str, Any]]:
+def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str]) -> tuple[Any, dict[str, Any]]:
     """An instance of the strategy, and the keywords of Backtest: from the file of settings, then from the options, which come before it.
 
     Raises ConfigError, naming the setting, on unknown names and on values that make no sense.

@@ -46,13 +46,13 @@ def to_text(renderable: object) -> str:
     return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
 
 
-def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = ()) -> Group:
+def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str]) -> Group:
     """The tables of `Stats.frame`: a column per strategy with every metric; or, for many strategies, a line for each of the best by net PnL, and the totals."""
     table = _Upright(to_lines(frame), metrics) if frame.height <= _UPRIGHT_MAX else _Best(frame, metrics)
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str] = (), parameters: Mapping[int, str] | None = None) -> str:
+def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str], parameters: Mapping[int, str] | None = None) -> str:
     """The same for a page or a notebook, with what each metric means; its style follows the page's colours. `parameters`: of many strategies, by row."""
     below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     if frame.height > _UPRIGHT_MAX:

@@ -42,7 +42,7 @@ EXIT_CODES: Final = (
 
 
 @contextmanager
-def reporting(*, with_traceback: bool = False) -> Iterator[None]:
+def reporting(*, with_traceback: bool) -> Iterator[None]:
     """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
     told = set[str]()
 

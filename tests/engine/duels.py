@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors import PROGRAM_MAX
 from hypothesis import strategies as st
 from programs import (
-    PROGRAM_MAX,
     Follower,
     Glancer,
     Listener,
@@ -23,7 +23,7 @@ from programs import (
     Toucher,
     Watcher,
 )
-from random_markets import RandomMarket, random_venue, write_stream
+from random_markets import RandomMarket, random_venue
 from status_files import CLOSE, HALT, PRE_OPEN, TRADING, write_status
 from streams import Stream
 
@@ -99,7 +99,7 @@ class Case:
 
     def compared(self, directory: Path) -> Comparison:
         """Through both engines."""
-        path = write_stream(directory / "case.dbn", self.stream(), self.version)
+        path = self.stream().write(directory / "case.dbn", version=self.version)
         return compare(self.run(path, "compiled"), self.run(path, "reference"))
 
 
@@ -148,7 +148,7 @@ def random_parameters(rng: random.Random) -> dict[str, int]:
     return {"far": rng.choice((0, 20, 200, 900)), "wild": rng.choice((0, 5, 20))}
 
 
-def random_strategy(cls: type, rng: random.Random, rate: int = 50) -> tl.Strategy:
+def random_strategy(cls: type, rng: random.Random, rate: int) -> tl.Strategy:
     """An instance that acts at `rate` percent of its opportunities."""
     program = [rng.randrange(1, NUMBERS_END) if rng.randrange(100) < rate else 0 for _ in range(PROGRAM_MAX)]
     return with_program(cls(**random_parameters(rng)), program)

@@ -2,16 +2,12 @@
 
 import random
 from collections.abc import Iterable
-from pathlib import Path
 
 from streams import SNAPSHOT, TOP_OF_BOOK, Stream
 
 import tapeline as tl
 from tapeline.config import QUEUE_MODELS
 from tapeline.constants import UNDEFINED_TIMESTAMP
-from tapeline.feeds.dbn_write import write_dbn
-
-SYMBOLS = {i: f"I{i}" for i in range(1, 25)}
 
 
 class RandomMarket:
@@ -228,12 +224,6 @@ class RandomMarket:
         order_id = rng.choice((0, rng.randrange(self.next_id + 3), self.some() or 0))
         price = rng.choice((None, self.price(side), self.price(side)))
         self.put(action, order_id, side, price, rng.choice((0, 1, 2, 5)), last=rng.random() < 0.8, flags=flags)
-
-
-def write_stream(path: Path, stream: Stream, version: int = 3) -> Path:
-    """The stream as a DBN file."""
-    write_dbn(path, [stream.array()], dataset="TEST.DBN", symbols=SYMBOLS, start_ns=0, version=version)
-    return path
 
 
 def random_venue(rng: random.Random) -> dict:

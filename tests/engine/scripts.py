@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from random_markets import write_stream
 from streams import GRID, Stream
 
 import tapeline as tl
+from tapeline.verify import compare
 
 STEPS_MAX = 12
 ON_START, ON_END = -1, -2
@@ -121,12 +121,19 @@ def told(result: tl.Result, row: int = 0) -> list[tuple[Any, ...]]:
     return [tuple(line) for line in names]
 
 
-def play(path: Path, stream: Stream, *strategies: Any, **settings: Any) -> tl.Result:
-    """The run of some scripts over a stream of one instrument, once the two engines have agreed on it."""
-    write_stream(path / "case.dbn", stream)
-    settings = {"tick_size": "1", "multiplier": 1.0, "instruments": [1], **settings}
-    compiled, plain = (tl.Backtest(path / "case.dbn", engine=engine, **settings).run(*strategies) for engine in ("compiled", "reference"))
-    for frame in ("signals", "fills", "orders", "equity"):
-        assert getattr(compiled, frame).equals(getattr(plain, frame)), frame
-    assert compiled.counters == plain.counters
+def agreed(files: Path | list[Path], *strategies: Any, **settings: Any) -> tl.Result:
+    """The result of a run, once the two engines have agreed on it."""
+    compiled, plain = (tl.Backtest(files, engine=engine, **settings).run(*strategies) for engine in ("compiled", "reference"))
+    found = compare(compiled, plain)
+    assert found.is_equal, found
     return compiled
+
+
+def play(path: Path, stream: Stream, *strategies: Any, **settings: Any) -> tl.Result:
+    """The run of some strategies over a stream of one instrument, in which the engines agree."""
+    return agreed(stream.write(path / "case.dbn"), *strategies, **{"tick_size": "1", "multiplier": 1.0, "instruments": [1], **settings})
+
+
+def run(path: Path, stream: Stream, *steps: tuple[int, ...], **settings: Any) -> list[tuple[Any, ...]]:
+    """What a script is told but for ACCEPTED."""
+    return [line for line in told(play(path, stream, script(*steps), **settings)) if line[0] != "ACCEPTED"]

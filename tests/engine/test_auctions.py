@@ -1,7 +1,7 @@
 """Rule 4 and `on_gap`, in both engines. Books are drawn with sizes; ours is marked by *. Latencies are 0."""
 
 import pytest
-from scripts import BUY, MODIFY, SELL, play, script, told
+from scripts import BUY, MODIFY, SELL, play, run, script, told
 from streams import SNAPSHOT, Stream
 
 import tapeline as tl
@@ -23,11 +23,6 @@ def uncross(stream: Stream) -> Stream:
     for order, size in ((1, 4), (2, 4), (4, 3)):
         stream.cancel(order, size, last=False)
     return stream.cancel(5, 5).quiet(900)
-
-
-def run(path, stream, *steps, **settings):
-    """What a script is told but for ACCEPTED."""
-    return [line for line in told(play(path, stream, script(*steps), **settings)) if line[0] != "ACCEPTED"]
 
 
 def test_auction_better_prices_are_filled_whole_at_its_price(tmp_path):

@@ -5,37 +5,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from scripts import BUY, BUY_MARKET, SELL, script, told
+from command_line import MAKER
+from scripts import BUY, BUY_MARKET, SELL, agreed, script, told
 from status_files import CLOSE, PRE_OPEN, TRADING, write_status
-from streams import SNAPSHOT, Stream
+from streams import SNAPSHOT, Stream, write_records
 
 import tapeline as tl
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.demo import example
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, synth
 from tapeline.load import load_strategy
-from tapeline.result import FRAMES
 
 ES = Path(__file__).resolve().parents[3] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 DAY = 86_400_000_000_000
 P = 10**9
-
-
-def write(path, array, symbols=None):
-    """Records as a file."""
-    write_dbn(path, [array], dataset="TEST.DBN", symbols=symbols or {1: "A"}, start_ns=0)
-    return path
-
-
-def both(files, *strategies, **settings):
-    """The result of a run over some files, once the engines have agreed on it."""
-    compiled, plain = (tl.Backtest(files, engine=engine, **settings).run(*strategies) for engine in ("compiled", "reference"))
-    for frame in FRAMES:
-        assert getattr(compiled, frame).equals(getattr(plain, frame)), frame
-    assert compiled.counters == plain.counters
-    return compiled
 
 
 def two_days():
@@ -47,9 +30,9 @@ def two_days():
 
 def run_days(path, *steps, status=None, **settings):
     """A script over two days, each a file."""
-    files = [write(path / f"{name}.dbn", day.array()) for name, day in zip("ab", two_days(), strict=True)]
+    files = [day.write(path / f"{name}.dbn") for name, day in zip("ab", two_days(), strict=True)]
     more = {"status": [write_status(path / f"{i}.status.dbn", changes) for i, changes in enumerate(status)]} if status else {}
-    return both(files, script(*steps), tick_size="1", multiplier=1.0, instruments=[1], **more, **settings)
+    return agreed(files, script(*steps), tick_size="1", multiplier=1.0, instruments=[1], **more, **settings)
 
 
 def test_the_book_is_renewed_and_the_position_carried_over(tmp_path):
@@ -79,7 +62,7 @@ def test_day_orders_end_with_each_session(tmp_path):
 @pytest.mark.parametrize("names", [({1: "ESH4"}, {1: "ESM4"}), ({1: "ESH4", 2: "NQH4"}, {2: "ESH4", 1: "NQH4"})])
 def test_an_id_that_is_another_contract_is_refused(tmp_path, names):
     """Where an id stands for another contract in the second file, book and position would be carried over to it: an error names both files and contracts."""
-    files = [write(tmp_path / f"{i}.dbn", day.array(), symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
+    files = [day.write(tmp_path / f"{i}.dbn", symbols=symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
     settings = {"tick_size": "1", "multiplier": 1.0, "instruments": [1]}
     with pytest.raises(tl.ConfigError, match=r"instrument id 1 is ESH4 in .*0\.dbn and \w+ in .*1\.dbn: another contract"):
         tl.Backtest(files, **settings).run(script())
@@ -90,7 +73,7 @@ def test_an_id_that_is_another_contract_is_refused(tmp_path, names):
 def test_ids_that_nobody_trades_may_change(tmp_path):
     """Another instrument's id that is used again for a new contract does not matter to a run without it."""
     names = ({1: "ESH4", 2: "ESZ3"}, {1: "ESH4", 2: "ESM4"})
-    files = [write(tmp_path / f"{i}.dbn", day.array(), symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
+    files = [day.write(tmp_path / f"{i}.dbn", symbols=symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
     assert tl.Backtest(files, tick_size="1", multiplier=1.0, instruments=["ESH4"]).run(script((200, BUY_MARKET, 1))).fills.height == 1
 
 
@@ -99,14 +82,14 @@ def simulated_day(path, day):
     config = SynthConfig(records=6_000, live_orders=400, seed=day, start_ns=1_704_236_400_000_000_000 + day * DAY)
     array = np.concatenate([part.copy() for part in synth(config)])
     array["order_id"][array["order_id"] != 0] += day * 10**12
-    return write(path, array, config.symbols)
+    return write_records(path, array, symbols=config.symbols)
 
 
 def test_simulated_days_in_one_run(tmp_path):
     """Two sessions: the engines agree; the position goes on from day to day, and the second day begins with what the first left."""
     files = [simulated_day(tmp_path / f"{day}.dbn.zst", day) for day in range(2)]
-    maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
-    result = both(files, maker(size=2), tick_size="0.25", multiplier=50.0)
+    maker = load_strategy(MAKER)
+    result = agreed(files, maker(size=2), tick_size="0.25", multiplier=50.0)
     days = result.fills["ts_event"].dt.date()
     assert days.n_unique() == 2
     last = result.fills.filter(days == days.min())["position"][-1]
@@ -156,16 +139,17 @@ def es(tmp_path_factory):
     key = {name: array[name][-1] for name in ("publisher_id", "instrument_id")}
     folder, names = tmp_path_factory.mktemp("es"), {17077: "ESH4"}
     second = np.concatenate((snapshot(array[:cut], key), array[cut:]))
-    return write(folder / "whole.dbn", array, names), [write(folder / "a.dbn", array[:cut], names), write(folder / "b.dbn.zst", second, names)]
+    whole, *parts = (write_records(folder / name, part, symbols=names) for name, part in (("whole.dbn", array), ("a.dbn", array[:cut]), ("b.dbn.zst", second)))
+    return whole, parts
 
 
 def test_a_real_session_in_two_files_is_the_session(es):
     """ESH4 split in two, the second file with a snapshot of its own: live orders come back with their ids, so no place is lost. Same fills, orders and PnL."""
     whole, parts = es
-    maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+    maker = load_strategy(MAKER)
     settings = {"tick_size": "0.25", "multiplier": 50.0}
     one = tl.Backtest(whole, **settings).run(maker(size=2))
-    two = both(parts, maker(size=2), **settings)
+    two = agreed(parts, maker(size=2), **settings)
     assert one.fills.height > 50
     for frame in ("fills", "orders", "equity"):
         assert getattr(one, frame).equals(getattr(two, frame)), frame

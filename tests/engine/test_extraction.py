@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from random_markets import RandomMarket, write_stream
+from random_markets import RandomMarket
 
 import tapeline as tl
 from tapeline.errors import CompileError, ConfigError, DataError
@@ -97,7 +97,7 @@ def market_file(path: Path, seed: int, n: int = 800) -> Path:
     """A random market of two books in which time passes: by nanoseconds, milliseconds, seconds and minutes."""
     market = RandomMarket(seed, 2)
     market.gaps = ((0, 1, 10**6, 3 * 10**7), (0, 10**7, 4 * 10**8, 2 * SECOND), (10**9, 7 * 10**10), (0, 10**8))[seed % 4]
-    return write_stream(path, market.grow(n))
+    return market.grow(n).write(path)
 
 
 def expected_frame(path: Path, tick_size: str = "1") -> pl.DataFrame:

@@ -5,7 +5,7 @@ import random
 import pytest
 from duels import SINGLE, random_strategy
 from programs import Crowd
-from random_markets import RandomMarket, random_venue, write_stream
+from random_markets import RandomMarket, random_venue
 from streams import GRID
 
 import tapeline as tl
@@ -37,7 +37,7 @@ def test_wide_books_agree(seed, levels_max, tmp_path):
     """Half of all orders are thousands of ticks away, and so are ours, hundreds at once: windows move, grow if they may, and lists beside them fill up."""
     market = RandomMarket(seed)
     market.wide, market.jump, market.voids, market.damage = 0.5, 0.02, 0.001, 0.001
-    path = write_stream(tmp_path / "x.dbn", market.grow(12_000))
+    path = market.grow(12_000).write(tmp_path / "x.dbn")
 
     def make():
         limits = tl.Limits(orders_live_max=300, ladder_levels_max=levels_max)
@@ -58,7 +58,7 @@ def test_the_ends_of_the_price_range_agree(seed, end, tmp_path):
     market.centre, market.jump, market.wide = [end], 0, 0
     stream = market.grow(300)
     stream.rows = [(*row[:6], inside(row[6]), *row[7:]) for row in stream.rows]
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
 
     def make():
         made = rows(seed, SINGLE, limits=tl.Limits())  # at such prices limits on money would refuse everything
@@ -82,7 +82,7 @@ def test_instruments_that_come_late_agree(seed, tmp_path):
     market = RandomMarket(seed, 24)
     market.voids, market.damage = 0.002, 0.01
     stream = market.grow(1200)
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     found = compare(*both(path, lambda: rows(seed, [Crowd, Crowd]), tick_size="1")[:2])
     assert found.is_equal, found
     assert found.lines["orders"] > 0
@@ -91,7 +91,7 @@ def test_instruments_that_come_late_agree(seed, tmp_path):
 @pytest.mark.parametrize("seed", range(4))
 def test_truncated_inputs_agree(seed, tmp_path):
     """Of a file that ends inside a record both engines give the same result of everything before, with the error."""
-    path = write_stream(tmp_path / "x.dbn", RandomMarket(seed).grow(300))
+    path = RandomMarket(seed).grow(300).write(tmp_path / "x.dbn")
     path.write_bytes(path.read_bytes()[: -56 * 100 - 17])
     *results, errors = both(path, lambda: rows(seed, SINGLE), tick_size="1", instruments=[1])
     assert len(errors) == 2
@@ -107,7 +107,7 @@ def test_prices_off_the_grid_agree(seed, tmp_path):
     row = list(stream.rows[200])
     row[5], row[6], row[7], row[8], row[10], row[11] = 999_999, 100_500_000_000, 1, 128, ord("A"), ord("B")
     stream.rows[200] = tuple(row)
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     *results, errors = both(path, lambda: rows(seed, SINGLE), tick_size="1", instruments=[1])
     assert len(errors) == 2
     found = compare(*results)
@@ -122,7 +122,7 @@ def test_a_time_that_is_none_ends_a_run(field, time, tmp_path):
     row = list(stream.rows[250])
     row[field] = time
     stream.rows[250] = tuple(row)
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     with pytest.raises(tl.DataError, match=f"the time {time}, which is none: the data is damaged there") as damage:
         tl.Backtest(path, multiplier=1.0, tick_size="1", instruments=[1]).run(*rows(2, SINGLE))
     assert damage.value.result.signals.height > 100
@@ -132,7 +132,7 @@ def test_an_input_without_ordinary_events_agrees(tmp_path):
     """A file with nothing but a snapshot calls nobody and records nothing, in both engines."""
     market = RandomMarket(1)
     market.snapshot()
-    path = write_stream(tmp_path / "x.dbn", market.stream)
+    path = market.stream.write(tmp_path / "x.dbn")
     found = compare(*both(path, lambda: rows(1, SINGLE), tick_size="1", instruments=[1])[:2])
     assert found.is_equal, found
     assert set(found.lines.values()) == {0}

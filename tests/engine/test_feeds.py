@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from duels import Case, Player
-from random_markets import write_stream
 from streams import Stream
 
 import tapeline as tl
@@ -37,7 +36,7 @@ def compared(seed: int, feeds: list[int], share: float, path, events_max: int = 
     """A random run, of which this share of the records was received in order, through both engines."""
     case = with_feeds(Case.seeded(seed, events_max), feeds)
     stream = case.stream()
-    write_stream(path / "case.dbn", in_order(stream, int(share * len(stream.rows))), case.version)
+    in_order(stream, int(share * len(stream.rows))).write(path / "case.dbn", version=case.version)
     return compare(case.run(path / "case.dbn", "compiled"), case.run(path / "case.dbn", "reference"))
 
 
@@ -82,7 +81,7 @@ def test_a_notice_is_due_when_the_last_was_that_concerned_the_group(tmp_path):
     stream = Stream()
     stream.add(1, "B", 99, 5, ts=1_000, recv=1_001).add(2, "A", 101, 5, ts=1_010, recv=1_500)
     stream.trade("B", 101, 1, ts=1_020, recv=1_021).quiet(1_100).quiet(2_000)
-    write_stream(tmp_path / "s.dbn", stream)
+    stream.write(tmp_path / "s.dbn")
     settings = {"tick_size": "1", "multiplier": 1.0, "equity_every": 1, "latency": tl.Latency(feed=10)}
     ours, theirs = (tl.Backtest(tmp_path / "s.dbn", engine=engine, **settings).run(Idle(), Listener()) for engine in ("compiled", "reference"))
     assert str(compare(ours, theirs)) == str(compare(theirs, theirs))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from random_markets import RandomMarket, write_stream
+from random_markets import RandomMarket
 
 import tapeline as tl
 from tapeline.constants import TapeFlag
@@ -47,7 +47,7 @@ def session_of() -> Iterator[Opener]:
 
 def market_file(path: Path, seed: int, n: int = 400) -> Path:
     """A random market of one or three books."""
-    return write_stream(path, RandomMarket(seed, books=1 + 2 * (seed % 2)).grow(n))
+    return RandomMarket(seed, books=1 + 2 * (seed % 2)).grow(n).write(path)
 
 
 def expected(path: Path, instrument: Instrument, settings: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:

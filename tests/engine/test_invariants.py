@@ -4,7 +4,6 @@ import polars as pl
 import pytest
 from duels import Case, with_program
 from programs import Quoter
-from random_markets import write_stream
 
 import tapeline as tl
 
@@ -15,7 +14,7 @@ SEEDS = [*range(100, 118)]
 def case_and_result(request, tmp_path):
     """A random run of the compiled engine."""
     case = Case.seeded(request.param)
-    return case, case.run(write_stream(tmp_path / "x.dbn", case.stream()), "compiled")
+    return case, case.run(case.stream().write(tmp_path / "x.dbn"), "compiled")
 
 
 def signed(fills):
@@ -93,7 +92,7 @@ def test_own_orders_never_change_the_book(tmp_path):
     fills = 0
     for seed in (1, 4, 7, 10):
         case = Case.seeded(seed)
-        path = write_stream(tmp_path / "x.dbn", case.stream())
+        path = case.stream().write(tmp_path / "x.dbn")
         result = tl.Backtest(path, **case.settings).run(tl.Row(Levels(), label="eye"), *case.rows())
         fills += result.fills.height
         depth = tl.depth(path, levels=2, tick_size="1", instruments=[1])
@@ -107,7 +106,7 @@ def test_own_orders_never_change_the_book(tmp_path):
 def test_rows_of_arrays_are_rows(tmp_path):
     """Class.array(n, …) runs as n instances do."""
     case = Case.seeded(4)
-    path = write_stream(tmp_path / "x.dbn", case.stream())
+    path = case.stream().write(tmp_path / "x.dbn")
     programs = [[k, 0, 10 * k, 100 * k] for k in range(1, 6)]
     one_by_one = tl.Backtest(path, **case.settings).run(*[with_program(Quoter(), program) for program in programs])
     array = Quoter.array(5, length=4)

@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import polars as pl
 import pytest
-from random_markets import write_stream
+from scripts import play
 from streams import Stream
 
 import tapeline as tl
@@ -15,7 +15,6 @@ from tapeline.delays import DELAY_MAX_NS
 from tapeline.engine.latency import Way, gamma, new_ways, normal, seed_draws
 from tapeline.jit import entry
 from tapeline.reference.latency import BACK, OUT, Draws, interpolated
-from tapeline.verify import compare
 
 SETTINGS = {"tick_size": "1", "multiplier": 1.0, "instruments": [1]}
 N = 2000
@@ -48,21 +47,17 @@ class Sender(tl.Strategy):
                 orders.cancel(k + 1)
 
 
-def quiet_stream(events: int = 200, every: int = 100, lag: int = 7) -> Stream:
-    """A bid that changes its size every so often; the feed's delay is `lag`, growing by one each event."""
+def quiet_stream(events: int = 200, lag: int = 7) -> Stream:
+    """A bid that changes its size every 100 ns; the feed's delay is `lag`, growing by one each event."""
     stream = Stream()
     for k in range(events):
-        stream.record("A", k + 1, "B", 100, 1, ts=1000 + k * every, recv=1000 + k * every + lag + k)
+        stream.record("A", k + 1, "B", 100, 1, ts=1000 + k * 100, recv=1000 + k * 100 + lag + k)
     return stream
 
 
 def run(tmp_path, *rows, stream=None, **settings):
     """The result of rows, in which both engines agree."""
-    path = write_stream(tmp_path / "x.dbn", stream or quiet_stream())
-    compiled, reference = (tl.Backtest(path, engine=engine, **SETTINGS, **settings).run(*rows) for engine in ("compiled", "reference"))
-    found = compare(compiled, reference)
-    assert found.is_equal, found
-    return compiled
+    return play(tmp_path, stream or quiet_stream(), *rows, **settings)
 
 
 def trips(result, column="ts_arrived", row=0):
@@ -223,7 +218,7 @@ def test_manifests_name_the_table(tmp_path):
 def test_the_feed_may_be_timed_by_sending(tmp_path):
     """A change sent 7 ns before the recorder had it, at 130: it is seen at 130 + feed, or at 123 + feed; a latency that follows the feed's, too."""
     stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "A", 101, 5, ts=110, recv=130, in_delta=7).quiet(900)
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     for feed_time, seen, arrived in (("received", 140, 160), ("sent", 133, 146)):
         settings = SETTINGS | {"latency": tl.Latency(feed=10, entry=tl.Delay.from_feed()), "feed_time": feed_time}
         results = [tl.Backtest(path, engine=engine, **settings).run(OneOrder()) for engine in ("compiled", "reference")]
@@ -233,7 +228,7 @@ def test_the_feed_may_be_timed_by_sending(tmp_path):
 
 def test_tapes_keep_the_time_they_were_made_with(tmp_path):
     """A tape made with times of sending runs with them; another setting is refused, as is one that is none."""
-    path = write_stream(tmp_path / "x.dbn", Stream().add(1, "B", 100, 5, ts=100, recv=130, in_delta=7).quiet(900))
+    path = Stream().add(1, "B", 100, 5, ts=100, recv=130, in_delta=7).quiet(900).write(tmp_path / "x.dbn")
     tl.write_tape(path, tmp_path / "x.tape", tick_size="1", feed_time="sent")
     from_tape, from_dbn = (tl.Backtest(tmp_path / "x.tape", **SETTINGS), tl.Backtest(path, feed_time="sent", **SETTINGS))
     assert from_tape.run(OneOrder()).orders.equals(from_dbn.run(OneOrder()).orders)

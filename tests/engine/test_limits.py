@@ -3,7 +3,7 @@
 import pytest
 from duels import Case
 from programs import Pair, Quoter
-from random_markets import RandomMarket, write_stream
+from random_markets import RandomMarket
 from streams import Stream
 
 import tapeline as tl
@@ -19,13 +19,13 @@ class Flood(tl.Strategy):
             orders.cancel(1)
 
 
-def busy_stream(records: int = 1000) -> Stream:
+def busy_stream() -> Stream:
     """Orders at one price come and go, a nanosecond apart: every event changes the queue ahead of later orders there."""
     stream = Stream().add(1, "B", 100, 5, ts=1000).add(2, "A", 101, 5)
-    for k in range(3, records, 2):
+    for k in range(3, 1000, 2):
         stream.add(k, "B", 100, 1, ts=1000 + k).add(k + 1, "B", 100, 1)
-    for k in range(3, records):
-        stream.cancel(k, 1, ts=1000 + records + k)
+    for k in range(3, 1000):
+        stream.cancel(k, 1, ts=2000 + k)
     return stream
 
 
@@ -42,7 +42,7 @@ class Joiner(Quoter):
 
 def test_messages_in_flight_are_limited_by_name(tmp_path):
     """More requests under way than Limits(messages_in_flight_max=…) is a LimitError that names it, however many come in one callback."""
-    path = write_stream(tmp_path / "x.dbn", busy_stream())
+    path = busy_stream().write(tmp_path / "x.dbn")
     run = tl.Backtest(path, tick_size="1", multiplier=1.0, instruments=[1], limits=tl.Limits(messages_in_flight_max=10))
     with pytest.raises(tl.LimitError, match="messages_in_flight_max"):
         run.run(Flood())
@@ -50,7 +50,7 @@ def test_messages_in_flight_are_limited_by_name(tmp_path):
 
 def test_many_changes_of_queues_may_be_under_way(tmp_path):
     """Queues ahead of 40 orders change thousands of times before a slow feed shows it: the rings grow, and both engines agree."""
-    path = write_stream(tmp_path / "x.dbn", busy_stream())
+    path = busy_stream().write(tmp_path / "x.dbn")
     settings = {"latency": tl.Latency(feed=1500), "limits": tl.Limits(orders_live_max=4)}
     found = verify([Joiner() for _ in range(40)], path, tick_size="1", multiplier=1.0, instruments=[1], **settings)
     assert found.is_equal, found
@@ -59,7 +59,7 @@ def test_many_changes_of_queues_may_be_under_way(tmp_path):
 
 def test_notices_under_way_are_limited_by_name(tmp_path):
     """A feed so slow that more is under way than Limits(notices_in_flight_max=…) is a LimitError that names it."""
-    path = write_stream(tmp_path / "x.dbn", busy_stream())
+    path = busy_stream().write(tmp_path / "x.dbn")
     for limit, strategy in ((300, Quoter()), (1024, Joiner())):
         settings = {"latency": tl.Latency(feed="1s"), "limits": tl.Limits(notices_in_flight_max=limit)}
         with pytest.raises(tl.LimitError, match="notices_in_flight_max"):
@@ -70,7 +70,7 @@ def test_an_instrument_is_there_from_its_first_event_on(tmp_path):
     """Where instruments are taken as they come, a strategy cannot index one whose first record is still to come, in either engine."""
     stream = RandomMarket(3).grow(50)
     stream.add(1, "B", 100, 5, ts=stream.ts + 1, instrument=2)
-    path = write_stream(tmp_path / "x.dbn", stream)
+    path = stream.write(tmp_path / "x.dbn")
     for engine in ("compiled", "reference"):
         with pytest.raises(IndexError):
             tl.Backtest(path, tick_size="1", multiplier=1.0, engine=engine).run(Pair())

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import invoke
 from scripts import BUY, CANCEL, MODIFY, SELL_STOP_LIMIT, play, script
 from streams import SNAPSHOT, Stream
-from typer.testing import CliRunner
 
 import tapeline as tl
-from tapeline.cli import app
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
 
@@ -42,8 +40,7 @@ def run(tmp_path):
     """Bids 100: 5 (id 1) + 3 (id 2) + *2. Id 2 cancels 1; id 1 is filled; an order behind joins, and fills one of ours; the rest is cancelled."""
     stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "B", 100, 3).add(4, "A", 101, 4).cancel(2, 1, ts=300)
     stream.execute(1, 5, ts=400).add(6, "B", 100, 9, ts=450).execute(6, 1, ts=500).quiet(900)
-    path = tmp_path / "x.dbn"
-    write_dbn(path, [stream.array()], dataset="TEST.DBN", symbols={1: "ONE"}, start_ns=0)
+    path = stream.write(tmp_path / "x.dbn", symbols={1: "ONE"})
     return tl.Backtest(path, tick_size="1", multiplier=1.0).run(OneOrder(), tl.Row(OneOrder(), rules=tl.FillRules(queue="log"), label="guessing"))
 
 
@@ -76,10 +73,10 @@ def test_what_cannot_be_told_says_so(run):
 def test_the_command_tells_it_from_a_saved_run(run, tmp_path):
     """`tapeline explain RUN ORDER` prints the story, or JSON."""
     run.save(tmp_path / "run")
-    done = CliRunner().invoke(app, ["explain", str(tmp_path / "run"), "1", "--strategy", "OneOrder"])
+    done = invoke("explain", tmp_path / "run", 1, "--strategy", "OneOrder")
     assert done.exit_code == 0, done.output
     assert "fill ahead -5: 2 in front" in done.output
-    done = CliRunner().invoke(app, ["explain", str(tmp_path / "run"), "1", "--strategy", "OneOrder", "--json"])
+    done = invoke("explain", tmp_path / "run", 1, "--strategy", "OneOrder", "--json")
     assert '"fell_by"' in done.output
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import tapeline
 from tapeline.engine.core import core
-from tapeline.engine.records import Engine
 from tapeline.engine.rules import meet_history
+from tapeline.engine.state import Engine
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan

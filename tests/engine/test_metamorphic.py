@@ -9,25 +9,17 @@ import pytest
 from duels import Case
 from polars.testing import assert_frame_equal
 from programs import Quoter, Sleeper
-from random_markets import SYMBOLS
-from streams import SNAPSHOT
+from streams import SNAPSHOT, write_records
 
 import tapeline as tl
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.feeds import dbn
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.result import FRAMES
 from tapeline.tape import reader
 
 SEEDS = [1, 2, 4, 11, 14, 16, 17, 20]
 """Runs of one instrument."""
 SEVERAL_SEEDS = [3, 9, 15, 18]
-
-
-def write(path, array):
-    """Records as a file."""
-    write_dbn(path, [array], dataset="TEST.DBN", symbols=SYMBOLS, start_ns=0)
-    return path
 
 
 def labelled(rows):
@@ -37,7 +29,7 @@ def labelled(rows):
 
 def run(case, path, array=None, rows=None):
     """A case's run, with other records or rows."""
-    write(path, case.stream().array() if array is None else array)
+    write_records(path, case.stream().array() if array is None else array)
     return tl.Backtest(path, **case.settings).run(*labelled(case.rows()) if rows is None else rows)
 
 
@@ -96,7 +88,7 @@ def test_compression_and_files_change_nothing(seed, tmp_path):
     assert_same(whole, run(case, tmp_path / "x.dbn.zst"))
     ends = np.flatnonzero(array["flags"] & 128)  # rule 1 looks at the next record of the same file only
     cut = next(int(i) + 1 for i in ends[len(ends) // 2 :] if array["sequence"][i] != array["sequence"][min(i + 1, len(array) - 1)])
-    paths = [write(tmp_path / "a.dbn", array[:cut]), write(tmp_path / "b.dbn.zst", array[cut:])]
+    paths = [write_records(tmp_path / "a.dbn", array[:cut]), write_records(tmp_path / "b.dbn.zst", array[cut:])]
     assert_same(whole, tl.Backtest(paths, **case.settings).run(*labelled(case.rows())))
 
 

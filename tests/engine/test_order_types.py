@@ -20,6 +20,7 @@ from scripts import (
     SELL_STOP,
     SELL_STOP_LIMIT,
     play,
+    run,
     script,
     told,
 )  # fmt: skip
@@ -34,11 +35,6 @@ def book() -> Stream:
     """Bids 100: 5 (id 1) + 3 (id 2), 99: 7 (id 3). Asks 101: 4 (id 4), 102: 6 (id 5)."""
     stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "B", 100, 3).add(3, "B", 99, 7)
     return stream.add(4, "A", 101, 4).add(5, "A", 102, 6)
-
-
-def run(path, stream, *steps, **settings):
-    """What a script is told but for ACCEPTED."""
-    return [line for line in told(play(path, stream, script(*steps), **settings)) if line[0] != "ACCEPTED"]
 
 
 # ---------------------------------------------------------------------- FOK

@@ -2,7 +2,8 @@
 
 import polars as pl
 import pytest
-from scripts import BUY, BUY_MARKET, BUY_STOP, CANCEL, MODIFY, SELL, play, script, told
+import scripts
+from scripts import BUY, BUY_MARKET, BUY_STOP, CANCEL, MODIFY, SELL, play, script
 from status_files import CLOSE, HALT, PRE_OPEN, SSR, TRADING, write_status
 from streams import Stream
 
@@ -20,8 +21,7 @@ def book() -> Stream:
 
 def run(path, stream, changes, *steps, **settings):
     """What a script is told but for ACCEPTED."""
-    status = write_status(path / "status.dbn", changes)
-    return [line for line in told(play(path, stream, script(*steps), status=status, **settings)) if line[0] != "ACCEPTED"]
+    return scripts.run(path, stream, *steps, status=write_status(path / "status.dbn", changes), **settings)
 
 
 def test_status_files_are_read(tmp_path):

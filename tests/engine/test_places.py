@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tapeline.engine.lists import TICKET, claim_node, find_node, free_node, node_at
-from tapeline.engine.records import NODE, Engine, Row
+from tapeline.engine.records import NODE, Row
+from tapeline.engine.state import Engine
 from tapeline.jit import entry
 
 ORDERS_MAX, PLACES = 24, 64

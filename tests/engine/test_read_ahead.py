@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from duels import Case
-from random_markets import write_stream
 
 import tapeline as tl
 from tapeline.errors import ConfigError, DataError
@@ -24,7 +23,7 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
     """Random markets and venues, cut into chunks of a few tape events or one: fills, orders, equity, signals and counters are equal."""
     monkeypatch.setitem(TapeReader.__init__.__kwdefaults__, "chunk_events", chunk_events)
     case = Case.seeded(seed)
-    path = write_stream(tmp_path / "case.dbn", case.stream())
+    path = case.stream().write(tmp_path / "case.dbn")
     found = compare(run(path, case, 1), run(path, case, 2))
     assert found.is_equal, str(found)
 
@@ -34,7 +33,7 @@ def test_damage_is_told_after_all_before_it(tmp_path: Path, monkeypatch: pytest.
     """A truncated file: the same error, and the same result of everything before; no thread is left."""
     monkeypatch.setitem(TapeReader.__init__.__kwdefaults__, "chunk_events", chunk_events)
     case = Case.seeded(7004)
-    path = write_stream(tmp_path / "case.dbn", case.stream())
+    path = case.stream().write(tmp_path / "case.dbn")
     path.write_bytes(path.read_bytes()[: -(56 * 20 + 13)])
     threads = threading.active_count()
     errors = []

@@ -2,13 +2,11 @@
 
 import polars as pl
 import pytest
-from random_markets import write_stream
+from scripts import play
 from streams import Stream
 
 import tapeline as tl
-from tapeline.verify import compare
 
-SETTINGS = {"tick_size": "1", "multiplier": 10.0, "instruments": [1]}
 SECOND = 1_000_000_000
 
 
@@ -107,21 +105,17 @@ def falling(steps: int = 6) -> Stream:
     return stream
 
 
-def ticking(events: int = 10) -> Stream:
-    """A bid that grows every tenth of a second."""
+def ticking() -> Stream:
+    """A bid that grows every tenth of a second, sixteen times."""
     stream = Stream()
-    for k in range(events):
+    for k in range(16):
         stream.add(k + 1, "B", 100, 1, ts=SECOND + k * SECOND // 10)
     return stream
 
 
 def run(tmp_path, stream, *rows, **settings):
     """The result of rows, in which both engines agree."""
-    path = write_stream(tmp_path / "x.dbn", stream)
-    compiled, reference = (tl.Backtest(path, engine=engine, **SETTINGS, **settings).run(*rows) for engine in ("compiled", "reference"))
-    found = compare(compiled, reference)
-    assert found.is_equal, found
-    return compiled
+    return play(tmp_path, stream, *rows, multiplier=10.0, **settings)
 
 
 def test_a_loss_beyond_the_limit_stops_the_row(tmp_path):
@@ -173,9 +167,9 @@ def test_the_kill_switch_passes_the_gateway(tmp_path):
 
 def test_orders_per_second_are_limited(tmp_path):
     """At most so many new orders and modifies in any second of local time; refused ones do not count, and cancels are free."""
-    result = run(tmp_path, ticking(16), Sender(), limits=tl.Limits(orders_per_second_max=4))
+    result = run(tmp_path, ticking(), Sender(), limits=tl.Limits(orders_per_second_max=4))
     assert [reason == "order_rate_limit" for reason in result.orders["reason"]] == [False] * 4 + [True] * 6 + [False] * 4 + [True] * 2
-    result = run(tmp_path, ticking(16), Sender(modifies=True), limits=tl.Limits(orders_per_second_max=4))
+    result = run(tmp_path, ticking(), Sender(modifies=True), limits=tl.Limits(orders_per_second_max=4))
     assert result.orders["modifies"].to_list() == [3 + 4]
     assert result.orders["requests_refused"].to_list() == [6 + 2]
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from duels import Case
-from random_markets import RandomMarket, write_stream
+from random_markets import RandomMarket
 from streams import Stream
 
 import tapeline as tl
@@ -50,7 +50,7 @@ def damaged(tape: Path, folder: Path, change: int | None = None, length: int | N
 def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> None:
     """Random markets and venues, one instrument or several, made with the run's instruments: fills, orders, equity, signals and counters are equal."""
     case = Case.seeded(seed)
-    path = write_stream(tmp_path / "case.dbn", case.stream())
+    path = case.stream().write(tmp_path / "case.dbn")
     tape = tmp_path / "case.tape"
     tl.write_tape(path, tape, tick_size="1", instruments=case.settings["instruments"], feed_time=case.settings["feed_time"])
     found = compare(case.run(path, engine), case.run(tape, engine))
@@ -61,7 +61,7 @@ def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> No
 def test_runs_are_those_of_the_dbn_without_the_jit(tmp_path: Path) -> None:
     """The same kernels as plain Python write and read the same tape."""
     case = Case.seeded(6100, events_max=40)
-    path = write_stream(tmp_path / "case.dbn", case.stream())
+    path = case.stream().write(tmp_path / "case.dbn")
     tl.write_tape(path, tmp_path / "case.tape", tick_size="1", instruments=case.settings["instruments"], feed_time=case.settings["feed_time"])
     assert compare(case.run(path, "compiled"), case.run(tmp_path / "case.tape", "compiled")).is_equal
 
@@ -83,7 +83,7 @@ def test_instruments_appear_when_they_did(tmp_path: Path) -> None:
     stream = Stream()
     for k in range(60):
         stream.add(k + 1, "B", 100 + k, 1, ts=10 * k, instrument=1 + min(k // 20, 2))
-    path = write_stream(tmp_path / "several.dbn", stream)
+    path = stream.write(tmp_path / "several.dbn")
     tl.write_tape(path, tmp_path / "several.tape", tick_size="1")
     runs = [tl.Backtest(data, tick_size="1", multiplier=1).run(Counter()) for data in (path, tmp_path / "several.tape")]
     assert runs[0].signals["value"].n_unique() == 3
@@ -242,7 +242,7 @@ tl.write_tape({str(session[0])!r}, {str(tmp_path / "day.tape")!r}, tick_size="0.
 
 def test_an_empty_input_makes_an_empty_tape(tmp_path: Path) -> None:
     """No events, no instruments: every reader gives nothing."""
-    path = write_stream(tmp_path / "empty.dbn", RandomMarket(1).stream)
+    path = RandomMarket(1).stream.write(tmp_path / "empty.dbn")
     made = tl.write_tape(path, tmp_path / "empty.tape", tick_size="1")
     assert (made["events"], json.loads(json.dumps(made))["instruments"]) == (0, [])
     assert tl.depth(tmp_path / "empty.tape", 1, instruments=[1]).height == 0

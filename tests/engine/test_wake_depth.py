@@ -10,7 +10,6 @@ from programs import Follower, Glancer, PairFollower, PairGlancer, PairToucher, 
 from streams import Stream
 
 import tapeline as tl
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.verify import compare
 
@@ -93,8 +92,7 @@ def test_features_of_levels_without_levels(gap, tmp_path):
         stream.add(order + 1, "BA"[order % 2], 2_000_000 + int(distance if order % 2 else -distance), int(sizes[order]))
         if order >= 60:
             stream.cancel(order - 59, int(sizes[order - 60]))
-    path = tmp_path / "x.dbn"
-    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "I1"}, start_ns=0)
+    path = stream.write(tmp_path / "x.dbn", symbols={1: "ONE"})
     result = tl.Backtest(path, tick_size="1", multiplier=1.0).run(Peeper())
     touch = pl.col("^(bid|ask)_(px|sz|ct)_00$")
     changes = tl.depth(path, levels=1, tick_size="1").filter(pl.any_horizontal(touch.ne_missing(touch.shift())))["sequence"]

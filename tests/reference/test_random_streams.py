@@ -11,12 +11,12 @@ from tapeline.constants import IOC, POST_ONLY, Feature
 from tapeline.reference import run
 
 
-def damaged_stream(seed: int, records: int = 400) -> Stream:
+def damaged_stream(seed: int) -> Stream:
     """Random records of three books around a price of 100: unknown ids, missing sides, snapshots, clocks that run back."""
     rng = random.Random(seed)
     stream = Stream()
     ts = 1_000
-    for _ in range(records):
+    for _ in range(400):
         ts += rng.choice((0, 0, 1, 5, 40, -20 if rng.random() < 0.1 else 3))
         action = rng.choices("ACMRTFNx", (40, 15, 15, 0.5, 8, 12, 4, 0.5))[0]
         side, price = rng.choices("BAN", (10, 10, 1))[0], rng.choice((None, *range(96, 105)) if rng.random() < 0.1 else range(97, 104))

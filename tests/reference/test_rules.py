@@ -12,9 +12,9 @@ from tapeline.constants import IOC, POST_ONLY, FillRule
 P = 10**9
 
 
-def book(ts: int = 100) -> Stream:
+def book() -> Stream:
     """Bids 100: 5 (id 1) + 3 (id 2), 99: 7 (id 3). Asks 101: 4 (id 4), 102: 6 (id 5)."""
-    stream = Stream().add(1, "B", 100, 5, ts=ts).add(2, "B", 100, 3).add(3, "B", 99, 7)
+    stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "B", 100, 3).add(3, "B", 99, 7)
     return stream.add(4, "A", 101, 4).add(5, "A", 102, 6)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from command_line import MAKER
 from served import Served
 
 import tapeline as tl
 from tapeline.backtest import Backtest
-from tapeline.demo import example
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.load import load_strategy
 from tapeline.result import Result
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A maker whose queue is exact, and one whose queue is guessed, on that session; saved."""
-    maker = load_strategy(f"{example('touch_maker')}:TouchMaker")
+    maker = load_strategy(MAKER)
     rows = [tl.Row(maker(size=3), label="exact"), tl.Row(maker(size=2), label="guessed", rules=tl.FillRules(queue="log"))]
     directory = tmp_path_factory.mktemp("runs") / "maker"
     return Backtest(data, tick_size="0.25", multiplier=50, latency=maker.latency).run(*rows).save(directory)

@@ -9,7 +9,6 @@ import pytest
 from served import Served
 from streams import SNAPSHOT, Stream
 
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import Shown, opened
@@ -334,8 +333,7 @@ def sparse() -> Stream:
 )
 def test_odd_books_have_a_page(browser: Any, serve: Callable[[Session], Served], tmp_path: Path, name: str, stream: Stream, words: str) -> None:
     """An empty file, a snapshot and nothing more, a book of one side, one with wide gaps that is crossed at last: each is shown, without a complaint."""
-    path = tmp_path / "odd.dbn"
-    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "ODD"}, start_ns=0)
+    path = stream.write(tmp_path / "odd.dbn", symbols={1: "ODD"})
     with opened(Shown([path]), None, {"tick_size": "0.01" if name != "nothing" else "1"}) as session:
         session.index._thread.join()
         page = Page(browser, serve(session), wait="body", color_scheme="dark")

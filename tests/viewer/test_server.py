@@ -11,13 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import invoke
 from served import Served
 from streams import SNAPSHOT, Stream
-from typer.testing import CliRunner
 
-from tapeline.cli import app
 from tapeline.errors import ConfigError
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.viewer.server import HOST, listening
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import Shown, opened
@@ -159,8 +157,7 @@ def test_the_overview_begins_with_the_first_event(serve: Callable[[Session], Ser
     stream.add(100, "A", 1_010, 5, ts=start)
     for i in range(100):
         stream.add(200 + i, "B", 1_001 + i // 20, 1, ts=start + (i + 1) * hour // 100)
-    path = tmp_path / "quiet.dbn"
-    write_dbn(path, [stream.array()], dataset="TEST", symbols={1: "QUIET"}, start_ns=0)
+    path = stream.write(tmp_path / "quiet.dbn", symbols={1: "QUIET"})
     with opened(Shown([path]), None, {"tick_size": "0.01"}) as session:
         session.index._thread.join()
         overview = serve(session).ask("/api/overview")
@@ -208,10 +205,10 @@ def test_bad_input_is_an_error_before_anything_is_served(tmp_path: Path, data: P
         ([data, "--strategy", "x"], 2, "--strategy"),
         ([data, "--instruments", "NOPE", "--tick-size", "0.25"], 2, "NOPE"),
     ):
-        done = CliRunner().invoke(app, ["view", *(str(a) for a in arguments), "--no-browser"])
+        done = invoke("view", *arguments, "--no-browser")
         assert (done.exit_code, message in done.stderr) == (code, True), done.output
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "tapeline.viewer.server", raising=False)
-    done = CliRunner().invoke(app, ["view", str(data), "--no-browser"])
+    done = invoke("view", data, "--no-browser")
     assert done.exit_code == 2
     assert "pip install 'tapeline[view]'" in done.stderr

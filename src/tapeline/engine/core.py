@@ -19,8 +19,7 @@ from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED,
 from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, raise_pair, record_at, unit, unseen
-from tapeline.tape.normalise import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
-from tapeline.tape.records import side_index
+from tapeline.tape.records import ADD, CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE, side_index
 
 
 @leaf

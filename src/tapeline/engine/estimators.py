@@ -18,7 +18,7 @@ from tapeline.jit import kernel
 from tapeline.market.book import BOOK, DIRTY, GUESSED, TIMED, TRADED, WATCHED, go_to, is_matching, side_of
 from tapeline.market.ladder import size_at
 from tapeline.memory import record_at, unit
-from tapeline.tape.normalise import ASK, BID, CLEAR, EVENT, FILL, SNAPSHOT, TRADE
+from tapeline.tape.records import ASK, BID, CLEAR, EVENT, FILL, SNAPSHOT, TRADE
 
 EXACT, RISK_AVERSE, FRONT_OPTIMISTIC = np.int64(QueueModel.EXACT), np.int64(QueueModel.RISK_AVERSE), np.int64(QueueModel.FRONT_OPTIMISTIC)
 POWER2, POWER3, LOG = np.int64(QueueModel.POWER2), np.int64(QueueModel.POWER3), np.int64(QueueModel.LOG)

@@ -10,8 +10,9 @@ from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, ST
 from tapeline.contract import NOT_WHOLE
 from tapeline.engine.agenda import new_message, push
 from tapeline.engine.lists import TICKET, find_displaced
-from tapeline.engine.records import ALARM, ENGINE, NODE, ROW, TIMER
+from tapeline.engine.records import ALARM, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
+from tapeline.engine.state import ENGINE
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, compiled_as, copy, record_at, unlikely
 from tapeline.record import Record, int64

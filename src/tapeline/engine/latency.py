@@ -15,7 +15,7 @@ from tapeline.jit import kernel
 from tapeline.market.book import count_until
 from tapeline.memory import record_at, unit
 from tapeline.record import Record, float64, int64, uint8, uint64
-from tapeline.tape.normalise import COUNTER
+from tapeline.tape.records import COUNTER
 
 RESPONSE_LEG: Final = LEGS.index("response")
 CONSTANT, LOG_NORMAL, GAMMA, FEED, TABLE = range(5)

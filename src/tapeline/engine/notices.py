@@ -11,7 +11,7 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK
 from tapeline.market.view import show_features
 from tapeline.memory import address_of, copy, count_bits, record_at
-from tapeline.tape.normalise import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
+from tapeline.tape.records import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
 
 EVENT_SIZE = 48
 NOTICES_PER_EVENT_MAX = 3

@@ -29,7 +29,6 @@ from tapeline.engine.records import (
     AWAY,
     CANCEL,
     CANCEL_ALL,
-    ENGINE,
     MODIFY,
     MODIFY_STOP,
     NEW,
@@ -37,12 +36,13 @@ from tapeline.engine.records import (
     RESPONSE,
     ROW,
 )
+from tapeline.engine.state import ENGINE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.market.book import MARKET as MARKET_RECORD
 from tapeline.memory import record_at, unit
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import COUNTER
+from tapeline.tape.records import COUNTER
 
 BUY, SELL = 0, 1
 MESSAGE_RATE, NOTIONAL_LIMIT, ORDER_RATE_LIMIT = np.int64(Reason.MESSAGE_RATE), np.int64(Reason.NOTIONAL_LIMIT), np.int64(Reason.ORDER_RATE_LIMIT)

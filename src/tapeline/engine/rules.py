@@ -9,14 +9,13 @@ from tapeline.engine.account import ACCOUNT
 from tapeline.engine.agenda import look_at_room
 from tapeline.engine.answers import fill_order, open_lots
 from tapeline.engine.lists import find_own_best, first_in_line, link, node_at, own_at, row_at, unlink
-from tapeline.engine.records import FULL_TAKES, GROUP, MESSAGE, NODE, NOT_YET, RESTING, SHOWN
+from tapeline.engine.records import GROUP, MESSAGE, NODE, NOT_YET, RESTING, SHOWN
 from tapeline.engine.steps import ADDED, CLEARED, REMOVED, journal_step, note_fills_ahead
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, go_to, is_in_auction, is_matching, set_own_best, side_of
 from tapeline.market.ladder import cell_at, has_best, size_at
 from tapeline.memory import address_of, copy, record_at, unit
-from tapeline.tape.normalise import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE
-from tapeline.tape.records import side_index
+from tapeline.tape.records import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, MODIFIED, SNAPSHOT, TRADE, side_index
 
 FILL_BEHIND, TRADE_THROUGH, CROSSING, AUCTION = (np.int64(r) for r in (FillRule.FILL_BEHIND, FillRule.TRADE_THROUGH, FillRule.CROSSING, FillRule.AUCTION))
 EXACT = np.int64(QueueModel.EXACT)
@@ -52,7 +51,7 @@ def mark_taken(engine, book, place, amount):
             index = engine.takes_top
             engine.takes_top += 1
         else:
-            engine.full = FULL_TAKES
+            engine.full = 1
             return
         take = node_at(engine, index)
         take.order_id = 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import RowSpec
-from tapeline.constants import TIME_END, UNDEFINED_PRICE, QueueModel
+from tapeline.constants import TIME_END, UNDEFINED_PRICE, Kind, QueueModel
 from tapeline.delays import Delay
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
@@ -39,12 +39,12 @@ from tapeline.engine.records import (
     NODE,
     NOT_YET,
     ROW,
-    Engine,
 )
 from tapeline.engine.requests import send_cancel, send_modify, send_new
 from tapeline.engine.rows import fill_row
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import UNITS as SPECIAL_UNITS
+from tapeline.engine.state import Counters, Engine
 from tapeline.engine.steps import note_fills_ahead, note_step
 from tapeline.engine.venue import let_in
 from tapeline.errors import DataError, InvariantError, LimitError
@@ -59,8 +59,6 @@ from tapeline.pages import zeros
 from tapeline.runner import build, compile_runner, is_kept
 from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
 
-_KINDS: Final = ("ADD", "REMOVE", "FILL", "TRADE", "CLEAR", "STATUS")
-_FULL: Final = {1: "messages_in_flight_max", 2: "takes_max"}
 _LINE_BYTES: Final = 64
 _PLACES_PER_LINE: Final = _LINE_BYTES // TICKET.itemsize
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
@@ -204,7 +202,7 @@ class Session:
         gateway, markets, accounts = Orders.array(1), Markets.array(1), Accounts.array(1)
         self._keep += [gateway, markets, accounts]
         self._gateway: Gateway = gateway.view(Gateway.dtype_)[0]
-        self._gateway.engine, self._gateway.nodes = self._address_of_engine(), engine.nodes
+        self._gateway.engine, self._gateway.nodes = address_of(engine), engine.nodes
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.latest.ts_event = engine.latest.ts_recv = engine.ts_end = -(2**62)
         engine.sample_every = equity_every_ns
@@ -215,9 +213,6 @@ class Session:
         self._capacity = 0
         self._grow_instruments(1)
         self._grow_journals()
-
-    def _address_of_engine(self) -> int:
-        return address_of(self.engine)
 
     # ------------------------------------------------------------------ growing
 
@@ -328,9 +323,8 @@ class Session:
         if self._broken.value:
             node = self._nodes[self._broken.value - 1]
             raise InvariantError(f"the queue ahead of order {int(node.order_id)} of row {int(node.row)} fell below zero")
-        full = 1 if self._no_message.value else self._full.value
-        if full:
-            name = _FULL[full]
+        if self._full.value | self._no_message.value:
+            name = "messages_in_flight_max" if self._no_message.value else "takes_max"
             raise LimitError(f"a table is full: raise Limits({name}=…), now {getattr(self._limits, name)}")
 
     def finish(self) -> None:
@@ -355,6 +349,5 @@ class Session:
     @property
     def counters(self) -> dict[str, int]:
         """What the engine counted so far."""
-        counters = self.engine.counters
-        names = ("events", "crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
-        return {name: int(getattr(counters, name)) for name in names} | {f"tape_{kind}": int(self._kind_counts[i + 1]) for i, kind in enumerate(_KINDS)}
+        counted = {name: int(getattr(self.engine.counters, name)) for name in Counters.fields_}
+        return counted | {f"tape_{kind.name}": int(self._kind_counts[kind]) for kind in Kind}

@@ -53,7 +53,7 @@ from tapeline.market.book import BOOK, HALTED, PHASE_CHANGE, WATCHED, go_to, is_
 from tapeline.market.book import CLOSED as MARKET_CLOSED
 from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
 from tapeline.memory import record_at, unit
-from tapeline.tape.normalise import EVENT
+from tapeline.tape.records import EVENT
 
 TRIGGERED = np.int64(Update.TRIGGERED)
 INSTRUCTION, EXPIRY, FOK_UNFILLABLE = (np.int64(r) for r in (Reason.INSTRUCTION, Reason.EXPIRY, Reason.FOK_UNFILLABLE))

@@ -12,7 +12,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import BOOK
 from tapeline.memory import address_of, record_at, unit
 from tapeline.record import Record, int32, int64, uint8
-from tapeline.tape.normalise import EVENT
+from tapeline.tape.records import EVENT
 
 PLACED, ADDED, REMOVED, FILLED, CLEARED, LOST, REGUESSED = (np.int64(step) for step in QueueStep)
 

@@ -35,15 +35,14 @@ class Buffers:
 _END: Final = object()
 
 
-def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None, None]:
-    """The items of a generator that runs on a thread of its own, `depth` items ahead; its errors are raised here, at their place.
+def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The items of a generator that runs on a thread of its own, one item ahead; its errors are raised here, at their place.
 
     The thread has ended when this generator is exhausted or closed.
     """
     made: queue.SimpleQueue[T | BaseException | object] = queue.SimpleQueue()
     room: queue.SimpleQueue[None] = queue.SimpleQueue()  # what one with a bound would do; but such queues are written in Python, and take 20 times as long
-    for _ in range(depth):
-        room.put(None)
+    room.put(None)
     stop = threading.Event()
 
     def work() -> None:

@@ -17,7 +17,7 @@ from tapeline.market.replay import Replay, apply
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, copy, record_at
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import ADD, CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE, TapeEvent
+from tapeline.tape.records import ADD, CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE, TapeEvent
 
 THERE: Final = 10
 """What follow() answers besides DONE and MAKE_ROOM: it is where it was told to stop."""

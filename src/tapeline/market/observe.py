@@ -13,8 +13,7 @@ from tapeline.market.ladder import has_best, size_at
 from tapeline.market.replay import Replay, apply
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int64, uint8
-from tapeline.tape.normalise import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE
-from tapeline.tape.records import side_index
+from tapeline.tape.records import CLEAR, EVENT, FILL, LAST, SNAPSHOT, TRADE, side_index
 
 # what observe() answers besides DONE and MAKE_ROOM
 BARS_FULL, PRINTS_FULL = 10, 11

@@ -9,8 +9,7 @@ from tapeline.market.trace import COLUMN_SIZE, LINE_SIZE, make_columns, write_co
 from tapeline.market.view import update_view
 from tapeline.memory import copy, prefetch, record_at, transpose
 from tapeline.record import Record, int64
-from tapeline.tape.normalise import CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE
-from tapeline.tape.records import side_index
+from tapeline.tape.records import CLEAR, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, TRADE, side_index
 
 ROWS_FULL, ROW = range(2, 4)
 """What the loops over rows answer besides DONE and MAKE_ROOM."""

@@ -12,8 +12,7 @@ from tapeline.market.replay import HEAD_COLUMNS, ROWS_FULL, apply, ends_not, kee
 from tapeline.market.trace import COLUMN_SIZE, ROWS
 from tapeline.market.view import refresh_touch
 from tapeline.memory import record_at
-from tapeline.tape.normalise import EVENT, EVENT_SIZE
-from tapeline.tape.records import COUNTER
+from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE
 
 
 @leaf

@@ -34,8 +34,7 @@ from tapeline.market.trace import (
 from tapeline.market.view import mark_mid, refresh_size, refresh_touch, show_after_event, update_view
 from tapeline.market.walk import lay_sides, show_flow, sum_side, watch_levels
 from tapeline.memory import address_of, copy, record_at, repeat
-from tapeline.tape.normalise import EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT
-from tapeline.tape.records import COUNTER
+from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT
 
 AHEAD = LINE_SIZE // 8
 """Numbers that few events change are written for so many rows at once (`repeat`). Behind the block's last row there is room for them."""

@@ -75,7 +75,7 @@ class Connection:
         self._arrival_previous = 0
         self._response_previous = 0
 
-    def arrival(self, ask: Ask, now: int, *, is_exempt: bool = False) -> tuple[int, bool]:
+    def arrival(self, ask: Ask, now: int, *, is_exempt: bool) -> tuple[int, bool]:
         """When a request sent now reaches the exchange, never before the one sent before; and whether its gateway refuses it there.
 
         `is_exempt`: the gateway's limit is not for it.

@@ -8,11 +8,11 @@ from tapeline.constants import QueueStep, Reason
 from tapeline.instruments import Instrument
 from tapeline.reference.account import Account
 from tapeline.reference.book import ExchangeBook, price_of
+from tapeline.reference.gateway import Gateway, Ticket
 from tapeline.reference.latency import Connection
 from tapeline.reference.limits import loss_beyond
 from tapeline.reference.market import Market
 from tapeline.reference.messages import OrderUpdate, Request
-from tapeline.reference.orders import Gateway, Ticket
 from tapeline.reference.rules import OwnOrder
 from tapeline.reference.schedule import Arrival, Clock, Due, Response, Schedule, Timer
 from tapeline.reference.venue import Answer, Desk

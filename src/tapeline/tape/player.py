@@ -16,7 +16,7 @@ from tapeline.tape.reader import CHUNK_EVENTS
 class TapePlayer:
     """Gives out the tape events of a tape, chunk by chunk, as TapeReader does those of DBN."""
 
-    def __init__(self, source: TapeInput, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, chunk_events: int = CHUNK_EVENTS) -> None:
+    def __init__(self, source: TapeInput, instruments: Instruments, on_instrument: Callable[[Instrument], None]) -> None:
         """Prepare to play `source`. `on_instrument` is told of every book before its first tape event.
 
         Raises ConfigError where an instrument is described with another grid than it has on the tape.
@@ -24,7 +24,7 @@ class TapePlayer:
         self._input = source
         self._instruments = instruments
         self._on_instrument = on_instrument
-        self._buffer = np.zeros(1 + chunk_events + AT_ONCE - 1, TAPE_EVENT)  # in front the event before: the first half of a modify may be the last of a chunk
+        self._buffer = np.zeros(1 + CHUNK_EVENTS + AT_ONCE - 1, TAPE_EVENT)  # in front the event before: the first half of a modify may be the last of a chunk
         self._events = self._buffer[1:]
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0

@@ -13,9 +13,27 @@ from tapeline.jit import JIT, bound, going
 from tapeline.memory import field, load_u64, record_at
 from tapeline.pages import Arena, reserved
 from tapeline.schema import MBO, TAPE_EVENT
-from tapeline.tape import normalise as kernels
+from tapeline.tape.normalise import normalise
 from tapeline.tape.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
-from tapeline.tape.records import COUNTERS, EXCLUDES, KEY, MBO_RECORD, SOURCE, UNTIMED, Mbo, Reader, Source, TapeEvent, counters_by_name
+from tapeline.tape.records import (
+    BAD_RECORD,
+    BUFFER_FULL,
+    COUNTERS,
+    EVENTS_PER_RECORD_MAX,
+    EXCLUDES,
+    KEY,
+    MBO_RECORD,
+    NEED_DATA,
+    NEW_INSTRUMENT,
+    SOURCE,
+    TABLE_FULL,
+    UNTIMED,
+    Mbo,
+    Reader,
+    Source,
+    TapeEvent,
+    counters_by_name,
+)
 from tapeline.tape.rules import do_record
 
 CHUNK_EVENTS: Final = 4096
@@ -45,7 +63,7 @@ class TapeReader:
         self.reader = reader = Reader.array(1)[0]
         self._counts = np.zeros(len(COUNTERS), np.int64)
         self._actions = np.zeros(256, np.int64)
-        self._events = np.zeros(max(chunk_events, 2 * kernels.EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
+        self._events = np.zeros(max(chunk_events, 2 * EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
         self._sources = np.zeros(16, SOURCE)
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
@@ -61,7 +79,7 @@ class TapeReader:
         self._records, self._n = field(reader, "records"), field(reader, "n")
         if JIT:
             do_record.place(reader)
-        self._normalise = going(kernels.normalise, reader)
+        self._normalise = going(normalise, reader)
         self._arena = Arena()
         self._blank = Source()
         self._rehash = bound(rehash, self._blank.table, 0, 0)
@@ -128,21 +146,21 @@ class TapeReader:
             status = self._normalise()
             position = here.value - start
             span.consumed = position
-            if status == kernels.NEW_INSTRUMENT:
+            if status == NEW_INSTRUMENT:
                 if n.value:  # an instrument is there from its own first event on, not from that of its chunk
                     yield n.value, span
                     n.value = 0
                 self._register(position, data)
                 continue
-            if status == kernels.TABLE_FULL:
+            if status == TABLE_FULL:
                 self._grow_table(self._index.value)
                 continue
             if n.value:
                 yield n.value, span
                 n.value = 0
-            if status == kernels.BUFFER_FULL:
+            if status == BUFFER_FULL:
                 continue
-            if status == kernels.NEED_DATA:
+            if status == NEED_DATA:
                 if span.final and position < len(data) and span.damage is None:
                     raise truncated(span, position, int(reader.records) + 1)
                 return
@@ -150,7 +168,7 @@ class TapeReader:
 
     def _error(self, status: int, span: Span, position: int) -> DataError:
         number = int(self.reader.records) + 1
-        if status == kernels.BAD_RECORD:
+        if status == BAD_RECORD:
             return bad_record(span, position, number)
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
         instrument = self._instruments.known[self._index.value]

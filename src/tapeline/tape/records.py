@@ -77,8 +77,8 @@ class Mbo(Record, packed=True):
     sequence: uint32
 
 
-class TapeEvent(Record):
-    """`schema.TAPE_EVENT` with attributes."""
+class Unmarked(Record):
+    """What a tape event has besides its marks."""
 
     ts_event: int64
     ts_recv: int64
@@ -87,23 +87,21 @@ class TapeEvent(Record):
     level: int32
     sequence: uint32
     instrument: uint32
+
+
+class TapeEvent(Unmarked):
+    """`schema.TAPE_EVENT` with attributes."""
+
     kind: uint8
     flags: uint8
     side: uint8
     orders: int8  # by how much their number at the level changes
 
 
-class MarkedEvent(Record):
-    """The same bytes as a TapeEvent, kind, flags, side and orders in one word."""
+class MarkedEvent(Unmarked):
+    """The same bytes, kind, flags, side and orders in one word."""
 
-    ts_event: int64
-    ts_recv: int64
-    delta: int64
-    priority: int64
-    level: int32
-    sequence: uint32
-    instrument: uint32
-    marks: uint32  # kind, flags, side, orders
+    marks: uint32
 
 
 class Top(Record):

@@ -1,0 +1,143 @@
+"""Settings by options and by files: what reaches Backtest and the strategy, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from command_line import MAKER, invoke
+
+import tapeline
+from tapeline import terminal
+
+
+def test_options_become_settings(engine: SimpleNamespace) -> None:
+    """Every option of `run` reaches Backtest or the strategy; what was not given is left to them."""
+    options = (
+        "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --feed-time sent --status s.dbn --status t.dbn --latency entry=2ms "
+        "--latency feed=-1us --latency response=log_normal(median=80us,sigma=0.5,seed=3) --latency messages_max=9 --fee maker=-0.1 --fee taker=1 "
+        "--fee unit=bps --limit position_max=1_000 --limit loss_max=2.5 --fill-rule crossing=off --fill-rule on_gap=cancel --queue log "
+        "--engine reference --explain --no-save"
+    )
+    done = invoke("run", MAKER, "a.dbn", "b.dbn", *options.split())
+    assert done.exit_code == 0, done.stderr
+    given = engine.settings
+    response = tapeline.Delay.log_normal(median="80us", sigma=0.5, seed=3)
+    assert given == {
+        "data": [Path("a.dbn"), Path("b.dbn")], "tick_size": "0.25", "instruments": ["A", 7], "multiplier": 50.0, "feed_time": "sent",
+        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference", "explain": True,
+        "latency": tapeline.Latency(feed="-1us", entry="2ms", response=response, messages_max=9),
+        "fees": tapeline.Fees(maker=-0.1, taker=1.0, unit="bps"),
+        "limits": tapeline.Limits(position_max=1000, loss_max=2.5),
+        "rules": tapeline.FillRules(crossing=False, on_gap="cancel", queue="log"),
+    }  # fmt: skip
+    assert engine.strategies[0].size == 3
+
+
+def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """`--config` has all keywords of Backtest and parameters of the strategy by the same names; options come before it."""
+    (tmp_path / "table.csv").write_text("time,entry,response\n0,10,20\n100,30,40\n", encoding="utf-8")
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f"""
+        tick_size = 0.25
+        instruments = ["A"]
+        exclude_orders = [7, 8]
+        equity_every = "5s"
+        threads = 1
+        [set]
+        size = 3
+        position_max = 4
+        [latency]
+        both = "table({tmp_path / "table.csv"})"
+        feed = 1500
+        [fees]
+        maker = -0.1
+        [limits]
+        position_max = 10
+        order_size_max = 5
+        [rules]
+        crossing = false
+        """,
+        encoding="utf-8",
+    )
+    options = ("--set", "size=9", "--limit", "position_max=20", "--latency", "response=1us", "--tick-size", "0.5", "--no-save")
+    done = invoke("run", MAKER, "a.dbn", "--config", file, *options)
+    assert done.exit_code == 0, done.stderr
+    table = tapeline.Latency.from_table(tmp_path / "table.csv", feed=1500)
+    assert engine.settings == {
+        "data": [Path("a.dbn")], "tick_size": "0.5", "instruments": ["A"], "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1,
+        "latency": dataclasses.replace(table, response="1us"), "fees": tapeline.Fees(maker=-0.1),
+        "limits": tapeline.Limits(position_max=20, order_size_max=5), "rules": tapeline.FillRules(crossing=False),
+    }  # fmt: skip
+    assert (engine.strategies[0].size, engine.strategies[0].position_max) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "latency"),
+    [
+        ((), tapeline.Latency(entry="100us", response="100us")),
+        (("1ms",), tapeline.Latency(entry="1ms", response="1ms")),
+        (("entry=2ms",), tapeline.Latency(entry="2ms", response="100us")),
+        (("1ms", "feed=3us", "cancel=7us"), tapeline.Latency(feed="3us", entry="1ms", response="1ms", cancel="7us")),
+        (("from_feed(shift=-20us)", "response=5"), tapeline.Latency(entry=tapeline.Delay.from_feed("-20us"), response=5)),
+        (("modify=gamma(mean=2us, shape=2)",), tapeline.Latency(entry="100us", response="100us", modify=tapeline.Delay.gamma(mean="2us", shape=2))),
+    ],
+)
+def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: tuple[str, ...], latency: tapeline.Latency) -> None:
+    """TouchMaker's latencies are 100 µs each way unless given; a time without name is that of entry and response; modifies and cancels follow entry."""
+    done = invoke("run", MAKER, "a.dbn", "--no-save", *(part for option in options for part in ("--latency", option)))
+    assert done.exit_code == 0, done.stderr
+    assert engine.settings["latency"] == latency
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", MAKER, "a.dbn", "--set", "sice=1"], "did you mean 'size'"),
+        (["run", MAKER, "a.dbn", "--set", "size=1", "--set", "size=2"], "'size' is given twice; a sweep is an array of rows in Python"),
+        (["run", MAKER, "a.dbn", "--fee", "maker=1", "--fee", "maker=2"], "--fee maker=2: is given twice, the other one is 1"),
+        (["run", MAKER, "a.dbn", "--latency", "1us", "--latency", "2us"], "--latency 2us: is given twice, the other one is 1us"),
+        (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
+        (["run", MAKER, "a.dbn", "--latency", "entri=1us"], "did you mean 'entry'"),
+        (["run", MAKER, "a.dbn", "--latency", "entry=gamma(mean=1us)"], "shape"),
+        (["run", MAKER, "a.dbn", "--limit", "position_max"], "expected name=value"),
+        (["run", MAKER, "a.dbn", "--limit", "position_max=many"], "position_max"),
+        (["run", MAKER, "a.dbn", "--limit", "loss_max=much"], "expected a number"),
+        (["run", MAKER, "a.dbn", "--fill-rule", "crosing=off"], "did you mean 'crossing'"),
+        (["run", MAKER, "a.dbn", "--fill-rule", "crossing=perhaps"], "expected true or false"),
+        (["run", MAKER, "a.dbn", "--queue", "power9"], "'power9'"),
+        (["run", MAKER, "a.dbn", "--config", "nowhere.toml"], "cannot be read as TOML"),
+        (["run", "nowhere.py:X", "a.dbn"], "no such file"),
+        (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
+        (["synth", "-n", "10", "-o", "x.csv"], ".dbn or .dbn.zst"),
+    ],
+)
+def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:
+    """Mistakes in options end with code 2 and a message that says what is meant."""
+    done = invoke(*arguments)
+    assert done.exit_code == terminal.Exit.USAGE
+    assert message in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tick_sice = 1", "did you mean 'tick_size'"),
+        ("limits = 3", "is a table: [limits]"),
+        ("[limits]\nposition = 3", "did you mean 'position_max'"),
+        ("[set]\nsice = 3", "did you mean 'size'"),
+        ("multiplier = '50'", "expected a number"),
+        ("threads = true", "expected a number"),
+        ("instruments = 'ESH4'", "expected a list of symbols and ids"),
+        ("tick_size =", "cannot be read as TOML"),
+        ("tick_size = " + 100_000 * "[", "cannot be read as TOML"),
+    ],
+)
+def test_wrong_files_of_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
+    """Names that are none, and what is no TOML, are told with the file and the nearest name."""
+    (tmp_path / "run.toml").write_text(text, encoding="utf-8")
+    done = invoke("run", MAKER, "a.dbn", "--config", tmp_path / "run.toml")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert message in done.stderr.replace("\n", "")
