@@ -62,7 +62,7 @@ def enter_and_interrupt(listener):
 
 interrupts.Interrupts.__enter__ = enter_and_interrupt
 try:
-    with terminal.reporting():
+    with terminal.reporting(with_traceback=False):
         backtest.run(stuck(waits=1))
 except typer.Exit as leave:
     sys.exit(leave.exit_code)
