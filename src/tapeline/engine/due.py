@@ -271,7 +271,7 @@ def end_void(engine):
 def let_in_waiting(engine):
     """Requests that waited for the book whose event is next, or (at the end) for any, take their places. What the driver has to do before, or 0."""
     if engine.due_for == NO_BOOK:
-        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv if engine.latest.ts_recv < NEVER else NOT_YET)  # of damaged data
+        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv)
         engine.due_before = engine.ts_end + 1
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
 

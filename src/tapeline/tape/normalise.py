@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from tapeline.constants import TIME_END
 from tapeline.jit import entry, leaf
 from tapeline.memory import address_of, load_u64, prefetch, record_at, unlikely, unseen
 from tapeline.tape.adds import add, is_no_side, level_of
@@ -52,6 +53,7 @@ from tapeline.tape.records import (  # noqa: F401 - for the importers of this mo
     NEED_DATA,
     NEW_INSTRUMENT,
     NO_SIDE,
+    NO_TIME,
     OFF_GRID,
     PROCEED,
     REMOVE,
@@ -208,7 +210,7 @@ def _go(reader, here):
         if unlikely(load_u64(address_of(following)) != source.word):
             near_end = np.int64(-1)  # to look at it by `select`
             unlike = np.int64(following.rtype == RTYPE_MBO)
-        if unlikely(ts_recv < ts_event or ts_event < source.ts_event or flags & UNUSUAL_FLAGS != 0):
+        if unlikely(ts_recv < ts_event or ts_event < source.ts_event or ts_recv >= TIME_END or flags & UNUSUAL_FLAGS != 0):
             break
         source.ts_event = ts_event
         last = flags >> 7
