@@ -1,5 +1,6 @@
 """Both engines where tables grow, books are wide, instruments come late, and inputs end badly."""
 
+import os
 import random
 import re
 
@@ -11,6 +12,7 @@ from streams import GRID, SNAPSHOT
 
 import tapeline as tl
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
+from tapeline.feeds import dbn
 from tapeline.verify import compare
 
 
@@ -110,6 +112,36 @@ def test_truncated_inputs_agree(seed, tmp_path):
     assert len(errors) == 2
     found = compare(*results)
     assert found.is_equal, found
+    assert found.lines["signals"] > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("left", [0, 80_000, 120_000])
+def test_a_file_that_is_cut_while_it_is_read_agrees(left, threads, tmp_path, monkeypatch):
+    """Another program cuts a plain file that a run has mapped: it ends with an error that names the file and the result of everything before, in both engines.
+
+    (What is read behind the end of a mapped file kills the process.)
+    """
+    content = write_stream(tmp_path / "x.dbn", RandomMarket(3).grow(4000)).read_bytes()
+    spans, header_bytes = dbn.DbnInput.spans, dbn.DbnInput([tmp_path / "x.dbn"]).files[0].header_bytes
+
+    def cut(source):
+        for span in spans(source):
+            yield span
+            os.truncate(source.paths[0], left)
+
+    monkeypatch.setattr(dbn, "WINDOWS", 0)  # the smallest spans that there are
+    monkeypatch.setattr(dbn.DbnInput, "spans", cut)
+    results = []
+    for engine in ("compiled", "reference"):
+        path = tmp_path / f"{engine}.dbn"
+        path.write_bytes(content)
+        with pytest.raises(tl.DataError, match=rf"{engine}\.dbn: was cut to {left:,} bytes while it was read") as damage:
+            tl.Backtest(path, engine=engine, multiplier=1.0, tick_size="1", instruments=[1], threads=threads).run(*rows(3, SINGLE))
+        results.append(damage.value.result)
+    found = compare(*results)
+    assert found.is_equal or left == 0, found  # the normaliser was to look at the last record again
+    assert abs(results[0].counters["records"] - max(left - header_bytes, 2**16) / 56) < 3
     assert found.lines["signals"] > 0
 
 
