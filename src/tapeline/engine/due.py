@@ -139,7 +139,7 @@ def deliver_answer(engine, message):
 def deliver_alarm(engine, message):
     """A timer runs out, unless it was replaced; the callback to be made, or 0."""
     row, due = row_at(engine, message.row), message.due
-    if row.timer_pending != due or engine.ending:
+    if row.timer_pending != due:
         free_message(engine.agenda, message)
         return np.int64(0)
     if row.timer > due:
