@@ -4,7 +4,7 @@ import numpy as np
 
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
-from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_as
+from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_far
 from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, learn_end, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -144,8 +144,7 @@ def deliver_alarm(engine, message):
         return np.int64(0)
     if row.timer > due:
         row.timer_pending = row.timer
-        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, message)
-        engine.agenda.created += 1
+        push_far(engine.agenda, row.timer, TIMER, message)
         return np.int64(0)
     free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
