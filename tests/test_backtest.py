@@ -34,6 +34,33 @@ def run(path: Path, engine: Any, progress: Any = None) -> tl.Result:
     return tl.Backtest(path, tick_size="0.25", multiplier=50, engine=engine).run(Maker(), progress=progress)
 
 
+class Census(tl.Strategy):
+    """Signals how many instruments there are."""
+
+    signals = ("n", "same")
+
+    def on_start(self, market, orders, account):
+        """Before anything is known of the market."""
+        self.signal(0, market.n)
+
+    def on_book(self, market, orders, account):
+        """The same in a method, and by the last of them."""
+        self.signal(0, market.n)
+        self.signal(1, market[market.n - 1].instrument + 1)
+
+
+@ENGINES
+@pytest.mark.parametrize(("instruments", "n"), [(["SYN2"], 1), (["SYN3", "SYN1"], 2), (["SYN1", "SYN2", "SYN3"], 3), (None, 3)])
+def test_a_strategy_knows_how_many_instruments_there_are(tmp_path: Path, engine: Any, instruments: list[str] | None, n: int) -> None:
+    """`market.n` is the number of those that were asked for, or of all whose books the input begins with; `market[market.n - 1]` is the last."""
+    path = tiny_session(tmp_path / "three.dbn", instruments=3)
+    backtest = tl.Backtest(path, tick_size="0.25", multiplier=50, engine=engine, instruments=instruments)
+    signals = backtest.run(Census()).signals
+    seen, same = (signals.filter(signal=name)["value"] for name in Census.signals)
+    assert set(seen) == {n}
+    assert seen[1:].to_list() == same.to_list()
+
+
 @ENGINES
 def test_ctrl_c_ends_a_run_with_what_was_recorded(session: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT while the engine runs gives a consistent result, marked as interrupted, of fewer records; afterwards SIGINT is what it was."""

@@ -139,7 +139,7 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
         (
             "def on_fill(self, fill, market, orders, account):\n    self.help(fill)\ndef help(self, f):\n    self.n = f.pric",
             "",
-            "update or fill has no attribute 'pric'",
+            "fill has no attribute 'pric'; did you mean price?",
         ),
         (
             "def on_status(self, status, market, orders, account):\n    self.help(status)\ndef help(self, s):\n    self.n = s.phas",
@@ -167,6 +167,13 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
             "market has no attribute 'mid': it is a feature, market.features[tl.Feature.MID], to be declared",
         ),
         ("def on_status(self, status, market, orders, account):\n    self.n = status.phas", "status has no attribute 'phas'; did you mean phase?"),
+        (f"{BOOK}market.features[3] = 1.0", "market.features cannot be set"),
+        (f"{BOOK}a = account; a.position = 0", "account.position cannot be set"),
+        (f"{BOOK}m = market[0]; m.bid_price += 1", "market.bid_price cannot be set"),
+        (f"{BOOK}m, k = market[0], 3; b = m; b.bid_price = k", "market.bid_price cannot be set"),
+        (f"{BOOK}self.help(3, account)\ndef help(self, k, a):\n    a.position = k", "account.position cannot be set"),
+        (f"{BOOK}self.help(k=3, a=account)\ndef help(self, k, a):\n    b = a; b.position = k", "account.position cannot be set"),
+        (f"{BOOK}self.one(account)\ndef one(self, a):\n    self.two(a)\ndef two(self, a):\n    a.position = 0", "account.position cannot be set"),
     ],
 )
 def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
@@ -176,8 +183,16 @@ def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: 
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     place, line = str(error.value).splitlines()
     assert place.startswith(str(tmp_path))
-    assert ".py:8: in S.on_" in place
+    assert f".py:{6 + len(body.splitlines())}: in S.on_" in place
     assert line.strip() == body.splitlines()[-1].strip()
+
+
+@pytest.mark.nojit
+def test_plain_functions_are_looked_into(tmp_path: Path) -> None:
+    """What a function of the module, which may have the strategy, too, does to what a callback is given is told with its own line."""
+    before = "def reset(s, a):\n    s.n = 1\n    a.position = 0\n"
+    with pytest.raises(CompileError, match=r"\.py:6: in S\.on_book: account.position cannot be set: .*\n    a.position = 0"):
+        diagnose.check_class(strategy(tmp_path, f"{BOOK}reset(self, account)", before))
 
 
 @pytest.mark.nojit
@@ -192,7 +207,14 @@ def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, 
 @pytest.mark.nojit
 def test_names_that_a_callback_uses_for_something_else_are_its_own(tmp_path: Path) -> None:
     """A name that is bound anew is no argument any more, and what is called like one in a helper is whatever it is given."""
-    body = f"mine: Mine\n{BOOK}account = self.mine\n    account.x = 3\n    self.help(account)\ndef help(self, market):\n    market.x += 1"
+    body = (
+        f"mine: Mine\n{BOOK}account = self.mine\n    account.x = 3\n    self.help(account)\n    own = self.mine\n    own.x = market.bid_size\n"
+        "    either = self.mine if self.n else market\n    either.x = 1\n    self.n = self.mine.x = 3\n    self.other(orders, self.mine)\n"
+        "    for each in (self.mine, self.mine):\n        each.x = 1\n"
+        "def help(self, market):\n    market.x += 1\n"
+        "def other(self, account, mine):\n    account = mine\n    account.x = 2\n    self.mine.x = 3\n    self.n = self.many(market=mine)\n"
+        "def many(self, *account, market):\n    return market.x\n"
+    )
     diagnose.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
 
 

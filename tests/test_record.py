@@ -129,6 +129,27 @@ def test_arrays_are_of_instances():
     assert rows["a"].tolist() == [1, 20, 3]
 
 
+def test_arrays_are_as_long_as_their_sequences():
+    """Without `n` there are as many instances as the sequences have values; one value of an array field is none of these, and `n` may be a field."""
+
+    class Sized(Record):
+        n: int64
+        window: (float64, (2,))
+        weight: float64
+
+    rows = Sized.array(n=range(3), window=[1.0, 2.0], weight=0.5)
+    assert rows["n"].tolist() == [0, 1, 2]
+    assert rows["window"].tolist() == [[1.0, 2.0]] * 3
+    assert Sized.array(window=[[1.0, 2.0]] * 4)["window"].shape == (4, 2)
+    assert Sized.array(weight=np.linspace(0, 1, 5), n=list(range(5)))["weight"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert (Sized.array(weight=[])["weight"].size, Sized.array(2, window=[1.0, 2.0])["window"].shape) == (0, (2, 2))
+    for values in ({}, {"weight": 1.0}, {"window": [1.0, 2.0]}, {"n": [1, 2, 3], "weight": [1.0, 2.0]}):
+        with pytest.raises(TypeError, match=r"Sized.array\(\): expected sequences of one length, or n, the number of instances, first"):
+            Sized.array(**values)
+    with pytest.raises(TypeError, match="Sized has no field 'wait'"):
+        Sized.array(n=[1, 2], wait=[1, 2])
+
+
 def test_layout_is_that_of_c():
     """Fields lie at multiples of their alignment, nested structures too; a packed record has no gaps; records of equal layout are different types."""
 

@@ -100,7 +100,7 @@ class Backtest:
         self._latency_given = latency is not None
 
     def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:
-        """Replay the data for these strategies: instances of Strategy subclasses, arrays of rows (`Class.array(n, …)`), lists of them, or `tl.Row`s.
+        """Replay the data for these strategies: instances of Strategy subclasses, arrays of rows (`Class.array(size=[…])`), lists of them, or `tl.Row`s.
 
         A run leaves the instances as they are. An interrupt (Ctrl-C) ends it early, with all that was recorded: `result.manifest["interrupted"]`; where a
         callback never returns, a second one ends the process.

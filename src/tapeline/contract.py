@@ -23,7 +23,7 @@ _REQUESTS = ("modify", "modify_stop", "cancel", "cancel_all")
 _OWN_ORDERS = ("is_live", "is_cancelling", "price", "size_left", "ahead")
 
 MEMBERS: Final[dict[str, tuple[str, ...]]] = {
-    "market": (*_TOUCH, "bid", "ask", *_LAST, *_TIMES, "phase", "tick", "instrument", "features"),
+    "market": (*_TOUCH, "bid", "ask", *_LAST, *_TIMES, "phase", "tick", "instrument", "n", "features"),
     "orders": ("now", *_NEW_ORDERS, *_REQUESTS, *_OWN_ORDERS, "wake_at"),
     "account": ("position", "average_price", "cash", "realised_pnl", "unrealised_pnl", "fees", "pnl"),
     "trade": ("price", "size", "side", *_TIMES, "instrument"),

@@ -9,7 +9,9 @@ import re
 import sys
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,25 +91,83 @@ def check_signatures(cls: type) -> None:
 
 
 def _check_arguments(cls: Any) -> None:
-    """Raise CompileError where a callback reads what its arguments lack, whatever the engine has beside it, or sets what they tell."""
+    """Raise CompileError where a callback reads what its arguments lack, whatever the engine has beside it, or sets what they tell; in helpers, too."""
+    checked: set[Any] = set()
     for callback, parameters in CALLBACKS.items():
         method = getattr(cls, callback, None)
-        if method is None:
+        if method is not None:
+            named = zip(inspect.signature(method).parameters, ("self", *parameters.split(", ")), strict=True)
+            _check_uses(cls, callback, method, dict(named), checked)
+
+
+def _check_uses(cls: Any, callback: str, function: Any, named: dict[str, str], checked: set[Any]) -> None:
+    """The same for one function, of whose parameters `named` are arguments of the callback."""
+    if (call := (function, *named.items())) in checked:
+        return
+    checked.add(call)
+    first, tree = _parsed(function)
+    named = _names_of_arguments(tree, named)
+    written = [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (helper := _helper(cls, function, node, named)):
+            _check_uses(cls, callback, *helper, checked)
+        if not isinstance(node, ast.Attribute):
             continue
-        named = dict(zip(list(inspect.signature(method).parameters)[1:], parameters.split(", "), strict=True))
-        first, tree = _parsed(method)
-        own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        for node in (node for node in ast.walk(tree) if isinstance(node, ast.Attribute)):
-            owner = node.value.value if isinstance(node.value, ast.Subscript) else node.value
-            argument = named.get(owner.id) if isinstance(owner, ast.Name) and owner.id not in own else None
-            if argument is None or (isinstance(node.ctx, ast.Load) and node.attr in MEMBERS[argument]):
-                continue
-            cannot = f"{argument}.{node.attr} cannot be set: what a callback is given is to be read"
-            said = f"{argument} has no attribute {node.attr!r}{_unlike(node.attr, argument)}" if isinstance(node.ctx, ast.Load) else cannot
-            file, line = inspect.getsourcefile(method) or "?", first + node.lineno - 1
-            raise CompileError(f"{file}:{line}: in {cls.__name__}.{callback}: {said}\n    {linecache.getline(file, line).strip()}")
+        argument, is_read = _argument(node.value, named), isinstance(node.ctx, ast.Load) and node not in written
+        if argument not in MEMBERS or (is_read and node.attr in MEMBERS[argument]):
+            continue
+        cannot = f"{argument}.{node.attr} cannot be set: what a callback is given is to be read"
+        said = f"{argument} has no attribute {node.attr!r}{_unlike(node.attr, argument)}" if is_read else cannot
+        file, line = inspect.getsourcefile(function) or "?", first + node.lineno - 1
+        raise CompileError(f"{file}:{line}: in {cls.__name__}.{callback}: {said}\n    {linecache.getline(file, line).strip()}")
 
 
+def _names_of_arguments(tree: ast.AST, named: dict[str, str]) -> dict[str, str]:
+    """Name → argument, or "self", in a function: of its parameters `named`, and of local names that are bound to nothing but one argument, `a = account`."""
+    stores = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    known = {name: argument for name, argument in named.items() if name not in stores}
+    bound: dict[str, list[str | None]] = {}
+    for name, value in _bindings(tree):
+        arguments = bound.setdefault(name, [])
+        arguments.append(_argument(value, known))
+        if len(arguments) == stores[name] and len(set(arguments)) == 1 and arguments[0]:
+            known[name] = arguments[0]
+    return known
+
+
+def _bindings(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Name and value of each plain assignment, those of `first, second = market[0], market[1]` one by one."""
+    for node in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
+        for target in node.targets:
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = list(zip(target.elts, node.value.elts, strict=False))
+            yield from ((to.id, value) for to, value in pairs if isinstance(to, ast.Name))
+
+
+def _argument(node: ast.AST, named: dict[str, str]) -> str | None:
+    """The argument that an expression is, or is of one instrument; None: it is none."""
+    owner = node.value if isinstance(node, ast.Subscript) else node
+    return named.get(owner.id) if isinstance(owner, ast.Name) else None
+
+
+def _helper(cls: Any, function: Any, call: ast.Call, named: dict[str, str]) -> tuple[Any, dict[str, str]] | None:
+    """The method, or plain function, that a function calls, and which of its parameters are arguments of the callback; None: it is given none."""
+    given = [_argument(value, named) for value in call.args]
+    helper = None
+    if isinstance(call.func, ast.Attribute) and _argument(call.func.value, named) == "self":
+        helper, given = getattr(cls, call.func.attr, None), ["self", *given]
+    elif isinstance(call.func, ast.Name):
+        helper = function.__globals__.get(call.func.id)
+    if not inspect.isfunction(helper):
+        return None
+    code = helper.__code__
+    pairs = [*zip(code.co_varnames[: code.co_argcount], given, strict=False), *((word.arg, _argument(word.value, named)) for word in call.keywords)]
+    taken = {name: argument for name, argument in pairs if name and argument}
+    return (helper, taken) if set(taken.values()) - {"self"} else None
+
+
+@cache
 def _parsed(method: Any) -> tuple[int, ast.AST]:
     """The number of a method's first line, and what it says; nothing where that is not known."""
     try:

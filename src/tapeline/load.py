@@ -60,7 +60,7 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
             hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
             raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
         if name in values:
-            raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array(n, {name}=…)")
+            raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array({name}=[…])")
         values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
 

@@ -196,8 +196,16 @@ class Record(_Void, metaclass=_RecordMeta):
                 cls._put(self, name, cls._defaults[name])
 
     @classmethod
-    def array(cls, n: int, **values: Any) -> np.ndarray[Any, Any]:
-        """`n` instances side by side; each of `values` is one value for all or a sequence of `n`."""
+    def array(cls, n: int | None = None, /, **values: Any) -> np.ndarray[Any, Any]:
+        """`n` instances side by side, or as many as the sequences among `values` have; each of these is one value for all or a sequence of `n`.
+
+        Raises TypeError on a name that is no field, where a field cannot hold a value, and where nothing says how many there are.
+        """
+        if n is None:
+            lengths = {len(value) for name, value in values.items() if name in cls.fields_ and np.ndim(value) > cls.dtype_.fields[name][0].ndim}
+            if len(lengths) != 1:
+                raise TypeError(f"{cls.__name__}.array(): expected sequences of one length, or n, the number of instances, first")
+            (n,) = lengths
         rows = np.repeat(cls._blank(), n)
         for name, value in values.items():
             if name not in cls.fields_:

@@ -59,6 +59,7 @@ class Quoter(Caller):
 
     def look(self, market, orders, account):
         """See everything, then act."""
+        self.see(market.n)
         self.look_at_market(market)
         self.look_at_levels(market, self.depth)
         self.look_at_features(market)
@@ -220,19 +221,17 @@ class PairMaker(Actor):
 class Crowd(Pair):
     """Trades whatever instrument something happens in, and sees more of them as they come."""
 
-    books = 1
-
     def look(self, market, orders, account):
         """See the callback's instrument, then act on it, or on one seen before."""
         k = market.instrument
-        self.books = max(self.books, k + 1)
+        self.see(market.n)
         self.look_at_market(market[k])
         self.look_at_levels(market[k], self.depth)
         self.look_at_features(market[k])
         self.look_at_account(account[k])
         self.look_at_orders(orders[k])
         self.look_at_queues(orders[k])
-        other = self.draw(self.books)
+        other = self.draw(market.n)
         self.act(market[other], orders[other])
         self.look_at_account(account[other])
         self.tell()

@@ -1,16 +1,31 @@
 """Both engines where tables grow, books are wide, instruments come late, and inputs end badly."""
 
+import os
 import random
+import re
 
 import pytest
 from duels import SINGLE, random_strategy
 from programs import Crowd
 from random_markets import RandomMarket, random_venue
-from streams import GRID
+from streams import GRID, SNAPSHOT
 
 import tapeline as tl
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
+from tapeline.feeds import dbn
 from tapeline.verify import compare
+
+
+class Plodder(tl.Strategy):
+    """Buys at every tenth event, and never asks to be woken, so that a century without events is over at once."""
+
+    n: tl.int64
+
+    def on_event(self, event, market, orders, account):
+        """Count, and buy."""
+        self.n += 1
+        if self.n % 10 == 0:
+            orders.buy_market(1)
 
 
 def both(path, make, **settings):
@@ -100,6 +115,36 @@ def test_truncated_inputs_agree(seed, tmp_path):
     assert found.lines["signals"] > 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("left", [0, 80_000, 120_000])
+def test_a_file_that_is_cut_while_it_is_read_agrees(left, threads, tmp_path, monkeypatch):
+    """Another program cuts a plain file that a run has mapped: it ends with an error that names the file and the result of everything before, in both engines.
+
+    (What is read behind the end of a mapped file kills the process.)
+    """
+    content = RandomMarket(3).grow(4000).write(tmp_path / "x.dbn").read_bytes()
+    spans, header_bytes = dbn.DbnInput.spans, dbn.DbnInput([tmp_path / "x.dbn"]).files[0].header_bytes
+
+    def cut(source):
+        for span in spans(source):
+            yield span
+            os.truncate(source.paths[0], left)
+
+    monkeypatch.setattr(dbn, "WINDOWS", 0)  # the smallest spans that there are
+    monkeypatch.setattr(dbn.DbnInput, "spans", cut)
+    results = []
+    for engine in ("compiled", "reference"):
+        path = tmp_path / f"{engine}.dbn"
+        path.write_bytes(content)
+        with pytest.raises(tl.DataError, match=rf"{engine}\.dbn: was cut to {left:,} bytes while it was read") as damage:
+            tl.Backtest(path, engine=engine, multiplier=1.0, tick_size="1", instruments=[1], threads=threads).run(*rows(3, SINGLE))
+        results.append(damage.value.result)
+    found = compare(*results)
+    assert found.is_equal or left == 0, found  # the normaliser was to look at the last record again
+    assert abs(results[0].counters["records"] - max(left - header_bytes, 2**16) / 56) < 3
+    assert found.lines["signals"] > 0
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_prices_off_the_grid_agree(seed, tmp_path):
     """At a price that is no multiple of the grid both engines end with the same result of everything before, with the error."""
@@ -116,16 +161,50 @@ def test_prices_off_the_grid_agree(seed, tmp_path):
 
 @pytest.mark.parametrize("time", [2**62, 2**62 + 12_345, 2**63 - 1])
 @pytest.mark.parametrize("field", [4, 12])
-def test_a_time_that_is_none_ends_a_run(field, time, tmp_path):
-    """A damaged time behind all that an engine knows, of the venue or of receipt, ends the run with what was recorded, and an error that says so."""
+@pytest.mark.parametrize("place", [0, 250])
+@pytest.mark.parametrize("form", ["dbn", "sent", "tape"])
+def test_a_time_that_is_none_ends_a_run(form, place, field, time, tmp_path):
+    """A damaged time behind all that an engine knows, of the venue or of receipt, ends a run of either engine with the same result of everything before.
+
+    The error names the record, and no tape is made of such data.
+    """
+    stream = RandomMarket(2).grow(300)
+    place += next(i for i, row in enumerate(stream.rows) if not row[8] & SNAPSHOT)
+    row = list(stream.rows[place])
+    row[field], row[13] = time, 0
+    stream.rows[place] = tuple(row)
+    path = stream.write(tmp_path / "x.dbn")
+    said = f"record {place + 1} .*is of the time {time}, which is none: the data is damaged there"
+    if form == "tape":
+        with pytest.raises(tl.DataError, match=said):
+            tl.write_tape(path, tmp_path / "x.tape", tick_size="1", instruments=[1])
+        assert not (tmp_path / "x.tape").exists()
+        return
+    feed_time = "sent" if form == "sent" else "received"
+    *results, errors = both(path, lambda: rows(2, SINGLE), tick_size="1", instruments=[1], feed_time=feed_time)
+    assert [bool(re.search(said, str(error))) for error in errors] == [True, True]
+    found = compare(*results)
+    assert found.is_equal, found
+    assert results[0].counters["records"] == place
+    assert found.lines["signals"] > 100 or place < 250
+
+
+@pytest.mark.parametrize("field", [4, 12])
+def test_the_last_time_that_there_is_agrees(field, tmp_path):
+    """The last time before those that are none, and any time in a snapshot, ends no run: the engines agree on what a strategy does then."""
     stream = RandomMarket(2).grow(300)
     row = list(stream.rows[250])
-    row[field] = time
+    row[field] = 2**62 - 1
     stream.rows[250] = tuple(row)
+    assert any(row[8] & SNAPSHOT for row in stream.rows)
+    stream.rows = [(*row[:4], 2**63 - 1, *row[5:12], 2**63 - 1, *row[13:]) if row[8] & SNAPSHOT else row for row in stream.rows]
     path = stream.write(tmp_path / "x.dbn")
-    with pytest.raises(tl.DataError, match=f"the time {time}, which is none: the data is damaged there") as damage:
-        tl.Backtest(path, multiplier=1.0, tick_size="1", instruments=[1]).run(*rows(2, SINGLE))
-    assert damage.value.result.signals.height > 100
+    *results, errors = both(path, lambda: [Plodder()], tick_size="1", instruments=[1])
+    found = compare(*results)
+    assert found.is_equal, found
+    assert not errors
+    assert results[0].counters["records"] == len(stream.rows)
+    assert found.lines["fills"] > 0
 
 
 def test_an_input_without_ordinary_events_agrees(tmp_path):

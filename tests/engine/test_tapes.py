@@ -1,6 +1,7 @@
 """Tapes: the same results as the DBN that they were made of, and clear words where something is wrong with them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,26 @@ def test_damage_is_named_and_what_came_before_is_kept(session: tuple[Path, Path]
     whole = tl.depth(session[1], 1)
     assert 0 < error.value.result.height < whole.height
     assert error.value.result.equals(whole.head(error.value.result.height))
+
+
+def test_a_tape_that_is_cut_while_it_is_played_is_told(session: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was cut off is not read, which would kill the process; what was given out before stays, and what others add behind the end is nobody's."""
+    monkeypatch.setattr(tape_file, "_GIVE_BACK_BYTES", 0)
+    tape = damaged(session[1], tmp_path)
+    events, length = np.zeros(BATCH_EVENTS, TAPE_EVENT), tape.stat().st_size
+    for change in (100, 4096):
+        source, n = TapeInput(tape), 0
+        os.truncate(tape, length + change)
+        for part, _ in source.chunks(events, np.arange(3)):
+            n += part
+        assert n == source.events
+        os.truncate(tape, length)
+    source = TapeInput(tape)
+    chunks = source.chunks(events, np.arange(3))
+    assert next(chunks)[0] > 0
+    os.truncate(tape, 5000)
+    with pytest.raises(DataError, match=rf"damaged\.tape: damaged: it was cut to 5,000 of its {length:,} bytes while it was read; make it again"):
+        list(chunks)
 
 
 @pytest.mark.parametrize("length", [6, 100, 5000, -1, -200])

@@ -244,6 +244,35 @@ def test_a_file_that_vanishes_before_its_turn(tmp_path, name):
         next(runs)
 
 
+@pytest.mark.parametrize("left", [0, 10, 4_000, 300_000])
+def test_a_file_that_is_cut_while_it_is_read(tmp_path, left):
+    """What lay behind its new end kills nobody: all before, views of which may be used until the next is asked for, is given out, then a DataError names it."""
+    rows = some_records(100_000)
+    path = write(tmp_path / "x.dbn", rows)
+    found: list[int] = []
+
+    def read_all():
+        for run, _ in records(DbnInput([path], chunk_bytes=1 << 14)):
+            found.extend(run["order_id"].tolist())
+            os.truncate(path, left)
+
+    with pytest.raises(DataError, match=rf"x\.dbn: was cut to {left:,} bytes while it was read; everything before was read"):
+        read_all()
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) >= 9_000
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path):
+    """Of a plain file what was there when its turn came is read, to the byte."""
+    rows = some_records(100_000)
+    path, found = write(tmp_path / "x.dbn", rows), []
+    for run, _ in records(DbnInput([path], chunk_bytes=1 << 14)):
+        found += run["order_id"].tolist()
+        with path.open("ab") as file:
+            file.write(rows[:100].tobytes())
+    assert found == rows["order_id"].tolist()
+
+
 @pytest.mark.parametrize(("content", "what"), [(bytes([2, 18]) + bytes(6), "8 bytes"), (bytes([13, 160]) + bytes(50), "52 bytes"), (bytes(60), "0 bytes")])
 def test_impossible_records(tmp_path, content, what):
     """A record shorter than its header, or an MBO record of another size, is damage at its byte, behind all before it."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import GRID, SNAPSHOT, TOP_OF_BOOK, Stream, instruments
 
-from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, Kind
+from tapeline.constants import LEVEL_MAX, TIME_END, UNDEFINED_PRICE, Kind
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.dbn import records as dbn_records
@@ -56,7 +56,7 @@ def compiled(source, only, grid, chunk_events, exclude=()):
     return found[FIELDS].tolist(), counters | {"events": int((found["flags"] >> 7).sum())}, error
 
 
-def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 << 22, exclude=()):
+def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 << 22, exclude=(), ends=False):
     """Both read a file alike: every field of every tape event, every counter, and whether it ends in an error."""
     source = DbnInput([path], chunk_bytes=chunk_bytes)
     events, counters, error = plain(source, only, grid, exclude)
@@ -66,6 +66,7 @@ def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 
     assert len(found) == len(events)
     assert counted == counters
     assert (raised is None) == (error is None)
+    assert error is not None or not ends
 
 
 def written(path, rows):
@@ -93,7 +94,7 @@ def damaged_rows(seed, records=600, ids=25):
         size = rng.choice((0, 1, UINT32_MAX, UINT32_MAX - 1)) if rng.random() < odd / 2 else rng.randrange(1, 6)
         order_id = rng.randrange(ids) if rng.random() < 0.9 else rng.choice((0, 2**64 - 1, 2**63))
         flags = SNAPSHOT * in_snapshot | rng.choice((0, 0, 0, 8, 4)) | (TOP_OF_BOOK if rng.random() < odd / 3 else 0)
-        now, recv = (rng.choice((-1, -1, -2, INT64_MIN, INT64_MAX, 0)) if rng.random() < odd / 5 else t for t in (ts, ts + rng.randrange(-1, 30)))
+        now, recv = (rng.choice((-1, -1, -2, INT64_MIN, TIME_END - 1, 0)) if rng.random() < odd / 5 else t for t in (ts, ts + rng.randrange(-1, 30)))
         stream.record(
             action, order_id, side, price, size, ts=now, recv=recv, last=rng.random() < 0.8, flags=flags,
             sequence=max(1, stream.sequence - (rng.random() < 0.2)),
@@ -111,6 +112,20 @@ def test_damaged_streams_are_read_alike(seed, tmp_path):
     """Event for event, counter for counter: unknown ids, missing sides and prices, snapshots that break off, clocks that run back, top-of-book records."""
     path = written(tmp_path / "damaged.dbn", damaged_rows(seed, ids=(4, 25, 300)[seed % 3]))
     assert_same(path, only=None if seed % 2 else SOME, chunk_events=(12, 13, 100, 4096)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_times_that_are_none_end_both_alike(seed, tmp_path):
+    """Whatever else is odd about the record, event for event and counter for counter up to it; in a snapshot they end nothing."""
+    rng = random.Random(seed)
+    rows = [row for row in damaged_rows(seed) if isinstance(row, tuple)]
+    first = rng.randrange(100, 500)
+    for place in (first, *rng.choices(range(len(rows)), k=3)):
+        row, none = rows[place], rng.choice((TIME_END, INT64_MAX))
+        is_snapshot = place != first and rng.random() < 0.5
+        flags = row[8] | SNAPSHOT if is_snapshot else row[8] & ~SNAPSHOT
+        rows[place] = (*row[:4], rng.choice((none, row[4])), *row[5:8], flags, *row[9:12], none, *row[13:])
+    assert_same(written(tmp_path / "damaged.dbn", rows), chunk_events=(12, 4096)[seed % 2], ends=True)
 
 
 @pytest.mark.parametrize("seed", range(20))

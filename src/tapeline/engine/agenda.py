@@ -1,7 +1,7 @@
 """The queue of what is to happen, in order of (time, class, creation), over a pool of messages.
 
 Requests of rows with one latency reach the exchange in the order in which they were sent, and answers likewise: each kind has a lane, a list to which is added
-at the end. Only what would come before the last of its lane, timers, and news of phases go through a binary heap. With many rows, whose messages are
+at the end. Only what would come before the last of its lane, expiries, timers, and news of phases go through a binary heap. With many rows, whose messages are
 many, that makes the queue as cheap as with one. Which comes first is looked at when it is asked for: three times. A lane keeps that of its first message,
 which is read from there as soon as it is the first: of many rows' messages most are not in the first cache, and what is next waited for them.
 """
@@ -88,30 +88,38 @@ def comes_before(time, turn, other_time, other_turn):
 
 @leaf
 def push(agenda, time, due_class, message):
-    """Let something happen at a time."""
+    """Let a request arrive at a time, or an answer: at the end of its lane, unless it comes before the last there."""
     agenda.next_due = min(agenda.next_due, time)
     address = address_of(message)
     if address == agenda.messages:  # none was left: the driver stops the run
         return
     turn = due_class << CLASS_SHIFT | agenda.created
     agenda.created += 1
-    if due_class <= RESPONSE:
-        lane = lane_at(agenda, due_class)
-        if time >= lane.due_last:
-            message.due = time
-            message.turn = turn
-            message.next = agenda.messages
-            lane.due = min(lane.due, time)
-            lane.due_last = time
-            record_at(lane.link, 0, COUNTER).n = address
-            lane.link = address_of(message) + NEXT_OFFSET
-            return
+    lane = lane_at(agenda, due_class)
+    if time >= lane.due_last:
+        message.due = time
+        message.turn = turn
+        message.next = agenda.messages
+        lane.due = min(lane.due, time)
+        lane.due_last = time
+        record_at(lane.link, 0, COUNTER).n = address
+        lane.link = address_of(message) + NEXT_OFFSET
+        return
     push_as(agenda, time, turn, message)
 
 
 @kernel
+def push_far(agenda, time, due_class, message):
+    """As push, through the heap: for what may be far away, behind which a lane would take nothing for as long."""
+    agenda.next_due = min(agenda.next_due, time)
+    if address_of(message) != agenda.messages:
+        agenda.created += 1
+        push_as(agenda, time, due_class << CLASS_SHIFT | agenda.created - 1, message)
+
+
+@kernel
 def push_as(agenda, time, turn, message):
-    """As push, with a turn of its own, through the heap."""
+    """As push_far, with a turn of its own."""
     message.due = time
     message.turn = turn
     place = agenda.heap_n

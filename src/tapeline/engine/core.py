@@ -11,7 +11,7 @@ from tapeline.engine.due import NO_BOOK, is_news_next, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
-from tapeline.engine.records import GROW_NOTICES, NEVER, NEWS, NO_TIME, ON_BOOK, ON_START
+from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
@@ -47,8 +47,6 @@ def note_return(book, event):
 def come_to(engine, book, event):
     """Something is due before a tape event, or to be looked at: the callback to be made, or what the driver has to do, or 0."""
     result = 0
-    if event.ts_event >= NEVER and event.flags & SNAPSHOT == 0:
-        return NO_TIME
     if not in_event(book) and event.flags & SNAPSHOT == 0:
         result = begin_event(engine, book, event)
     elif book.void:

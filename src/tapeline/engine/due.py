@@ -4,7 +4,7 @@ import numpy as np
 
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
-from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_as
+from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_far
 from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, learn_end, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -139,13 +139,12 @@ def deliver_answer(engine, message):
 def deliver_alarm(engine, message):
     """A timer runs out, unless it was replaced; the callback to be made, or 0."""
     row, due = row_at(engine, message.row), message.due
-    if row.timer_pending != due or engine.ending:
+    if row.timer_pending != due:
         free_message(engine.agenda, message)
         return np.int64(0)
     if row.timer > due:
         row.timer_pending = row.timer
-        push_as(engine.agenda, row.timer, TIMER << CLASS_SHIFT | engine.agenda.created, message)
-        engine.agenda.created += 1
+        push_far(engine.agenda, row.timer, TIMER, message)
         return np.int64(0)
     free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
@@ -271,7 +270,7 @@ def end_void(engine):
 def let_in_waiting(engine):
     """Requests that waited for the book whose event is next, or (at the end) for any, take their places. What the driver has to do before, or 0."""
     if engine.due_for == NO_BOOK:
-        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv if engine.latest.ts_recv < NEVER else NOT_YET)  # of damaged data
+        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv)
         engine.due_before = engine.ts_end + 1
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
 

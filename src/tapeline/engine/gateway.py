@@ -8,7 +8,7 @@ from numba.core.errors import TypingError
 
 from tapeline.constants import GTC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, TIF_BITS, TIF_UNKNOWN, UNDEFINED_PRICE
 from tapeline.contract import NOT_WHOLE
-from tapeline.engine.agenda import new_message, push
+from tapeline.engine.agenda import new_message, push_far
 from tapeline.engine.lists import TICKET, find_displaced
 from tapeline.engine.records import ALARM, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
@@ -254,4 +254,4 @@ def set_timer(orders, time):
         message = new_message(engine.agenda)
         message.kind = ALARM
         message.row = row.index
-        push(engine.agenda, time, TIMER, message)
+        push_far(engine.agenda, time, TIMER, message)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapeline.engine.agenda import free_message, message_at, new_message, push
+from tapeline.engine.agenda import free_message, message_at, new_message, push_far
 from tapeline.engine.calls import call, set_clock
 from tapeline.engine.records import FIRST_CALLBACK, GROUP, NOT_YET, ON_STATUS, PHASE, PHASE_DUE
 from tapeline.jit import entry, kernel
@@ -29,7 +29,7 @@ def send_phase(engine, book, group_index, number, after):
     message.instrument = book.index
     message.size = number
     feed = record_at(engine.groups, group_index, GROUP).feed
-    push(engine.agenda, max(record_at(book.phases, number, PHASE_CHANGE).ts_recv + feed, after), PHASE_DUE, message)
+    push_far(engine.agenda, max(record_at(book.phases, number, PHASE_CHANGE).ts_recv + feed, after), PHASE_DUE, message)
 
 
 @unit("deliver_phase")

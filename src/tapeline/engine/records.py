@@ -19,7 +19,7 @@ NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, END, ALAR
 LAST_REQUEST = EXPIRE
 """Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own. END: the answer that an order is over, if only its row learns it."""
 # what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others for the runner: that a notice is next, or which callback
-GROW_NOTICES, GROW_JOURNAL, NO_TIME, NEED_SPECIAL = range(2, 6)
+GROW_NOTICES, GROW_JOURNAL, NEED_SPECIAL = range(2, 5)
 NEWS: Final = 7
 FIRST_CALLBACK: Final = 8
 ON_START, ON_BOOK, ON_TRADE, ON_EVENT, ON_ORDER, ON_FILL, ON_TIMER, ON_END, ON_STATUS = (np.int64(n) for n in range(FIRST_CALLBACK, FIRST_CALLBACK + 9))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapeline import precompile, schema
 from tapeline.config import RowSpec
-from tapeline.constants import TIME_END, UNDEFINED_PRICE, Kind, QueueModel
+from tapeline.constants import UNDEFINED_PRICE, Kind, QueueModel
 from tapeline.delays import Delay
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.core import core
@@ -35,7 +35,6 @@ from tapeline.engine.records import (
     MESSAGE,
     NEED_SPECIAL,
     NEVER,
-    NO_TIME,
     NODE,
     NOT_YET,
     ROW,
@@ -47,14 +46,14 @@ from tapeline.engine.special import UNITS as SPECIAL_UNITS
 from tapeline.engine.state import Counters, Engine
 from tapeline.engine.steps import note_fills_ahead, note_step
 from tapeline.engine.venue import let_in
-from tapeline.errors import DataError, InvariantError, LimitError
+from tapeline.errors import InvariantError, LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
 from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
 from tapeline.market.books import Books, Looks, blank_market, set_plan
 from tapeline.market.ladder import LEVEL
-from tapeline.memory import address_of, field, view
+from tapeline.memory import address_of, field
 from tapeline.pages import zeros
 from tapeline.runner import build, compile_runner, is_kept
 from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
@@ -94,7 +93,6 @@ class Session:
         self._module = build(self._classes, several=several)
         self._run: Callable[[], int] = partial(self._module.run, self.engine, *self._strategies)
         self._events, self._at, self._end = field(self.engine.plan, "events"), field(self.engine, "at"), field(self.engine, "end")
-        self._latest_recv = field(self.engine.latest, "ts_recv")
         self._broken, self._full, self._no_message = field(self.engine, "broken"), field(self.engine, "full"), field(self.engine.agenda, "full")
 
     @property
@@ -281,13 +279,11 @@ class Session:
         return self._module
 
     def chunk(self, address: int, n: int) -> None:
-        """Let `n` tape events at an address happen. Raises DataError at a time that is none, after which nothing would be due."""
+        """Let `n` tape events at an address happen."""
         self._events.value = self._at.value = address
         self._end.value = address + n * EVENT_SIZE
         while (status := self._run()) != DONE:
             self._serve(status)
-        if self._latest_recv.value >= TIME_END and n > 0:
-            raise DataError(f"an event was received at the time {self._latest_recv.value}, which is none: the data is damaged there. Get the file again.")
         if self._broken.value | self._full.value | self._no_message.value:
             self._check_tables()
 
@@ -307,9 +303,6 @@ class Session:
         elif status == GROW_JOURNAL:
             self._grow_journals()
             self._check_tables()
-        elif status == NO_TIME:
-            (ts_event,) = view(int(engine.at), 1, np.int64)
-            raise DataError(f"an event is of the time {ts_event}, which is none: the data is damaged there. Get the file again.")
 
     def _compile_special(self) -> None:
         engine, begun = self.engine, time.perf_counter()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
-from tapeline.engine.agenda import message_at, new_message, push
+from tapeline.engine.agenda import message_at, new_message, push_far
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
 from tapeline.engine.lists import account_at, link_in_line, node_at, row_at, unlink_from_line
 from tapeline.engine.records import (
@@ -129,7 +129,7 @@ def remind(engine, kind, index, time):
     message.instrument = node.instrument
     message.instruction = node.instruction
     message.kind = kind
-    push(engine.agenda, time, ARRIVAL, message)
+    push_far(engine.agenda, time, ARRIVAL, message)
 
 
 @kernel

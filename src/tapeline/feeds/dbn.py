@@ -135,14 +135,24 @@ class DbnInput:
                 raise DataError(f"{file.path}: could be read at first, and cannot be now: {error.strerror}; everything before was read") from error
 
     def _windows(self, file: DbnFile) -> Iterator[Span]:
-        """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole."""
+        """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole.
+
+        It is read as far as it goes when its turn comes; what others add meanwhile is not. Where they cut it, the system kills whoever reads the mapping behind
+        its end: so its size is looked at before each span, which leaves the time that one span takes.
+        """
         data, mapping = _mapped(file)
-        position = 0
+        position, damage = 0, None
         while True:
             end = min(position + max(WINDOWS * self.chunk_bytes, _WINDOW_BYTES_MIN), len(data))
-            span = Span(data[position:end], file.path, file.header_bytes + position, final=end == len(data), stride=file.stride)
+            if mapping is not None and (size := mapping.size()) < file.header_bytes + end:
+                damage = DataError(f"{file.path}: was cut to {size:,} bytes while it was read; everything before was read. Run again when the file is whole.")
+                end = max(size - file.header_bytes, position)
+            is_final = end == len(data) or damage is not None
+            span = Span(data[position:end], file.path, file.header_bytes + position, is_final, file.stride, damage)
             yield span
-            if span.final:
+            if damage is not None:
+                raise damage
+            if is_final:
                 return
             give_back(mapping, file.header_bytes + position, span.consumed)
             position += span.consumed
@@ -171,34 +181,45 @@ class DbnInput:
 def records(source: DbnInput) -> Iterator[tuple[Records, bool]]:
     """Runs of MBO records as structured views (`schema.MBO`), each with whether it is the last of its file.
 
-    Records of other types are counted in `source.records_skipped`. Raises DataError at damage, when all before it has been yielded.
+    Records of other types are counted in `source.records_skipped`, those before a run when it is yielded. Raises DataError at damage, when all before it
+    has been yielded.
     """
     source.records_skipped = 0
     held: Records | None = None  # until it is known whether another follows in its file
-    number = 0
+    number = passed = 0
     for span in source.spans():
         position, state = 0, 0
         while state not in (MORE, BAD):
             begin, end, skipped, state = scan_run(span.data, position, span.stride)
-            source.records_skipped += skipped
             count = (end - begin) // span.stride
-            number += skipped + count
+            number, passed = number + skipped + count, passed + skipped
             position = end
             if count:
                 if held is not None:
                     yield held, False
+                source.records_skipped, passed = source.records_skipped + passed, 0
                 held = np.ndarray((count,), MBO, span.data, begin, (span.stride,))
         span.consumed = position
         if not span.final and state != BAD:
+            if held is not None:  # all but one record of it, for nobody is to look at a span when the next is asked for
+                ready, held = held[:-1], held[-1:].copy()
+                if len(ready):
+                    yield ready, False
             continue
         if held is not None:
             yield held, True
             held = None
-        if state == BAD:
-            raise bad_record(span, position, number + 1)
-        if position < len(span.data):
-            raise truncated(span, position, number + 1)
+        source.records_skipped, passed = source.records_skipped + passed, 0
+        _check_end(span, state, number)
         number = 0
+
+
+def _check_end(span: Span, state: int, number: int) -> None:
+    """Raise DataError unless all of a file was used; `number`: of its records so far."""
+    if state == BAD:
+        raise bad_record(span, span.consumed, number + 1)
+    if span.consumed < len(span.data):
+        raise truncated(span, span.consumed, number + 1)
 
 
 def sent(spans: Iterable[Span]) -> Iterator[Span]:

@@ -45,6 +45,8 @@ class Market(Record):
     phase: int32  # Phase of trading, as last told
     features: (float64, (FEATURES_N,)) = np.nan  # type: ignore[syntax]  # an array of them
 
+    n = 1  # instruments: as Markets has it, where there are several
+
     def bid(self, i):
         """Bid level `i` (0 is the best) of the declared depth: price, size, count. Raises IndexError outside it."""
         if not 0 <= i < self.depth:

@@ -52,6 +52,9 @@ class Notice:
 class Market:
     """`market` of one instrument in callbacks."""
 
+    n = 1
+    """Instruments."""
+
     def __init__(self, instrument: Instrument, view: View) -> None:
         """Start before any notice."""
         self.instrument = instrument.index
@@ -156,6 +159,7 @@ class PerInstrument:
         """`instrument` is that of the callback."""
         self._items = items
         self.instrument = instrument
+        self.n = len(items)
 
     def __getitem__(self, i: int) -> Any:
         """That of the i-th instrument."""

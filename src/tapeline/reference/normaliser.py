@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind, RecordFlag, Side, TapeFlag
+from tapeline.constants import LEVEL_MAX, TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind, RecordFlag, Side, TapeFlag
 from tapeline.errors import DataError
 from tapeline.instruments import Instrument, Instruments, Key
 from tapeline.reference.tape import TapeEvent
@@ -116,9 +116,9 @@ class Normaliser:
         if source is None:
             self._count("records_other_instruments")
             return []
-        self._count("records")
         event_ends = record.ends_event and not self._event_goes_on(record, following)
         record = self._with_times(source, record)
+        self._count("records")
         self._record, self._instrument = record, source.instrument
         self._end_snapshot(source, record)
         events_before = len(self._out)
@@ -171,7 +171,7 @@ class Normaliser:
     # ------------------------------------------------------------------ rule 8: times
 
     def _with_times(self, source: Source, record: Record) -> Record:
-        """Rule 8: replace undefined times by one another, and count what looks wrong; snapshots may look as they like."""
+        """Rule 8: replace undefined times by one another, refuse those that are none, count what looks wrong; snapshots may look as they like."""
         if self.instruments.from_sending and record.ts_recv != UNDEFINED_TIMESTAMP:
             record = record._replace(ts_recv=record.ts_recv - record.ts_in_delta)
         undefined = UNDEFINED_TIMESTAMP in (record.ts_recv, record.ts_event)
@@ -181,6 +181,8 @@ class Normaliser:
             record = record._replace(ts_event=record.ts_recv)
         if record.is_snapshot:
             return record
+        if (time := max(record.ts_event, record.ts_recv)) >= TIME_END:
+            raise DataError(f"record {self._records_read} is of the time {time}, which is none: the data is damaged there. Get the file again.")
         self.counters["timestamps_undefined"] += undefined
         self.counters["ts_recv_before_ts_event"] += record.ts_recv < record.ts_event
         self.counters["bad_ts_recv"] += bool(record.flags & RecordFlag.BAD_TS_RECV)

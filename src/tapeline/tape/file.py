@@ -206,7 +206,8 @@ class TapeInput:
         """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as Play has them.
 
         What lies behind them in `out`, which has room for at least AT_ONCE, is arbitrary. A chunk ends at each of `stops`, numbers of events of the tape in
-        rising order, even where it has no events. Raises DataError, when all before it was given out, where a batch does not have its checksum.
+        rising order, even where it has no events. Raises DataError, when all before it was given out, where a batch does not have its checksum, and where
+        others cut the file meanwhile.
         """
         batches = self.header["batches"]
         table = Batch.array(len(batches), **dict(zip(("offset", "events", "checksum"), zip(*batches, strict=True), strict=True) if batches else ()))
@@ -216,6 +217,7 @@ class TapeInput:
         go_on, done, written, batch = going(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
         given_back = opened = 0
         state.in_place = 1
+        self._check_size()
         for stop in (*stops, self.events):
             if done.value == stop < self.events:
                 yield 0, stop
@@ -232,6 +234,15 @@ class TapeInput:
                 if batch.value < len(batches) and batches[batch.value][0] - given_back > _GIVE_BACK_BYTES:
                     give_back(self._bytes, given_back, batches[batch.value][0] - given_back)
                     given_back = batches[batch.value][0]
+                    self._check_size()
+
+    def _check_size(self) -> None:
+        """Raise DataError where others have cut the file since it was mapped: the system kills whoever reads the mapping behind its end.
+
+        It is asked for as often as pages are given back, which leaves the time that these take.
+        """
+        if self._bytes.size() < len(self._bytes):
+            raise self._damaged(f"it was cut to {self._bytes.size():,} of its {len(self._bytes):,} bytes while it was read")
 
     def _without_checksum(self, batch: int, done: int) -> DataError:
         offset, n, _ = self.header["batches"][batch]

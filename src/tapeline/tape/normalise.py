@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from tapeline.constants import TIME_END
 from tapeline.jit import entry, leaf
 from tapeline.memory import address_of, load_u64, prefetch, record_at, unlikely, unseen
 from tapeline.tape.adds import add, is_no_side, level_of
@@ -48,6 +49,8 @@ from tapeline.tape.rules import do_record
 from tapeline.tape.unusual import event_goes_on, select
 
 UNUSUAL_FLAGS: Final = TOP_OF_BOOK | SNAPSHOT | BAD_TS_RECV | MAYBE_BAD_BOOK
+TIME_BITS: Final = TIME_END.bit_length() - 1
+"""A time at or behind TIME_END has a bit above these: looked at among the flags, it takes no compare and no branch of its own."""
 
 
 @leaf
@@ -181,7 +184,7 @@ def _go(reader, here):
         if unlikely(load_u64(address_of(following)) != source.word):
             near_end = np.int64(-1)  # to look at it by `select`
             unlike = np.int64(following.rtype == RTYPE_MBO)
-        if unlikely(ts_recv < ts_event or ts_event < source.ts_event or flags & UNUSUAL_FLAGS != 0):
+        if unlikely(ts_recv < ts_event or ts_event < source.ts_event or (flags | (ts_recv >> TIME_BITS) * SNAPSHOT) & UNUSUAL_FLAGS != 0):
             break
         source.ts_event = ts_event
         last = flags >> 7

@@ -25,6 +25,7 @@ from tapeline.tape.records import (
     MBO_RECORD,
     NEED_DATA,
     NEW_INSTRUMENT,
+    NO_TIME,
     SOURCE,
     TABLE_FULL,
     UNTIMED,
@@ -127,7 +128,7 @@ class TapeReader:
     def chunks(self) -> Iterator[tuple[int, Span]]:
         """Number of tape events in the buffer, chunk by chunk, and the span that they came from.
 
-        Raises DataError, after all tape events before it were given out, where the input is damaged or a price lies off the grid.
+        Raises DataError, after all tape events before it were given out, where the input is damaged, a price lies off the grid, or a time behind TIME_END.
         """
         for span in sent(self._input.spans()) if self._instruments.from_sending else self._input.spans():
             yield from self._chunks_of(span)
@@ -171,10 +172,13 @@ class TapeReader:
         if status == BAD_RECORD:
             return bad_record(span, position, number)
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
+        where = f"{span.path}: record {number} at byte {span.offset + position}:"
+        if status == NO_TIME:
+            time = max(int(record["ts_event"]), int(record["ts_recv"]))
+            return DataError(f"{where} is of the time {time}, which is none: the data is damaged there; everything before was read. Get the file again.")
         instrument = self._instruments.known[self._index.value]
         return DataError(
-            f"{span.path}: record {number} at byte {span.offset + position}: "
-            f"price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
+            f"{where} price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
             f"is not a multiple of the grid {instrument.grid / 1e9} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
         )
 

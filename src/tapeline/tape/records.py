@@ -20,7 +20,7 @@ HEADER_SIZE: Final = 16
 IN_SNAPSHOT, EXCLUDES, UNTIMED = np.uint8(1), np.uint8(2), np.uint8(4)
 
 # what normalise() answers; PROCEED, SKIPPED and DONE stay inside
-PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, BAD_RECORD = range(9)
+PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, NO_TIME, BAD_RECORD = range(10)
 EVENTS_PER_RECORD_MAX: Final = 6
 """Room that a record must find: STATUS or CLEAR for a snapshot, then up to REMOVE and ADD, or two FILLs."""
 EVENTS_PER_USUAL_MAX: Final = 2

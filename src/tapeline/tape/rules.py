@@ -32,6 +32,7 @@ from tapeline.tape.records import (
     N_ZERO,
     NEED_DATA,
     NO_SIDE,
+    NO_TIME,
     OFF_GRID,
     PROCEED,
     REMOVE,
@@ -47,7 +48,7 @@ from tapeline.tape.records import (
     R,
     T,
 )  # fmt: skip
-from tapeline.tape.unusual import after_unusual, before_unusual, clear_book, event_goes_on
+from tapeline.tape.unusual import after_unusual, before_unusual, clear_book, event_goes_on, is_no_time
 
 
 @leaf
@@ -178,7 +179,7 @@ def _on_trade(reader, source, record, last):
 def do_record(reader):  # noqa: C901, PLR0912 - one question per action
     """The record at `reader.here`, and the orders of a snapshot behind it.
 
-    PROCEED; OFF_GRID or NEED_DATA: not done; or TABLE_FULL: done, but the table is to grow before the next record.
+    PROCEED; OFF_GRID, NO_TIME or NEED_DATA: not done; or TABLE_FULL: done, but the table is to grow before the next record.
     """
     here = reader.here
     record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
@@ -188,6 +189,8 @@ def do_record(reader):  # noqa: C901, PLR0912 - one question per action
         if goes_on == NEED_DATA:
             return NEED_DATA
         last = NOTHING if goes_on else last
+    if is_no_time(record):
+        return NO_TIME
     action, first = record.action, here.out
     record_at(reader.actions, np.int64(action), COUNTER).n += 1
     status = before_unusual(reader, source, record)

@@ -5,7 +5,7 @@ These are calls that work on `Reader.here`, so that the common records' code sta
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
+from tapeline.constants import TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, load_u64, record_at
 from tapeline.tape.adds import is_no_side, level_of
@@ -112,6 +112,12 @@ def _ts_event(record):
 @leaf
 def _ts_recv(record):
     return record.ts_event if record.ts_recv == UNDEFINED_TIMESTAMP else record.ts_recv
+
+
+@leaf
+def is_no_time(record):
+    """Rule 8: whether a record that is no SNAPSHOT is of a time that none can be."""
+    return record.flags & SNAPSHOT == 0 and max(record.ts_event, record.ts_recv) >= TIME_END
 
 
 @kernel
