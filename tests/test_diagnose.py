@@ -205,6 +205,43 @@ def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, 
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (f"{BOOK}self.n = 1.7", "'n' of S is int64"),
+        (f"{BOOK}self.n = market.bid_price / 2", "'n' of S is int64"),
+        (f"{BOOK}self.n += 0.5", "'n' of S is int64"),
+        (f"{BOOK}self.n = np.float32(2.0)", "'n' of S is int64"),
+        (f"seen: tl.uint8\n{BOOK}self.seen = np.floor(1.5)", "'seen' of S is uint8"),
+        (f"{BOOK}self.half(3)\ndef half(self, k):\n    self.n = k / 2", "'n' of S is int64"),
+        (f"mine: Mine\n{BOOK}self.mine.x = 1.0", "'x' of Mine is int32"),
+    ],
+)
+def test_a_field_of_whole_numbers_refuses_a_float(tmp_path: Path, session: Path, body: str, field: str, engine: str) -> None:
+    """A float would be cut off without a word: it is refused with class, field and line, compiled and in plain Python, in helpers and records, too."""
+    cls = strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int32\n")
+    kind = CompileError if engine == "compiled" and jit.JIT else TypeError
+    with pytest.raises(kind, match=f"field {field}, a whole number, and this is a float: round it first") as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    told = str(error.value) if kind is CompileError else terminal.place(error.value)
+    assert told.startswith(f"{next(tmp_path.glob('*.py'))}:{8 + len(body.splitlines())}: ")
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_fields_take_what_keeps_its_value(tmp_path: Path, session: Path, engine: str) -> None:
+    """A field of floats takes whole numbers, one of whole numbers booleans and what was rounded, and an unsigned one what was counted on it."""
+    body = (
+        "x: tl.float64\nmask: tl.uint64\nsignals = ('x', 'mask', 'n')\ndef on_start(self, market, orders, account):\n"
+        "    self.x = 3\n    self.mask += 1\n    self.mask = self.mask * 3 + int(1.7)\n    self.n = True\n    self.n += round(2.4)\n"
+        "    self.signal(0, self.x); self.signal(1, self.mask); self.signal(2, self.n)"
+    )
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
+    assert result.signals["value"].to_list() == [3.0, 4.0, 3.0]
+
+
+@pytest.mark.nojit
 def test_names_that_a_callback_uses_for_something_else_are_its_own(tmp_path: Path) -> None:
     """A name that is bound anew is no argument any more, and what is called like one in a helper is whatever it is given."""
     body = (

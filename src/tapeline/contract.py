@@ -35,3 +35,7 @@ MEMBERS: Final[dict[str, tuple[str, ...]]] = {
 """Argument of a callback → what a strategy may use of it. Both engines have these; what else either has is its own business."""
 
 NOT_WHOLE: Final = "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float: round it first to what is meant, as int() does"
+FIELD_NOT_WHOLE: Final = (
+    "field {!r} of {} is {}, a whole number, and this is a float: round it first to what is meant, as int() does, or declare the field as tl.float64"
+)
+"""Of the field's name, its class and its type."""

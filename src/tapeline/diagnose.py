@@ -19,7 +19,7 @@ import numba
 
 from tapeline import constants
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
-from tapeline.contract import CALLBACKS, MEMBERS, NOT_WHOLE
+from tapeline.contract import CALLBACKS, FIELD_NOT_WHOLE, MEMBERS, NOT_WHOLE
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, PhaseNews, Print
@@ -325,7 +325,7 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
             return said.format(match[0], *match.groups())
     if match := re.search(r"Unknown attribute '(\w+)' of type (?:IntEnum class<\w+>\()?(\w+)", text):
         return f"{_word(match[2])} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
-    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
+    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = ", text):
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
@@ -384,9 +384,9 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
     return _near(attribute, known)
 
 
-def _wrong_assignment(owner: str, attribute: str, value: str) -> str:
+def _wrong_assignment(owner: str, attribute: str) -> str:
     cls = _class(owner)
     if cls is None or attribute not in cls.fields_:
         hint = _near(attribute, cls.fields_ if cls else ()) or f": declare it in the class, such as {attribute}: tl.int64"
         return f"{owner} has no field {attribute!r}{hint}"
-    return f"field {attribute!r} of {owner} is {cls.dtype_.fields[attribute][0]} and cannot hold {value}"
+    return FIELD_NOT_WHOLE.format(attribute, owner, cls.dtype_.fields[attribute][0])  # the one thing that is refused of a field there is
