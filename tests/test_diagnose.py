@@ -174,6 +174,10 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
         (f"{BOOK}self.help(3, account)\ndef help(self, k, a):\n    a.position = k", "account.position cannot be set"),
         (f"{BOOK}self.help(k=3, a=account)\ndef help(self, k, a):\n    b = a; b.position = k", "account.position cannot be set"),
         (f"{BOOK}self.one(account)\ndef one(self, a):\n    self.two(a)\ndef two(self, a):\n    a.position = 0", "account.position cannot be set"),
+        (f"{BOOK}market.bid(0).size = 3", "level.size cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}best = market[0].ask(self.n); best.price += 1", "level.price cannot be set"),
+        (f"{BOOK}self.help(market.bid(0))\ndef help(self, best):\n    best.count = 1", "level.count cannot be set"),
+        (f"{BOOK}self.n = market.bid(0).sise", "level has no attribute 'sise'; did you mean size?"),
     ],
 )
 def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
