@@ -1,5 +1,6 @@
 """The page as a file: self-contained, small, complete, and no place for what strangers write."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -47,7 +48,27 @@ def test_the_page_is_whole_and_alone(result: Result, tmp_path: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:)', ours)
     stats = re.search(r'<script type="application/json" id="stats">(.*?)</script>', text, re.DOTALL)
     assert stats is not None
-    assert json.loads(stats[1]) == {"2 strategies": json.loads(json.dumps(result.stats.to_dict()))}
+    said = json.loads(stats[1])["2 strategies"]
+    whole = json.loads(json.dumps(result.stats.to_dict()))
+    assert said.keys() == whole.keys()
+    assert said["notes"] == whole["notes"]
+    for part in whole.keys() - {"notes"}:
+        assert [dict(zip(said[part], line, strict=True)) for line in zip(*said[part].values(), strict=True)] == whole[part]
+
+
+def test_what_rows_share_is_said_once(result: Result) -> None:
+    """The manifest on the page is the run's; rows with one venue, as those of a sweep have, refer to the first, and have parameters of their own."""
+    manifest = result.manifest
+    first, second = manifest["strategies"]
+    sweep = [{**first, "label": f"Row#{i}", "parameters": {"size": i}} for i in range(1_000)]
+    text = words.manifest(Run("sweep", replace(result, manifest={**manifest, "strategies": [*sweep, second]})))
+    assert len(text) < 500_000
+    shown = json.loads(html.unescape(re.search(r"<pre>(.*)</pre>", text, re.DOTALL)[1]))
+    assert [row["parameters"]["size"] for row in shown["strategies"][:-1]] == list(range(1_000))
+    assert shown["strategies"][0] == sweep[0]
+    assert {row["venue"] for row in shown["strategies"][1:-1]} == {"as of Row#0"}
+    expected = second if second["venue"] != first["venue"] else {**second, "venue": "as of Row#0"}
+    assert shown == {**manifest, "strategies": [*shown["strategies"][:-1], expected]}
 
 
 def test_fifo_consistency_is_told_and_kept(result: Result, tmp_path: Path) -> None:

@@ -314,6 +314,11 @@ def compared_runs(runs: Sequence[Run]) -> str:
 
 
 def manifest(run: Run) -> str:
-    """Everything that is needed to run it again."""
-    text = json.dumps(run.result.manifest, indent=2, ensure_ascii=False)
-    return f"<details><summary>Versions, inputs with their hashes, settings</summary><pre>{html.escape(text)}</pre></details>"
+    """Everything that is needed to run it again. What rows of a sweep have in common, their venue, is said of the first."""
+    said: dict[str, str] = {}
+    rows = []
+    for row in run.result.manifest.get("strategies", []):
+        first = said.setdefault(json.dumps(row.get("venue")), row["label"])
+        rows.append(row if first == row["label"] else {**row, "venue": f"as of {first}"})
+    text = json.dumps({**run.result.manifest, "strategies": rows}, indent=2, ensure_ascii=False)
+    return f"<details><summary>Versions, inputs with their hashes, settings</summary><pre>{html.escape(text, quote=False)}</pre></details>"
