@@ -266,3 +266,31 @@ def test_own_orders_and_fills_are_on_the_heat_map(result: Result) -> None:
         assert set(y[:, 0].tolist()) <= set(prices.to_list())
         assert len(x) > 100
         assert len(traces[f"own {side}s"].x) > 100
+
+
+def test_orders_that_lie_over_each_other_are_one_line(result: Result) -> None:
+    """A line covers what the orders at its price cover together, and another begins where none of them rests: many rows that do the same take no more."""
+    path = result.manifest["data"][0]["path"]
+    start, end = (result.fills["ts_event"][i].replace(microsecond=0) for i in (5, -5))
+    heat = tl.heatmap(path, start, end, tick_size="0.25")
+    late = result.orders.with_columns(pl.col("ts_arrived", "ts_end") + pl.duration(nanoseconds=700_000_000))
+    orders = pl.concat([result.orders, late])
+    figure = heat.figure(replace(result, orders=pl.concat([orders] * 3, rechunk=True)))
+    first, last = (times.to_physical()[i] for times, i in ((heat.times, 0), (heat.quotes["ts"], -1)))
+    resting = orders.filter(pl.col("ahead_at_entry").is_not_null())
+    for side in ("buy", "sell"):
+        expected: dict[float, list[list[int]]] = {}
+        of_side = resting.filter(pl.col("side") == side).sort("ts_arrived")
+        for price, arrived, ended in of_side.select("price", pl.col("ts_arrived", "ts_end").to_physical()).iter_rows():
+            a, b = max(arrived, first), min(last if ended is None else ended, last)
+            lines = expected.setdefault(price, [])
+            if arrived < last and b > first and lines and a <= lines[-1][1]:
+                lines[-1][1] = max(lines[-1][1], b)
+            elif arrived < last and b > first:
+                lines.append([a, b])
+        own = next(trace for trace in figure.data if trace.name == f"own {side} orders")
+        drawn: dict[float, list[list[float]]] = {}
+        for (a, b, _), (price, *_) in zip(own.x.reshape(-1, 3).tolist(), own.y.reshape(-1, 3).tolist(), strict=True):
+            drawn.setdefault(price, []).append([a, b])
+        assert drawn == {price: [[a / 1e6, b / 1e6] for a, b in lines] for price, lines in expected.items() if lines}
+        assert sum(map(len, drawn.values())) < of_side.height
