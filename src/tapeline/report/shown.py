@@ -45,7 +45,7 @@ class Figure(go.Figure):  # type: ignore[misc]  # Plotly has no types
 
 def script_json(value: Any) -> str:
     """JSON inside a script element: nothing in it ends the element."""
-    return escaped(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return escaped(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def escaped(text: str) -> str:
