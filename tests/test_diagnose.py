@@ -174,6 +174,10 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
         (f"{BOOK}self.help(3, account)\ndef help(self, k, a):\n    a.position = k", "account.position cannot be set"),
         (f"{BOOK}self.help(k=3, a=account)\ndef help(self, k, a):\n    b = a; b.position = k", "account.position cannot be set"),
         (f"{BOOK}self.one(account)\ndef one(self, a):\n    self.two(a)\ndef two(self, a):\n    a.position = 0", "account.position cannot be set"),
+        (f"{BOOK}market.bid(0).size = 3", "level.size cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}best = market[0].ask(self.n); best.price += 1", "level.price cannot be set"),
+        (f"{BOOK}self.help(market.bid(0))\ndef help(self, best):\n    best.count = 1", "level.count cannot be set"),
+        (f"{BOOK}self.n = market.bid(0).sise", "level has no attribute 'sise'; did you mean size?"),
     ],
 )
 def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
@@ -202,6 +206,43 @@ def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, 
     cls = strategy(tmp_path, f"{BOOK}{ask}")
     with pytest.raises(TypeError, match=re.escape("orders take whole numbers")):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(cls())
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (f"{BOOK}self.n = 1.7", "'n' of S is int64"),
+        (f"{BOOK}self.n = market.bid_price / 2", "'n' of S is int64"),
+        (f"{BOOK}self.n += 0.5", "'n' of S is int64"),
+        (f"{BOOK}self.n = np.float32(2.0)", "'n' of S is int64"),
+        (f"seen: tl.uint8\n{BOOK}self.seen = np.floor(1.5)", "'seen' of S is uint8"),
+        (f"{BOOK}self.half(3)\ndef half(self, k):\n    self.n = k / 2", "'n' of S is int64"),
+        (f"mine: Mine\n{BOOK}self.mine.x = 1.0", "'x' of Mine is int32"),
+    ],
+)
+def test_a_field_of_whole_numbers_refuses_a_float(tmp_path: Path, session: Path, body: str, field: str, engine: str) -> None:
+    """A float would be cut off without a word: it is refused with class, field and line, compiled and in plain Python, in helpers and records, too."""
+    cls = strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int32\n")
+    kind = CompileError if engine == "compiled" and jit.JIT else TypeError
+    with pytest.raises(kind, match=f"field {field}, a whole number, and this is a float: round it first") as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    told = str(error.value) if kind is CompileError else terminal.place(error.value)
+    assert told.startswith(f"{next(tmp_path.glob('*.py'))}:{8 + len(body.splitlines())}: ")
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_fields_take_what_keeps_its_value(tmp_path: Path, session: Path, engine: str) -> None:
+    """A field of floats takes whole numbers, one of whole numbers booleans and what was rounded, and an unsigned one what was counted on it."""
+    body = (
+        "x: tl.float64\nmask: tl.uint64\nsignals = ('x', 'mask', 'n')\ndef on_start(self, market, orders, account):\n"
+        "    self.x = 3\n    self.mask += 1\n    self.mask = self.mask * 3 + int(1.7)\n    self.n = True\n    self.n += round(2.4)\n"
+        "    self.signal(0, self.x); self.signal(1, self.mask); self.signal(2, self.n)"
+    )
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
+    assert result.signals["value"].to_list() == [3.0, 4.0, 3.0]
 
 
 @pytest.mark.nojit

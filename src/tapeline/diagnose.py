@@ -19,7 +19,7 @@ import numba
 
 from tapeline import constants
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
-from tapeline.contract import CALLBACKS, MEMBERS, NOT_WHOLE
+from tapeline.contract import CALLBACKS, FIELD_NOT_WHOLE, LEVELS, MEMBERS, NOT_WHOLE
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, PhaseNews, Print
@@ -96,12 +96,21 @@ def _check_arguments(cls: Any) -> None:
     for callback, parameters in CALLBACKS.items():
         method = getattr(cls, callback, None)
         if method is not None:
-            named = zip(inspect.signature(method).parameters, ("self", *parameters.split(", ")), strict=True)
-            _check_uses(cls, callback, method, dict(named), checked)
+            _check_uses(cls, f"{cls.__name__}.{callback}", method, _parameters(method, parameters), checked)
 
 
-def _check_uses(cls: Any, callback: str, function: Any, named: dict[str, str], checked: set[Any]) -> None:
-    """The same for one function, of whose parameters `named` are arguments of the callback."""
+def check_update(cls: Any) -> None:
+    """The same for the `update` of a feature of one's own."""
+    _check_uses(cls, f"{cls.__name__}.update", cls.update, _parameters(cls.update, "market"), set())
+
+
+def _parameters(method: Any, arguments: str) -> dict[str, str]:
+    """Parameter → "self", or the argument that it is."""
+    return dict(zip(inspect.signature(method).parameters, ("self", *arguments.split(", ")), strict=False))
+
+
+def _check_uses(cls: Any, where: str, function: Any, named: dict[str, str], checked: set[Any]) -> None:
+    """The same for one function, of whose parameters `named` are arguments of the callback, and "self" an instance of `cls`."""
     if (call := (function, *named.items())) in checked:
         return
     checked.add(call)
@@ -110,7 +119,8 @@ def _check_uses(cls: Any, callback: str, function: Any, named: dict[str, str], c
     written = [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (helper := _helper(cls, function, node, named)):
-            _check_uses(cls, callback, *helper, checked)
+            owner, method, given = helper
+            _check_uses(owner, where, method, given, checked)
         if not isinstance(node, ast.Attribute):
             continue
         argument, is_read = _argument(node.value, named), isinstance(node.ctx, ast.Load) and node not in written
@@ -119,7 +129,7 @@ def _check_uses(cls: Any, callback: str, function: Any, named: dict[str, str], c
         cannot = f"{argument}.{node.attr} cannot be set: what a callback is given is to be read"
         said = f"{argument} has no attribute {node.attr!r}{_unlike(node.attr, argument)}" if is_read else cannot
         file, line = inspect.getsourcefile(function) or "?", first + node.lineno - 1
-        raise CompileError(f"{file}:{line}: in {cls.__name__}.{callback}: {said}\n    {linecache.getline(file, line).strip()}")
+        raise CompileError(f"{file}:{line}: in {where}: {said}\n    {linecache.getline(file, line).strip()}")
 
 
 def _names_of_arguments(tree: ast.AST, named: dict[str, str]) -> dict[str, str]:
@@ -146,17 +156,28 @@ def _bindings(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _argument(node: ast.AST, named: dict[str, str]) -> str | None:
-    """The argument that an expression is, or is of one instrument; None: it is none."""
+    """The argument that an expression is, or is of one instrument, or the level of a book; None: it is none."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
+        return "level" if _argument(node.func.value, named) == "market" else None
     owner = node.value if isinstance(node, ast.Subscript) else node
     return named.get(owner.id) if isinstance(owner, ast.Name) else None
 
 
-def _helper(cls: Any, function: Any, call: ast.Call, named: dict[str, str]) -> tuple[Any, dict[str, str]] | None:
-    """The method, or plain function, that a function calls, and which of its parameters are arguments of the callback; None: it is given none."""
+def _owner(cls: Any, node: ast.AST, named: dict[str, str]) -> Any:
+    """The class whose method is called on an expression: that of self, or of a record that is a field of it."""
+    if _argument(node, named) == "self":
+        return cls
+    field = node.value if isinstance(node, ast.Subscript) else node
+    hint = cls.fields_.get(field.attr) if isinstance(field, ast.Attribute) and _argument(field.value, named) == "self" else None
+    return hint[0] if isinstance(hint, tuple) else hint
+
+
+def _helper(cls: Any, function: Any, call: ast.Call, named: dict[str, str]) -> tuple[Any, Any, dict[str, str]] | None:
+    """What a function calls: whose method it is, the method or plain function, and which of its parameters are arguments; None: it is given none."""
     given = [_argument(value, named) for value in call.args]
-    helper = None
-    if isinstance(call.func, ast.Attribute) and _argument(call.func.value, named) == "self":
-        helper, given = getattr(cls, call.func.attr, None), ["self", *given]
+    helper, owner = None, cls
+    if isinstance(call.func, ast.Attribute) and (owner := _owner(cls, call.func.value, named)):
+        helper, given = getattr(owner, call.func.attr, None), ["self", *given]
     elif isinstance(call.func, ast.Name):
         helper = function.__globals__.get(call.func.id)
     if not inspect.isfunction(helper):
@@ -164,7 +185,7 @@ def _helper(cls: Any, function: Any, call: ast.Call, named: dict[str, str]) -> t
     code = helper.__code__
     pairs = [*zip(code.co_varnames[: code.co_argcount], given, strict=False), *((word.arg, _argument(word.value, named)) for word in call.keywords)]
     taken = {name: argument for name, argument in pairs if name and argument}
-    return (helper, taken) if set(taken.values()) - {"self"} else None
+    return (owner, helper, taken) if set(taken.values()) - {"self"} else None
 
 
 @cache
@@ -325,7 +346,7 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
             return said.format(match[0], *match.groups())
     if match := re.search(r"Unknown attribute '(\w+)' of type (?:IntEnum class<\w+>\()?(\w+)", text):
         return f"{_word(match[2])} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
-    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
+    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = ", text):
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
@@ -384,9 +405,9 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
     return _near(attribute, known)
 
 
-def _wrong_assignment(owner: str, attribute: str, value: str) -> str:
+def _wrong_assignment(owner: str, attribute: str) -> str:
     cls = _class(owner)
     if cls is None or attribute not in cls.fields_:
         hint = _near(attribute, cls.fields_ if cls else ()) or f": declare it in the class, such as {attribute}: tl.int64"
         return f"{owner} has no field {attribute!r}{hint}"
-    return f"field {attribute!r} of {owner} is {cls.dtype_.fields[attribute][0]} and cannot hold {value}"
+    return FIELD_NOT_WHOLE.format(attribute, owner, cls.dtype_.fields[attribute][0])  # the one thing that is refused of a field there is

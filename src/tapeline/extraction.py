@@ -170,10 +170,13 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
 
 def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     """The module that updates features of one's own after each row. Raises CompileError if they cannot be compiled."""
+    from tapeline import diagnose  # noqa: PLC0415 - compiles, and reads this module's neighbours: who has no feature of their own needs none of it
+
     classes = [type(one) for one in own]
     for cls in classes:
         if not callable(getattr(cls, "update", None)):
             raise CompileError(f"{cls.__name__} has no method update(self, market)")
+        diagnose.check_update(cls)
     text = _TEXT.format(
         names=", ".join(cls.__name__ for cls in classes),
         arguments=", ".join(f"own{i}" for i in range(len(own))),
@@ -188,7 +191,5 @@ def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
         try:
             module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
         except Exception as error:  # Numba also raises AttributeError and others
-            from tapeline import diagnose  # noqa: PLC0415 - reads this module's neighbours
-
             raise diagnose.explain_method(classes, "update", error) from error
     return module
