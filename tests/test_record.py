@@ -1,5 +1,6 @@
 """Record: one flat structure, the same compiled and in plain Python."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -108,6 +109,18 @@ def test_a_value_that_would_change_is_refused(values):
         with pytest.raises(TypeError, match=rf"Derived\({name}="):
             make()
     assert Derived(a=2.0, weight=1).a == 2
+
+
+def test_records_of_others_are_theirs():
+    """Only Records refuse floats on their whole numbers: a plain structured array in somebody else's compiled code cuts them off, as Numba has it."""
+    theirs = np.zeros(1, [("n", "i8")])
+
+    @numba.njit
+    def put(record):
+        record.n = 1.7
+
+    put(theirs[0])
+    assert theirs["n"][0] == 1
 
 
 def test_a_default_that_would_change_is_refused():

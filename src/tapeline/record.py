@@ -308,9 +308,9 @@ _resolve_set = BaseContext.resolve_setattr
 
 
 def _resolve_set_of_field(self: Any, target: Any, attribute: str, value: Any) -> Any:
-    """None, for it cannot be, where a float goes to a whole number: Numba cuts it off without a word."""
+    """None, for it cannot be, where a float goes to a whole number of a Record: Numba cuts it off without a word. Other people's records are theirs."""
     signature = _resolve_set(self, target, attribute, value)
-    is_cut = isinstance(value, types.Float) and isinstance(target, types.Record) and signature is not None and isinstance(signature.args[1], types.Integer)
+    is_cut = isinstance(value, types.Float) and target in record_classes and signature is not None and isinstance(signature.args[1], types.Integer)
     return None if is_cut else signature
 
 
