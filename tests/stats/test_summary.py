@@ -131,6 +131,18 @@ def test_position_extremes_are_of_single_instruments(seed: int) -> None:
         assert (line["position_min"], line["position_max"], line["position_end"]) == (min(seen[place]), max(seen[place]), positions[place])
 
 
+def test_lines_of_instruments_join_and_keep_their_order() -> None:
+    """Statistics and accounts by instrument join fills on row and symbol, and stand in the order of `instruments=`, not of the alphabet."""
+    journal = Journal([instrument(i, symbol) for i, symbol in enumerate(("Z", "B10", "B9"))])
+    for i in range(3):
+        journal.fill(1, 1, 100, place=i)
+        journal.sample(2, 200, place=i)
+    result = journal.result()
+    assert result.stats.by_instrument["symbol"].to_list() == ["Z", "B10", "B9"]
+    for frame in (result.stats.by_instrument, result.accounts):
+        assert result.fills.join(frame, on=["row", "symbol"]).height == result.fills.height == 3
+
+
 def test_fill_ratios_and_rejects() -> None:
     """Orders refused by the gateway were never sent; those refused by the exchange were, and arrived; those under way were sent."""
     journal = Journal()
