@@ -233,6 +233,24 @@ def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width
         assert ("no room for" in text) == (width < 240)
 
 
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0.0, "0.00"),
+        (12.345, "12.35"),
+        (-0.1, "-0.10"),
+        (0.05, "0.05"),
+        (-0.0012345, "-0.00123"),
+        (2.5e-7, "2.5e-07"),
+        (3e-12, "0.00"),
+        (2_000_000.4, "2,000,000"),
+    ],
+)
+def test_money_is_told_to_what_it_is_worth(amount: float, shown: str) -> None:
+    """Cents where there are any, three digits of what is less, as in lots of 1e-8 coins, no cents of millions, and nothing of what rounding leaves."""
+    assert format_metric(METRICS["pnl_net"], amount) == shown
+
+
 def test_other_tables_cut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A path longer than the terminal is wide, and names that there is no room for, go on in the next line."""
     monkeypatch.setenv("COLUMNS", "60")
