@@ -338,14 +338,17 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     if match := re.search(r"Cannot cast (?:Literal\[)?(\w+)(?:\]\(.*?\))? to (\w+)", text):
         return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
-    if calls:
-        call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", calls[-1])
-        if (owner := re.match(r"getitem\((\w+), ", call)) and _arguments_of(owner[1]):
-            return _INDEX
-        if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
-            return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
-        return f"{call} is not possible: these types do not go together, or Numba does not know that function"
-    return _first_line(text)
+    return _impossible(calls[-1]) if calls else _first_line(text)
+
+
+def _impossible(call: str) -> str:
+    """What to say of a call of a built-in function with arguments that it is not for."""
+    call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", call)
+    if (owner := re.match(r"getitem\((\w+), ", call)) and _arguments_of(owner[1]):
+        return _INDEX
+    if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
+        return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
+    return f"{call} is not possible: these types do not go together, or Numba does not know that function"
 
 
 def _first_line(text: str) -> str:
