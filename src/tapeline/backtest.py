@@ -93,7 +93,10 @@ class Backtest:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         if exclude_orders is not None:
-            self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
+            try:
+                self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
+            except (TypeError, ValueError):
+                raise ConfigError(f"exclude_orders={exclude_orders!r}: expected the ids of orders, whole numbers") from None
         for name, value in {"status": status, "feed_time": feed_time}.items():
             if value is not None:
                 self._instruments[name] = value
