@@ -69,7 +69,10 @@ class Backtest:
 
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
         from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
-        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot.
+        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot, of all instruments; where
+        each has its own, as in `definitions`, leave it out.
+        `latency`, `fees`, `rules` (what a fill assumes) and `limits`: a tl.Latency, tl.Fees, tl.FillRules, tl.Limits for all rows that have none of their own
+        (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
