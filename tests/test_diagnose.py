@@ -64,6 +64,8 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}import math", "a callback cannot import: import at the top of the file"),
         (f"{BOOK}self.n = 1 if orders.is_live else 0", "is_live is a method: call it, is_live(…)"),
         (f"{BOOK}self.n = market.features['mid']", "an array is indexed by numbers, not by text: features[tl.Feature.MID]"),
+        (f"{BOOK}self.n = market['SYN1'].bid_price", "indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"),
+        (f"{BOOK}self.n = account[self.n / 2].position", "indexed by whole numbers, not by symbols"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
@@ -95,6 +97,21 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
     file, number, *_ = place.split(":")
     assert Path(file).read_text().splitlines()[int(number) - 1].strip() == line
     assert "in S.on_book" in message
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("self.n = market['SYN1'].bid_price", "indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"),
+        ("orders['SYN1'].buy(1, 1)", "indexed by whole numbers, not by symbols"),
+        ("self.n = market[self.n / 2].bid_price", "indexed by whole numbers, not by symbols"),
+        ("self.n = market.bid_price", "write market[i].bid_price, or choose one with instruments=[…]"),
+    ],
+)
+def test_how_instruments_are_indexed_is_told(tmp_path: Path, body: str, said: str) -> None:
+    """In a run on several instruments symbols and floats are no index, and whoever leaves the index out learns of both ways on."""
+    assert said in complaint(tmp_path, tiny_session(tmp_path / "two.dbn", instruments=2), f"{BOOK}{body}")
 
 
 @compiled_only

@@ -87,6 +87,20 @@ def test_instances_have_defaults_and_values():
     assert (one["a"], one.doubled) == (6, 12)
 
 
+def test_a_name_may_end_in_an_underscore():
+    """A field that avoids a name of Python's by an underscore is a field; those of Record's own attributes are refused."""
+
+    class Ranged(Record):
+        range_: int64 = 3
+
+        def doubled(self):
+            return 2 * self.range_
+
+    assert (Ranged().doubled(), Ranged(range_=4).doubled()) == (6, 8)
+    with pytest.raises(TypeError, match="cannot be named 'fields_'"):
+        type("Bad", (Record,), {"__annotations__": {"fields_": int64}})
+
+
 def test_a_wrong_name_is_refused():
     """Unknown fields raise, when made and when set; NumPy's own attributes cannot be fields."""
     with pytest.raises(TypeError, match="Base has no field 'b'; it has a, weight"):

@@ -36,7 +36,9 @@ _WHERE = (re.compile(r'File "([^"]+)", line (\d+)'), re.compile(r"(?:at|from) (\
 """Two ways in which Numba names a place; the first is the better, where it is there."""
 _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "With argument", "Rejected", "raised from", "No implementation", "Of which", "^")
 _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
+_INDEX = "market, orders and account are indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"
 _SAYINGS = {
+    r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
     r"Untyped global name 'super'": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
     r"Untyped global name '(\w+)': <class ": (
@@ -357,12 +359,17 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     if match := re.search(r"Cannot cast (?:Literal\[)?(\w+)(?:\]\(.*?\))? to (\w+)", text):
         return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
-    if calls:
-        call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", calls[-1])
-        if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
-            return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
-        return f"{call} is not possible: these types do not go together, or Numba does not know that function"
-    return _first_line(text)
+    return _impossible(calls[-1]) if calls else _first_line(text)
+
+
+def _impossible(call: str) -> str:
+    """What to say of a call of a built-in function with arguments that it is not for."""
+    call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", call)
+    if (owner := re.match(r"getitem\((\w+), ", call)) and _arguments_of(owner[1]):
+        return _INDEX
+    if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
+        return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
+    return f"{call} is not possible: these types do not go together, or Numba does not know that function"
 
 
 def _first_line(text: str) -> str:
@@ -394,7 +401,7 @@ def _word(owner: str) -> str:
 def _hint(attribute: str, owner: str, *, several: bool) -> str:
     arguments = _arguments_of(owner)
     if several and arguments and attribute in MEMBERS[arguments[0]]:
-        return f": this run has several instruments, write {arguments[0]}[i].{attribute}"
+        return f": this run has several instruments, write {arguments[0]}[i].{attribute}, or choose one with instruments=[…]"
     if attribute.startswith("_signal"):
         return ': declare the names of the series first, signals = ("name", …)'
     if arguments:

@@ -153,6 +153,8 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
     """Members of Feature, and features of one's own. Raises ConfigError at anything else."""
     known: list[int] = []
     own: list[CustomFeature] = []
+    if isinstance(which, Feature | CustomFeature | str):
+        raise ConfigError(f"features: expected a list of them, such as [tl.Feature.MICROPRICE], not {which!r} alone")
     for feature in which:
         if isinstance(feature, type) and issubclass(feature, CustomFeature):
             raise ConfigError(f"features: expected an instance, {feature.__name__}(…), not the class itself")
@@ -161,7 +163,9 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
         elif isinstance(feature, Feature):
             known.append(int(feature))
         else:
-            raise ConfigError(f"features: {feature!r} is neither a member of tl.Feature nor an instance of a subclass of tl.CustomFeature")
+            named = str(feature).upper()
+            hint = f": write tl.Feature.{named}" if named in Feature.__members__ else ""
+            raise ConfigError(f"features: {feature!r} is neither a member of tl.Feature nor an instance of a subclass of tl.CustomFeature{hint}")
     names = [Feature(feature).name for feature in known] + [type(one).__name__ for one in own]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"features: expected one feature or more, each once; got {', '.join(names) or 'none'}")

@@ -53,7 +53,7 @@ else:
     bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
     int8 = np.int8
     _Void = np.void
-_TAKEN = {"data", "dtype"}
+_TAKEN = {"data", "dtype", "dtype_", "type_", "fields_"}
 _origin: Any = get_origin
 PACKAGE = __name__.partition(".")[0]
 
@@ -139,11 +139,11 @@ class Record(_Void, metaclass=_RecordMeta):
         hints: dict[str, Any] = {}
         for c in lineage:
             annotations: dict[str, Any] = inspect.get_annotations(c, eval_str=True)
-            hints |= {name: hint for name, hint in annotations.items() if not name.endswith("_") and _origin(hint) is not ClassVar}
+            hints |= {name: hint for name, hint in annotations.items() if _origin(hint) is not ClassVar}
         taken = hints.keys() & _TAKEN
         if taken:
             named = ", ".join(sorted(taken))
-            raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: NumPy and Numba need that attribute of a structure; choose another name")
+            raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: structures have an attribute of that name; choose another")
         cls.fields_ = hints
         # a base's defaults have already made way for properties
         cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}

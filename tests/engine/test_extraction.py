@@ -271,9 +271,17 @@ def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("which", "said"),
-    [([], "none"), ([tl.Feature.MID, tl.Feature.MID], "each once"), ([2], "neither"), (["mid"], "neither"), ([Pressure], r"Pressure\(…\)")],
+    [
+        ([], "none"),
+        ([tl.Feature.MID, tl.Feature.MID], "each once"),
+        ([2], "neither"),
+        (["mid"], r"neither.*: write tl\.Feature\.MID"),
+        ("mid", "expected a list of them.*'mid' alone"),
+        (tl.Feature.MID, "expected a list of them"),
+        ([Pressure], r"Pressure\(…\)"),
+    ],
 )
-def test_features_that_are_none_are_named(tmp_path: Path, which: list, said: str) -> None:
+def test_features_that_are_none_are_named(tmp_path: Path, which: object, said: str) -> None:
     """Each is a ConfigError that says what is expected."""
     path = market_file(tmp_path / "random.dbn", 1, 10)
     with pytest.raises(ConfigError, match=said):
