@@ -11,7 +11,7 @@ import pytest
 from strategy_files import strategy, tiny_session
 
 import tapeline as tl
-from tapeline import diagnose, jit, terminal
+from tapeline import diagnose, jit, terminal, uses
 from tapeline.errors import CompileError
 
 BOOK = "def on_book(self, market, orders, account):\n    "
@@ -214,7 +214,7 @@ def test_plain_functions_are_looked_into(tmp_path: Path) -> None:
     """What a function of the module, which may have the strategy, too, does to what a callback is given is told with its own line."""
     before = "def reset(s, a):\n    s.n = 1\n    a.position = 0\n"
     with pytest.raises(CompileError, match=r"\.py:6: in S\.on_book: account.position cannot be set: .*\n    a.position = 0"):
-        diagnose.check_class(strategy(tmp_path, f"{BOOK}reset(self, account)", before))
+        uses.check_class(strategy(tmp_path, f"{BOOK}reset(self, account)", before))
 
 
 @pytest.mark.nojit
@@ -274,7 +274,7 @@ def test_names_that_a_callback_uses_for_something_else_are_its_own(tmp_path: Pat
         "def other(self, account, mine):\n    account = mine\n    account.x = 2\n    self.mine.x = 3\n    self.n = self.many(market=mine)\n"
         "def many(self, *account, market):\n    return market.x\n"
     )
-    diagnose.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
+    uses.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
 
 
 @pytest.mark.nojit
@@ -294,7 +294,7 @@ def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body
     with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     cls.features = (tl.Feature.MID,)
-    diagnose.check_class(cls)
+    uses.check_class(cls)
 
 
 @pytest.mark.nojit
@@ -376,7 +376,7 @@ def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, sai
 
 def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
     """Parameters go by place: `def on_book(self, m, o, a)` is a callback."""
-    diagnose.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
+    uses.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
 
 
 @compiled_only

@@ -123,7 +123,7 @@ class Backtest:
         classes = {type(row.strategy) for row in rows}
         if len(classes) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
-        from tapeline.diagnose import check_class  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
+        from tapeline.uses import check_class  # noqa: PLC0415 - imports the runner, which no setting needs
 
         for cls in classes:
             check_class(cls)

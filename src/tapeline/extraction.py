@@ -174,13 +174,13 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
 
 def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     """The module that updates features of one's own after each row. Raises CompileError if they cannot be compiled."""
-    from tapeline import diagnose  # noqa: PLC0415 - compiles, and reads this module's neighbours: who has no feature of their own needs none of it
+    from tapeline import diagnose, uses  # noqa: PLC0415 - compile, and read this module's neighbours: who has no feature of their own needs none of it
 
     classes = [type(one) for one in own]
     for cls in classes:
         if not callable(getattr(cls, "update", None)):
             raise CompileError(f"{cls.__name__} has no method update(self, market)")
-        diagnose.check_update(cls)
+        uses.check_update(cls)
     text = _TEXT.format(
         names=", ".join(cls.__name__ for cls in classes),
         arguments=", ".join(f"own{i}" for i in range(len(own))),
