@@ -41,7 +41,6 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}self.n = account.positon", "account has no attribute 'positon'; did you mean position?"),
         ("def on_fill(self, fill, market, orders, account):\n    self.n = fill.pric", "fill has no attribute 'pric'; did you mean price?"),
         (f"{BOOK}self.nn = 3", "S has no field 'nn'; did you mean n?"),
-        (f"{BOOK}self.n = 'three'", "field 'n' of S is int64 and cannot hold unicode_type"),
         (f"{BOOK}self.counter = 3", "S has no field 'counter': declare it in the class, such as counter: tl.int64"),
         (f"{BOOK}self.helper(3)", "S has no attribute 'helper'"),
         (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),

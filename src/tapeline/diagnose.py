@@ -160,7 +160,7 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
             return said.format(match[0], *match.groups())
     if match := re.search(r"Unknown attribute '(\w+)' of type (?:IntEnum class<\w+>\()?(\w+)", text):
         return f"{_word(match[2])} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
-    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = (.+)", text):
+    if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = ", text):
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
@@ -219,10 +219,9 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
     return near(attribute, known)
 
 
-def _wrong_assignment(owner: str, attribute: str, value: str) -> str:
+def _wrong_assignment(owner: str, attribute: str) -> str:
     cls = _class(owner)
     if cls is None or attribute not in cls.fields_:
         hint = near(attribute, cls.fields_ if cls else ()) or f": declare it in the class, such as {attribute}: tl.int64"
         return f"{owner} has no field {attribute!r}{hint}"
-    kind = cls.dtype_.fields[attribute][0]
-    return FIELD_NOT_WHOLE.format(attribute, owner, kind) if value.startswith("float") else f"field {attribute!r} of {owner} is {kind} and cannot hold {value}"
+    return FIELD_NOT_WHOLE.format(attribute, owner, cls.dtype_.fields[attribute][0])  # the one thing that is refused here of a field there is
