@@ -198,3 +198,20 @@ def test_a_sweep_says_what_each_row_was(session: Path) -> None:
     joined = result.stats.frame.join(result.parameters, on="row")
     assert joined["lots"].to_list() == [2, 3, 4, 0]
     assert result.explain(1, "Sized#1").order["size"] == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"data": None}, "data=None: expected the path of a file, or a list of them"),
+        ({"definitions": 5}, "definitions=5: expected the path of a file"),
+        ({"status": [1.5]}, r"status=\[1\.5\]: expected the path of a file"),
+        ({"status": []}, "status: expected at least one file"),
+        ({"exclude_orders": 5}, "exclude_orders=5: expected the ids of orders"),
+        ({"exclude_orders": ["x"]}, r"exclude_orders=\['x'\]: expected the ids of orders"),
+    ],
+)
+def test_what_is_no_file_or_id_is_named(session: Path, settings: dict[str, Any], said: str) -> None:
+    """What takes files or ids names itself where it is given something else, and no error of Python's own comes out."""
+    with pytest.raises(tl.ConfigError, match=said):
+        tl.Backtest(**{"data": session, "tick_size": "0.25", "multiplier": 50.0, **settings}).open()

@@ -55,6 +55,16 @@ def test_times_and_actions_are_those_of_the_records(tmp_path: Path) -> None:
     assert (times.ts_recv_first, times.ts_recv_last) == (START + 3 * SECOND, START + 9 * SECOND)
 
 
+def test_instruments_are_told_with_their_ticks(tmp_path: Path) -> None:
+    """What `instruments=` and `tick_size` may be is what the data has: symbol, id and the step of the prices, of each instrument that has a record."""
+    array = records([0, 1, 2, 3], instrument_id=[8, 7, 8, 7], price=[100, 200, 101, 204])
+    found = check([path := write(tmp_path / "two.dbn", array)])
+    lines = [{"symbol": name, "instrument_id": i, "publisher_id": 1, "tick": tick} for name, i, tick in (("EIGHT", 8, 1e-9), ("SEVEN", 7, 4e-9))]
+    assert found.to_dict()["instruments"] == lines
+    shown = invoke("check", str(path)).output
+    assert all(part in shown for part in ("instruments: 2", "EIGHT", "0.000000001", "SEVEN", "0.000000004"))
+
+
 def test_gaps_are_told_with_the_record_after_them(tmp_path: Path) -> None:
     """A gap is a time of at least the length asked for without a record, also across files; undefined times and steps back make none."""
     first = records([0, 5, 4, 70, 71])

@@ -11,7 +11,7 @@ import pytest
 from strategy_files import strategy, tiny_session
 
 import tapeline as tl
-from tapeline import diagnose, jit, terminal
+from tapeline import diagnose, jit, terminal, uses
 from tapeline.errors import CompileError
 
 BOOK = "def on_book(self, market, orders, account):\n    "
@@ -63,6 +63,8 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}import math", "a callback cannot import: import at the top of the file"),
         (f"{BOOK}self.n = 1 if orders.is_live else 0", "is_live is a method: call it, is_live(…)"),
         (f"{BOOK}self.n = market.features['mid']", "an array is indexed by numbers, not by text: features[tl.Feature.MID]"),
+        (f"{BOOK}self.n = market['SYN1'].bid_price", "indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"),
+        (f"{BOOK}self.n = account[self.n / 2].position", "indexed by whole numbers, not by symbols"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, session: Path, body: str, said: str) -> None:
@@ -94,6 +96,21 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
     file, number, *_ = place.split(":")
     assert Path(file).read_text().splitlines()[int(number) - 1].strip() == line
     assert "in S.on_book" in message
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("self.n = market['SYN1'].bid_price", "indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"),
+        ("orders['SYN1'].buy(1, 1)", "indexed by whole numbers, not by symbols"),
+        ("self.n = market[self.n / 2].bid_price", "indexed by whole numbers, not by symbols"),
+        ("self.n = market.bid_price", "write market[i].bid_price, or choose one with instruments=[…]"),
+    ],
+)
+def test_how_instruments_are_indexed_is_told(tmp_path: Path, body: str, said: str) -> None:
+    """In a run on several instruments symbols and floats are no index, and whoever leaves the index out learns of both ways on."""
+    assert said in complaint(tmp_path, tiny_session(tmp_path / "two.dbn", instruments=2), f"{BOOK}{body}")
 
 
 @compiled_only
@@ -174,6 +191,10 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
         (f"{BOOK}self.help(3, account)\ndef help(self, k, a):\n    a.position = k", "account.position cannot be set"),
         (f"{BOOK}self.help(k=3, a=account)\ndef help(self, k, a):\n    b = a; b.position = k", "account.position cannot be set"),
         (f"{BOOK}self.one(account)\ndef one(self, a):\n    self.two(a)\ndef two(self, a):\n    a.position = 0", "account.position cannot be set"),
+        (f"{BOOK}market.bid(0).size = 3", "level.size cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}best = market[0].ask(self.n); best.price += 1", "level.price cannot be set"),
+        (f"{BOOK}self.help(market.bid(0))\ndef help(self, best):\n    best.count = 1", "level.count cannot be set"),
+        (f"{BOOK}self.n = market.bid(0).sise", "level has no attribute 'sise'; did you mean size?"),
     ],
 )
 def test_arguments_of_callbacks_are_read_as_documented(tmp_path: Path, session: Path, body: str, said: str, engine: str) -> None:
@@ -192,7 +213,7 @@ def test_plain_functions_are_looked_into(tmp_path: Path) -> None:
     """What a function of the module, which may have the strategy, too, does to what a callback is given is told with its own line."""
     before = "def reset(s, a):\n    s.n = 1\n    a.position = 0\n"
     with pytest.raises(CompileError, match=r"\.py:6: in S\.on_book: account.position cannot be set: .*\n    a.position = 0"):
-        diagnose.check_class(strategy(tmp_path, f"{BOOK}reset(self, account)", before))
+        uses.check_class(strategy(tmp_path, f"{BOOK}reset(self, account)", before))
 
 
 @pytest.mark.nojit
@@ -202,6 +223,43 @@ def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, 
     cls = strategy(tmp_path, f"{BOOK}{ask}")
     with pytest.raises(TypeError, match=re.escape("orders take whole numbers")):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(cls())
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (f"{BOOK}self.n = 1.7", "'n' of S is int64"),
+        (f"{BOOK}self.n = market.bid_price / 2", "'n' of S is int64"),
+        (f"{BOOK}self.n += 0.5", "'n' of S is int64"),
+        (f"{BOOK}self.n = np.float32(2.0)", "'n' of S is int64"),
+        (f"seen: tl.uint8\n{BOOK}self.seen = np.floor(1.5)", "'seen' of S is uint8"),
+        (f"{BOOK}self.half(3)\ndef half(self, k):\n    self.n = k / 2", "'n' of S is int64"),
+        (f"mine: Mine\n{BOOK}self.mine.x = 1.0", "'x' of Mine is int32"),
+    ],
+)
+def test_a_field_of_whole_numbers_refuses_a_float(tmp_path: Path, session: Path, body: str, field: str, engine: str) -> None:
+    """A float would be cut off without a word: it is refused with class, field and line, compiled and in plain Python, in helpers and records, too."""
+    cls = strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int32\n")
+    kind = CompileError if engine == "compiled" and jit.JIT else TypeError
+    with pytest.raises(kind, match=f"field {field}, a whole number, and this is a float: round it first") as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+    told = str(error.value) if kind is CompileError else terminal.place(error.value)
+    assert told.startswith(f"{next(tmp_path.glob('*.py'))}:{8 + len(body.splitlines())}: ")
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_fields_take_what_keeps_its_value(tmp_path: Path, session: Path, engine: str) -> None:
+    """A field of floats takes whole numbers, one of whole numbers booleans and what was rounded, and an unsigned one what was counted on it."""
+    body = (
+        "x: tl.float64\nmask: tl.uint64\nsignals = ('x', 'mask', 'n')\ndef on_start(self, market, orders, account):\n"
+        "    self.x = 3\n    self.mask += 1\n    self.mask = self.mask * 3 + int(1.7)\n    self.n = True\n    self.n += round(2.4)\n"
+        "    self.signal(0, self.x); self.signal(1, self.mask); self.signal(2, self.n)"
+    )
+    result = tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
+    assert result.signals["value"].to_list() == [3.0, 4.0, 3.0]
 
 
 @pytest.mark.nojit
@@ -215,7 +273,7 @@ def test_names_that_a_callback_uses_for_something_else_are_its_own(tmp_path: Pat
         "def other(self, account, mine):\n    account = mine\n    account.x = 2\n    self.mine.x = 3\n    self.n = self.many(market=mine)\n"
         "def many(self, *account, market):\n    return market.x\n"
     )
-    diagnose.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
+    uses.check_class(strategy(tmp_path, body, "class Mine(tl.Record):\n    x: tl.int64\n"))
 
 
 @pytest.mark.nojit
@@ -235,7 +293,7 @@ def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body
     with pytest.warns(UserWarning, match=r"\.py:\d+: S reads features\[Feature.MID\], which it does not declare"):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
     cls.features = (tl.Feature.MID,)
-    diagnose.check_class(cls)
+    uses.check_class(cls)
 
 
 @pytest.mark.nojit
@@ -317,7 +375,7 @@ def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, sai
 
 def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
     """Parameters go by place: `def on_book(self, m, o, a)` is a callback."""
-    diagnose.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
+    uses.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
 
 
 @compiled_only

@@ -1,5 +1,6 @@
 """Record: one flat structure, the same compiled and in plain Python."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -86,6 +87,20 @@ def test_instances_have_defaults_and_values():
     assert (one["a"], one.doubled) == (6, 12)
 
 
+def test_a_name_may_end_in_an_underscore():
+    """A field that avoids a name of Python's by an underscore is a field; those of Record's own attributes are refused."""
+
+    class Ranged(Record):
+        range_: int64 = 3
+
+        def doubled(self):
+            return 2 * self.range_
+
+    assert (Ranged().doubled(), Ranged(range_=4).doubled()) == (6, 8)
+    with pytest.raises(TypeError, match="cannot be named 'fields_'"):
+        type("Bad", (Record,), {"__annotations__": {"fields_": int64}})
+
+
 def test_a_wrong_name_is_refused():
     """Unknown fields raise, when made and when set; NumPy's own attributes cannot be fields."""
     with pytest.raises(TypeError, match="Base has no field 'b'; it has a, weight"):
@@ -108,6 +123,18 @@ def test_a_value_that_would_change_is_refused(values):
         with pytest.raises(TypeError, match=rf"Derived\({name}="):
             make()
     assert Derived(a=2.0, weight=1).a == 2
+
+
+def test_records_of_others_are_theirs():
+    """Only Records refuse floats on their whole numbers: a plain structured array in somebody else's compiled code cuts them off, as Numba has it."""
+    theirs = np.zeros(1, [("n", "i8")])
+
+    @numba.njit
+    def put(record):
+        record.n = 1.7
+
+    put(theirs[0])
+    assert theirs["n"][0] == 1
 
 
 def test_a_default_that_would_change_is_refused():

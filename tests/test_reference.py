@@ -52,6 +52,11 @@ def test_callbacks_are_those_of_the_contract() -> None:
     assert {row[0].strip("`"): row[1].strip("`") for row in TABLES["Callbacks: callback"]} == contract.CALLBACKS
 
 
+def test_help_lists_the_callbacks() -> None:
+    """help(tl.Strategy) has every callback, with its parameters."""
+    assert all(f"{name}(self, {parameters})" in (tl.Strategy.__doc__ or "") for name, parameters in contract.CALLBACKS.items())
+
+
 def test_the_body_of_a_strategy_is_as_said(tmp_path: Path) -> None:
     """What is said to stand in a class makes one, with all that `tl.Strategy` knows."""
     lines = [codes(row[0])[0] for row in TABLES["Strategy: in the class"]]

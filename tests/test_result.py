@@ -12,8 +12,9 @@ from journals import SECOND, START, TICK, Journal, instrument, row
 
 from tapeline import schema
 from tapeline.columns import Turner, order_of
-from tapeline.config import Fees
+from tapeline.config import Fees, Latency
 from tapeline.constants import POST_ONLY, Reason, Status
+from tapeline.delays import Delay
 from tapeline.errors import ConfigError, InvariantError
 from tapeline.manifest import HASH_WHOLE_BYTES_MAX, fingerprint, make_manifest, plain
 from tapeline.result import FRAMES, Result
@@ -292,12 +293,12 @@ def test_prices_go_back_to_ticks() -> None:
 
 
 def test_manifest_describes_the_run(tmp_path: Path) -> None:
-    """The manifest names versions, input with size and hash, parameters, and speed, and is JSON."""
+    """The manifest names versions, input with size and hash, parameters, seeds where something is drawn, and speed, and is JSON."""
     data = tmp_path / "x.dbn"
     data.write_bytes(b"DBN")
     manifest = make_manifest(
         data=[fingerprint(data)],
-        settings={"fees": Fees(maker=1.0), "path": data},
+        settings={"fees": Fees(maker=1.0), "path": data, "latency": Latency(entry=Delay.log_normal(median="1us", sigma=0.1, seed=4))},
         rows=[row()],
         instruments=[instrument()],
         counters={"records": 10, "events": 4},
@@ -308,6 +309,7 @@ def test_manifest_describes_the_run(tmp_path: Path) -> None:
     assert manifest["data"][0]["bytes"] == 3
     assert manifest["strategies"][0]["parameters"] == {"size": 1}
     assert manifest["settings"]["fees"]["maker"] == 1.0
+    assert manifest["settings"]["latency"]["entry"]["seed"] == 4
     assert (manifest["records_per_second"], manifest["events_per_second"]) == (5.0, 2.0)
 
 

@@ -2,6 +2,15 @@
 
     import tapeline as tl
 
+    class Maker(tl.Strategy):                            # see help(tl.Strategy)
+        def on_book(self, market, orders, account): ...
+
+    backtest = tl.Backtest("day.dbn.zst", tick_size=0.25, multiplier=50, latency=tl.Latency(entry="100us", response="100us"))
+    result = backtest.run(Maker())                       # a tl.Result: stats, fills, orders, equity, …, report(), save()
+
+Settings: Latency, Delay, Fees, FillRules, Limits, Row. Research without a strategy: depth, features, heatmap, write_tape. `dir(tl)` has all names,
+docs/guide.md shows how they go together, and docs/reference.md has each with its unit.
+
 Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a
 public function: importing it would put the module in the function's place.
 """

@@ -69,7 +69,10 @@ class Backtest:
 
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
         from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
-        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot.
+        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot, of all instruments; where
+        each has its own, as in `definitions`, leave it out.
+        `latency`, `fees`, `rules` (what a fill assumes) and `limits`: a tl.Latency, tl.Fees, tl.FillRules, tl.Limits for all rows that have none of their own
+        (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
@@ -93,7 +96,10 @@ class Backtest:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         if exclude_orders is not None:
-            self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
+            try:
+                self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
+            except (TypeError, ValueError):
+                raise ConfigError(f"exclude_orders={exclude_orders!r}: expected the ids of orders, whole numbers") from None
         for name, value in {"status": status, "feed_time": feed_time}.items():
             if value is not None:
                 self._instruments[name] = value
@@ -117,7 +123,7 @@ class Backtest:
         classes = {type(row.strategy) for row in rows}
         if len(classes) > 64:
             raise ConfigError("run(): at most 64 different strategy classes; parameter sets of one class do not count")
-        from tapeline.diagnose import check_class  # noqa: PLC0415 - imports the engine's arguments, which no setting needs
+        from tapeline.uses import check_class  # noqa: PLC0415 - imports the runner, which no setting needs
 
         for cls in classes:
             check_class(cls)

@@ -128,6 +128,11 @@ class BookReader:
         whole = pl.Series(as_strided(columns, ((k - 1) * step + n,), (rows.itemsize,)).view(dtype))
         return [whole.slice(first, n).alias(name) for first, name in zip(range(0, k * step, step), names, strict=True)]
 
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Those seen so far, or asked for, in order of their index."""
+        return tuple(self._instruments.known)
+
     def _open(self, instrument: Instrument) -> None:
         self._books.open(instrument)
         self._state.books = self._books.address

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
+from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
 from tapeline.delays import duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import open_input
+from tapeline.instruments import Instrument
 from tapeline.schema import TAPE_EVENT
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Check:
     """Why reading stopped before the end, if it did."""
     fifo: tuple[int, int] = (0, 0)
     """Executions of resting orders, and how many of them hit the front of their queue."""
+    instruments: tuple[Instrument, ...] = ()
+    """Those that the data has, or those asked for, in order of their index."""
 
     @property
     def pre_opens(self) -> pl.DataFrame:
@@ -142,8 +145,11 @@ class Check:
         times = {name: getattr(self.times, name) for name in ("ts_event_first", "ts_event_last", "ts_recv_first", "ts_recv_last")}
         spans, pre_opens = (frame.with_columns(cs.datetime().to_physical()).to_dicts() for frame in (self.crossed, self.pre_opens))
         gaps = [{"from": start, "to": end, "record": number} for start, end, number in self.times.gaps]
+        names = ("symbol", "instrument_id", "publisher_id")
+        instruments = [{**{name: getattr(one, name) for name in names}, "tick": one.tick / PRICE_SCALE} for one in self.instruments]
         return {
             "records": self.times.records,
+            "instruments": instruments,
             "actions": self.actions,
             "times": times,
             "gaps": gaps,
@@ -182,7 +188,7 @@ def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check
         bbo.extend(turns(frame) for frame in reader.chunks())
     except DataError as error:
         damage = damage or str(error)
-    return Check(times, reader.counters, crossed_spans(pl.concat(bbo)), damage, (fifo.fills, fifo.first))
+    return Check(times, reader.counters, crossed_spans(pl.concat(bbo)), damage, (fifo.fills, fifo.first), reader.instruments)
 
 
 def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:

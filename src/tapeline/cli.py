@@ -322,4 +322,5 @@ def version(*, as_json: AsJson = False) -> None:
     """Print the version of Tapeline and of what it runs on."""
     from tapeline import commands, manifest
 
-    commands.show(manifest.versions(), as_json=as_json)
+    with terminal.reporting(with_traceback=False):
+        commands.show(manifest.versions(), as_json=as_json)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tapeline import load, tables, terminal
-from tapeline.constants import Feature
+from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
 from tapeline.files import replacing
 from tapeline.interrupts import Interrupts
@@ -153,6 +153,7 @@ def show_check(found: "Check") -> None:
         terminal.out.print("the data is empty: it has no records", style="yellow")
     terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
     terminal.out.print(tables.frame_table(times))
+    _show_instruments(found)
     for frame, title in ((gaps, "gaps in ts_recv"), (crossed, "locked or crossed")):
         terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
     _show_pre_opens(found.pre_opens)
@@ -161,6 +162,13 @@ def show_check(found: "Check") -> None:
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
     if found.damage is not None:
         terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
+
+
+def _show_instruments(found: "Check") -> None:
+    """What `instruments=` and `tick_size` may be."""
+    lines = [(one.symbol, str(one.instrument_id), f"{one.tick / PRICE_SCALE:.9f}".rstrip("0").rstrip(".")) for one in found.instruments]
+    frame = pl.DataFrame(lines[: tables.LINES_MAX], schema=dict.fromkeys(("symbol", "id", "tick"), pl.String), orient="row")
+    terminal.out.print(tables.frame_table(frame, f"instruments: {len(lines):,}") if lines else "instruments: none")
 
 
 def _show_pre_opens(pre_opens: pl.DataFrame) -> None:

@@ -20,10 +20,12 @@ _LAST = ("last_price", "last_size", "last_side")
 _TIMES = ("ts_event", "ts_recv")
 _NEW_ORDERS = ("buy", "sell", "buy_market", "sell_market", "buy_stop", "sell_stop", "buy_stop_limit", "sell_stop_limit")
 _REQUESTS = ("modify", "modify_stop", "cancel", "cancel_all")
+LEVELS: Final = ("bid", "ask")
+"""Methods of `market` that give a level of the book."""
 _OWN_ORDERS = ("is_live", "is_cancelling", "price", "size_left", "ahead")
 
 MEMBERS: Final[dict[str, tuple[str, ...]]] = {
-    "market": (*_TOUCH, "bid", "ask", *_LAST, *_TIMES, "phase", "tick", "instrument", "n", "features"),
+    "market": (*_TOUCH, *LEVELS, *_LAST, *_TIMES, "phase", "tick", "instrument", "n", "features"),
     "orders": ("now", *_NEW_ORDERS, *_REQUESTS, *_OWN_ORDERS, "wake_at"),
     "account": ("position", "average_price", "cash", "realised_pnl", "unrealised_pnl", "fees", "pnl"),
     "trade": ("price", "size", "side", *_TIMES, "instrument"),
@@ -31,7 +33,12 @@ MEMBERS: Final[dict[str, tuple[str, ...]]] = {
     "update": ("order_id", "what", "reason", "price", "size", "size_left", "ahead", "ts_event", "instrument"),
     "fill": ("order_id", "side", "price", "size", "size_left", "is_maker", "rule", "ts_event", "instrument"),
     "status": ("phase", *_TIMES, "instrument"),
+    "level": ("price", "size", "count"),
 }
-"""Argument of a callback → what a strategy may use of it. Both engines have these; what else either has is its own business."""
+"""Argument of a callback, or what LEVELS give → what a strategy may use of it. Both engines have these; what else either has is its own business."""
 
 NOT_WHOLE: Final = "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float: round it first to what is meant, as int() does"
+FIELD_NOT_WHOLE: Final = (
+    "field {!r} of {} is {}, a whole number, and this is a float: round it first to what is meant, as int() does, or declare the field as tl.float64"
+)
+"""Of the field's name, its class and its type."""

@@ -35,6 +35,8 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     source = open_input(data)
     if isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: is a tape already")
+    if output.resolve() in {path.resolve() for path in (*paths_of(data), *(paths_of(definitions) if definitions is not None else ()))}:
+        raise ConfigError(f"{output}: is what the tape is to be made of: name another file, such as day.tape")
     sources = [fingerprint(path) for path in paths_of(data)]  # now: they may change, or vanish, while they are read
     started = time.perf_counter()
     settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "feed_time": feed_time}

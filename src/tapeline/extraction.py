@@ -153,6 +153,8 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
     """Members of Feature, and features of one's own. Raises ConfigError at anything else."""
     known: list[int] = []
     own: list[CustomFeature] = []
+    if isinstance(which, Feature | CustomFeature | str):
+        raise ConfigError(f"features: expected a list of them, such as [tl.Feature.MICROPRICE], not {which!r} alone")
     for feature in which:
         if isinstance(feature, type) and issubclass(feature, CustomFeature):
             raise ConfigError(f"features: expected an instance, {feature.__name__}(…), not the class itself")
@@ -161,7 +163,9 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
         elif isinstance(feature, Feature):
             known.append(int(feature))
         else:
-            raise ConfigError(f"features: {feature!r} is neither a member of tl.Feature nor an instance of a subclass of tl.CustomFeature")
+            named = str(feature).upper()
+            hint = f": write tl.Feature.{named}" if named in Feature.__members__ else ""
+            raise ConfigError(f"features: {feature!r} is neither a member of tl.Feature nor an instance of a subclass of tl.CustomFeature{hint}")
     names = [Feature(feature).name for feature in known] + [type(one).__name__ for one in own]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"features: expected one feature or more, each once; got {', '.join(names) or 'none'}")
@@ -170,10 +174,13 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
 
 def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     """The module that updates features of one's own after each row. Raises CompileError if they cannot be compiled."""
+    from tapeline import diagnose, uses  # noqa: PLC0415 - compile, and read this module's neighbours: who has no feature of their own needs none of it
+
     classes = [type(one) for one in own]
     for cls in classes:
         if not callable(getattr(cls, "update", None)):
             raise CompileError(f"{cls.__name__} has no method update(self, market)")
+        uses.check_update(cls)
     text = _TEXT.format(
         names=", ".join(cls.__name__ for cls in classes),
         arguments=", ".join(f"own{i}" for i in range(len(own))),
@@ -188,7 +195,5 @@ def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
         try:
             module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
         except Exception as error:  # Numba also raises AttributeError and others
-            from tapeline import diagnose  # noqa: PLC0415 - reads this module's neighbours
-
             raise diagnose.explain_method(classes, "update", error) from error
     return module

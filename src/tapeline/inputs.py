@@ -30,11 +30,14 @@ Input = DbnInput | TapeInput
 Reader = Union["TapeReader", "TapePlayer", "ReadAhead"]
 
 
-def paths_of(data: Data) -> list[Path]:
-    """One or several files as a list. Raises ConfigError if there is none."""
-    paths = [Path(data)] if isinstance(data, str | Path) else [Path(p) for p in data]
+def paths_of(data: Data, setting: str = "data") -> list[Path]:
+    """One or several files as a list. Raises ConfigError, naming `setting`, if there is none, or something else."""
+    try:
+        paths = [Path(data)] if isinstance(data, str | Path) else [Path(p) for p in data]
+    except TypeError:
+        raise ConfigError(f"{setting}={data!r}: expected the path of a file, or a list of them") from None
     if not paths:
-        raise ConfigError("data: expected at least one file")
+        raise ConfigError(f"{setting}: expected at least one file")
     return paths
 
 
@@ -95,7 +98,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     known: dict[Any, Definition] = {}
     if isinstance(source, TapeInput):
         known = {tape.key: _definition(tape) for tape in source.instruments}
-    for path in paths_of(definitions) if definitions is not None else []:
+    for path in paths_of(definitions, "definitions") if definitions is not None else []:
         known |= read_definitions(path)
     found = instruments_of(
         source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=[instruments] if isinstance(instruments, str | int) else instruments
@@ -103,7 +106,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     found.excluded_orders = _order_ids(source, exclude_orders)
     found.from_sending = _feed_time(source, feed_time) == "sent"
     if status is not None:
-        found.schedule(read_status(paths_of(status)))
+        found.schedule(read_status(paths_of(status, "status")))
     return found
 
 

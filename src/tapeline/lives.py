@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
+from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
@@ -126,6 +127,8 @@ def _rule(fill: dict[str, Any]) -> str:
 
 def explain(result: "Result", order_id: int, strategy: str | None = None) -> Life:
     """The life of one order. `strategy`: the label of its row, if the run had several. Raises ConfigError if there is no such order."""
+    if not is_integer(order_id):
+        raise ConfigError(f"explain: order {order_id!r}: expected the number of an order, as in the column order_id")
     labels = [row["label"] for row in result.manifest["strategies"]]
     mine = result.orders.filter(pl.col("order_id") == order_id)
     if strategy is not None:

@@ -31,7 +31,6 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
     seconds: float,
     interrupted: bool = False,
     error: str | None = None,
-    seed: int | None = None,
 ) -> dict[str, Any]:
     """A JSON-able description of a run: versions, platform, inputs with their hashes, settings, rows, time taken.
 
@@ -46,7 +45,6 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
         "settings": plain(settings),
         "strategies": [{**plain(row._asdict()), "label": label, "row": i} for i, (row, label) in enumerate(zip(rows, labels_of(rows), strict=True))],
         "instruments": [plain(instrument) for instrument in instruments],
-        "seed": seed,
         "seconds": seconds,
         "records": records,
         "events": events,

@@ -30,10 +30,12 @@ import numpy as np
 from numba import types
 from numba.core.imputils import builtin_registry
 from numba.core.typing.arraydecl import RecordAttribute, StaticGetItemLiteralRecord
+from numba.core.typing.context import BaseContext
 from numba.core.typing.templates import AbstractTemplate
 from numba.core.utils import pysignature
 from numba.extending import overload, typeof_impl
 
+from tapeline.contract import FIELD_NOT_WHOLE
 from tapeline.jit import CALLED_BY_KERNELS, JIT, KERNEL_OPTIONS, USER_OPTIONS, kernel
 
 if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
@@ -51,7 +53,7 @@ else:
     bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
     int8 = np.int8
     _Void = np.void
-_TAKEN = {"data", "dtype"}
+_TAKEN = {"data", "dtype", "dtype_", "type_", "fields_"}
 _origin: Any = get_origin
 PACKAGE = __name__.partition(".")[0]
 
@@ -66,8 +68,15 @@ _items: dict[Any, Any] = {}
 _constants: dict[tuple[Any, str], Any] = {}
 
 
-def _field(name: str) -> property:
-    return property(lambda self: np.void.__getitem__(self, name), lambda self, value: np.void.__setitem__(self, name, value))
+def _field(owner: str, name: str, dtype: np.dtype[Any]) -> property:
+    """A field as plain Python reads and sets it. A whole number refuses a float, as compiled code does: NumPy cuts it off."""
+
+    def put(self: Any, value: Any) -> None:
+        if dtype.kind in "iu" and isinstance(value, float | np.floating):
+            raise TypeError(FIELD_NOT_WHOLE.format(name, owner, dtype))
+        np.void.__setitem__(self, name, value)
+
+    return property(lambda self: np.void.__getitem__(self, name), put)
 
 
 def _element(hint: Any) -> Any:
@@ -130,11 +139,11 @@ class Record(_Void, metaclass=_RecordMeta):
         hints: dict[str, Any] = {}
         for c in lineage:
             annotations: dict[str, Any] = inspect.get_annotations(c, eval_str=True)
-            hints |= {name: hint for name, hint in annotations.items() if not name.endswith("_") and _origin(hint) is not ClassVar}
+            hints |= {name: hint for name, hint in annotations.items() if _origin(hint) is not ClassVar}
         taken = hints.keys() & _TAKEN
         if taken:
             named = ", ".join(sorted(taken))
-            raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: NumPy and Numba need that attribute of a structure; choose another name")
+            raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: structures have an attribute of that name; choose another")
         cls.fields_ = hints
         # a base's defaults have already made way for properties
         cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}
@@ -143,7 +152,7 @@ class Record(_Void, metaclass=_RecordMeta):
             return
         cls.dtype_ = np.dtype((cls, _layout(f"{cls.__module__}.{cls.__qualname__}", hints, packed=packed)))
         for name in hints:
-            setattr(cls, name, _field(name))
+            setattr(cls, name, _field(cls.__name__, name, cls.dtype_.fields[name][0]))
         if JIT:
             _bind_class(cls, lineage)
 
@@ -295,6 +304,16 @@ def _bind_constant(name: str, record_type: Any, value: Any) -> None:
         return context.get_constant_generic(builder, numba.typeof(constant), constant)
 
 
+_resolve_set = BaseContext.resolve_setattr
+
+
+def _resolve_set_of_field(self: Any, target: Any, attribute: str, value: Any) -> Any:
+    """None, for it cannot be, where a float goes to a whole number of a Record: Numba cuts it off without a word. Other people's records are theirs."""
+    signature = _resolve_set(self, target, attribute, value)
+    is_cut = isinstance(value, types.Float) and target in record_classes and signature is not None and isinstance(signature.args[1], types.Integer)
+    return None if is_cut else signature
+
+
 _resolve_field = RecordAttribute.generic_resolve
 
 
@@ -362,6 +381,7 @@ def _resolve_static_item(self: Any, args: Any, kws: Any) -> Any:
 
 if JIT:
     types.Record.__repr__ = types.Type.__repr__
+    BaseContext.resolve_setattr = _resolve_set_of_field
     RecordAttribute.generic_resolve = _resolve_attribute
     StaticGetItemLiteralRecord.generic = _resolve_static_item
     typeof_impl.register(FunctionType)(_typeof_plain_function)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from tapeline import schema
+from tapeline import schema, tables
 from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.errors import ConfigError
@@ -230,7 +230,7 @@ class Result:
         # from the samples, not from `stats`: a repr must not read the data
         accounts = self.accounts.filter(pl.col("symbol").is_not_null())
         totals = accounts.group_by("currency").agg(pl.col("net").sum()).sort("currency").iter_rows() if accounts.height else ()
-        net = ", ".join(f"{amount:,.2f} {currency}".strip() for currency, amount in totals)
+        net = ", ".join(f"{tables.format_money(amount)} {currency}".strip() for currency, amount in totals)
         return f"Result({self._strategies()}: {sizes}; net PnL {net or 'none'}{state})"
 
     def _strategies(self) -> str:

@@ -20,6 +20,14 @@ class Strategy(Record):
     `depth` (levels per side; 1 is the BBO), `features` (members of `tl.Feature`), `signals` (names of series that `self.signal(k, value)` writes to).
     `wake_depth`: a change of the so many best levels calls `on_book`, and nothing else of what is looked at does; by default any change of it.
     `latency`: its own, where neither the run nor its row has one.
+
+    Callbacks, to be written where they are needed; what each is given: docs/reference.md.
+
+        on_start(self, market, orders, account)           on_order(self, update, market, orders, account)
+        on_book(self, market, orders, account)            on_fill(self, fill, market, orders, account)
+        on_trade(self, trade, market, orders, account)    on_timer(self, market, orders, account)
+        on_event(self, event, market, orders, account)    on_end(self, market, orders, account)
+        on_status(self, status, market, orders, account)
     """
 
     depth: ClassVar[int] = 1

@@ -23,6 +23,10 @@ _UPRIGHT_MAX: Final = 6
 LINES_MAX: Final = 40
 _WHOLE_MIN: Final = 1_000_000
 """Money from here on is told in whole units: cents of a turnover say nothing, and take the room of a column."""
+_CENTS_MIN: Final = 0.1
+"""Money below is told to three digits: what a lot of 1e-8 coins gains is no 0.00."""
+_ROUNDING: Final = 5e-10
+"""Less than that is what is left of sums that cancel."""
 _SHORT: Final = (
     "pnl_net",
     "pnl_gross",
@@ -95,8 +99,15 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
     return sections
 
 
+def format_money(value: float) -> str:
+    """An amount as people read it: without decimals from a million on, to three digits where it is less than a tenth, else with two decimals."""
+    if _ROUNDING < abs(value) < _CENTS_MIN:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_MIN else f"{value:,.2f}"
+
+
 def format_metric(metric: "Metric", value: Any) -> str:
-    """A metric's value as people read it: money with two decimals below a million, shares in percent, durations in their best unit, a dash for none."""
+    """A metric's value as people read it: money as `format_money` has it, shares in percent, durations in their best unit, a dash for none."""
     if value is None:
         return ABSENT
     match metric.unit:
@@ -104,7 +115,9 @@ def format_metric(metric: "Metric", value: Any) -> str:
             return f"{value:.1%}"
         case "duration":
             return format_seconds(value)
-        case "money" | "ratio":
+        case "money":
+            return format_money(value)
+        case "ratio":
             return f"{value:,.0f}" if abs(value) >= _WHOLE_MIN else f"{value:,.2f}"
         case _:
             return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

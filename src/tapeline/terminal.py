@@ -1,11 +1,11 @@
 """What commands say while they run: progress, warnings and errors on stderr, results on stdout; and the exit codes."""
 
+import contextlib
 import json
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +19,6 @@ from tapeline import errors
 if TYPE_CHECKING:
     from tapeline import backtest
 
-out: Final = Console(highlight=False)
-err: Final = Console(stderr=True, highlight=False)
-COMPILING: Final = "compiling (the first time; kept for later runs) …"
-
 
 class Exit(IntEnum):
     """What a command's exit code means."""
@@ -33,15 +29,30 @@ class Exit(IntEnum):
     DATA = 3
     COMPILE = 4
     INTERRUPTED = 130
+    PIPE = 141
+
+
+class _Stdout(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever reads stdout has seen enough: leave with the shell's code for that, not with 1, which says that engines differ."""
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+        raise SystemExit(Exit.PIPE)
+
+
+out: Final = _Stdout(highlight=False)
+err: Final = Console(stderr=True, highlight=False)
+COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage, settings, or output that cannot be written; 3 input "
-    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved)."
+    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved); "
+    "141 nobody reads the output any more (likewise)."
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def reporting(*, with_traceback: bool) -> Iterator[None]:
     """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
     told = set[str]()
@@ -114,7 +125,7 @@ def exit_code(error: Exception) -> Exit:
             return Exit.COMPILE
 
 
-@contextmanager
+@contextlib.contextmanager
 def told_of_compiling() -> Iterator[None]:
     """Say that compiling is what takes so long, when the first kernel is compiled that is not kept on disk."""
     from numba.core import event  # noqa: PLC0415 - for those who compile
@@ -134,7 +145,7 @@ def told_of_compiling() -> Iterator[None]:
         yield
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
     """Give a function that shows a run's progress: a bar where stderr is a terminal, otherwise only the line that says it compiles."""
     bar = Progress(

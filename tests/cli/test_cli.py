@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,16 @@ def test_help_is_quick_and_documents_exit_codes() -> None:
     assert done.stderr.strip() == "set()"
     for code in terminal.Exit:
         assert str(code.value) in done.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_who_reads_no_more_is_no_difference_between_engines(option: list[str]) -> None:
+    """`tapeline … | head` ends without a word, and as other programs do then: 1 would say that engines differ."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "tapeline", "version", *option], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (terminal.Exit.PIPE, "")
 
 
 def test_version_is_that_of_the_package() -> None:

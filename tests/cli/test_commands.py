@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import zstandard
@@ -14,6 +15,7 @@ from command_line import MAKER, invoke
 from strategy_files import strategy
 
 from tapeline import jit, terminal
+from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.result import Result
@@ -66,7 +68,10 @@ def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
     """A file without records, or with none of the run's instruments, is a run on nothing: it succeeds, and says which it was, without a table of dashes."""
     empty = tmp_path / "empty.dbn"
     write_dbn(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
-    for data, options, said in ((empty, (), "the data is empty"), (session, ("--instruments", "17"), "all 4,401 are of other instruments")):
+    listed = tmp_path / "listed.dbn"
+    orders = np.concatenate([run.copy() for run, _ in records(DbnInput([session]))])
+    write_dbn(listed, [orders], dataset="TEST", symbols={1: "SYN1", 17: "QUIET"}, start_ns=int(orders["ts_recv"][0]))
+    for data, options, said in ((empty, (), "the data is empty"), (listed, ("--instruments", "17"), "all 4,401 are of other instruments")):
         done = invoke("run", MAKER, data, *TICK, *options, "--no-save")
         assert done.exit_code == terminal.Exit.OK
         assert done.stdout.startswith(f"0 orders and 0 fills from no records: {said}")

@@ -57,6 +57,30 @@ class Second(tl.CustomFeature):
         return float(market.bid(1).size) if np.isnan(market.features[tl.Feature.SPREAD]) else -1.0
 
 
+class Meddler(tl.CustomFeature):
+    """Changes the book that it looks at, in a helper."""
+
+    def update(self, m):
+        """The larger of both sizes, as it leaves them."""
+        self.swap(m, m.bid(0))
+        return float(m.bid_size)
+
+    def swap(self, m, best):
+        """What is to be refused."""
+        best.size = max(m.bid_size, m.ask_size)
+
+
+class MeddlerMaker(tl.Strategy):
+    """Has such a feature, one of two."""
+
+    meddlers: (Meddler, (2,))
+    value: tl.float64
+
+    def on_book(self, market, orders, account):
+        """Asks it."""
+        self.value = self.meddlers[1].update(market)
+
+
 class PressureMaker(tl.Strategy):
     """Holds a feature of its own as a field."""
 
@@ -247,9 +271,17 @@ def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("which", "said"),
-    [([], "none"), ([tl.Feature.MID, tl.Feature.MID], "each once"), ([2], "neither"), (["mid"], "neither"), ([Pressure], r"Pressure\(…\)")],
+    [
+        ([], "none"),
+        ([tl.Feature.MID, tl.Feature.MID], "each once"),
+        ([2], "neither"),
+        (["mid"], r"neither.*: write tl\.Feature\.MID"),
+        ("mid", "expected a list of them.*'mid' alone"),
+        (tl.Feature.MID, "expected a list of them"),
+        ([Pressure], r"Pressure\(…\)"),
+    ],
 )
-def test_features_that_are_none_are_named(tmp_path: Path, which: list, said: str) -> None:
+def test_features_that_are_none_are_named(tmp_path: Path, which: object, said: str) -> None:
     """Each is a ConfigError that says what is expected."""
     path = market_file(tmp_path / "random.dbn", 1, 10)
     with pytest.raises(ConfigError, match=said):
@@ -271,3 +303,13 @@ def test_a_feature_that_does_not_compile_is_told_so_in_its_own_words(tmp_path: P
         tl.features(path, [Wrong()], tick_size="1")
     with pytest.raises(CompileError, match="no method update"):
         tl.features(path, [Missing()], tick_size="1")
+
+
+def test_a_feature_does_not_write_to_the_market(tmp_path: Path) -> None:
+    """What its `update` is given, and what it gives its helpers, is to be read: by itself, and where a strategy has the feature, that is told with the line."""
+    path = market_file(tmp_path / "random.dbn", 1, 10)
+    said = r"test_extraction.py:\d+: in {}: level.size cannot be set: .*\n    best.size = max"
+    with pytest.raises(CompileError, match=said.format("Meddler.update")):
+        tl.features(path, [Meddler()], tick_size="1")
+    with pytest.raises(CompileError, match=said.format("MeddlerMaker.on_book")):
+        tl.Backtest(path, tick_size="1", multiplier=1).run(MeddlerMaker())

@@ -66,6 +66,8 @@ def test_what_cannot_be_told_says_so(run):
     assert "queue='log'" in run.explain(1, "guessing").untold
     with pytest.raises(tl.ConfigError, match="several strategies"):
         run.explain(1)
+    with pytest.raises(tl.ConfigError, match="order '1': expected the number of an order"):
+        run.explain("1")
     with pytest.raises(tl.ConfigError, match="no such order"):
         run.explain(99)
 

@@ -224,6 +224,17 @@ def test_settings_that_do_not_fit_are_told(session: tuple[Path, Path], tmp_path:
         tl.write_tape(dbn, tmp_path / "file" / "day.tape", tick_size="0.25")
 
 
+def test_a_tape_does_not_take_the_place_of_its_source(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """The data that a tape is made of is no place for it, by another name of the same file neither: it is refused, and the data is as it was."""
+    day, link = tmp_path / "day.dbn.zst", tmp_path / "link.dbn.zst"
+    day.write_bytes(session[0].read_bytes())
+    link.symlink_to(day)
+    for output in (day, link):
+        with pytest.raises(ConfigError, match="is what the tape is to be made of: name another file"):
+            tl.write_tape(day, output, tick_size="0.25")
+    assert day.read_bytes() == session[0].read_bytes()
+
+
 def test_no_half_tape_is_left(session: tuple[Path, Path], tmp_path: Path) -> None:
     """Damaged input, or a kill in the middle: nothing has the tape's name; an older tape of that name stays whole."""
     cut = tmp_path / "cut.dbn.zst"

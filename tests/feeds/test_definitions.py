@@ -144,6 +144,28 @@ def test_instruments_chosen(tmp_path):
         instruments_of(source, only=["SEVNE"])
 
 
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        ([], "expected at least one symbol or id"),
+        ([7, "SEVEN"], "'SEVEN' is there twice: each has one index"),
+        ([7, 7], "7 is there twice"),
+        ([70], "70 is not in the input; it has SEVEN"),
+        ([1.5], r"1\.5 is neither a symbol"),
+        ([None], "None is neither a symbol"),
+    ],
+)
+def test_instruments_that_cannot_be_chosen(source, only, said):
+    """What would give a strategy other indices than its list says, or books that nothing ever comes to, is refused by name."""
+    with pytest.raises(ConfigError, match=f"instruments: {said}"):
+        instruments_of(source, only=only, tick_size=1, multiplier=1.0)
+
+
+def test_instruments_chosen_by_numpy(source):
+    """Ids as frames have them, NumPy's whole numbers, are ids."""
+    assert [i.key for i in instruments_of(source, only=np.array([7], np.uint32), tick_size=1, multiplier=1.0).known] == [SEVEN]
+
+
 def test_no_prices_at_all(tmp_path):
     """An instrument without book prices gets a grid that holds any."""
     source = DbnInput([write(tmp_path / "x.dbn")])

@@ -177,3 +177,5 @@ def test_settings_are_checked(wrong):
     """A setting that makes no sense is named."""
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))}"):
         SynthConfig(**{"records": 10, **wrong})
+    with pytest.raises(ConfigError, match="from 16,000 to 1,073,741,824: 8 or more for each of 2,000 instruments"):
+        SynthConfig(records=10, instruments=2_000)

@@ -1,5 +1,6 @@
 """The page as a file: self-contained, small, complete, and no place for what strangers write."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -47,7 +48,27 @@ def test_the_page_is_whole_and_alone(result: Result, tmp_path: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:)', ours)
     stats = re.search(r'<script type="application/json" id="stats">(.*?)</script>', text, re.DOTALL)
     assert stats is not None
-    assert json.loads(stats[1]) == {"2 strategies": json.loads(json.dumps(result.stats.to_dict()))}
+    said = json.loads(stats[1])["2 strategies"]
+    whole = json.loads(json.dumps(result.stats.to_dict()))
+    assert said.keys() == whole.keys()
+    assert said["notes"] == whole["notes"]
+    for part in whole.keys() - {"notes"}:
+        assert [dict(zip(said[part], line, strict=True)) for line in zip(*said[part].values(), strict=True)] == whole[part]
+
+
+def test_what_rows_share_is_said_once(result: Result) -> None:
+    """The manifest on the page is the run's; rows with one venue, as those of a sweep have, refer to the first, and have parameters of their own."""
+    manifest = result.manifest
+    first, second = manifest["strategies"]
+    sweep = [{**first, "label": f"Row#{i}", "parameters": {"size": i}} for i in range(1_000)]
+    text = words.manifest(Run("sweep", replace(result, manifest={**manifest, "strategies": [*sweep, second]})))
+    assert len(text) < 500_000
+    shown = json.loads(html.unescape(re.search(r"<pre>(.*)</pre>", text, re.DOTALL)[1]))
+    assert [row["parameters"]["size"] for row in shown["strategies"][:-1]] == list(range(1_000))
+    assert shown["strategies"][0] == sweep[0]
+    assert {row["venue"] for row in shown["strategies"][1:-1]} == {"as of Row#0"}
+    expected = second if second["venue"] != first["venue"] else {**second, "venue": "as of Row#0"}
+    assert shown == {**manifest, "strategies": [*shown["strategies"][:-1], expected]}
 
 
 def test_fifo_consistency_is_told_and_kept(result: Result, tmp_path: Path) -> None:
@@ -245,3 +266,31 @@ def test_own_orders_and_fills_are_on_the_heat_map(result: Result) -> None:
         assert set(y[:, 0].tolist()) <= set(prices.to_list())
         assert len(x) > 100
         assert len(traces[f"own {side}s"].x) > 100
+
+
+def test_orders_that_lie_over_each_other_are_one_line(result: Result) -> None:
+    """A line covers what the orders at its price cover together, and another begins where none of them rests: many rows that do the same take no more."""
+    path = result.manifest["data"][0]["path"]
+    start, end = (result.fills["ts_event"][i].replace(microsecond=0) for i in (5, -5))
+    heat = tl.heatmap(path, start, end, tick_size="0.25")
+    late = result.orders.with_columns(pl.col("ts_arrived", "ts_end") + pl.duration(nanoseconds=700_000_000))
+    orders = pl.concat([result.orders, late])
+    figure = heat.figure(replace(result, orders=pl.concat([orders] * 3, rechunk=True)))
+    first, last = (times.to_physical()[i] for times, i in ((heat.times, 0), (heat.quotes["ts"], -1)))
+    resting = orders.filter(pl.col("ahead_at_entry").is_not_null())
+    for side in ("buy", "sell"):
+        expected: dict[float, list[list[int]]] = {}
+        of_side = resting.filter(pl.col("side") == side).sort("ts_arrived")
+        for price, arrived, ended in of_side.select("price", pl.col("ts_arrived", "ts_end").to_physical()).iter_rows():
+            a, b = max(arrived, first), min(last if ended is None else ended, last)
+            lines = expected.setdefault(price, [])
+            if arrived < last and b > first and lines and a <= lines[-1][1]:
+                lines[-1][1] = max(lines[-1][1], b)
+            elif arrived < last and b > first:
+                lines.append([a, b])
+        own = next(trace for trace in figure.data if trace.name == f"own {side} orders")
+        drawn: dict[float, list[list[float]]] = {}
+        for (a, b, _), (price, *_) in zip(own.x.reshape(-1, 3).tolist(), own.y.reshape(-1, 3).tolist(), strict=True):
+            drawn.setdefault(price, []).append([a, b])
+        assert drawn == {price: [[a / 1e6, b / 1e6] for a, b in lines] for price, lines in expected.items() if lines}
+        assert sum(map(len, drawn.values())) < of_side.height

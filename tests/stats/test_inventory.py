@@ -30,6 +30,15 @@ def test_position_over_time_by_hand() -> None:
     assert dict(shares.select("position", "share").rows()) == pytest.approx({-1: 0.5, 0: 0.2, 2: 0.3})
 
 
+def test_a_large_position_over_a_long_time() -> None:
+    """Ten coins, in lots of 1e-8, held for a day: lots times nanoseconds do not fit into 64 bits, and the mean is 1e9 lots all the same."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.sample(0, 200)
+    journal.fill(0, 10**9, 100)
+    journal.sample(DAY, 200)
+    assert journal.result().stats.frame["position_abs_mean"][0] == pytest.approx(1e9)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_days_add_up(seed: int) -> None:
     """Over the days of a run, PnL, fees, lots, fills, turnover and round trips add up to those of the whole; positions end where the next day starts."""

@@ -131,6 +131,18 @@ def test_position_extremes_are_of_single_instruments(seed: int) -> None:
         assert (line["position_min"], line["position_max"], line["position_end"]) == (min(seen[place]), max(seen[place]), positions[place])
 
 
+def test_lines_of_instruments_join_and_keep_their_order() -> None:
+    """Statistics and accounts by instrument join fills on row and symbol, and stand in the order of `instruments=`, not of the alphabet."""
+    journal = Journal([instrument(i, symbol) for i, symbol in enumerate(("Z", "B10", "B9"))])
+    for i in range(3):
+        journal.fill(1, 1, 100, place=i)
+        journal.sample(2, 200, place=i)
+    result = journal.result()
+    assert result.stats.by_instrument["symbol"].to_list() == ["Z", "B10", "B9"]
+    for frame in (result.stats.by_instrument, result.accounts):
+        assert result.fills.join(frame, on=["row", "symbol"]).height == result.fills.height == 3
+
+
 def test_fill_ratios_and_rejects() -> None:
     """Orders refused by the gateway were never sent; those refused by the exchange were, and arrived; those under way were sent."""
     journal = Journal()
@@ -219,6 +231,24 @@ def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width
             assert shown == [format_metric(metric, line[name]) for line in to_lines(stats.frame)]
     else:
         assert ("no room for" in text) == (width < 240)
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0.0, "0.00"),
+        (12.345, "12.35"),
+        (-0.1, "-0.10"),
+        (0.05, "0.05"),
+        (-0.0012345, "-0.00123"),
+        (2.5e-7, "2.5e-07"),
+        (3e-12, "0.00"),
+        (2_000_000.4, "2,000,000"),
+    ],
+)
+def test_money_is_told_to_what_it_is_worth(amount: float, shown: str) -> None:
+    """Cents where there are any, three digits of what is less, as in lots of 1e-8 coins, no cents of millions, and nothing of what rounding leaves."""
+    assert format_metric(METRICS["pnl_net"], amount) == shown
 
 
 def test_other_tables_cut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,8 +159,8 @@ def drop_reducers(engine):
 
 
 @kernel
-def fill_order(engine, book, index, ts_event, size):
-    """`size` lots of an order are filled at its own level, as maker; the message, for rule and market size. The order is over when nothing is left."""
+def fill_lots(engine, book, index, ts_event, size):
+    """`size` lots of an order are filled, and it is over when nothing is left; the message, for level, rule and market size."""
     node = node_at(engine, index)
     take_off(engine, node, size)
     if node.left == 0:
@@ -168,6 +168,13 @@ def fill_order(engine, book, index, ts_event, size):
     message = answer(engine, index, ts_event, FILL)
     drop_if_flat(engine, index, ts_event)
     message.size = size
+    return message
+
+
+@kernel
+def fill_order(engine, book, index, ts_event, size):
+    """The same at its own level, as maker; the message, for rule and market size."""
+    message = fill_lots(engine, book, index, ts_event, size)
     message.is_maker = True
-    message.level = node.level
+    message.level = node_at(engine, index).level
     return message

@@ -11,9 +11,8 @@ from tapeline.market.activity import ACTIVITY_FEATURES, note_activity
 from tapeline.market.book import BOOK
 from tapeline.market.view import show_features
 from tapeline.memory import address_of, copy, count_bits, record_at
-from tapeline.tape.records import ASK, CLEAR, SNAPSHOT, STATUS, TRADE
+from tapeline.tape.records import ASK, CLEAR, EVENT_SIZE, SNAPSHOT, STATUS, TRADE
 
-EVENT_SIZE = 48
 NOTICES_PER_EVENT_MAX = 3
 
 

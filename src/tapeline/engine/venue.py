@@ -5,17 +5,14 @@ import numpy as np
 from tapeline.constants import FOK, GTD, IOC, MARKET, ON_QUOTE, POST_ONLY, REDUCE_ONLY, STOP, UNDEFINED_PRICE, FillRule, QueueModel, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push
 from tapeline.engine.answers import (
-    FILL,
     NOTHING_TO_REDUCE,
     answer,
     close_order,
     describe,
-    drop_if_flat,
-    end_order,
+    fill_lots,
     leave_queue,
     open_lots,
     send_answer,
-    take_off,
     write_end,
 )
 from tapeline.engine.latency import response_time
@@ -360,14 +357,9 @@ def take_lots(engine, book, index, level, ts_event, available):  # noqa: PLR0913
     size = min(open_lots(engine, node), available)
     if size <= 0:
         return np.int64(0)
-    take_off(engine, node, size)
-    if node.left == 0:
-        end_order(engine, book, index)
-    message = answer(engine, index, ts_event, FILL)
-    drop_if_flat(engine, index, ts_event)
+    message = fill_lots(engine, book, index, ts_event, size)
     message.price = (level if side == 0 else -level) * book.grid
     message.level = level
-    message.size = size
     message.rule = TAKING
     message.market_size = displayed
     if row_at(engine, node.row).consume:

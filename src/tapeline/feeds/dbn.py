@@ -21,7 +21,7 @@ from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
-from tapeline.pages import mapped
+from tapeline.pages import bytes_left, mapped
 from tapeline.schema import MBO
 
 CHUNK_BYTES: Final = 1 << 20
@@ -137,14 +137,13 @@ class DbnInput:
     def _windows(self, file: DbnFile) -> Iterator[Span]:
         """A mapped file, piece by piece, so that it does not come to lie in this process's memory as a whole.
 
-        It is read as far as it goes when its turn comes; what others add meanwhile is not. Where they cut it, the system kills whoever reads the mapping behind
-        its end: so its size is looked at before each span, which leaves the time that one span takes.
+        It is read as far as it goes when its turn comes; what others add meanwhile is not. Whether they cut it is asked for before each span.
         """
         data, mapping = _mapped(file)
         position, damage = 0, None
         while True:
             end = min(position + max(WINDOWS * self.chunk_bytes, _WINDOW_BYTES_MIN), len(data))
-            if mapping is not None and (size := mapping.size()) < file.header_bytes + end:
+            if mapping is not None and (size := bytes_left(mapping)) < file.header_bytes + end:
                 damage = DataError(f"{file.path}: was cut to {size:,} bytes while it was read; everything before was read. Run again when the file is whole.")
                 end = max(size - file.header_bytes, position)
             is_final = end == len(data) or damage is not None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -160,14 +160,20 @@ def instruments_of(
     prices. Only this last reads the whole input beforehand (a `.zst` is then decompressed twice); to give the tick avoids it.
     `only` names the instruments wanted, by symbol, instrument_id or (publisher_id, instrument_id).
 
-    Raises ConfigError for a tick that is no positive decimal, for names that are not in the input, and, when such an instrument is used, for a matching
-    algorithm other than price-time.
+    Raises ConfigError for a tick that is no positive decimal, for names that are none, are not in the input, or there twice, and, when such an instrument is
+    used, for a matching algorithm other than price-time.
     """
     describe = _Describer(source, None if tick_size is None else price_units(tick_size, "tick_size"), definitions or {}, multiplier)
     if only is None:
         many = len(source.symbols) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
         return Instruments(describe, several=many)
-    keys = list(dict.fromkeys(key for name in only for key in describe.keys_of(name)))
+    keys: list[Key] = []
+    for name in only:
+        keys += (found := describe.keys_of(name))
+        if len(set(keys)) < len(keys):
+            raise ConfigError(f"instruments: {name!r} is there twice: each has one index, its place in the list ({found[0][1]} is its id)")
+    if not keys:
+        raise ConfigError("instruments: expected at least one symbol or id; leave it out to keep all")
     return Instruments(describe, only=keys, several=len(keys) > 1)
 
 
@@ -241,7 +247,9 @@ class _Describer:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
         if isinstance(name, tuple):
             return [name]
-        ids = [name] if isinstance(name, int) else self._ids_of_symbol(name)
+        if not isinstance(name, str | Integral):
+            raise ConfigError(f"instruments: {name!r} is neither a symbol such as 'ESH4' nor an id such as 17077")
+        ids = self._ids_of_symbol(name) if isinstance(name, str) else [int(name)]
         return [key for instrument_id in ids for key in self._keys_of_id(instrument_id)]
 
     def _ids_of_symbol(self, symbol: str) -> list[int]:
@@ -249,15 +257,21 @@ class _Describer:
         ids += [d.instrument_id for d in self.definitions.values() if d.symbol == symbol and d.instrument_id not in ids]
         if ids:
             return ids
+        raise self._not_in_input(symbol)
+
+    def _not_in_input(self, name: str | int) -> ConfigError:
         known = sorted({*self.source.symbols.values(), *(definition.symbol for definition in self.definitions.values())})
-        near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.4) or known[:5]
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:5]
         more = ", …" if len(known) > len(near) else ""
-        raise ConfigError(f"instruments: {symbol!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
+        return ConfigError(f"instruments: {name!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
 
     def _keys_of_id(self, instrument_id: int) -> list[Key]:
         keys = [key for key in self.definitions if key[1] == instrument_id]
-        if not keys and (self.must_survey or len(self._publishers) != 1):
+        is_listed = not self.source.symbols or instrument_id in self.source.symbols
+        if not keys and (self.must_survey or not is_listed or len(self._publishers) != 1):
             keys = [key for key in self.surveyed if key[1] == instrument_id]
+        if not keys and not is_listed:
+            raise self._not_in_input(instrument_id)
         return keys or [(publisher_id, instrument_id) for publisher_id in self._publishers[:1] or [0]]
 
     @cached_property

@@ -89,7 +89,8 @@ class SynthConfig:
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ConfigError(f"SynthConfig({name}={value!r}): expected an integer from {least:,} to {most:,}")
+                each = f": 8 or more for each of {self.instruments:,} instruments" if name == "live_orders" else ""
+                raise ConfigError(f"SynthConfig({name}={value!r}): expected an integer from {least:,} to {most:,}{each}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_share") and not 0.0 <= value <= 1.0:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tapeline.errors import ConfigError
 from tapeline.files import replacing
@@ -23,10 +24,17 @@ def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
     if len(runs) > 1:
         title = f"<h1>{len(runs)} runs compared</h1>"
         tabs = [("Comparison", title, compared(runs)), *tabs]
-    text = page(", ".join(results) or "report", tabs, {run.name: run.stats.to_dict() for run in runs})
+    text = page(", ".join(results) or "report", tabs, {run.name: _by_column(run.stats.to_dict()) for run in runs})
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
+
+
+def _by_column(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Statistics with a list per column of each table, where they have a dict per line: of a thousand rows the names were more than the numbers."""
+    return {
+        part: {name: [line[name] for line in lines] for name in lines[0]} if lines and isinstance(lines[0], dict) else lines for part, lines in stats.items()
+    }
 
 
 def _header(run: Run) -> str:

@@ -82,13 +82,16 @@ def _add_trades(made: go.Figure, trades: pl.DataFrame) -> None:
 
 
 def _add_orders(made: go.Figure, heat: Heatmap, result: Result) -> None:
-    """Own resting orders as lines from arrival to end, at their last price."""
+    """Own resting orders as lines from arrival to end, at their last price; those that lie over each other, as rows of a sweep do, as one."""
     start, end = (pl.lit(ns).cast(TIME) for ns in (heat.times.to_physical()[0], heat.quotes["ts"].to_physical()[-1]))
     lived = (pl.col("ts_arrived") < end) & (pl.col("ts_end").is_null() | (pl.col("ts_end") > start)) & pl.col("ahead_at_entry").is_not_null()
     orders = result.orders.filter((pl.col("symbol").cast(pl.String) == heat.symbol) & lived)
     orders = orders.with_columns(a=pl.max_horizontal("ts_arrived", start), b=pl.min_horizontal(pl.col("ts_end").fill_null(end), end))
+    orders = orders.sort("a").with_columns(before=pl.col("b").cum_max().shift(1).over("side", "price"))
+    orders = orders.with_columns(line=(pl.col("a") > pl.col("before")).fill_null(value=False).cum_sum().over("side", "price"))
+    lines = orders.group_by("side", "price", "line", maintain_order=True).agg(pl.col("a").min(), pl.col("b").max())
     for side, color in (("buy", BUY), ("sell", SELL)):
-        own = orders.filter(pl.col("side") == side)
+        own = lines.filter(pl.col("side") == side)
         gap = np.full(own.height, np.nan)
         x, price = np.column_stack([ms(own["a"]), ms(own["b"]), gap]).ravel(), own["price"].to_numpy()
         y = np.column_stack([price, price, gap]).ravel()

@@ -13,7 +13,7 @@ from tapeline.report.shown import CONFIG, escaped, script_json
 
 
 def page(title: str, tabs: Sequence[tuple[str, str, Sequence[Section]]], stats: Mapping[str, Any]) -> str:
-    """The page. `tabs`: name, header (HTML) and sections of each; `stats`: statistics by run, for programs that read the page."""
+    """The page. `tabs`: name, header (HTML) and sections of each; `stats`: statistics by run, for programs that read the page: lists per column."""
     numbers = count()
     many = len(tabs) > 1
     buttons = "".join(f'<button role="tab" data-tab="{i}">{html.escape(name)}</button>' for i, (name, _, _) in enumerate(tabs)) if many else ""

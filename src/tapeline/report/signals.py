@@ -22,7 +22,12 @@ _FLOAT32_MAX: Final = 3e38
 def recorded(run: Run) -> tuple[pl.DataFrame, list[str]]:
     """What the strategies that figures show recorded, as far as axes have a place for it; the names of these signals, as declared."""
     values = run.result.signals.filter(pl.col("row").is_in(run.shown["row"].to_list()) & (pl.col("value").abs() < _FLOAT32_MAX))
-    return values, values["signal"].unique().sort().cast(pl.String).to_list()
+    return values, names_of(values)
+
+
+def names_of(signals: pl.DataFrame) -> list[str]:
+    """The names in a frame of signals, as declared."""
+    return signals["signal"].unique().sort().cast(pl.String).to_list()
 
 
 def signals_figure(run: Run, values: pl.DataFrame, names: Sequence[str]) -> go.Figure:

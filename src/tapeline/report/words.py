@@ -10,6 +10,7 @@ import polars as pl
 from tapeline.config import UNLIMITED
 from tapeline.observed import is_missing
 from tapeline.report.base import Run
+from tapeline.report.signals import names_of
 from tapeline.report.sweep import Sweep
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
@@ -204,7 +205,7 @@ def signals(run: Run, drawn: Sequence[str]) -> str:
     if not drawn:
         return "The strategies that figures show recorded no number that can be drawn; result.signals has all."
     parts = ["As recorded, each value until the next; where there are many, their range in each pixel's time, pale, and their mean over longer times."]
-    others = [name for name in everything["signal"].unique().sort().cast(pl.String) if name not in drawn]
+    others = [name for name in names_of(everything) if name not in drawn]
     parts += [f"Not drawn: {listed(others)}; result.signals has all."] if others else []
     lost = everything.filter(~pl.col("value").is_finite()).height
     parts += [f"{lost:,} values are no finite numbers, and left out."] if lost else []
@@ -313,6 +314,11 @@ def compared_runs(runs: Sequence[Run]) -> str:
 
 
 def manifest(run: Run) -> str:
-    """Everything that is needed to run it again."""
-    text = json.dumps(run.result.manifest, indent=2, ensure_ascii=False)
-    return f"<details><summary>Versions, inputs with their hashes, settings</summary><pre>{html.escape(text)}</pre></details>"
+    """Everything that is needed to run it again. What rows of a sweep have in common, their venue, is said of the first."""
+    said: dict[str, str] = {}
+    rows = []
+    for row in run.result.manifest.get("strategies", []):
+        first = said.setdefault(json.dumps(row.get("venue")), row["label"])
+        rows.append(row if first == row["label"] else {**row, "venue": f"as of {first}"})
+    text = json.dumps({**run.result.manifest, "strategies": rows}, indent=2, ensure_ascii=False)
+    return f"<details><summary>Versions, inputs with their hashes, settings</summary><pre>{html.escape(text, quote=False)}</pre></details>"

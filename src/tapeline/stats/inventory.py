@@ -41,7 +41,7 @@ def position_over_time(lines: pl.DataFrame, by: list[str], sampling: Sampling) -
     """Columns position_abs_mean, exposure_mean (currency) and time_in_market per group, over the time of the run, or of the day."""
     seconds = (pl.col("ts_next") - pl.col("ts")).dt.total_nanoseconds()
     sums = lines.group_by(by).agg(
-        position_abs_mean=(pl.col("position").abs() * seconds).sum(),
+        position_abs_mean=(pl.col("position").abs().cast(pl.Float64) * seconds).sum(),  # lots × ns: coins by the satoshi do not fit into 64 bits
         exposure_mean=(pl.col("exposure") * seconds).sum(),
         held=seconds.filter(pl.col("position") != 0).sum(),
         cells=pl.struct(cell(by)).n_unique() if cell(by) else pl.lit(1),

@@ -207,7 +207,6 @@ def _with_contract(frame: pl.DataFrame, contracts: Mapping[str, Contract]) -> pl
     multipliers = {name: contract.multiplier for name, contract in contracts.items()}
     return frame.with_columns(
         pl.col("strategy").cast(pl.String),
-        symbol,
         currency=symbol.replace_strict(currencies, default="", return_dtype=pl.String),
         multiplier=symbol.replace_strict(multipliers, default=1.0, return_dtype=pl.Float64),
     )

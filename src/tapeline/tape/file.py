@@ -23,7 +23,7 @@ from tapeline.files import replacing
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
-from tapeline.pages import BlockWriter, mapped
+from tapeline.pages import BlockWriter, bytes_left, mapped
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
@@ -237,12 +237,9 @@ class TapeInput:
                     self._check_size()
 
     def _check_size(self) -> None:
-        """Raise DataError where others have cut the file since it was mapped: the system kills whoever reads the mapping behind its end.
-
-        It is asked for as often as pages are given back, which leaves the time that these take.
-        """
-        if self._bytes.size() < len(self._bytes):
-            raise self._damaged(f"it was cut to {self._bytes.size():,} of its {len(self._bytes):,} bytes while it was read")
+        """Raise DataError where others have cut the file since it was mapped; asked for as often as pages are given back."""
+        if (size := bytes_left(self._bytes)) < len(self._bytes):
+            raise self._damaged(f"it was cut to {size:,} of its {len(self._bytes):,} bytes while it was read")
 
     def _without_checksum(self, batch: int, done: int) -> DataError:
         offset, n, _ = self.header["batches"][batch]
