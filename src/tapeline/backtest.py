@@ -17,7 +17,7 @@ from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
-from tapeline.instruments import Instruments
+from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
 from tapeline.jit import JIT
 from tapeline.manifest import fingerprint, make_manifest
@@ -49,11 +49,11 @@ class Backtest:
         self,
         data: Data,
         *,
-        tick_size: str | float | None = None,
+        tick_size: TickSize | None = None,
         definitions: Data | None = None,
         status: Data | None = None,
         instruments: Sequence[str | int] | None = None,
-        multiplier: float | None = None,
+        multiplier: Multiplier | None = None,
         exclude_orders: Iterable[int] | None = None,
         feed_time: Literal["received", "sent"] | None = None,
         latency: Latency | None = None,
@@ -69,8 +69,8 @@ class Backtest:
 
         `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
         from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
-        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot, of all instruments; where
-        each has its own, as in `definitions`, leave it out.
+        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot. Where instruments differ,
+        `tick_size={"ESH4": 0.25, "CLH4": 0.01}`, and `multiplier` likewise, by symbol or id, or both from `definitions`.
         `latency`, `fees`, `rules` (what a fill assumes) and `limits`: a tl.Latency, tl.Fees, tl.FillRules, tl.Limits for all rows that have none of their own
         (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is

@@ -9,7 +9,7 @@ from tapeline.backtest import Progress
 from tapeline.errors import ConfigError
 from tapeline.feeds.definitions import read_definitions
 from tapeline.inputs import Data, open_input, paths_of, registry
-from tapeline.instruments import Instrument
+from tapeline.instruments import Instrument, TickSize
 from tapeline.manifest import fingerprint, plain, versions
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
@@ -19,7 +19,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     output: str | Path,
     *,
-    tick_size: str | float | None = None,
+    tick_size: TickSize | None = None,
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
     multiplier: float | None = None,

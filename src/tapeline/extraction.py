@@ -13,7 +13,7 @@ from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import Feature
 from tapeline.errors import CompileError, ConfigError
 from tapeline.inputs import Data
-from tapeline.instruments import Instrument
+from tapeline.instruments import Instrument, TickSize
 from tapeline.market.book import MOVED
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
@@ -84,7 +84,7 @@ def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     which: Sequence[Any] | None = None,
     every: str | int = "event",
     *,
-    tick_size: str | float | None = None,
+    tick_size: TickSize | None = None,
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
 ) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from tapeline.frames import TIME
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from tapeline.instruments import Instrument
+    from tapeline.instruments import Instrument, TickSize
     from tapeline.observe import Window
     from tapeline.result import Result
 
@@ -104,7 +104,7 @@ def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
     *,
     columns: int = COLUMNS,
     levels: int = LEVELS,
-    tick_size: str | float | None = None,
+    tick_size: "TickSize | None" = None,
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
 ) -> Heatmap:

@@ -89,7 +89,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     tick_size: Any = None,
     definitions: Any = None,
     instruments: Any = None,
-    multiplier: float | None = None,
+    multiplier: Any = None,
     status: Any = None,
     exclude_orders: Any = None,
     feed_time: Any = None,

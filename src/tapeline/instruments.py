@@ -10,6 +10,9 @@ from tapeline.errors import ConfigError
 
 Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
+TickSize = str | float | Mapping[str | int, str | float]
+Multiplier = float | Mapping[str | int, float]
+"""As users give them: one for all, or by symbol or id."""
 
 
 class PhaseChange(NamedTuple):

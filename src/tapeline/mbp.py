@@ -9,6 +9,7 @@ from tapeline.book_reader import CHUNK_BYTES, HEAD, LEVEL_ITEMS, BookReader, Row
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.errors import ConfigError
 from tapeline.inputs import Data
+from tapeline.instruments import TickSize
 from tapeline.market.books import Looks
 
 LEVELS_MAX: Final = 10_000
@@ -19,7 +20,7 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     levels: int = 10,
     every: str | int = "event",
     *,
-    tick_size: str | float | None = None,
+    tick_size: TickSize | None = None,
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
 ) -> pl.DataFrame:

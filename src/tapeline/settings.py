@@ -21,11 +21,11 @@ BOTH: Final = "both"
 OPTIONS: Final = {"fees": "fee", "rules": "fill-rule", "limits": "limit"}
 TABLES: Final = ("latency", "fees", "rules", "limits", "set")
 SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
-    "tick_size": ("a number, or text", (str, int, float)),
+    "tick_size": ("a number, or text, or one for each instrument, { ESH4 = 0.25 }", (str, int, float, dict)),
     "definitions": ("a file, or a list of files", (str, list)),
     "status": ("a file, or a list of files", (str, list)),
     "instruments": ("a list of symbols and ids", (list,)),
-    "multiplier": ("a number", (int, float)),
+    "multiplier": ("a number, or one for each instrument, { ESH4 = 50 }", (int, float, dict)),
     "exclude_orders": ("a list of order ids", (list,)),
     "feed_time": ("text", (str,)),
     "equity_every": ("a time such as '1s'", (str, int)),
@@ -98,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
     for name, value in found.items():
-        if name not in (*SCALARS, *TABLES) or isinstance(value, dict) != (name in TABLES):
+        if name not in (*SCALARS, *TABLES) or (name in TABLES and not isinstance(value, dict)):
             expected = f"is a table: [{name}]" if name in TABLES else _unknown(name, [*SCALARS, *TABLES])
             raise ConfigError(f"{path}: {name}: {expected}")
         if name in SCALARS:

@@ -41,6 +41,7 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
     file.write_text(
         f"""
         tick_size = 0.25
+        multiplier = {{ A = 50, 7 = 20.5 }}
         instruments = ["A"]
         exclude_orders = [7, 8]
         equity_every = "5s"
@@ -66,7 +67,8 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
     assert done.exit_code == 0, done.stderr
     table = tapeline.Latency.from_table(tmp_path / "table.csv", feed=1500)
     assert engine.settings == {
-        "data": [Path("a.dbn")], "tick_size": "0.5", "instruments": ["A"], "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1,
+        "data": [Path("a.dbn")], "tick_size": "0.5", "multiplier": {"A": 50, "7": 20.5}, "instruments": ["A"],
+        "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1,
         "latency": dataclasses.replace(table, response="1us"), "fees": tapeline.Fees(maker=-0.1),
         "limits": tapeline.Limits(position_max=20, order_size_max=5), "rules": tapeline.FillRules(crossing=False),
     }  # fmt: skip
@@ -126,6 +128,7 @@ def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:
     [
         ("tick_sice = 1", "did you mean 'tick_size'"),
         ("limits = 3", "is a table: [limits]"),
+        ("instruments = { A = 1 }", "expected a list of symbols and ids"),
         ("[limits]\nposition = 3", "did you mean 'position_max'"),
         ("[set]\nsice = 3", "did you mean 'size'"),
         ("multiplier = '50'", "expected a number"),

@@ -40,6 +40,33 @@ def test_100_000_simulated_records(tmp_path):
     assert_examples_agree(session(tmp_path / "x.dbn.zst", 100_000))
 
 
+class Resting(tl.Strategy):
+    """A bid at the touch in each instrument, one after the other."""
+
+    ids: (tl.int64, (2,))
+
+    def on_book(self, market, orders, account):
+        """Buy, if nothing rests."""
+        i = market.instrument
+        if market[i].has_bid and not orders.is_live(self.ids[i]):
+            self.ids[i] = orders[i].buy(market[i].bid_price, 1)
+
+
+def test_ticks_and_multipliers_by_instrument(tmp_path):
+    """What is given by symbol holds for each instrument in both engines, and a saved run knows it when its data is read again."""
+    path = session(tmp_path / "x.dbn", 10_000)
+    settings = {"tick_size": {"SYN1": "0.25", 2: 0.25}, "multiplier": {"SYN1": 50, "SYN2": 20}}
+    result = tl.Backtest(path, **settings).run(Resting())
+    plain = tl.Backtest(path, tick_size="0.25", multiplier=1, engine="reference").run(Resting())
+    assert set(result.fills["symbol"]) == {"SYN1", "SYN2"}
+    assert result.fills.drop("notional").equals(plain.fills.drop("notional"))
+    each, one = (dict(run.accounts.drop_nulls("symbol").select("symbol", "net").iter_rows()) for run in (result, plain))
+    assert each == pytest.approx({"SYN1": 50 * one["SYN1"], "SYN2": 20 * one["SYN2"]})
+    loaded = tl.Result.load(result.save(tmp_path / "run"))
+    assert loaded.stats.by_instrument["markout_1s"].drop_nulls().len() == 2
+    assert "SYN1" in str(loaded.explain(1))
+
+
 def test_where_much_memory_is_refused_journals_grow_in_small_steps(tmp_path, monkeypatch):
     """A system that gives no room beyond what is used makes no difference to what is recorded."""
     path = session(tmp_path / "x.dbn", 100_000)

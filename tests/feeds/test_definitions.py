@@ -93,10 +93,44 @@ def test_tick_of_the_user_comes_first(source):
     assert [(i.grid, i.tick) for i in (registry.register(SEVEN) for registry in chosen)] == [(125_000_000,) * 2, (10_000_000,) * 2, (250_000_000,) * 2]
 
 
+def test_ticks_and_multipliers_by_instrument(tmp_path):
+    """By symbol or id, an id as text included, as tables in TOML and JSON have it; what a mapping leaves out is as without it."""
+    rows = some_records(6)
+    rows["instrument_id"] = [7, 8, 9, 7, 8, 9]
+    rows["price"] = 1_500_000_000
+    source, known = DbnInput([write(tmp_path / "x.dbn", rows)]), {(1, 9): definition(instrument_id=9, symbol="NINE")}
+    found = instruments_of(source, tick_size={"SEVEN": "0.5", 8: 0.1}, multiplier={"8": 20, 7: 5.0}, definitions=known)
+    each = [(i.symbol, i.grid, i.tick, i.multiplier) for i in map(found.register, [SEVEN, (1, 8), (1, 9)])]
+    assert each == [("SEVEN", 500_000_000, 500_000_000, 5.0), ("", 100_000_000, 100_000_000, 20.0), ("NINE", 250_000_000, 250_000_000, 50.0)]
+    only_one = instruments_of(source, tick_size={8: "0.25"}, multiplier=1.0)
+    assert [only_one.register(key).tick for key in (SEVEN, (1, 8))] == [1_500_000_000, 250_000_000]
+    with pytest.raises(ConfigError, match="no contract multiplier is known for SEVEN"):
+        instruments_of(source, tick_size=1, multiplier={8: 20}).register(SEVEN)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tick_size": {"SEVNE": 1}}, "tick_size: 'SEVNE' is not in the input; it has SEVEN"),
+        ({"multiplier": {70: 1}}, "multiplier: 70 is not in the input; it has SEVEN"),
+        ({"multiplier": {None: 1}}, "multiplier: None is neither a symbol"),
+        ({"multiplier": {(1, 7): 1}}, r"multiplier: \(1, 7\) is neither a symbol"),
+        ({"tick_size": {"SEVEN": 0}}, r"tick_size\['SEVEN'\]=0: expected a positive number"),
+        ({"multiplier": {7: -1}}, r"multiplier\[7\]=-1: expected currency"),
+        ({"multiplier": "50"}, "multiplier='50': expected currency"),
+    ],
+)
+def test_wrong_settings_by_instrument_are_named(source, settings, said):
+    """A name that is none, or not in the input, and a value that is none, are told with the setting: a typing error must not leave a tick to be inferred."""
+    with pytest.raises(ConfigError, match=said):
+        instruments_of(source, **({"tick_size": 1, "multiplier": 1.0} | settings))
+
+
 def test_a_given_tick_needs_no_survey(source, monkeypatch):
-    """With the tick given, or defined, the input is not read beforehand."""
+    """With the tick given, for all or for each, or defined, the input is not read beforehand."""
     monkeypatch.setattr("tapeline.feeds.definitions.survey", lambda _: pytest.fail("the input was read"))
     instruments_of(source, tick_size="0.25", multiplier=1.0).register(SEVEN)
+    instruments_of(source, tick_size={"SEVEN": "0.25"}, multiplier={7: 1.0}).register(SEVEN)
     instruments_of(source, definitions={SEVEN: definition()}).register(SEVEN)
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -21,6 +21,8 @@ from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Instrument, Instruments, Key
 
 Tick = str | int | float | Decimal
+Name = str | int
+"""How a user names an instrument: by symbol or id."""
 _RTYPE: Final = 19
 _SIZES: Final = (360, 400, 520)
 _UNDEFINED_MULTIPLIER: Final = 2**31 - 1
@@ -97,6 +99,13 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
     )
 
 
+def _multiplier_units(value: float, setting: str) -> float:
+    """A multiplier. Raises ConfigError, naming `setting`, where it is none."""
+    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+        raise ConfigError(f"{setting}={value!r}: expected currency per price unit and lot, above 0")
+    return float(value)
+
+
 class Described(Protocol):
     """An input that knows its instruments, as a tape does."""
 
@@ -149,23 +158,24 @@ def price_units(value: Tick, setting: str) -> int:
 def instruments_of(
     source: DbnInput | Described,
     *,
-    tick_size: Tick | None = None,
+    tick_size: Tick | Mapping[Name, Tick] | None = None,
     definitions: Mapping[Key, Definition] | None = None,
-    multiplier: float | None = None,
-    only: Sequence[str | int | Key] | None = None,
+    multiplier: float | Mapping[Name, float] | None = None,
+    only: Sequence[Name | Key] | None = None,
 ) -> Instruments:
     """The registry of a run over `source`.
 
     Grid and order tick are `tick_size`; without it, the definition's price increment; without that, the greatest common divisor of the instrument's book
     prices. Only this last reads the whole input beforehand (a `.zst` is then decompressed twice); to give the tick avoids it.
+    `tick_size` and `multiplier` are one for all, or by symbol or id: what the mapping leaves out is as without it.
     `only` names the instruments wanted, by symbol, instrument_id or (publisher_id, instrument_id).
 
     Raises ConfigError for a tick that is no positive decimal, for names that are none, are not in the input, or there twice, and, when such an instrument is
     used, for a matching algorithm other than price-time.
     """
-    describe = _Describer(source, None if tick_size is None else price_units(tick_size, "tick_size"), definitions or {}, multiplier)
+    describe = _Describer(source, definitions or {}, tick_size, multiplier)
     if only is None:
-        many = len(source.symbols) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
+        many = max(len(source.symbols), len({*describe.ticks, *describe.multipliers})) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
         return Instruments(describe, several=many)
     keys: list[Key] = []
     for name in only:
@@ -182,15 +192,26 @@ class _Describer:
     """Makes the Instrument of a key from all that is known."""
 
     source: DbnInput | Described
-    tick: int | None
     definitions: Mapping[Key, Definition]
-    multiplier: float | None
+    tick_size: Tick | Mapping[Name, Tick] | None
+    multiplier: float | Mapping[Name, float] | None
 
     def __post_init__(self) -> None:
-        if self.multiplier is not None and not (isinstance(self.multiplier, Real) and math.isfinite(self.multiplier) and self.multiplier > 0):
-            raise ConfigError(f"multiplier={self.multiplier!r}: expected currency per price unit and lot, above 0")
-        defined = {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
-        self.must_survey = self.tick is None and not (self.source.symbols and defined.issuperset(self.source.symbols))
+        self.must_survey = False  # to know which instruments the settings name
+        self.tick: int | None
+        self.ticks: dict[Key, int]
+        self.multiplier_of_all: float | None
+        self.multipliers: dict[Key, float]
+        self.tick, self.ticks = self._given(self.tick_size, "tick_size", price_units)
+        self.multiplier_of_all, self.multipliers = self._given(self.multiplier, "multiplier", _multiplier_units)
+        known = {key[1] for key in self.ticks} | {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
+        self.must_survey = self.tick is None and not (self.source.symbols and known.issuperset(self.source.symbols))
+
+    def _given(self, value: Any, setting: str, read: Callable[[Any, str], Any]) -> tuple[Any, dict[Key, Any]]:
+        """What a setting says of all instruments, or None, and what of each that it names."""
+        if not isinstance(value, Mapping):
+            return None if value is None else read(value, setting), {}
+        return None, {key: read(one, f"{setting}[{name!r}]") for name, one in value.items() for key in self.keys_of(name, setting)}
 
     @cached_property
     def surveyed(self) -> dict[Key, Survey]:
@@ -219,21 +240,23 @@ class _Describer:
             symbol=symbol,
             grid=tick,
             tick=tick,
-            multiplier=self._multiplier(symbol or str(key), definition),
+            multiplier=self._multiplier(key, symbol or str(key), definition),
             currency=definition.currency if definition else "",
         )
 
     def _tick(self, key: Key, definition: Definition | None) -> int:
-        if self.tick is not None:
-            return self.tick
+        tick = self.ticks.get(key, self.tick)
+        if tick is not None:
+            return tick
         if definition is not None and definition.min_price_increment:
             return definition.min_price_increment
         found = self.surveyed.get(key)
         return found.gcd if found and found.gcd else 1  # without book prices, any grid holds them all
 
-    def _multiplier(self, name: str, definition: Definition | None) -> float:
-        if self.multiplier is not None:
-            return self.multiplier
+    def _multiplier(self, key: Key, name: str, definition: Definition | None) -> float:
+        multiplier = self.multipliers.get(key, self.multiplier_of_all)
+        if multiplier is not None:
+            return multiplier
         if definition is not None and definition.multiplier is not None:
             return definition.multiplier
         others = sorted({other.symbol for other in self.definitions.values()}) if definition is None else []
@@ -243,35 +266,37 @@ class _Describer:
             f"or definitions= with a file that has it{given}"
         )
 
-    def keys_of(self, name: str | int | Key) -> list[Key]:
+    def keys_of(self, name: Name | Key, setting: str = "instruments") -> list[Key]:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
-        if isinstance(name, tuple):
+        if isinstance(name, tuple) and setting == "instruments":
             return [name]
         if not isinstance(name, str | Integral):
-            raise ConfigError(f"instruments: {name!r} is neither a symbol such as 'ESH4' nor an id such as 17077")
-        ids = self._ids_of_symbol(name) if isinstance(name, str) else [int(name)]
-        return [key for instrument_id in ids for key in self._keys_of_id(instrument_id)]
+            raise ConfigError(f"{setting}: {name!r} is neither a symbol such as 'ESH4' nor an id such as 17077")
+        ids = self._ids_of_symbol(name, setting) if isinstance(name, str) else [int(name)]
+        return [key for instrument_id in ids for key in self._keys_of_id(instrument_id, setting)]
 
-    def _ids_of_symbol(self, symbol: str) -> list[int]:
+    def _ids_of_symbol(self, symbol: str, setting: str) -> list[int]:
         ids = [instrument_id for instrument_id, known in self.source.symbols.items() if known == symbol]
         ids += [d.instrument_id for d in self.definitions.values() if d.symbol == symbol and d.instrument_id not in ids]
         if ids:
             return ids
-        raise self._not_in_input(symbol)
+        if symbol.isdecimal() and setting != "instruments":  # names of a table, in TOML and JSON, are text
+            return [int(symbol)]
+        raise self._not_in_input(symbol, setting)
 
-    def _not_in_input(self, name: str | int) -> ConfigError:
+    def _not_in_input(self, name: Name, setting: str) -> ConfigError:
         known = sorted({*self.source.symbols.values(), *(definition.symbol for definition in self.definitions.values())})
         near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:5]
         more = ", …" if len(known) > len(near) else ""
-        return ConfigError(f"instruments: {name!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
+        return ConfigError(f"{setting}: {name!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
 
-    def _keys_of_id(self, instrument_id: int) -> list[Key]:
+    def _keys_of_id(self, instrument_id: int, setting: str) -> list[Key]:
         keys = [key for key in self.definitions if key[1] == instrument_id]
         is_listed = not self.source.symbols or instrument_id in self.source.symbols
         if not keys and (self.must_survey or not is_listed or len(self._publishers) != 1):
             keys = [key for key in self.surveyed if key[1] == instrument_id]
         if not keys and not is_listed:
-            raise self._not_in_input(instrument_id)
+            raise self._not_in_input(instrument_id, setting)
         return keys or [(publisher_id, instrument_id) for publisher_id in self._publishers[:1] or [0]]
 
     @cached_property
