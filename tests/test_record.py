@@ -125,6 +125,7 @@ def test_a_value_that_would_change_is_refused(values):
     assert Derived(a=2.0, weight=1).a == 2
 
 
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
 def test_records_of_others_are_theirs():
     """Only Records refuse floats on their whole numbers: a plain structured array in somebody else's compiled code cuts them off, as Numba has it."""
     theirs = np.zeros(1, [("n", "i8")])
