@@ -10,9 +10,11 @@ from tapeline.errors import ConfigError
 
 Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
-TickSize = str | float | Mapping[str | int, str | float]
-Multiplier = float | Mapping[str | int, float]
-"""As users give them: one for all, or by symbol or id."""
+Name = str | int
+"""How a user names an instrument: by symbol or id."""
+TickSize = str | float | Mapping[Name, str | float]
+Multiplier = float | Mapping[Name, float]
+"""As users give them: one for all, or by name."""
 
 
 class PhaseChange(NamedTuple):

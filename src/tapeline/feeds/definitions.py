@@ -18,11 +18,9 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
 from tapeline.feeds.decoded import decoded
-from tapeline.instruments import Instrument, Instruments, Key
+from tapeline.instruments import Instrument, Instruments, Key, Multiplier, Name, TickSize
 
 Tick = str | int | float | Decimal
-Name = str | int
-"""How a user names an instrument: by symbol or id."""
 _RTYPE: Final = 19
 _SIZES: Final = (360, 400, 520)
 _UNDEFINED_MULTIPLIER: Final = 2**31 - 1
@@ -99,7 +97,7 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
     )
 
 
-def _multiplier_units(value: float, setting: str) -> float:
+def _currency_per_lot(value: float, setting: str) -> float:
     """A multiplier. Raises ConfigError, naming `setting`, where it is none."""
     if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
         raise ConfigError(f"{setting}={value!r}: expected currency per price unit and lot, above 0")
@@ -158,9 +156,9 @@ def price_units(value: Tick, setting: str) -> int:
 def instruments_of(
     source: DbnInput | Described,
     *,
-    tick_size: Tick | Mapping[Name, Tick] | None = None,
+    tick_size: TickSize | None = None,
     definitions: Mapping[Key, Definition] | None = None,
-    multiplier: float | Mapping[Name, float] | None = None,
+    multiplier: Multiplier | None = None,
     only: Sequence[Name | Key] | None = None,
 ) -> Instruments:
     """The registry of a run over `source`.
@@ -193,8 +191,8 @@ class _Describer:
 
     source: DbnInput | Described
     definitions: Mapping[Key, Definition]
-    tick_size: Tick | Mapping[Name, Tick] | None
-    multiplier: float | Mapping[Name, float] | None
+    tick_size: TickSize | None
+    multiplier: Multiplier | None
 
     def __post_init__(self) -> None:
         self.must_survey = False  # to know which instruments the settings name
@@ -203,7 +201,7 @@ class _Describer:
         self.multiplier_of_all: float | None
         self.multipliers: dict[Key, float]
         self.tick, self.ticks = self._given(self.tick_size, "tick_size", price_units)
-        self.multiplier_of_all, self.multipliers = self._given(self.multiplier, "multiplier", _multiplier_units)
+        self.multiplier_of_all, self.multipliers = self._given(self.multiplier, "multiplier", _currency_per_lot)
         known = {key[1] for key in self.ticks} | {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
         self.must_survey = self.tick is None and not (self.source.symbols and known.issuperset(self.source.symbols))
 
