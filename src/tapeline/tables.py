@@ -101,8 +101,10 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
 
 def format_money(value: float) -> str:
     """An amount as people read it: without decimals from a million on, to three digits where it is less than a tenth, else with two decimals."""
-    if _ROUNDING < abs(value) < _CENTS_MIN:
-        return f"{value:.3g}"
+    return f"{value:.3g}" if _ROUNDING < abs(value) < _CENTS_MIN else _format_rounded(value)
+
+
+def _format_rounded(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= _WHOLE_MIN else f"{value:,.2f}"
 
 
@@ -118,7 +120,7 @@ def format_metric(metric: "Metric", value: Any) -> str:
         case "money":
             return format_money(value)
         case "ratio":
-            return f"{value:,.0f}" if abs(value) >= _WHOLE_MIN else f"{value:,.2f}"
+            return _format_rounded(value)
         case _:
             return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
