@@ -180,7 +180,7 @@ def _check_callbacks(cls: Any) -> None:
     if any(hasattr(cls, name) for name in CALLBACKS):
         return
     methods = [name for name in dir(cls) if inspect.isfunction(getattr(cls, name)) and not hasattr(Strategy, name)]
-    meant = next((f": is its method {name} meant as {near[0]}?" for name in methods if (near := difflib.get_close_matches(name.lower(), CALLBACKS, 1))), "")
+    meant = next((f": is its method {name} meant as {like[0]}?" for name in methods if (like := difflib.get_close_matches(name.lower(), CALLBACKS, 1))), "")
     warnings.warn(f"{cls.__name__} has no callback, so that it does nothing{meant or ': there are ' + ', '.join(CALLBACKS)}", stacklevel=5)
 
 
