@@ -8,7 +8,7 @@ import numpy as np
 
 from tapeline.config import Fees, FillRules, Latency, Limits, RowSpec, Venue
 from tapeline.constants import UNDEFINED_PRICE, Reason, RecordFlag, Update
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.instruments import Instrument, Instruments
 from tapeline.reference import run
 from tapeline.schema import MBO, Journals
@@ -96,7 +96,7 @@ class Stream:
 
 def write_records(path: Path, array: np.ndarray, *, symbols: dict[int, str] = SYMBOLS, version: int = 3) -> Path:
     """Write records to a DBN file, and return its path."""
-    write_dbn(path, [array], dataset="TEST.DBN", symbols=symbols, start_ns=0, version=version)
+    write_mbo(path, [array], dataset="TEST.DBN", symbols=symbols, start_ns=0, version=version)
     return path
 
 

@@ -16,7 +16,7 @@ from tapeline.check import ANOMALIES, check, crossed_spans, odd_counters, read_t
 from tapeline.constants import UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.conversion import write_tape
 from tapeline.errors import DataError
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.inputs import open_input
 from tapeline.schema import MBO
 
@@ -40,7 +40,7 @@ def records(times: list[float], actions: str = "A", **fields: Any) -> np.ndarray
 
 def write(path: Path, array: np.ndarray) -> Path:
     """A DBN file of these records."""
-    write_dbn(path, [array], dataset="TEST", symbols={7: "SEVEN", 8: "EIGHT"}, start_ns=START)
+    write_mbo(path, [array], dataset="TEST", symbols={7: "SEVEN", 8: "EIGHT"}, start_ns=START)
     return path
 
 

@@ -17,13 +17,11 @@ import tapeline as tl
 from tapeline.constants import UNDEFINED_PRICE, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import registry
 from tapeline.mbp import DepthReader, depth_chunks
 from tapeline.reference import depth_rows, tape
 from tapeline.reference.book import Book
-from tapeline.schema import MBO
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "databento"
 ES, ARL = DATA / "esh4-20231225.mbo.dbn.zst", DATA / "arl-20250717"
@@ -228,21 +226,6 @@ def test_settings_that_make_no_sense_are_named(tmp_path: Path, settings: dict) -
         tl.depth(path, **{"tick_size": "1"} | settings)
 
 
-def arl_records() -> np.ndarray:
-    """ARL's MBO file as records."""
-    table = pl.read_csv(f"{ARL}.mbo.csv", schema_overrides={"price": pl.String})
-    out = np.zeros(table.height, MBO)
-    out["length"] = 14
-    for name in ("ts_recv", "ts_event"):
-        out[name] = table[name].str.to_datetime(time_unit="ns", time_zone="UTC").to_physical()
-    for name in ("rtype", "publisher_id", "instrument_id", "size", "channel_id", "order_id", "flags", "ts_in_delta", "sequence"):
-        out[name] = table[name]
-    for name in ("action", "side"):
-        out[name] = [ord(letter) for letter in table[name]]
-    out["price"] = [UNDEFINED_PRICE if price is None else int(Decimal(price) * SECOND) for price in table["price"]]
-    return out
-
-
 def arl_lines() -> list[tuple[int, str, tuple]]:
     """Sequence, action and state (price, size, count of ten bids, then asks) of each of ARL's MBP-10 rows."""
     names = [(f"{side}_px_{k:02}", f"{side}_sz_{k:02}", f"{side}_ct_{k:02}") for side in ("bid", "ask") for k in range(10)]
@@ -281,8 +264,8 @@ def last_actions(array: np.ndarray) -> dict[int, str]:
 def test_arl_is_what_databento_says(tmp_path: Path) -> None:
     """Of Databento's 3,928 MBP-10 rows of ARL, those of an event's last record (3,162) are ours; each of the 766 printed inside an event is a state in it."""
     path = tmp_path / "arl.dbn"
-    array = arl_records()
-    write_dbn(path, [array], dataset="XNAS.ITCH", symbols={1108: "ARL"}, start_ns=int(array["ts_recv"][0]))
+    tl.write_dbn(f"{ARL}.mbo.csv", path)
+    array = np.concatenate([run.copy() for run, _ in records(DbnInput([path]))])
     names = [f"{side}_{name}_{k:02}" for side in ("bid", "ask") for k in range(10) for name in ("px", "sz", "ct")]
     frame = tl.depth(path, tick_size="0.01").select("sequence", *names)
     ours = {sequence: tuple(zip(*[iter(line)] * 3, strict=True)) for sequence, *line in frame.iter_rows()}

@@ -26,7 +26,7 @@ from environments import PINNED, python_of
 
 from tapeline.bench.streams import BUSY, tiled
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.synth import SynthConfig, write_synth
 
 HERE: Final = Path(__file__).parent
@@ -79,7 +79,7 @@ def prepare(data: Path | None, n: int, folder: Path) -> tuple[int, str]:
     source = DbnInput([path])
     stream = np.concatenate([run.copy() for run, _ in records(source)])
     for name, part in (("stream.dbn", stream), ("first.dbn.zst", stream[:FIRST])):
-        write_dbn(folder / name, [part], dataset="TAPELINE.PEERS", symbols=source.symbols, start_ns=0)
+        write_mbo(folder / name, [part], dataset="TAPELINE.PEERS", symbols=source.symbols, start_ns=0)
     np.save(folder / "hftbacktest.npy", to_hftbacktest(stream))
     day = dt.datetime.fromtimestamp(int(stream["ts_recv"][0]) / 1e9, ITCH_ZONE).date()
     midnight = int(dt.datetime(day.year, day.month, day.day, tzinfo=ITCH_ZONE).timestamp()) * 1_000_000_000

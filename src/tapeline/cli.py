@@ -175,6 +175,26 @@ def depth(
 
 
 @app.command()
+def dbn(
+    rows: Annotated[list[Path], typer.Argument(metavar="ROWS…", help="CSV (.csv, .csv.gz, .csv.zst) or Parquet files, in order.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
+    symbol: Annotated[str | None, typer.Option(help="Of the only instrument, where the rows do not name it.")] = None,
+    price_unit: Annotated[str | None, typer.Option(help="What 1 is worth where prices are whole numbers, such as 0.0001.")] = None,
+    lot: Annotated[str, typer.Option(help="Sizes are counted in it, such as 0.00000001 of a coin.")] = "1",
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Make DBN of orders from elsewhere: a table with a row per record of Databento's schema mbo. What its columns are: docs/guide.md."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        with terminal.progress_bar(f"dbn {output.name}") as progress:
+            written = commands.make_dbn(output, rows, progress, symbol=symbol, price_unit=price_unit, lot=lot)
+        commands.show(written, as_json=as_json)
+
+
+@app.command()
 @grouped
 def tape(
     data: Data,

@@ -244,6 +244,14 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
+def make_dbn(output: Path, rows: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
+    """Write rows as DBN, and say what is in it."""
+    from tapeline.conversion import write_dbn  # noqa: PLC0415 - imports Numba
+
+    made = write_dbn(rows, output, progress=progress, **settings)
+    return {**made, "instruments": len(made["instruments"])}
+
+
 def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
     """Write a tape, and say what is on it."""
     from tapeline.conversion import write_tape  # noqa: PLC0415 - imports Numba

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,11 @@ import zstandard
 from command_line import MAKER, invoke
 from strategy_files import strategy
 
+import tapeline as tl
 from tapeline import jit, terminal
+from tapeline.constants import UNDEFINED_PRICE
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.result import Result
 
@@ -67,10 +70,10 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
 def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
     """A file without records, or with none of the run's instruments, is a run on nothing: it succeeds, and says which it was, without a table of dashes."""
     empty = tmp_path / "empty.dbn"
-    write_dbn(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
+    write_mbo(empty, [], dataset="TEST", symbols={1: "A"}, start_ns=0)
     listed = tmp_path / "listed.dbn"
     orders = np.concatenate([run.copy() for run, _ in records(DbnInput([session]))])
-    write_dbn(listed, [orders], dataset="TEST", symbols={1: "SYN1", 17: "QUIET"}, start_ns=int(orders["ts_recv"][0]))
+    write_mbo(listed, [orders], dataset="TEST", symbols={1: "SYN1", 17: "QUIET"}, start_ns=int(orders["ts_recv"][0]))
     for data, options, said in ((empty, (), "the data is empty"), (listed, ("--instruments", "17"), "all 4,401 are of other instruments")):
         done = invoke("run", MAKER, data, *TICK, *options, "--no-save")
         assert done.exit_code == terminal.Exit.OK
@@ -159,6 +162,22 @@ def test_features_writes_parquet(session: Path, tmp_path: Path) -> None:
     done = invoke("features", session, "-o", out, "--feature", "sprad", *TICK[:2])
     assert done.exit_code != 0
     assert "did you mean 'spread'?" in done.stderr
+
+
+def test_dbn_makes_a_session_of_rows(session: Path, tmp_path: Path) -> None:
+    """What a session's rows in CSV become has the books of the session; a row that cannot be is told with exit code 3, and leaves no file."""
+    rows, output = tmp_path / "rows.csv", tmp_path / "own.dbn.zst"
+    frame = pl.DataFrame(np.concatenate([run.copy() for run, _ in records(DbnInput([session]))]))
+    names = pl.col("action", "side").map_elements(chr, pl.String)
+    frame.with_columns(names, pl.when(pl.col("price") != UNDEFINED_PRICE).then(pl.col("price") / 1e9)).write_csv(rows)
+    written = json.loads(invoke("dbn", rows, "-o", output, "--symbol", "OWN", "--json").stdout)
+    assert (written["records"], written["instruments"]) == (frame.height, 1)
+    assert tl.depth(output, tick_size="0.25").equals(tl.depth(session, tick_size="0.25"))
+    lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows.write_text("".join([*lines, re.sub(",[A-Z],", ",Z,", lines[-1], count=1)]), encoding="utf-8")
+    refused = invoke("dbn", rows, "-o", tmp_path / "bad.dbn", "--symbol", "OWN")
+    assert (refused.exit_code, f"rows.csv: row {frame.height + 1:,}: action='Z'" in refused.stderr) == (3, True)
+    assert not (tmp_path / "bad.dbn").exists()
 
 
 def test_check_says_what_is_there(session: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.schema import MBO
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "databento"
@@ -34,7 +34,7 @@ def some_records(count, instrument_id=7, first=0):
 
 def write(path, *arrays, version=3):
     """Write a file with one symbol, and return its path."""
-    write_dbn(path, arrays, dataset="TEST.DBN", symbols={7: "SEVEN"}, start_ns=1_700_000_000_000_000_000, version=version)
+    write_mbo(path, arrays, dataset="TEST.DBN", symbols={7: "SEVEN"}, start_ns=1_700_000_000_000_000_000, version=version)
     return path
 
 

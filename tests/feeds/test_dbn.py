@@ -13,7 +13,7 @@ from dbn_files import compressed, header, other_record, read, real, some_records
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, bad_record, records, sent, truncated
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.inputs import open_input
 from tapeline.schema import MBO
 
@@ -352,7 +352,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"):
-        write_dbn(path, failing(), dataset="TEST.DBN", symbols={}, start_ns=0)
+        write_mbo(path, failing(), dataset="TEST.DBN", symbols={}, start_ns=0)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["x.dbn.zst"]
 
@@ -360,9 +360,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_what_dbn_cannot_hold(tmp_path):
     """Symbols that do not fit and arrays of another type are refused by name."""
     with pytest.raises(ConfigError, match="metadata"):
-        write_dbn(tmp_path / "x.dbn", [], dataset="TEST.DBN", symbols={1: "A" * 100}, start_ns=0, version=1)
+        write_mbo(tmp_path / "x.dbn", [], dataset="TEST.DBN", symbols={1: "A" * 100}, start_ns=0, version=1)
     with pytest.raises(ConfigError, match=r"schema\.MBO"):
-        write_dbn(tmp_path / "x.dbn", [np.zeros(3)], dataset="TEST.DBN", symbols={}, start_ns=0)
+        write_mbo(tmp_path / "x.dbn", [np.zeros(3)], dataset="TEST.DBN", symbols={}, start_ns=0)
 
 
 def test_times_of_sending_stand_for_those_of_receipt(tmp_path):

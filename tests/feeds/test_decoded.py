@@ -7,7 +7,7 @@ import pytest
 from status_files import CLOSE, PRE_OPEN, TRADING, write_status
 
 from tapeline.errors import DataError
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.status import read_status
 
@@ -17,7 +17,7 @@ SIZES = {1: 360, 2: 400, 3: 520}
 
 def write_definitions(path: Path, version: int) -> Path:
     """Two definitions that define nothing, with a record of another type between them."""
-    write_dbn(path, [], dataset="TEST.DBN", symbols={7: "SEVEN"}, start_ns=1_700_000_000_000_000_000, version=version)
+    write_mbo(path, [], dataset="TEST.DBN", symbols={7: "SEVEN"}, start_ns=1_700_000_000_000_000_000, version=version)
     one = bytes([SIZES[version] // 4, 19, 1, 0, 7, 0, 0, 0]) + bytes(SIZES[version] - 8)
     path.write_bytes(path.read_bytes() + one + bytes([4, 22]) + bytes(14) + one)
     return path

@@ -14,7 +14,7 @@ from tapeline.constants import LEVEL_MAX, TIME_END, UNDEFINED_PRICE, Kind
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.dbn import records as dbn_records
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.reference import tape
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape.reader import TapeReader
@@ -72,7 +72,7 @@ def assert_same(path, *, only=None, grid=GRID, chunk_events=4096, chunk_bytes=1 
 def written(path, rows):
     """A file of records; those that are bytes are of other types, as they are."""
     records = [r for r in rows if isinstance(r, tuple)]
-    write_dbn(path, [np.array(records, MBO)], dataset="TEST.DBN", symbols={1: "ONE"}, start_ns=1_700_000_000_000_000_000)
+    write_mbo(path, [np.array(records, MBO)], dataset="TEST.DBN", symbols={1: "ONE"}, start_ns=1_700_000_000_000_000_000)
     if len(records) < len(rows):
         content = path.read_bytes()
         header = content[: 8 + int.from_bytes(content[4:8], "little")]

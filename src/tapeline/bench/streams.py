@@ -14,7 +14,7 @@ from tapeline.bench import kernels
 from tapeline.constants import RecordFlag
 from tapeline.conversion import write_tape
 from tapeline.feeds.dbn import DbnInput, records
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.schema import MBO
 
@@ -86,7 +86,7 @@ class Stream:
                 if left == 0:
                     return
 
-        write_dbn(path, first(), dataset="TAPELINE.BENCH", symbols=source.symbols, start_ns=0)
+        write_mbo(path, first(), dataset="TAPELINE.BENCH", symbols=source.symbols, start_ns=0)
         return path
 
     def describe(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def tiled(real: Path, folder: Path, n: int) -> Stream:
             left, k = left - len(tile), k + 1
 
     stream = Stream("esh4-tiled", folder)
-    write_dbn(stream.dbn, tiles(), dataset="TAPELINE.BENCH", symbols=source.symbols, start_ns=0)
+    write_mbo(stream.dbn, tiles(), dataset="TAPELINE.BENCH", symbols=source.symbols, start_ns=0)
     return stream
 
 

@@ -41,7 +41,7 @@ class _Mapping:
     intervals: list[_Interval]
 
 
-def write_dbn(  # noqa: PLR0913 - what the metadata says, by keyword
+def write_mbo(  # noqa: PLR0913 - what the metadata says, by keyword
     path: Path | str,
     records: Iterable[NDArray[np.void]],
     *,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tapeline.errors import ConfigError
 from tapeline.feeds.ahead import Buffers, ahead
-from tapeline.feeds.dbn_write import write_dbn
+from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import price_units
 from tapeline.feeds.synth_book import ORDER, QUEUE, RECENT, RECENT_ORDER, ROW, TOUCHED_MAX, Book, Market
 from tapeline.feeds.synth_events import EVENT_RECORDS_MAX, GAP_RANGE, GAP_STEP, generate
@@ -152,7 +152,7 @@ def synth(config: SynthConfig, chunk_records: int = CHUNK_RECORDS) -> Generator[
 
 def write_synth(path: Path | str, config: SynthConfig) -> int:
     """Write a session as DBN, compressed if `path` ends in `.zst`; returns the number of records."""
-    return write_dbn(path, ahead(synth(config)), dataset=DATASET, symbols=config.symbols, start_ns=config.start_ns - _SNAPSHOT_AGE_NS, end_ns=config.end_ns)
+    return write_mbo(path, ahead(synth(config)), dataset=DATASET, symbols=config.symbols, start_ns=config.start_ns - _SNAPSHOT_AGE_NS, end_ns=config.end_ns)
 
 
 def _next_chunk(market: Market, buffers: Buffers) -> NDArray[np.void]:
