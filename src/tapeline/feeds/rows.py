@@ -61,10 +61,9 @@ class RowsInput:
             raise DataError(f"{self.source}: has no column {', '.join(missing)}: rows need {', '.join(_REQUIRED)}; there are {', '.join(self._schema)}")
         price = pl.col("price")
         whole = price.str.contains(r"[.eE]").any().not_() if self._schema["price"] == pl.String else pl.lit(self._schema["price"].is_integer())
-        first = _time("ts_recv" if "ts_recv" in self._schema else "ts_event", self._schema).first()
-        looks = self._table.select(pl.len(), whole.alias("whole"), first.alias("first"))
-        self.rows, is_whole, start = _collected(self.source, looks.collect).row(0)
-        self.start_ns: int = start or 0
+        self.rows, is_whole = self._ask(self._table.select(pl.len(), whole.alias("whole"))).row(0)
+        first = self._ask(self._table.head(1).select(_time("ts_recv" if "ts_recv" in self._schema else "ts_event", self._schema)))
+        self.start_ns: int = (first.item() if first.height else None) or 0
         """Of the first row."""
         self.symbols = self._symbols(symbol)
         """By id."""
@@ -77,6 +76,10 @@ class RowsInput:
         while (batch := _collected(self.source, lambda: next(batches, None))) is not None:
             yield _records(self.source, batch, self._columns, done)
             done += batch.height
+
+    def _ask(self, question: pl.LazyFrame) -> pl.DataFrame:
+        """The answer to a question about all rows, found in passing."""
+        return _collected(self.source, lambda: question.collect(engine="streaming"))
 
     def _price_unit(self, given: Tick | None, *, is_whole: bool) -> int:
         """What a price as a whole number is worth, in 1e-9."""
@@ -97,7 +100,7 @@ class RowsInput:
             return {1: str(symbol)}
         named = self._table.select(pl.col(name).cast(pl.String) for name in keys).unique(maintain_order=True)
         found: dict[int, str] = {}
-        for row, names in enumerate(_collected(self.source, named.collect).iter_rows(named=True), 1):
+        for row, names in enumerate(self._ask(named).iter_rows(named=True), 1):
             number = names.get("instrument_id", str(row)) or ""
             own = names.get("symbol", symbol or number)
             if not number.isdecimal() or own is None:
