@@ -2,11 +2,14 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tapeline.constants import Feature
 from tapeline.errors import ConfigError
 from tapeline.record import Record, float64, uint64
+
+if TYPE_CHECKING:
+    from tapeline.typing import Account, Event, Fill, Market, Orders, OrderUpdate, PhaseNews, Trade
 
 FEATURES: Final = frozenset(map(int, Feature))
 SIGNALS_MAX: Final = 64
@@ -34,6 +37,35 @@ class Strategy(Record):
     features: ClassVar[tuple[int, ...]] = ()
     signals: ClassVar[tuple[str, ...]] = ()
     wake_depth: ClassVar[int | None] = None
+
+    if TYPE_CHECKING:  # a callback that a class lacks costs nothing, so that here there are none; editors read what arguments are
+
+        def on_start(self, market: Market, orders: Orders, account: Account) -> None:
+            """Once, before the first event; `market` is empty."""
+
+        def on_book(self, market: Market, orders: Orders, account: Account) -> None:
+            """When the book that the class looks at has changed (`depth`, `features`, `wake_depth`)."""
+
+        def on_trade(self, trade: Trade, market: Market, orders: Orders, account: Account) -> None:
+            """For every trade."""
+
+        def on_event(self, event: Event, market: Market, orders: Orders, account: Account) -> None:
+            """For every tape event: adds, removals, fills, trades, clears."""
+
+        def on_order(self, update: OrderUpdate, market: Market, orders: Orders, account: Account) -> None:
+            """When an answer about an order arrives, other than a fill."""
+
+        def on_fill(self, fill: Fill, market: Market, orders: Orders, account: Account) -> None:
+            """When the news of a fill arrives."""
+
+        def on_timer(self, market: Market, orders: Orders, account: Account) -> None:
+            """At the time that `orders.wake_at` asked for."""
+
+        def on_end(self, market: Market, orders: Orders, account: Account) -> None:
+            """Once, at the end; orders sent here never arrive."""
+
+        def on_status(self, status: PhaseNews, market: Market, orders: Orders, account: Account) -> None:
+            """When news of a trading phase arrives (`Backtest(status=...)`)."""
 
     def __init_subclass__(cls) -> None:
         """Add the hidden fields of signals. Raises ConfigError where a class attribute makes no sense."""

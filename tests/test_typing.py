@@ -1,0 +1,81 @@
+"""What editors and type checkers are told of a callback's arguments is what there is."""
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mypy import api
+
+import tapeline as tl
+from tapeline import contract, typing
+from tapeline import strategy as strategy_module
+from tapeline.engine.gateway import Orders
+
+TYPES: dict[str, type] = {
+    "market": typing.Market,
+    "orders": typing.Orders,
+    "account": typing.Account,
+    "trade": typing.Trade,
+    "event": typing.Event,
+    "update": typing.OrderUpdate,
+    "fill": typing.Fill,
+    "status": typing.PhaseNews,
+    "level": typing.Level,
+}
+"""Argument of a callback, or what gives a level → its type."""
+STRATEGY = """
+import tapeline as tl
+from tapeline.typing import Account, Market, Orders
+
+class Joins(tl.Strategy):
+    size: tl.int64 = 1
+    order_id: tl.int64
+
+    def on_book(self, market: Market, orders: Orders, account: Account) -> None:
+        if not orders.is_live(self.order_id) and market.has_bid and account.position < 5:
+            self.order_id = orders.buy(market.bid_price, self.size, tl.POST_ONLY)
+"""
+
+
+def methods(cls: type) -> dict[str, Any]:
+    """The methods that a class itself declares, but for the index."""
+    return {name: member for name, member in vars(cls).items() if inspect.isfunction(member) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("argument", contract.MEMBERS)
+def test_types_have_what_the_contract_has(argument: str) -> None:
+    """Each argument's type has all that strategies may use of it, and nothing else; each attribute says what it is."""
+    cls = TYPES[argument]
+    assert sorted([*inspect.get_annotations(cls), *methods(cls)]) == sorted(contract.MEMBERS[argument])
+    body = next(node for node in ast.parse(inspect.getsource(typing)).body if isinstance(node, ast.ClassDef) and node.name == cls.__name__).body
+    for before, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(before, ast.AnnAssign):
+            assert isinstance(after, ast.Expr), ast.unparse(before)
+
+
+def test_requests_take_what_the_gateway_takes() -> None:
+    """The parameters of each method of `orders`, and which may be left out, are the engine's."""
+    for name, declared in methods(typing.Orders).items():
+        ours, theirs = (inspect.signature(method).parameters.values() for method in (declared, getattr(Orders, name)))
+        assert [(p.name, p.default is p.empty) for p in ours] == [(p.name, p.default is p.empty) for p in theirs], name
+
+
+def test_callbacks_are_declared_for_editors() -> None:
+    """To an editor `tl.Strategy` has all callbacks, with the types of their arguments; at run time it has none, for one that is there is called."""
+    tree = next(node for node in ast.parse(inspect.getsource(strategy_module)).body if isinstance(node, ast.ClassDef))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = {
+        one.name: [(arg.arg, ast.unparse(arg.annotation)) for arg in one.args.args if arg.annotation] for one in block.body if isinstance(one, ast.FunctionDef)
+    }
+    assert declared == {name: [(argument, TYPES[argument].__name__) for argument in arguments.split(", ")] for name, arguments in contract.CALLBACKS.items()}
+    assert not [name for name in contract.CALLBACKS if hasattr(tl.Strategy, name)]
+
+
+def test_a_strategy_with_types_passes_strict_mypy(tmp_path: Path) -> None:
+    """A strategy whose arguments have their types is accepted by mypy's strict rules, and a name that is not there is found."""
+    path = tmp_path / "strategies.py"
+    path.write_text(STRATEGY + STRATEGY.replace("Joins", "Errs").replace("orders.buy(", "orders.bye("), encoding="utf-8")
+    said = api.run(["--strict", "--no-incremental", "--no-error-summary", "--config-file=", "--follow-imports=silent", str(path)])[0]
+    assert [line.partition(": ")[2] for line in said.splitlines()] == ['error: "Orders" has no attribute "bye"  [attr-defined]']
