@@ -229,7 +229,7 @@ def _letter(name: str, of: type[Action | Side]) -> pl.Expr:
 
 def _records(source: str, batch: pl.DataFrame, columns: list[_Column], before: int) -> NDArray[np.void]:
     """A batch of rows as records. Raises DataError at what cannot be one."""
-    values = batch.select(column.value.cast(_POLARS[column.name]).alias(column.name) for column in columns)
+    values = _collected(source, lambda: batch.select(column.value.cast(_POLARS[column.name]).alias(column.name) for column in columns))
     for column in columns:
         bad = values[column.name].is_null()
         if bad.any():
