@@ -132,10 +132,10 @@ def files_of(rows: Rows) -> list[Path]:
     """The files in which rows are; of a frame none."""
     if isinstance(rows, pl.DataFrame | pl.LazyFrame):
         return []
-    paths = [Path(rows)] if isinstance(rows, str | Path) else [Path(path) for path in rows]
-    if not paths:
-        raise ConfigError("rows: expected at least one file")
-    return paths
+    paths = [rows] if isinstance(rows, str | Path) else list(rows) if isinstance(rows, Sequence) else None
+    if not paths or not all(isinstance(path, str | Path) for path in paths):
+        raise ConfigError(f"rows: expected a polars frame (pl.from_pandas makes one), or one or more CSV or Parquet files, not {type(rows).__name__}")
+    return [Path(path) for path in paths]
 
 
 def _collected(source: str, ask: Callable[[], T]) -> T:
