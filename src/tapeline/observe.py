@@ -73,7 +73,7 @@ class Watched:
     windows: list[Window] = field(default_factory=list)
     """In order of time, none overlapping."""
     quotes: Rows = field(init=False)
-    """(times,) of bid and ask as the last event at or before each time left them; undefined before the first event, and after the last."""
+    """(times,) of bid and ask as the last event at or before each time left them; undefined before the first event, and after the end of the data."""
     bars: Rows = field(init=False)
 
     def __post_init__(self) -> None:

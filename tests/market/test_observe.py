@@ -63,6 +63,13 @@ def ids(path: Path) -> list[int]:
     return [int(i) for i in dict.fromkeys(array["instrument_id"].tolist())]
 
 
+def end_of(path: Path) -> int:
+    """The greatest time of an ordinary record."""
+    array = np.concatenate([run for run, _ in records(DbnInput([path]))])
+    ordinary = array[(array["flags"] & 32) == 0]
+    return int(max(ordinary["ts_event"].max(), ordinary["ts_recv"].max()))
+
+
 def mean_size(timeline: list[State], key: tuple[int, int], start: int, end: int) -> float:
     """Size that rested at a price, averaged over a time, in plain Python."""
     area = 0
@@ -73,19 +80,21 @@ def mean_size(timeline: list[State], key: tuple[int, int], start: int, end: int)
 
 
 def test_quotes_are_those_of_the_last_event_before_or_at_a_time(session: Path) -> None:
-    """Undefined before the first event and after the last; in between as the last event with ts_event ≤ t left the book."""
+    """Undefined before the book's first event and after the end of the data (of any instrument); else as the last event with ts_event ≤ t left the book."""
     rng = random.Random(1)
-    timelines = states(session)
+    timelines, end = states(session), end_of(session)
+    assert end > min(timeline[-1].ts for timeline in timelines.values())  # one goes on while the other is quiet
     asked = {}
     for index, timeline in timelines.items():
         first, last = timeline[0].ts, timeline[-1].ts
-        times = [s.ts + d for s in rng.sample(timeline, 300) for d in (-1, 0, 1)] + [first - 5, last, last + 1] + rng.sample(range(first, last), 200)
+        times = [s.ts + d for s in rng.sample(timeline, 300) for d in (-1, 0, 1)]
+        times += [first - 5, last, last + 1, end, end + 1, *rng.sample(range(first, last), 200)]
         asked[index] = Watched(times=np.array(sorted(times)))
     assert Pass(session, asked, tick_size=TICK, instruments=ids(session)).run() is None
     for index, watched in asked.items():
         timeline, at = timelines[index], np.array([s.ts for s in timelines[index]])
         for time, quote in zip(watched.times, watched.quotes, strict=True):
-            known = at[0] <= time <= at[-1]
+            known = at[0] <= time <= end
             state = timeline[np.searchsorted(at, time, side="right") - 1]
             expected = (state.bid, state.ask) if known else (UNDEFINED_PRICE, UNDEFINED_PRICE)
             assert (int(quote["bid"]), int(quote["ask"])) == expected

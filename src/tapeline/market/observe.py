@@ -1,7 +1,8 @@
 """Tape events into books, to look at them: the best prices at asked times, bars, and the size that rested over time and price.
 
 The loop behind markouts, the report and `tapeline.heatmap`. Times are those of the exchange (`ts_event`), per book and never running back; a book is looked at
-between its events only, as the last event at or before a time left it. Events of a snapshot move no clock: what it shows has rested there since before.
+between its events only, as the last event at or before a time left it, until the data ends: what a quiet book last showed stands while other books have events.
+Events of a snapshot move no clock: what it shows has rested there since before.
 """
 
 import numpy as np
@@ -95,6 +96,7 @@ class Observer(Replay):
     watches: int64  # address of a Watch per book
     watches_n: int64
     at_end: int64
+    end: int64  # of the data: the greatest time of an ordinary tape event of any instrument, as a run's own end
 
 
 class Time(Record):
@@ -247,11 +249,11 @@ def after_event(watch, book, event):
 
 @kernel
 def finish(state):
-    """The input has ended: times up to the last event are answered."""
+    """The input has ended: times up to its end are answered."""
     for i in range(state.watches_n):
         watch = record_at(state.watches, i, WATCH)
         if watch.wanted and not watch.in_event:
-            pass_time(watch, record_at(state.books, i, BOOK), watch.clock + 1)
+            pass_time(watch, record_at(state.books, i, BOOK), state.end + 1)
 
 
 @entry
@@ -264,6 +266,8 @@ def observe(state):
         book = record_at(state.books, np.int64(event.instrument), BOOK)
         watch = record_at(state.watches, np.int64(event.instrument), WATCH)
         if not state.applied:
+            if event.flags & SNAPSHOT == 0:
+                state.end = max(state.end, max(event.ts_event, event.ts_recv))
             if watch.wanted:
                 result = before_event(watch, book, event)
                 if result != DONE:
