@@ -2,7 +2,8 @@
 
 The loop behind markouts, the report and `tapeline.heatmap`. Times are those of the exchange (`ts_event`), per book and never running back; a book is looked at
 between its events only, as the last event at or before a time left it, until the data ends: what a quiet book last showed stands while other books have events.
-Events of a snapshot move no clock: what it shows has rested there since before.
+Events of a snapshot move no clock: what it shows has rested there since before. At times before it was taken (`ts_recv`) the best prices are those of the book
+that it replaces: a fill at the end of a day's file knows nothing of the next day's.
 """
 
 import numpy as np
@@ -88,6 +89,8 @@ class Watch(Record):
     in_event: int64
     trades: int64  # of the event that is under way
     volume: int64
+    replaced: Quote  # best prices of the book that a snapshot has replaced, up to when they stood; 0: none since the last ordinary event
+    replaced_until: int64
 
 
 class Observer(Replay):
@@ -155,11 +158,22 @@ def advance_heat(heat, book, ts):
 
 
 @kernel
+def answer(watch, book):
+    """Write down the best prices at the next asked time, at which no event of the book is."""
+    to = record_at(watch.quotes, watch.answered, QUOTE)
+    if record_at(watch.times, watch.answered, TIME).ts < watch.replaced_until:
+        to.bid = watch.replaced.bid
+        to.ask = watch.replaced.ask
+    else:
+        quote(book, to)
+
+
+@kernel
 def pass_time(watch, book, ts):
     """Answer what was asked about the time before `ts`, at which the book's next event is."""
     while watch.answered < watch.n and record_at(watch.times, watch.answered, TIME).ts < ts:
         if watch.clock != CLOCK_START:
-            quote(book, record_at(watch.quotes, watch.answered, QUOTE))
+            answer(watch, book)
         watch.answered += 1
     while watch.heats_done < watch.heats_n:
         heat = record_at(watch.heats, watch.heats_done, HEAT)
@@ -193,11 +207,23 @@ def touch_heat(watch, book, event):
 
 
 @kernel
+def begin_snapshot(watch, book, event):
+    """Keep what a snapshot is about to replace."""
+    if watch.replaced_until > 0:  # by another one, and nothing happened since
+        pass_time(watch, book, event.ts_recv)
+    quote(book, watch.replaced)
+    watch.replaced_until = event.ts_recv
+
+
+@kernel
 def before_event(watch, book, event):
     """What a tape event means to those who watch, before it is applied; PRINTS_FULL if there is no room to write that down, or DONE."""
     if not watch.in_event and event.flags & SNAPSHOT == 0 and event.ts_event > watch.clock:
         pass_time(watch, book, event.ts_event)
         watch.clock = event.ts_event
+        watch.replaced_until = 0
+    if event.kind == CLEAR and event.flags & SNAPSHOT != 0 and not watch.in_event:
+        begin_snapshot(watch, book, event)
     if watch.heats_done < watch.heats_n:
         heat = record_at(watch.heats, watch.heats_done, HEAT)
         if heat.prints_n == heat.prints_capacity:
