@@ -71,12 +71,12 @@ METRICS: Final = (
     )
     | _section(
         "Position",
-        position_min=("lots", "smallest position in any one instrument"),
-        position_max=("lots", "largest position in any one instrument"),
+        position_min=("lots", "smallest position in any one instrument; a day's starting one counts"),
+        position_max=("lots", "largest position in any one instrument; likewise"),
         position_end=("lots", "position at the end; null over several instruments"),
         position_abs_mean=("lots", "mean over time of the absolute position, summed over instruments"),
         exposure_mean=("money", "mean over time of the absolute position at the price of its last fill, summed over instruments"),
-        time_in_market=("share", "share of the time with a position; over several instruments or strategies, the mean share"),
+        time_in_market=("share", "share of the time with a position; the mean share over the instruments that each strategy traded"),
     )
     | _section(
         "Orders",

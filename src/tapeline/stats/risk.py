@@ -26,16 +26,16 @@ class Sampling(NamedTuple):
     start_ns: int
     end_ns: int
     days: int
-    """UTC days with samples."""
+    """UTC days with samples, fills or orders."""
 
     @classmethod
-    def of(cls, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
-        """The periods of a run's samples; by default minutes, or days where there are many."""
-        times = equity["ts"].to_physical()
-        if not len(times):
+    def of(cls, fills: pl.DataFrame, orders: pl.DataFrame, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
+        """The periods of a run, by default minutes, or days where there are many. It starts with the first of its frames' times: samples may be rare."""
+        moments = pl.concat([equity["ts"], fills["ts_local"], orders["ts_sent"]])
+        if not equity.height:
             return cls(interval_ns or MINUTE_NS, 0, 0, 0)
-        days = equity["ts"].dt.date().n_unique()
-        return cls(interval_ns or (DAY_NS if days >= DAILY_FROM else MINUTE_NS), times.min(), times.max(), days)  # type: ignore[arg-type]  # integers
+        days, start, end = moments.dt.date().n_unique(), moments.to_physical().min(), equity["ts"].to_physical().max()
+        return cls(interval_ns or (DAY_NS if days >= DAILY_FROM else MINUTE_NS), start, end, days)  # type: ignore[arg-type]  # integers
 
     @property
     def periods(self) -> int:
@@ -81,7 +81,7 @@ def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFram
         pnl_per_year=pl.col("mean") * year,
     ).with_columns(
         sharpe=pl.col("sharpe_period") * math.sqrt(year),
-        sortino=pl.when(pl.col("losses") > 0).then(pl.col("mean") / (pl.col("losses") / n).sqrt() * math.sqrt(year)),
+        sortino=pl.when((n > 1) & (pl.col("losses") > 0)).then(pl.col("mean") / (pl.col("losses") / n).sqrt() * math.sqrt(year)),
     )
     columns = ["sharpe", "sortino", "pnl_per_year", "sharpe_period", "skew", "kurtosis", "periods"]
     return with_probability(moments.select(*by, *columns), "sharpe_probability", np.zeros(moments.height))

@@ -129,7 +129,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     `contracts`: by symbol. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
-    settings = Settings(Sampling.of(equity, _period(interval)), capital, trials)
+    settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval)), capital, trials)
     for name, value in {"capital": capital, "trials": trials}.items():
         if value is not None and not value > 0:
             raise ConfigError(f"{name}={value!r}: expected a number above 0")
@@ -158,8 +158,8 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
         markouts.markouts_summary(fills, by),
         orders.fills_summary(fills, by),
         trips.trips_summary(frames.trips, by),
-        inventory.position_range(fills, equity, by),
-        inventory.position_over_time(frames.spans, by, settings.sampling),
+        inventory.position_range(frames.spans, equity, by),
+        inventory.position_over_time(frames.spans, equity, by, settings.sampling),
         orders.orders_summary(placed, by),
         frames.filled.group_by(by).agg(time_to_fill_median=pl.col("time_to_fill").median()),
     )
