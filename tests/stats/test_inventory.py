@@ -104,6 +104,7 @@ def test_queues_times_and_requests_by_hand() -> None:
     journal.order(2, 1, 0, Status.CANCELLED, ts_arrived=START + 3 * ms, ahead_at_entry=5, ahead_at_end=4, reason=Reason.REQUESTED)
     journal.order(3, 1, 1, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1)
     journal.order(4, 1, 0, Status.CANCELLED, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1, reason=Reason.SELF_MATCH)
+    journal.order(5, 1, 0, Status.CANCELLED, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1, reason=Reason.LOSS_LIMIT)
     journal.fill(1, 1, 100, order_id=1)
     journal.fill(2, 1, 100, order_id=1)
     journal.fill(3, 1, 100, order_id=3, maker=False)
@@ -111,7 +112,7 @@ def test_queues_times_and_requests_by_hand() -> None:
     line = journal.result().stats.frame.row(0, named=True)
     assert (line["ahead_at_entry_median"], line["ahead_at_fill_median"]) == (7, 1)
     assert line["time_to_fill_median"] == timedelta(seconds=1, microseconds=-1 - 1000)  # the journal's fills reach the row 1 µs late
-    assert line["cancel_ratio"] == pytest.approx(2 / 4)
-    assert line["order_to_trade"] == pytest.approx((4 + 2 + 1) / 3)
+    assert line["cancel_ratio"] == pytest.approx(3 / 5)
+    assert line["order_to_trade"] == pytest.approx((5 + 2 + 2) / 3)  # the kill switch's cancel is a message, self-match prevention is none
     assert (line["entry_latency_median"], line["entry_latency_p99"]) == (timedelta(milliseconds=1), timedelta(milliseconds=3))
     assert line["response_latency_median"] == timedelta(microseconds=1)

@@ -86,14 +86,14 @@ METRICS: Final = (
         fill_ratio_orders=("share", "orders with a fill / orders that reached the exchange"),
         fill_ratio_lots=("share", "lots filled / lots of the orders that were sent (refusals by the gateway are never sent)"),
         cancel_ratio=("share", "orders cancelled / orders that reached the exchange"),
-        order_to_trade=("ratio", "new orders, modifies and cancels that reached the exchange / fills"),
+        order_to_trade=("ratio", "new orders that reached the exchange, modifies and cancels that it carried out (refused ones are not counted) / fills"),
         rejects=("count", "orders refused, by gateway or exchange"),
-        requests_refused=("count", "cancels and modifies refused"),
+        requests_refused=("count", "cancels and modifies refused while the order was live to the strategy: not those that came after its last fill"),
     )
     | _section(
         "Queue and time",
         ahead_at_entry_median=("lots", "median queue ahead of an order when it came to rest"),
-        ahead_at_fill_median=("lots", "median queue that was still ahead of a resting order when it was filled"),
+        ahead_at_fill_median=("lots", "median queue displayed ahead of a resting order when it was filled, lots that the same event executed included"),
         time_to_fill_median=("duration", "median time from arrival at the exchange to the first fill, of orders filled while resting"),
         entry_latency_median=("duration", "median time from sending an order to its arrival"),
         entry_latency_p99=("duration", "its 99th percentile"),
