@@ -1,18 +1,25 @@
 """What is read again from a run's data: mids and bars, when the data is there, and what is said when it is not."""
 
 import shutil
+from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from command_line import MAKER
 
 import tapeline as tl
+from tapeline.constants import Side
 from tapeline.conversion import write_tape
+from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
 from tapeline.load import load_strategy
 from tapeline.manifest import fingerprint
+from tapeline.reference import tape
+from tapeline.reference.book import Book
 from tapeline.result import Result
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
@@ -44,6 +51,28 @@ def test_mids_are_those_of_the_book(run: tuple[Result, Path]) -> None:
             place = times.searchsorted(time, side="right") - 1
             if time <= last:  # events after the last change of the BBO know it, too
                 assert line[name] == pytest.approx(prices[place])
+
+
+def test_mids_are_without_the_orders_that_were_taken_out(run: tuple[Result, Path]) -> None:
+    """Of a run with `exclude_orders` the mids are those of the book that the run saw, before its fills and a second after."""
+    path = run[1]
+    chunks = [array.copy() for array, _ in records(DbnInput([path]))]
+    own = np.unique(np.concatenate([array["order_id"][array["action"] == ord("A")] for array in chunks]))[::2].tolist()
+    maker = load_strategy(MAKER)
+    result = tl.Backtest(path, tick_size="0.25", multiplier=50, latency=maker.latency, engine="reference", exclude_orders=own).run(maker())
+    source, book, times, mids = DbnInput([path]), Book(), [], []
+    for event in tape(records(source), registry(source, tick_size="0.25", multiplier=1.0, exclude_orders=own), {}):
+        book.apply(event)
+        if event.is_last and not event.is_snapshot:
+            bid, ask = (book.quotes(side, 1, 250_000_000)[0].price for side in (Side.BID, Side.ASK))
+            times.append(event.ts_event)
+            mids.append((bid + ask) / 2e9)
+    fills = result.fills.with_columns(ts=pl.col("ts_event").to_physical()).to_dicts()
+    assert len(fills) > 20
+    for fill, line in zip(fills, result.observed.mids.to_dicts(), strict=True):
+        for name, time in (("mid_before", fill["ts"] - fill["is_maker"]), ("mid_1s", fill["ts"] + 10**9)):
+            if time <= times[-1]:
+                assert line[name] == pytest.approx(mids[bisect_right(times, time) - 1])
 
 
 def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:

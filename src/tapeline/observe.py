@@ -90,7 +90,7 @@ class Pass:
     """One pass over an input for what is asked about its instruments, by their index."""
 
     def __init__(self, data: Data, asked: Mapping[int, Watched], *, fifo: FifoCount | None = None, **instruments: Any) -> None:
-        """Open the input. `fifo` counts along; `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
+        """Open the input. `fifo` counts along; `instruments`: see `manifest.market_settings`. Raises ConfigError and DataError."""
         self.asked = asked
         self._fifo = fifo
         self._keep: list[Any] = []
