@@ -70,6 +70,19 @@ def test_a_day_counts_from_the_day_before() -> None:
     assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
 
 
+def test_a_sample_at_midnight_is_the_last_of_its_day() -> None:
+    """With a sample every hour, what was won from 23:00 to 24:00 is the ending day's, as the fill is; a run from midnight on has no day before it."""
+    midnight = DAY - (START // SECOND) % DAY
+    for start in (midnight - 3600, midnight):
+        journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+        journal.sample(start, 200)
+        journal.fill(midnight - 1800 if start < midnight else midnight + 10, 1, 100)
+        journal.sample(midnight + (3600 if start == midnight else 0), 2 * 107)
+        journal.sample(midnight + 7200, 2 * 105)
+        days = journal.result().stats.by_day.select("pnl_net", "fills").rows()
+        assert days == ([(7, 1), (-2, 0)] if start < midnight else [(5, 1)])
+
+
 def test_a_day_without_a_fill_has_the_position_that_it_starts_with() -> None:
     """Long 3 since the day before, and nothing traded: smallest 0, largest and last 3; on the third day 1 is sold, and 3 was still the largest."""
     journal = Journal([instrument(grid=10**9, multiplier=1.0)])

@@ -42,12 +42,12 @@ class Frames(NamedTuple):
     spans: pl.DataFrame
     filled: pl.DataFrame
 
-    def per_day(self) -> "Frames":
+    def per_day(self, sampling: Sampling) -> "Frames":
         """The same with a column `day`, UTC: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
         return Frames(
             fills=_dated(self.fills, "ts_local"),
             orders=_dated(self.orders, "ts_sent"),
-            equity=money.per_day(self.equity),
+            equity=money.per_day(self.equity, risk.told_of(sampling.start_ns)),
             trips=_dated(self.trips, "ts_close"),
             spans=inventory.spans_per_day(self.spans),
             filled=_dated(self.filled, "ts_sent"),
@@ -142,7 +142,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     return Stats(
         pl.concat(parts),
         by_instrument=summarise(frames, ["row", "strategy", "symbol", "currency"], settings),
-        by_day=summarise(frames.per_day(), ["row", "strategy", "currency", "day"], settings),
+        by_day=summarise(frames.per_day(settings.sampling), ["row", "strategy", "currency", "day"], settings),
         notes=(*_notes(settings), *notes),
     )
 
