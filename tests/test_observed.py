@@ -1,18 +1,27 @@
 """What is read again from a run's data: mids and bars, when the data is there, and what is said when it is not."""
 
 import shutil
+from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from command_line import MAKER
 
 import tapeline as tl
+from tapeline.constants import Side
 from tapeline.conversion import write_tape
+from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
+from tapeline.inputs import registry
 from tapeline.load import load_strategy
 from tapeline.manifest import fingerprint
+from tapeline.reference import tape
+from tapeline.reference.book import Book
 from tapeline.result import Result
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
@@ -44,6 +53,77 @@ def test_mids_are_those_of_the_book(run: tuple[Result, Path]) -> None:
             place = times.searchsorted(time, side="right") - 1
             if time <= last:  # events after the last change of the BBO know it, too
                 assert line[name] == pytest.approx(prices[place])
+
+
+def mids_of(path: Path, **settings: Any) -> tuple[dict[int, tuple[list[int], list[float]]], int]:
+    """By instrument id the times of a file's ordinary events and the mids that they left, of the plain engine's books; and when the data ends."""
+    source = DbnInput([path])
+    known = registry(source, multiplier=1.0, **settings)
+    books, found, end = defaultdict(Book), defaultdict(lambda: ([], [])), 0
+    for event in tape(records(source), known, {}):
+        book, instrument = books[event.instrument], known.known[event.instrument]
+        book.apply(event)
+        if not event.is_snapshot:
+            end = max(end, event.ts_event, event.ts_recv)
+            if event.is_last:
+                bid, ask = (book.quotes(side, 1, instrument.grid)[0].price for side in (Side.BID, Side.ASK))
+                times, mids = found[instrument.instrument_id]
+                times.append(event.ts_event)
+                mids.append((bid + ask) / 2e9)
+    return dict(found), end
+
+
+def test_mids_are_without_the_orders_that_were_taken_out(tmp_path: Path) -> None:
+    """Of a run with `exclude_orders` the mids are those of the book that the run saw, before its fills and a second after."""
+    path = tmp_path / "session.dbn"
+    write_synth(path, SynthConfig(records=5_000, live_orders=200, tick="0.25", seed=2))
+    chunks = [array.copy() for array, _ in records(DbnInput([path]))]
+    own = np.unique(np.concatenate([array["order_id"][array["action"] == ord("A")] for array in chunks]))[::2].tolist()
+    maker = load_strategy(MAKER)
+    result = tl.Backtest(path, tick_size="0.25", multiplier=50, latency=maker.latency, engine="reference", exclude_orders=own).run(maker())
+    [(times, mids)] = mids_of(path, tick_size="0.25", exclude_orders=own)[0].values()
+    fills = result.fills.with_columns(ts=pl.col("ts_event").to_physical()).to_dicts()
+    assert len(fills) > 20
+    for fill, line in zip(fills, result.observed.mids.to_dicts(), strict=True):
+        for name, time in (("mid_before", fill["ts"] - fill["is_maker"]), ("mid_1s", fill["ts"] + 10**9)):
+            if time <= times[-1]:
+                assert line[name] == pytest.approx(mids[bisect_right(times, time) - 1])
+
+
+class Takers(tl.Strategy):
+    """Buys two and sells three in turn, in whichever instrument has traded."""
+
+    n: tl.int64
+
+    def on_trade(self, trade, market, orders, account):
+        """At once."""
+        self.n += 1
+        if self.n % 2:
+            orders[trade.instrument].buy_market(2)
+        else:
+            orders[trade.instrument].sell_market(3)
+
+
+def test_markouts_of_several_instruments_until_the_end_of_the_data(tmp_path: Path) -> None:
+    """Each fill counts with its own instrument's mid and multiplier, by lots; one that is quiet before the data ends is known until then."""
+    path, symbols = tmp_path / "many.dbn", [f"SYN{i + 1}" for i in range(60)]
+    sizes, worth = {s: 0.25 * (1 + i % 2) for i, s in enumerate(symbols)}, {s: 10.0 + i for i, s in enumerate(symbols)}
+    write_synth(path, SynthConfig(records=6_000, live_orders=1_200, instruments=60, tick=["0.25", "0.5"], trade_share=0.2, seed=3))
+    result = tl.Backtest(path, tick_size=sizes, multiplier=worth, engine="reference").run(Takers())
+    books, end = mids_of(path, tick_size=sizes)
+    gains, lots, after_the_last = defaultdict(float), defaultdict(int), 0
+    for fill in result.fills.with_columns(pl.col("symbol", "side").cast(pl.String), ts=pl.col("ts_event").to_physical()).to_dicts():
+        times, mids = books[fill["instrument_id"]]
+        at = fill["ts"] + 10**9
+        after_the_last += times[-1] < at <= end
+        if at <= end:
+            signed = fill["size"] * worth[fill["symbol"]] * (1 if fill["side"] == "buy" else -1)
+            gains[fill["symbol"]] += signed * (mids[bisect_right(times, at) - 1] - fill["price"])
+            lots[fill["symbol"]] += fill["size"]
+    table = dict(result.stats.by_instrument.select(pl.col("symbol").cast(pl.String), "markout_1s").rows())
+    assert after_the_last > 3
+    assert {symbol: value for symbol, value in table.items() if value is not None} == pytest.approx({symbol: gains[symbol] / lots[symbol] for symbol in lots})
+    assert result.stats.frame["markout_1s"][0] == pytest.approx(sum(gains.values()) / sum(lots.values()))
 
 
 def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:

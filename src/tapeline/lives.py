@@ -14,6 +14,7 @@ import polars as pl
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
+from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
 
@@ -233,7 +234,7 @@ class _Path:
         from tapeline.inputs import open_input, reader_of, registry  # noqa: PLC0415 - imports Numba
         from tapeline.memory import view  # noqa: PLC0415 - same
 
-        settings = {name: self._manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}
+        settings = market_settings(self._manifest)
         source = open_input([file["path"] for file in self._manifest["data"]])
         reader = reader_of(source, registry(source, multiplier=1.0, **settings), lambda _: None)
         for n, _ in reader.chunks():

@@ -55,6 +55,11 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
     }
 
 
+def market_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say what market a run saw, for those who read its data again."""
+    return {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}
+
+
 def fingerprint(path: str | Path) -> dict[str, Any]:
     """Path, size and SHA-256 of a file; of a large one, of its size and HASH_BLOCKS evenly spaced blocks (`"hash": "sha256-sampled"`).
 

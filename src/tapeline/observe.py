@@ -73,7 +73,7 @@ class Watched:
     windows: list[Window] = field(default_factory=list)
     """In order of time, none overlapping."""
     quotes: Rows = field(init=False)
-    """(times,) of bid and ask as the last event at or before each time left them; undefined before the first event, and after the last."""
+    """(times,) of bid and ask as the last event at or before each time left them; undefined before the first event, and after the end of the data."""
     bars: Rows = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Pass:
     """One pass over an input for what is asked about its instruments, by their index."""
 
     def __init__(self, data: Data, asked: Mapping[int, Watched], *, fifo: FifoCount | None = None, **instruments: Any) -> None:
-        """Open the input. `fifo` counts along; `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
+        """Open the input. `fifo` counts along; `instruments`: see `manifest.market_settings`. Raises ConfigError and DataError."""
         self.asked = asked
         self._fifo = fifo
         self._keep: list[Any] = []

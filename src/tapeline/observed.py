@@ -10,7 +10,7 @@ import polars as pl
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import TapelineError
-from tapeline.manifest import fingerprint
+from tapeline.manifest import fingerprint, market_settings
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
 
@@ -57,10 +57,9 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     parts = {symbol: fills.with_row_index("line").filter(pl.col("symbol").cast(pl.String) == symbol) for symbol in traded}
     asked = {symbol: _times(part) for symbol, part in parts.items()}
     watched = {symbol: Watched(times=np.unique(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
-    settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
-    fifo = FifoCount(FILLS_ENOUGH)
+    fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
-        damage = Pass([file["path"] for file in manifest["data"]], {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **settings).run()
+        damage = Pass(files, {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
     except TapelineError as error:
         return _nothing(f"the run's data cannot be read again: {error}")
     frames = [_mids_frame(parts[symbol], asked[symbol], watched[symbol]) for symbol in traded]

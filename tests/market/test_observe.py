@@ -63,6 +63,23 @@ def ids(path: Path) -> list[int]:
     return [int(i) for i in dict.fromkeys(array["instrument_id"].tolist())]
 
 
+def end_of(path: Path) -> int:
+    """The greatest time of an ordinary record."""
+    array = np.concatenate([run for run, _ in records(DbnInput([path]))])
+    ordinary = array[(array["flags"] & 32) == 0]
+    return int(max(ordinary["ts_event"].max(), ordinary["ts_recv"].max()))
+
+
+def snapshot_of(path: Path) -> tuple[int, int]:
+    """Best prices of the snapshot at a file's start."""
+    source, book = DbnInput([path]), Book()
+    for event in tape(records(source), registry(source, tick_size=TICK, multiplier=1.0), {}):
+        if not event.is_snapshot:
+            break
+        book.apply(event)
+    return book.quotes(Side.BID, 1, GRID)[0].price, book.quotes(Side.ASK, 1, GRID)[0].price
+
+
 def mean_size(timeline: list[State], key: tuple[int, int], start: int, end: int) -> float:
     """Size that rested at a price, averaged over a time, in plain Python."""
     area = 0
@@ -73,22 +90,41 @@ def mean_size(timeline: list[State], key: tuple[int, int], start: int, end: int)
 
 
 def test_quotes_are_those_of_the_last_event_before_or_at_a_time(session: Path) -> None:
-    """Undefined before the first event and after the last; in between as the last event with ts_event ≤ t left the book."""
+    """Undefined before the book's first event and after the end of the data (of any instrument); else as the last event with ts_event ≤ t left the book."""
     rng = random.Random(1)
-    timelines = states(session)
+    timelines, end = states(session), end_of(session)
+    assert end > min(timeline[-1].ts for timeline in timelines.values())  # one goes on while the other is quiet
     asked = {}
     for index, timeline in timelines.items():
         first, last = timeline[0].ts, timeline[-1].ts
-        times = [s.ts + d for s in rng.sample(timeline, 300) for d in (-1, 0, 1)] + [first - 5, last, last + 1] + rng.sample(range(first, last), 200)
+        times = [s.ts + d for s in rng.sample(timeline, 300) for d in (-1, 0, 1)]
+        times += [first - 5, last, last + 1, end, end + 1, *rng.sample(range(first, last), 200)]
         asked[index] = Watched(times=np.array(sorted(times)))
     assert Pass(session, asked, tick_size=TICK, instruments=ids(session)).run() is None
     for index, watched in asked.items():
         timeline, at = timelines[index], np.array([s.ts for s in timelines[index]])
         for time, quote in zip(watched.times, watched.quotes, strict=True):
-            known = at[0] <= time <= at[-1]
+            known = at[0] <= time <= end
             state = timeline[np.searchsorted(at, time, side="right") - 1]
             expected = (state.bid, state.ask) if known else (UNDEFINED_PRICE, UNDEFINED_PRICE)
             assert (int(quote["bid"]), int(quote["ask"])) == expected
+
+
+def test_a_snapshot_replaces_the_book_when_it_was_taken(tmp_path: Path) -> None:
+    """After a file's last event its book stands until the next file's snapshot was taken, and what that shows until the first event; so in a quiet day."""
+    first, quiet, second = (tmp_path / f"{day}.dbn" for day in range(3))
+    for day, path in enumerate((first, quiet, second)):
+        start = 1_704_236_400_000_000_000 + day * 86_400 * 10**9
+        write_synth(path, SynthConfig(records=0 if path == quiet else 500, live_orders=300, tick=TICK, seed=day, price=4_800 + 100 * day, start_ns=start))
+    last, opening = states(first)[0][-1], states(second)[0][0]
+    taken = [int(array["ts_recv"][0]) for path in (quiet, second) for array, _ in list(records(DbnInput([path])))[:1]]
+    asked = [last.ts, last.ts + 1, taken[0] - 1, taken[0], taken[1] - 1, taken[1], opening.ts - 1, opening.ts]
+    watched = Watched(times=np.array(asked))
+    assert Pass([first, quiet, second], {0: watched}, tick_size=TICK).run() is None
+    shown = [(int(quote["bid"]), int(quote["ask"])) for quote in watched.quotes]
+    assert shown[:3] == [(last.bid, last.ask)] * 3
+    assert shown[3:] == [snapshot_of(quiet)] * 2 + [snapshot_of(second)] * 2 + [(opening.bid, opening.ask)]
+    assert len({last.bid, *(bid for bid, _ in shown[3:])}) >= 3
 
 
 def test_bars_count_events_trades_and_extremes(session: Path) -> None:

@@ -32,15 +32,15 @@ def random_journal(seed: int, rows: int = 2, fills: int = 200, seconds: float = 
 
 
 def period_pnl(journal: Journal, rows: set[int], period_s: int) -> np.ndarray:
-    """Net PnL of some rows in each period that the run touches, the first from 0: what was last sampled in it, minus what was before."""
+    """Net PnL of some rows in each period that the run touches, the first from 0: what was last sampled up to its end, minus what was before."""
     equity = journal.result().equity.filter(pl.col("row").is_in(list(rows))).with_columns(ts=pl.col("ts").to_physical())
-    times = [s["ts"] for s in journal.samples]
-    first, last = min(times) // (period_s * SECOND), max(times) // (period_s * SECOND)
+    times = [s["ts"] for s in journal.samples] + [f["ts_local"] for f in journal.fills]
+    first, last = min(times) // (period_s * SECOND), (max(times) - 1) // (period_s * SECOND)
     latest: dict[tuple[int, str], float] = {}
     at_end = {}
     for line in equity.sort("ts", maintain_order=True).iter_rows(named=True):
         latest[line["row"], line["symbol"]] = line["net"]
-        at_end[line["ts"] // (period_s * SECOND)] = sum(latest.values())
+        at_end[max(line["ts"] - 1, min(times)) // (period_s * SECOND)] = sum(latest.values())
     values, value = [0.0], 0.0
     for period in range(first, last + 1):
         value = at_end.get(period, value)

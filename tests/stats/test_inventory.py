@@ -2,8 +2,9 @@
 
 from datetime import date, timedelta
 
+import polars as pl
 import pytest
-from journals import SECOND, START, Journal, instrument
+from journals import SECOND, START, Journal, instrument, row
 from plain import random_journal
 
 from tapeline.constants import Reason, Status
@@ -26,7 +27,8 @@ def test_position_over_time_by_hand() -> None:
     assert line["exposure_mean"] == pytest.approx((2 * 100 * 3 + 1 * 110 * 5) / 10)
     assert line["time_in_market"] == pytest.approx(0.8)
     fills = result.fills.with_columns(currency=result.fills["side"].cast(str))
-    shares = inventory.distribution(inventory.spans(fills.with_columns(currency=fills["strategy"].cast(str)), START + 10 * SECOND), Sampling.of(result.equity))
+    sampling = Sampling.of(result.fills, result.orders, result.equity)
+    shares = inventory.distribution(inventory.spans(fills.with_columns(currency=fills["strategy"].cast(str)), START + 10 * SECOND), sampling)
     assert dict(shares.select("position", "share").rows()) == pytest.approx({-1: 0.5, 0: 0.2, 2: 0.3})
 
 
@@ -68,6 +70,45 @@ def test_a_day_counts_from_the_day_before() -> None:
     assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
 
 
+def test_a_sample_at_midnight_is_the_last_of_its_day() -> None:
+    """With a sample every hour, what was won from 23:00 to 24:00 is the ending day's, as the fill is; a run from midnight on has no day before it."""
+    midnight = DAY - (START // SECOND) % DAY
+    for start in (midnight - 3600, midnight):
+        journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+        journal.sample(start, 200)
+        journal.fill(midnight - 1800 if start < midnight else midnight + 10, 1, 100)
+        journal.sample(midnight + (3600 if start == midnight else 0), 2 * 107)
+        journal.sample(midnight + 7200, 2 * 105)
+        days = journal.result().stats.by_day.select("pnl_net", "fills").rows()
+        assert days == ([(7, 1), (-2, 0)] if start < midnight else [(5, 1)])
+
+
+def test_a_day_without_a_fill_has_the_position_that_it_starts_with() -> None:
+    """Long 3 since the day before, and nothing traded: smallest 0, largest and last 3; on the third day 1 is sold, and 3 was still the largest."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.fill(0, 3, 100)
+    for day in range(2):
+        journal.sample(day * DAY + 10, 200 + day)
+    journal.fill(2 * DAY, -1, 100)
+    journal.sample(2 * DAY + 10, 200)
+    names = ("position_min", "position_max", "position_end", "fills")
+    assert journal.result().stats.by_day.select(names).rows() == [(0, 3, 3, 1), (0, 3, 3, 0), (0, 3, 2, 1)]
+
+
+def test_the_time_of_a_run_starts_before_its_first_sample() -> None:
+    """With samples at 600 s and 1,000 s only, long 1 from 200 s to 400 s is a fifth of the 1,000 s since the first order; flat throughout is 0."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)], rows=[row(), row("Idle")])
+    journal.order(1, 1, 1, ts_sent=START)
+    journal.fill(200, 1, 100)
+    journal.fill(400, -1, 100)
+    for r in range(2):
+        journal.sample(600, 200, row=r)
+        journal.sample(1000, 202, row=r)
+    frame = journal.result().stats.frame.filter(pl.col("row").is_not_null())
+    assert frame["time_in_market"].to_list() == pytest.approx([0.2, 0])
+    assert frame["position_abs_mean"].to_list() == pytest.approx([0.2, 0])
+
+
 def test_queues_times_and_requests_by_hand() -> None:
     """Queues, times and ratios count what they say: filled at rest, cancelled on request, taken at once, refused by the exchange."""
     journal = Journal()
@@ -76,6 +117,7 @@ def test_queues_times_and_requests_by_hand() -> None:
     journal.order(2, 1, 0, Status.CANCELLED, ts_arrived=START + 3 * ms, ahead_at_entry=5, ahead_at_end=4, reason=Reason.REQUESTED)
     journal.order(3, 1, 1, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1)
     journal.order(4, 1, 0, Status.CANCELLED, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1, reason=Reason.SELF_MATCH)
+    journal.order(5, 1, 0, Status.CANCELLED, ts_arrived=START + ms, ahead_at_entry=-1, ahead_at_end=-1, reason=Reason.LOSS_LIMIT)
     journal.fill(1, 1, 100, order_id=1)
     journal.fill(2, 1, 100, order_id=1)
     journal.fill(3, 1, 100, order_id=3, maker=False)
@@ -83,7 +125,7 @@ def test_queues_times_and_requests_by_hand() -> None:
     line = journal.result().stats.frame.row(0, named=True)
     assert (line["ahead_at_entry_median"], line["ahead_at_fill_median"]) == (7, 1)
     assert line["time_to_fill_median"] == timedelta(seconds=1, microseconds=-1 - 1000)  # the journal's fills reach the row 1 µs late
-    assert line["cancel_ratio"] == pytest.approx(2 / 4)
-    assert line["order_to_trade"] == pytest.approx((4 + 2 + 1) / 3)
+    assert line["cancel_ratio"] == pytest.approx(3 / 5)
+    assert line["order_to_trade"] == pytest.approx((5 + 2 + 2) / 3)  # the kill switch's cancel is a message, self-match prevention is none
     assert (line["entry_latency_median"], line["entry_latency_p99"]) == (timedelta(milliseconds=1), timedelta(milliseconds=3))
     assert line["response_latency_median"] == timedelta(microseconds=1)

@@ -82,6 +82,10 @@ def test_what_has_no_risk_has_no_ratio() -> None:
         gaining.sample(60 * minute, 2 * minute**2)
     names = ["sharpe", "sortino", "calmar", "sharpe_probability"]
     assert flat.result().stats.frame.select(names).row(0) == (None, None, None, None)
+    losing = Journal()
+    losing.fill(0, 1, 10)
+    losing.sample(1, 10)
+    assert losing.result().stats.frame.select("sharpe", "sortino", "sharpe_probability").row(0) == (None, None, None)
     line = gaining.result().stats.frame.row(0, named=True)
     assert line["sharpe"] > 0
     assert (line["sortino"], line["calmar"]) == (None, None)

@@ -1,7 +1,9 @@
 """Tape events into books, to look at them: the best prices at asked times, bars, and the size that rested over time and price.
 
 The loop behind markouts, the report and `tapeline.heatmap`. Times are those of the exchange (`ts_event`), per book and never running back; a book is looked at
-between its events only, as the last event at or before a time left it. Events of a snapshot move no clock: what it shows has rested there since before.
+between its events only, as the last event at or before a time left it, until the data ends: what a quiet book last showed stands while other books have events.
+Events of a snapshot move no clock: what it shows has rested there since before. At times before it was taken (`ts_recv`) the best prices are those of the book
+that it replaces: a fill at the end of a day's file knows nothing of the next day's.
 """
 
 import numpy as np
@@ -87,6 +89,8 @@ class Watch(Record):
     in_event: int64
     trades: int64  # of the event that is under way
     volume: int64
+    replaced: Quote  # best prices of the book that a snapshot has replaced, up to when they stood; 0: none since the last ordinary event
+    replaced_until: int64
 
 
 class Observer(Replay):
@@ -95,6 +99,7 @@ class Observer(Replay):
     watches: int64  # address of a Watch per book
     watches_n: int64
     at_end: int64
+    end: int64  # of the data: the greatest time of an ordinary tape event of any instrument, as a run's own end
 
 
 class Time(Record):
@@ -153,11 +158,22 @@ def advance_heat(heat, book, ts):
 
 
 @kernel
+def answer(watch, book):
+    """Write down the best prices at the next asked time, at which no event of the book is."""
+    to = record_at(watch.quotes, watch.answered, QUOTE)
+    if record_at(watch.times, watch.answered, TIME).ts < watch.replaced_until:
+        to.bid = watch.replaced.bid
+        to.ask = watch.replaced.ask
+    else:
+        quote(book, to)
+
+
+@kernel
 def pass_time(watch, book, ts):
     """Answer what was asked about the time before `ts`, at which the book's next event is."""
     while watch.answered < watch.n and record_at(watch.times, watch.answered, TIME).ts < ts:
         if watch.clock != CLOCK_START:
-            quote(book, record_at(watch.quotes, watch.answered, QUOTE))
+            answer(watch, book)
         watch.answered += 1
     while watch.heats_done < watch.heats_n:
         heat = record_at(watch.heats, watch.heats_done, HEAT)
@@ -191,11 +207,23 @@ def touch_heat(watch, book, event):
 
 
 @kernel
+def begin_snapshot(watch, book, event):
+    """Keep what a snapshot is about to replace."""
+    if watch.replaced_until > 0:  # by another one, and nothing happened since
+        pass_time(watch, book, event.ts_recv)
+    quote(book, watch.replaced)
+    watch.replaced_until = event.ts_recv
+
+
+@kernel
 def before_event(watch, book, event):
     """What a tape event means to those who watch, before it is applied; PRINTS_FULL if there is no room to write that down, or DONE."""
     if not watch.in_event and event.flags & SNAPSHOT == 0 and event.ts_event > watch.clock:
         pass_time(watch, book, event.ts_event)
         watch.clock = event.ts_event
+        watch.replaced_until = 0
+    if event.kind == CLEAR and event.flags & SNAPSHOT != 0 and not watch.in_event:
+        begin_snapshot(watch, book, event)
     if watch.heats_done < watch.heats_n:
         heat = record_at(watch.heats, watch.heats_done, HEAT)
         if heat.prints_n == heat.prints_capacity:
@@ -247,11 +275,11 @@ def after_event(watch, book, event):
 
 @kernel
 def finish(state):
-    """The input has ended: times up to the last event are answered."""
+    """The input has ended: times up to its end are answered."""
     for i in range(state.watches_n):
         watch = record_at(state.watches, i, WATCH)
         if watch.wanted and not watch.in_event:
-            pass_time(watch, record_at(state.books, i, BOOK), watch.clock + 1)
+            pass_time(watch, record_at(state.books, i, BOOK), state.end + 1)
 
 
 @entry
@@ -264,6 +292,8 @@ def observe(state):
         book = record_at(state.books, np.int64(event.instrument), BOOK)
         watch = record_at(state.watches, np.int64(event.instrument), WATCH)
         if not state.applied:
+            if event.flags & SNAPSHOT == 0:
+                state.end = max(state.end, max(event.ts_event, event.ts_recv))
             if watch.wanted:
                 result = before_event(watch, book, event)
                 if result != DONE:

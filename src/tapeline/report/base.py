@@ -46,7 +46,7 @@ class Run:
     @cached_property
     def sampling(self) -> Sampling:
         """The periods of its ratios, and when it starts and ends."""
-        return Sampling.of(self.result.equity)
+        return Sampling.of(self.result.fills, self.result.orders, self.result.equity)
 
     @cached_property
     def frames(self) -> Frames:

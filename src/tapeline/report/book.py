@@ -12,6 +12,7 @@ from tapeline.constants import PRICE_SCALE
 from tapeline.errors import TapelineError
 from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
+from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.report.base import BUY, SELL, TIME_AXIS, Run, figure, ms, short
 from tapeline.report.market import add_fills
@@ -149,7 +150,7 @@ def minute_figures(run: Run) -> tuple[list[tuple[str, go.Figure]], str | None]:
     if problem or not minutes:
         return [], problem or "no order was sent in any instrument"
     symbols, manifest = list(run.result.contracts), run.result.manifest
-    settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments")}
+    settings = market_settings(manifest)
     spans = [Span(symbols.index(m.symbol), m.start_ns, m.start_ns + MINUTE_NS) for m in minutes]
     try:
         ticks = [_best_prices(run.result, minute) for minute in minutes]

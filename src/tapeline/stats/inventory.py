@@ -37,8 +37,11 @@ def distribution(lines: pl.DataFrame, sampling: Sampling) -> pl.DataFrame:
     return both.select(*ONE, "position", seconds=pl.col("ns") / 1e9, share=pl.col("ns") / pl.col("ns").sum().over(ONE))
 
 
-def position_over_time(lines: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
-    """Columns position_abs_mean, exposure_mean (currency) and time_in_market per group, over the time of the run, or of the day."""
+def position_over_time(lines: pl.DataFrame, equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
+    """Columns position_abs_mean, exposure_mean (currency) and time_in_market per group with samples, over the time of the run, or of the day.
+
+    The mean share of the time is over the rows and instruments that have traded by then; where none has, it is 0.
+    """
     seconds = (pl.col("ts_next") - pl.col("ts")).dt.total_nanoseconds()
     sums = lines.group_by(by).agg(
         position_abs_mean=(pl.col("position").abs().cast(pl.Float64) * seconds).sum(),  # lots × ns: coins by the satoshi do not fit into 64 bits
@@ -47,11 +50,10 @@ def position_over_time(lines: pl.DataFrame, by: list[str], sampling: Sampling) -
         cells=pl.struct(cell(by)).n_unique() if cell(by) else pl.lit(1),
     )
     whole = time_of(by, sampling)
-    return sums.select(
-        *by,
-        *(pl.when(whole > 0).then(pl.col(name) / whole).alias(name) for name in ("position_abs_mean", "exposure_mean")),
-        time_in_market=pl.when(whole > 0).then(pl.col("held") / whole / pl.col("cells")),
-    )
+    amounts = ("position_abs_mean", "exposure_mean", "held")
+    sums = equity.select(by).unique().join(sums, on=by, how="left").with_columns(pl.col(amounts).fill_null(0), pl.col("cells").fill_null(1))
+    means = [pl.when(whole > 0).then(pl.col(name) / whole).alias(name) for name in amounts]
+    return sums.with_columns(means).select(*by, *amounts[:2], time_in_market=pl.col("held") / pl.col("cells"))
 
 
 def time_of(by: list[str], sampling: Sampling) -> pl.Expr:
@@ -62,10 +64,13 @@ def time_of(by: list[str], sampling: Sampling) -> pl.Expr:
     return pl.min_horizontal(first + 86_400 * 10**9, pl.lit(sampling.end_ns)) - pl.max_horizontal(first, pl.lit(sampling.start_ns))
 
 
-def position_range(fills: pl.DataFrame, equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """Columns position_min, position_max (0 belongs to both) and position_end per group; the end is null unless the group is one row and instrument."""
+def position_range(lines: pl.DataFrame, equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Columns position_min, position_max (0 belongs to both) and position_end per group; the end is null unless the group is one row and instrument.
+
+    To a day's belongs the position that it starts with.
+    """
     ends = equity.group_by([*by, *cell(by)], maintain_order=True).agg(pl.col("position").last().alias("end"))
     one = ends.group_by(by).agg(pl.when(pl.len() == 1).then(pl.col("end").first()).alias("position_end"))
-    ranges = fills.group_by(by).agg(pl.col("position").min().alias("position_min"), pl.col("position").max().alias("position_max"))
+    ranges = lines.group_by(by).agg(pl.col("position").min().alias("position_min"), pl.col("position").max().alias("position_max"))
     both = one.join(ranges, on=by, how="left")
     return both.with_columns(pl.col("position_min").fill_null(0).clip(upper_bound=0), pl.col("position_max").fill_null(0).clip(lower_bound=0))

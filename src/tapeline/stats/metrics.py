@@ -71,12 +71,12 @@ METRICS: Final = (
     )
     | _section(
         "Position",
-        position_min=("lots", "smallest position in any one instrument"),
-        position_max=("lots", "largest position in any one instrument"),
+        position_min=("lots", "smallest position in any one instrument; a day's starting one counts"),
+        position_max=("lots", "largest position in any one instrument; likewise"),
         position_end=("lots", "position at the end; null over several instruments"),
         position_abs_mean=("lots", "mean over time of the absolute position, summed over instruments"),
         exposure_mean=("money", "mean over time of the absolute position at the price of its last fill, summed over instruments"),
-        time_in_market=("share", "share of the time with a position; over several instruments or strategies, the mean share"),
+        time_in_market=("share", "share of the time with a position; the mean share over the instruments that each strategy traded"),
     )
     | _section(
         "Orders",
@@ -86,14 +86,14 @@ METRICS: Final = (
         fill_ratio_orders=("share", "orders with a fill / orders that reached the exchange"),
         fill_ratio_lots=("share", "lots filled / lots of the orders that were sent (refusals by the gateway are never sent)"),
         cancel_ratio=("share", "orders cancelled / orders that reached the exchange"),
-        order_to_trade=("ratio", "new orders, modifies and cancels that reached the exchange / fills"),
+        order_to_trade=("ratio", "new orders that reached the exchange, modifies and cancels that it carried out (refused ones are not counted) / fills"),
         rejects=("count", "orders refused, by gateway or exchange"),
-        requests_refused=("count", "cancels and modifies refused"),
+        requests_refused=("count", "cancels and modifies refused while the order was live to the strategy: not those that came after its last fill"),
     )
     | _section(
         "Queue and time",
         ahead_at_entry_median=("lots", "median queue ahead of an order when it came to rest"),
-        ahead_at_fill_median=("lots", "median queue that was still ahead of a resting order when it was filled"),
+        ahead_at_fill_median=("lots", "median queue displayed ahead of a resting order when it was filled, lots that the same event executed included"),
         time_to_fill_median=("duration", "median time from arrival at the exchange to the first fill, of orders filled while resting"),
         entry_latency_median=("duration", "median time from sending an order to its arrival"),
         entry_latency_p99=("duration", "its 99th percentile"),

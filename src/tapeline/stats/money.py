@@ -50,10 +50,10 @@ def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last())
 
 
-def per_day(equity: pl.DataFrame) -> pl.DataFrame:
-    """Samples with a column `day` (UTC), their amounts counted from the last sample of the day before."""
+def per_day(equity: pl.DataFrame, told_of: pl.Expr) -> pl.DataFrame:
+    """Samples with a column `day` (UTC) of the time that they tell of, ns; their amounts counted from the last sample of the day before."""
     one = ["row", "symbol"]
-    days = equity.with_columns(day=pl.col("ts").dt.date())
+    days = equity.with_columns(day=told_of.cast(equity.schema["ts"]).dt.date())
     ends = days.group_by([*one, "day"], maintain_order=True).agg(pl.col(AMOUNTS).last())
     starts = ends.with_columns(pl.col(AMOUNTS).shift(1, fill_value=0.0).over(one, order_by="day").name.suffix("_start")).drop(AMOUNTS)
     return days.join(starts, on=[*one, "day"], how="left", maintain_order="left").with_columns(

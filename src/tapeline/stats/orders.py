@@ -1,8 +1,13 @@
 """What became of orders, and how long things took."""
 
+from typing import Final
+
 import polars as pl
 
 from tapeline.stats.money import ratio
+
+_ON_REQUEST: Final = ("requested", "loss_limit", "modify_below_filled")
+"""Reasons of an order's end that a message of ours made: a cancel, the kill switch's, a modify to less than was filled."""
 
 
 def fills_summary(fills: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -32,7 +37,7 @@ def orders_summary(orders: pl.DataFrame, by: list[str]) -> pl.DataFrame:
         orders_arrived=arrived.sum().cast(pl.Int64),
         orders_filled=(pl.col("filled") > 0).sum().cast(pl.Int64),
         orders_cancelled=cancelled.sum().cast(pl.Int64),
-        requests=arrived.sum().cast(pl.Int64) + pl.col("modifies").sum() + (cancelled & (pl.col("reason") == "requested")).sum().cast(pl.Int64),
+        requests=arrived.sum().cast(pl.Int64) + pl.col("modifies").sum() + (cancelled & pl.col("reason").is_in(_ON_REQUEST)).sum().cast(pl.Int64),
         rejects=rejected.sum().cast(pl.Int64),
         requests_refused=pl.col("requests_refused").sum().cast(pl.Int64),
         lots_sent=pl.col("size").filter(arrived | ~rejected).sum(),

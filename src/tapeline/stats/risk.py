@@ -26,21 +26,28 @@ class Sampling(NamedTuple):
     start_ns: int
     end_ns: int
     days: int
-    """UTC days with samples."""
+    """UTC days with samples, fills or orders."""
 
     @classmethod
-    def of(cls, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
-        """The periods of a run's samples; by default minutes, or days where there are many."""
-        times = equity["ts"].to_physical()
-        if not len(times):
+    def of(cls, fills: pl.DataFrame, orders: pl.DataFrame, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
+        """The periods of a run, by default minutes, or days where there are many. It starts with the first of its frames' times: samples may be rare."""
+        moments = pl.concat([equity["ts"], fills["ts_local"], orders["ts_sent"]])
+        if not equity.height:
             return cls(interval_ns or MINUTE_NS, 0, 0, 0)
-        days = equity["ts"].dt.date().n_unique()
-        return cls(interval_ns or (DAY_NS if days >= DAILY_FROM else MINUTE_NS), times.min(), times.max(), days)  # type: ignore[arg-type]  # integers
+        start, end = moments.to_physical().min(), equity["ts"].to_physical().max()
+        told = equity.select(told_of(start)).to_series().cast(moments.dtype)  # type: ignore[arg-type]  # an integer
+        days = pl.concat([told, fills["ts_local"], orders["ts_sent"]]).dt.date().n_unique()
+        return cls(interval_ns or (DAY_NS if days >= DAILY_FROM else MINUTE_NS), start, end, days)  # type: ignore[arg-type]  # integers
+
+    @property
+    def last_ns(self) -> int:
+        """The time that the last sample tells of."""
+        return max(self.end_ns - 1, self.start_ns)
 
     @property
     def periods(self) -> int:
         """How many there are, first and last whole."""
-        return self.end_ns // self.interval_ns - self.start_ns // self.interval_ns + 1 if self.days else 0
+        return self.last_ns // self.interval_ns - self.start_ns // self.interval_ns + 1 if self.days else 0
 
     @property
     def periods_per_year(self) -> float:
@@ -52,8 +59,13 @@ class Sampling(NamedTuple):
         if "day" not in by:
             return pl.lit(self.periods)
         first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
-        start, end = pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(first + (DAY_NS - 1), pl.lit(self.end_ns))
+        start, end = pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(first + (DAY_NS - 1), pl.lit(self.last_ns))
         return end // self.interval_ns - start // self.interval_ns + 1
+
+
+def told_of(start_ns: int) -> pl.Expr:
+    """The time that a sample tells of, ns. It is how things stood at its stamp: one at midnight is the last of a day, and not the first of the next."""
+    return pl.max_horizontal(pl.col("ts").to_physical() - 1, pl.lit(start_ns))
 
 
 def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
@@ -61,7 +73,7 @@ def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFram
 
     A period without a sample has a PnL of 0, since samples are taken whenever equity has changed.
     """
-    period = pl.col("ts").to_physical() // sampling.interval_ns
+    period = told_of(sampling.start_ns) // sampling.interval_ns
     ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net").last())
     gains = ends.with_columns(x=pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by), periods=sampling.periods_in(by))
     gains = gains.with_columns(mean=pl.col("x").sum().over(by) / pl.col("periods"))
@@ -81,7 +93,7 @@ def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFram
         pnl_per_year=pl.col("mean") * year,
     ).with_columns(
         sharpe=pl.col("sharpe_period") * math.sqrt(year),
-        sortino=pl.when(pl.col("losses") > 0).then(pl.col("mean") / (pl.col("losses") / n).sqrt() * math.sqrt(year)),
+        sortino=pl.when((n > 1) & (pl.col("losses") > 0)).then(pl.col("mean") / (pl.col("losses") / n).sqrt() * math.sqrt(year)),
     )
     columns = ["sharpe", "sortino", "pnl_per_year", "sharpe_period", "skew", "kurtosis", "periods"]
     return with_probability(moments.select(*by, *columns), "sharpe_probability", np.zeros(moments.height))

@@ -42,12 +42,12 @@ class Frames(NamedTuple):
     spans: pl.DataFrame
     filled: pl.DataFrame
 
-    def per_day(self) -> "Frames":
+    def per_day(self, sampling: Sampling) -> "Frames":
         """The same with a column `day`, UTC: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
         return Frames(
             fills=_dated(self.fills, "ts_local"),
             orders=_dated(self.orders, "ts_sent"),
-            equity=money.per_day(self.equity),
+            equity=money.per_day(self.equity, risk.told_of(sampling.start_ns)),
             trips=_dated(self.trips, "ts_close"),
             spans=inventory.spans_per_day(self.spans),
             filled=_dated(self.filled, "ts_sent"),
@@ -129,7 +129,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     `contracts`: by symbol. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
-    settings = Settings(Sampling.of(equity, _period(interval)), capital, trials)
+    settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval)), capital, trials)
     for name, value in {"capital": capital, "trials": trials}.items():
         if value is not None and not value > 0:
             raise ConfigError(f"{name}={value!r}: expected a number above 0")
@@ -142,7 +142,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     return Stats(
         pl.concat(parts),
         by_instrument=summarise(frames, ["row", "strategy", "symbol", "currency"], settings),
-        by_day=summarise(frames.per_day(), ["row", "strategy", "currency", "day"], settings),
+        by_day=summarise(frames.per_day(settings.sampling), ["row", "strategy", "currency", "day"], settings),
         notes=(*_notes(settings), *notes),
     )
 
@@ -158,8 +158,8 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
         markouts.markouts_summary(fills, by),
         orders.fills_summary(fills, by),
         trips.trips_summary(frames.trips, by),
-        inventory.position_range(fills, equity, by),
-        inventory.position_over_time(frames.spans, by, settings.sampling),
+        inventory.position_range(frames.spans, equity, by),
+        inventory.position_over_time(frames.spans, equity, by, settings.sampling),
         orders.orders_summary(placed, by),
         frames.filled.group_by(by).agg(time_to_fill_median=pl.col("time_to_fill").median()),
     )

@@ -19,8 +19,6 @@ from tapeline.market.follow import NEVER, OWN, OWN_MAX, UNKNOWN
 from tapeline.result import Result
 from tapeline.viewer.follower import Rows
 
-SETTINGS: Final = ("tick_size", "definitions", "instruments", "exclude_orders")
-"""Of the run, which the book is read with, too."""
 _ROW_KEY: Final = 1 << 40
 """More than orders of a row: a row's number times this, and an order's, are one key."""
 _FILL: Final = ("strategy", "order_id", "side", "price", "size", "size_left", "position", "is_maker", "rule", "market_size", "fee")

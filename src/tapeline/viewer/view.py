@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tapeline.errors import ConfigError
+from tapeline.manifest import market_settings
 from tapeline.result import Result
 from tapeline.viewer.index import Index
-from tapeline.viewer.own import SETTINGS, OwnOrders, check_same_data
+from tapeline.viewer.own import OwnOrders, check_same_data
 from tapeline.viewer.session import Session
 
 
@@ -40,7 +41,7 @@ def opened(shown: Shown, strategy: str | None, settings: dict[str, Any]) -> Iter
         result = Result.load(shown.run)
         if settings:
             raise ConfigError(f"--{next(iter(settings)).replace('_', '-')}: the book is shown as the run saw it, with the run's own settings")
-        settings = {name: result.manifest["settings"].get(name) for name in SETTINGS}
+        settings = market_settings(result.manifest)
         if data:
             check_same_data(result, shown.run, data)
         data = data or [Path(file["path"]) for file in result.manifest["data"]]
