@@ -118,10 +118,12 @@ def test_ticks_and_multipliers_by_instrument(tmp_path):
         ({"tick_size": {"SEVEN": 0}}, r"tick_size\['SEVEN'\]=0: expected a positive number"),
         ({"multiplier": {7: -1}}, r"multiplier\[7\]=-1: expected currency"),
         ({"multiplier": "50"}, "multiplier='50': expected currency"),
+        ({"tick_size": {"SEVEN": 0.25, 7: 0.5}}, r"tick_size: 7 is there twice: 'SEVEN' is the same instrument \(7 is its id\)"),
+        ({"multiplier": {7: 50, "7": 50}}, "multiplier: '7' is there twice: 7 is the same instrument"),
     ],
 )
 def test_wrong_settings_by_instrument_are_named(source, settings, said):
-    """A name that is none, or not in the input, and a value that is none, are told with the setting: a typing error must not leave a tick to be inferred."""
+    """A name that is none, not in the input, or there twice, and a value that is none, are told: a typing error must not leave a tick to be inferred."""
     with pytest.raises(ConfigError, match=said):
         instruments_of(source, **({"tick_size": 1, "multiplier": 1.0} | settings))
 

@@ -209,7 +209,14 @@ class _Describer:
         """What a setting says of all instruments, or None, and what of each that it names."""
         if not isinstance(value, Mapping):
             return None if value is None else read(value, setting), {}
-        return None, {key: read(one, f"{setting}[{name!r}]") for name, one in value.items() for key in self.keys_of(name, setting)}
+        found: dict[Key, Any] = {}
+        names: dict[Key, Any] = {}
+        for name, one in value.items():
+            for key in self.keys_of(name, setting):
+                if key in found:
+                    raise ConfigError(f"{setting}: {name!r} is there twice: {names[key]!r} is the same instrument ({key[1]} is its id)")
+                found[key], names[key] = read(one, f"{setting}[{name!r}]"), name
+        return None, found
 
     @cached_property
     def surveyed(self) -> dict[Key, Survey]:
