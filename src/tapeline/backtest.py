@@ -12,7 +12,7 @@ import numpy as np
 
 from tapeline import notebook
 from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
-from tapeline.delays import duration_ns
+from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
@@ -60,7 +60,7 @@ class Backtest:
         fees: Fees | None = None,
         rules: FillRules | None = None,
         limits: Limits | None = None,
-        equity_every: str | int = "1s",
+        equity_every: Duration = "1s",
         explain: bool = False,
         engine: Literal["compiled", "reference"] = "compiled",
         threads: int | None = None,

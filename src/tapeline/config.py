@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tapeline.constants import QueueModel
-from tapeline.delays import Delay, duration_ns, is_integer
+from tapeline.delays import Delay, Duration, duration_ns, is_integer
 from tapeline.errors import ConfigError
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
@@ -39,13 +39,13 @@ class Latency:
     or are refused there ("reject": reason MESSAGE_RATE).
     """
 
-    feed: str | int = 0
-    entry: str | int | Delay = 0
-    response: str | int | Delay = 0
-    modify: str | int | Delay | None = None
-    cancel: str | int | Delay | None = None
+    feed: Duration = 0
+    entry: Duration | Delay = 0
+    response: Duration | Delay = 0
+    modify: Duration | Delay | None = None
+    cancel: Duration | Delay | None = None
     messages_max: int = UNLIMITED
-    messages_per: str | int = "1s"
+    messages_per: Duration = "1s"
     messages_excess: Literal["queue", "reject"] = "queue"
 
     def __post_init__(self) -> None:
@@ -63,10 +63,20 @@ class Latency:
             raise ConfigError(f"Latency(messages_excess={self.messages_excess!r}): expected 'queue' or 'reject'")
 
     @classmethod
-    def from_table(cls, path: str | Path, *, feed: str | int = 0) -> "Latency":
+    def from_table(cls, path: str | Path, *, feed: Duration = 0) -> "Latency":
         """Measured latencies: a Parquet or CSV file with columns `time`, `entry`, `response`, and `modify`, `cancel` if they differ; see `Delay.table`."""
         found = Delay.tables(path, LEGS, optional=("modify", "cancel"))
         return cls(feed=feed, entry=found["entry"], response=found["response"], modify=found.get("modify"), cancel=found.get("cancel"))
+
+    @property
+    def feed_ns(self) -> int:
+        """`feed` in nanoseconds."""
+        return int(self.feed)  # type: ignore[arg-type]  # since __post_init__
+
+    @property
+    def messages_per_ns(self) -> int:
+        """`messages_per` in nanoseconds."""
+        return int(self.messages_per)  # type: ignore[arg-type]  # same
 
     @property
     def legs(self) -> tuple[int | Delay, ...]:
