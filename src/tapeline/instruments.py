@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import NamedTuple
 
 from tapeline.constants import Phase
@@ -12,7 +13,9 @@ Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
 Name = str | int
 """How a user names an instrument: by symbol or id."""
-TickSize = str | float | Mapping[Name, str | float]
+Tick = str | float | Decimal
+"""A step of prices as a user gives it: a decimal number."""
+TickSize = Tick | Mapping[Name, Tick]
 Multiplier = float | Mapping[Name, float]
 """As users give them: one for all, or by name."""
 

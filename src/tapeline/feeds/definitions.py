@@ -18,9 +18,8 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
 from tapeline.feeds.decoded import decoded
-from tapeline.instruments import Instrument, Instruments, Key, Multiplier, Name, TickSize
+from tapeline.instruments import Instrument, Instruments, Key, Multiplier, Name, Tick, TickSize
 
-Tick = str | int | float | Decimal
 _RTYPE: Final = 19
 _SIZES: Final = (360, 400, 520)
 _UNDEFINED_MULTIPLIER: Final = 2**31 - 1

@@ -7,9 +7,8 @@ It is a market for testing and timing programs. Nobody in it has a reason for wh
 
 import dataclasses
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
@@ -24,6 +23,7 @@ from tapeline.feeds.definitions import price_units
 from tapeline.feeds.synth_book import ORDER, QUEUE, RECENT, RECENT_ORDER, ROW, TOUCHED_MAX, Book, Market
 from tapeline.feeds.synth_events import EVENT_RECORDS_MAX, GAP_RANGE, GAP_STEP, generate
 from tapeline.feeds.synth_start import populate, snapshot
+from tapeline.instruments import Tick
 from tapeline.schema import MBO
 
 CHUNK_RECORDS: Final = 1 << 15
@@ -37,8 +37,6 @@ ESH4_GAPS_NS: Final = (
 """Quantiles of the time between two events (mean 78 ms, coefficient of variation 3.8; 22 % are shorter than 10 µs)."""
 _SNAPSHOT_AGE_NS: Final = 11 * 3_600_000_000_000
 """Snapshot records keep the ts_event of the session before."""
-
-Tick = str | int | float | Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ class SynthConfig:
     @property
     def ticks(self) -> list[int]:
         """In 1e-9, for the instruments in turn."""
-        several = [self.tick] if isinstance(self.tick, str | int | float | Decimal) else list(self.tick)
+        several = [self.tick] if isinstance(self.tick, str) or not isinstance(self.tick, Iterable) else self.tick
         return [price_units(tick, "SynthConfig(tick)") for tick in several]
 
     @property
