@@ -1,6 +1,7 @@
 """Settings are checked where they are given: what is no setting of its kind is named, with what was expected."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,10 @@ def test_a_timedelta_is_no_count() -> None:
         tl.Delay.interpolated(["09:30"], [5])
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    """Settings swept over arrays are as those of Python's own numbers, and as equal."""
+def test_numbers_of_other_types_are_numbers() -> None:
+    """Settings swept over arrays, and decimals, are as those of Python's own numbers, and as equal."""
     n = np.int64(5)
     assert tl.Latency(entry=n, messages_max=n) == tl.Latency(entry=5, messages_max=5)
     assert tl.Limits(position_max=n, loss_max=np.float64(7)) == tl.Limits(position_max=5, loss_max=7.0)
-    assert repr(tl.Fees(maker=np.float64(0.5), taker=np.int64(1))) == repr(tl.Fees(maker=0.5, taker=1.0))
+    assert repr(tl.Fees(maker=np.float64(0.5), taker=np.int64(1))) == repr(tl.Fees(maker=0.5, taker=Decimal(1)))
+    assert tl.Delay.gamma(mean=n, shape=np.float32(2), seed=n) == tl.Delay.gamma(mean=5, shape=2, seed=5)

@@ -3,12 +3,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 from tapeline.constants import QueueModel
-from tapeline.delays import Delay, Duration, duration_ns, is_integer
+from tapeline.delays import Delay, Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
@@ -22,10 +21,6 @@ MESSAGES_MAX = 1 << 20
 
 def _is_count(value: Any) -> bool:
     return is_integer(value) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +98,7 @@ class Fees:
             raise ConfigError(f"Fees(unit={self.unit!r}): expected 'contract' or 'bps'")
         for name in ("maker", "taker"):
             value = getattr(self, name)
-            if not (_is_number(value) and math.isfinite(value)):
+            if not (is_number(value) and math.isfinite(value)):
                 raise ConfigError(f"Fees({name}={value!r}): expected a finite number")
             object.__setattr__(self, name, float(value))
 
@@ -169,7 +164,7 @@ class Limits:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.name in {"notional_max", "loss_max"}:
-                if not (_is_number(value) and value >= 0):
+                if not (is_number(value) and float(value) >= 0):
                     raise ConfigError(f"Limits({f.name}={value!r}): expected an amount of currency ≥ 0")
                 object.__setattr__(self, f.name, float(value))
             elif not _is_count(value):

@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from numbers import Integral
+from decimal import Decimal
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,11 @@ def is_integer(value: object) -> bool:
     To NumPy a timedelta64 is a whole number, too.
     """
     return isinstance(value, Integral) and not isinstance(value, bool | np.timedelta64)
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is a number, of any type of Python's or NumPy's; True and False, and times, are none."""
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.timedelta64)
 
 
 class Table:
@@ -158,15 +164,15 @@ def least_ns(leg: int | Delay) -> int:
 
 def _shape(scale: Duration, shape: float, setting: str, name: str) -> tuple[float, float]:
     scale_ns = duration_ns(scale, setting)
-    if scale_ns == 0 or isinstance(shape, bool) or not isinstance(shape, int | float) or not SHAPE_LEAST <= shape <= SHAPE_MOST:
+    if scale_ns == 0 or not is_number(shape) or not SHAPE_LEAST <= float(shape) <= SHAPE_MOST:
         raise ConfigError(f"{setting}={scale!r}, {name}={shape!r}): expected a duration above 0 and a number from {SHAPE_LEAST} to {SHAPE_MOST:.0f}")
     return float(scale_ns), float(shape)
 
 
 def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+    if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ConfigError(f"Delay(seed={seed!r}): expected an integer from 0 to 2**63 - 1")
-    return seed
+    return int(seed)
 
 
 def _read(path: Path) -> dict[str, list[int]]:

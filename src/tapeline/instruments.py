@@ -16,7 +16,7 @@ Name = str | int
 Tick = str | float | Decimal
 """A step of prices as a user gives it: a decimal number."""
 TickSize = Tick | Mapping[Name, Tick]
-Multiplier = float | Mapping[Name, float]
+Multiplier = float | Decimal | Mapping[Name, float | Decimal]
 """As users give them: one for all, or by name."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ import databento_dbn
 import numpy as np
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
+from tapeline.delays import is_number
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
@@ -96,9 +97,9 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
     )
 
 
-def _currency_per_lot(value: float, setting: str) -> float:
+def _currency_per_lot(value: float | Decimal, setting: str) -> float:
     """A multiplier. Raises ConfigError, naming `setting`, where it is none."""
-    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+    if not (is_number(value) and math.isfinite(value) and value > 0):
         raise ConfigError(f"{setting}={value!r}: expected currency per price unit and lot, above 0")
     return float(value)
 
