@@ -403,15 +403,32 @@ def test_several_instruments_are_indexed(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: str, kind: type, said: str, engine: str) -> None:
-    """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says how to find the line."""
+    """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says who it was, and where to see more."""
     cls = strategy(tmp_path, body)
     with pytest.raises(kind) as error:
-        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(tl.Row(cls(), label="the first"), tl.Row(cls(), label="the second"))
     if engine == "compiled":
         assert said in str(error.value)
-        assert "engine='reference'" in error.value.__notes__[0]
+        assert error.value.__notes__[0].startswith("the first raised it in a callback, after ")
+        assert ("engine='reference'" in error.value.__notes__[0]) == jit.JIT
     else:
         assert str(tmp_path) in terminal.place(error.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("window: (tl.float64, (3,))\n" + BOOK + "self.n += 7\n    self.window[self.n] = 1.0", 10),
+        (BOOK + "seen = [1, 2]\n    self.n = seen[self.n + 2]", 9),
+        (BOOK + "self.at(orders)\ndef at(self, orders):\n    ends = (1, 2)\n    self.n = ends[self.n + 3]", 11),
+    ],
+)
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_an_index_out_of_range_has_its_line(tmp_path: Path, session: Path, body: str, line: int, engine: str) -> None:
+    """Of an array, a list and a tuple, in callbacks and in helpers, either engine tells the line that looked behind the end."""
+    with pytest.raises(IndexError) as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
+    assert re.search(rf"\.py:{line}: $", terminal.place(error.value))
 
 
 def test_a_full_disk_is_no_mistake_of_the_strategy(tmp_path: Path) -> None:

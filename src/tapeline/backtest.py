@@ -235,8 +235,8 @@ class _Run:
                 except TapelineError:
                     raise
                 except Exception as error:
-                    how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
-                    error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
+                    how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
+                    error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
                     raise
             session.finish()
         self._started += session.seconds_compiling
