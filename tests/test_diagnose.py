@@ -5,9 +5,13 @@ import re
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from strategy_files import strategy, tiny_session
 
 import tapeline as tl
@@ -376,6 +380,32 @@ def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, sai
 def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
     """Parameters go by place: `def on_book(self, m, o, a)` is a callback."""
     uses.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))
+
+
+@compiled_only
+@pytest.mark.parametrize("use", ["run", "features"])
+def test_a_traceback_ends_in_the_users_words_and_has_no_others(tmp_path: Path, session: Path, capsys: pytest.CaptureFixture[str], use: str) -> None:
+    """A program or notebook shows what is wrong without the pages of Numba's behind it; these are there for `--traceback`."""
+
+    class Wrong(tl.CustomFeature):
+        n: tl.int64
+
+        def update(self, market: Any) -> Any:
+            return self.n + open  # of which Numba knows nothing
+
+    wrong = strategy(tmp_path, f"{BOOK}self.nn = 3")()
+    calls: dict[str, Callable[[], object]] = {
+        "run": lambda: tl.Backtest(session, tick_size="0.25", multiplier=50).run(wrong),
+        "features": lambda: tl.features(session, [Wrong()], tick_size="0.25"),
+    }
+    with pytest.raises(CompileError) as error:
+        calls[use]()
+    shown = "".join(traceback.format_exception(error.value))
+    assert "direct cause" not in shown
+    assert "site-packages" not in shown
+    with pytest.raises(typer.Exit):
+        terminal.fail(error.value, with_traceback=True)
+    assert "numba" in capsys.readouterr().err
 
 
 @compiled_only

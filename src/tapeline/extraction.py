@@ -195,6 +195,6 @@ def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     if jit.JIT:
         try:
             module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
-        except Exception as error:  # Numba also raises AttributeError and others
-            raise diagnose.explain_method(classes, "update", error) from error
+        except Exception as error:  # noqa: BLE001 - Numba also raises AttributeError and others
+            raise diagnose.explain_method(classes, "update", error) from None  # as in compile_runner
     return module
