@@ -15,6 +15,7 @@ from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
 from tapeline.files import replacing
+from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def show_check(found: "Check") -> None:
 
 def _show_instruments(found: "Check") -> None:
     """What `instruments=` and `tick_size` may be."""
-    lines = [(one.symbol, str(one.instrument_id), f"{one.tick / PRICE_SCALE:.9f}".rstrip("0").rstrip(".")) for one in found.instruments]
+    lines = [(one.symbol, str(one.instrument_id), format_price(one.tick / PRICE_SCALE)) for one in found.instruments]
     frame = pl.DataFrame(lines[: tables.LINES_MAX], schema=dict.fromkeys(("symbol", "id", "tick"), pl.String), orient="row")
     terminal.out.print(tables.frame_table(frame, f"instruments: {len(lines):,}") if lines else "instruments: none")
 

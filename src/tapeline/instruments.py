@@ -20,6 +20,11 @@ Multiplier = float | Decimal | Mapping[Name, float | Decimal]
 """As users give them: one for all, or by name."""
 
 
+def format_price(price: float) -> str:
+    """A price in price units with all its digits, and no more: 123456.75, and neither 123457 nor 123456.750; 15 of them are what a float holds for sure."""
+    return f"{Decimal(f'{price:.15g}').normalize():f}"
+
+
 class PhaseChange(NamedTuple):
     """From a time on a phase of trading holds."""
 
