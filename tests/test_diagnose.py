@@ -189,6 +189,8 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
         ),
         ("def on_status(self, status, market, orders, account):\n    self.n = status.phas", "status has no attribute 'phas'; did you mean phase?"),
         (f"{BOOK}market.features[3] = 1.0", "market.features cannot be set"),
+        (f"{BOOK}f = market.features; f[3] = 1.0", "market.features cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}m = market[0]; f, g = m.features, 3\n    f[g] += 1.0", "market.features cannot be set"),
         (f"{BOOK}a = account; a.position = 0", "account.position cannot be set"),
         (f"{BOOK}m = market[0]; m.bid_price += 1", "market.bid_price cannot be set"),
         (f"{BOOK}m, k = market[0], 3; b = m; b.bid_price = k", "market.bid_price cannot be set"),
