@@ -14,7 +14,7 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
-from tapeline.files import replacing
+from tapeline.files import replacing, why
 from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
 
@@ -241,7 +241,7 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
             sink(partial)
             interrupts.check()
     except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"{output}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
+        raise ConfigError(f"{output}: cannot be written: {why(error)}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 

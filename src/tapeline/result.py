@@ -20,6 +20,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
+from tapeline.files import why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -200,7 +201,7 @@ class Result:
             (work / _INDEX).write_text(text + "\n", encoding="utf-8")
             _replace(work, target)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise ConfigError(f"{target}: cannot be written: {error}") from error
+            raise ConfigError(f"{target}: cannot be written: {why(error)}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
