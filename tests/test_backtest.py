@@ -208,7 +208,10 @@ def test_a_sweep_says_what_each_row_was(session: Path) -> None:
         ({"status": [1.5]}, r"status=\[1\.5\]: expected the path of a file"),
         ({"status": []}, "status: expected at least one file"),
         ({"exclude_orders": 5}, "exclude_orders=5: expected the ids of orders"),
-        ({"exclude_orders": ["x"]}, r"exclude_orders=\['x'\]: expected the ids of orders"),
+        ({"exclude_orders": ["x"]}, "exclude_orders: 'x' is no order id: expected whole numbers from 0"),
+        ({"exclude_orders": [7, 7.5]}, r"exclude_orders: 7\.5 is no order id"),
+        ({"exclude_orders": [-1]}, "exclude_orders: -1 is no order id"),
+        ({"exclude_orders": [2**64]}, "exclude_orders: 18446744073709551616 is no order id"),
     ],
 )
 def test_what_is_no_file_or_id_is_named(session: Path, settings: dict[str, Any], said: str) -> None:

@@ -1,5 +1,7 @@
 """Settings are checked where they are given: what is no setting of its kind is named, with what was expected."""
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -34,9 +36,40 @@ def test_a_backtest_says_what_its_settings_are(name: str, value: Any) -> None:
         tl.Backtest("any.dbn", **{name: value})
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    """Settings swept over arrays are as those of Python's own numbers, and as equal."""
+@pytest.mark.parametrize("duration", ["1500us", 1_500_000, timedelta(microseconds=1_500), np.timedelta64(1_500, "us"), np.timedelta64(60, "25us")])
+def test_durations_have_one_meaning_wherever_they_are_taken(duration: Any) -> None:
+    """Text, whole nanoseconds and timedeltas of Python and NumPy say the same of a latency, a delay, a sampling interval and a gap."""
+    same = tl.Latency(feed=1_500_000, entry=1_500_000, messages_per=1_500_000)
+    assert tl.Latency(feed=duration, entry=duration, messages_per=duration) == same
+    assert tl.Delay.gamma(mean=duration, shape=2, shift=duration) == tl.Delay.gamma(mean=1_500_000, shape=2, shift=1_500_000)
+    assert tl.Delay.interpolated([1], [duration]) == tl.Delay.interpolated([1], [1_500_000])
+    assert tl.Backtest("any.dbn", equity_every=duration).equity_every_ns == 1_500_000
+
+
+@pytest.mark.parametrize(
+    "duration",
+    [timedelta(days=-1), np.timedelta64(5), np.timedelta64("NaT"), np.timedelta64(1, "M"), np.timedelta64(7, "ps"), np.timedelta64(10**9, "D"), 1.5],
+)
+def test_what_is_no_duration_is_refused(duration: Any) -> None:
+    """What is negative, without a unit, of months or finer than the clocks, or too long, is a ConfigError that names the setting and what it was given."""
+    with pytest.raises(ConfigError, match=r"^Latency\(response\)=.*: expected nanoseconds as an integer ≥ 0, text such as '100us', or a timedelta"):
+        tl.Latency(response=duration)
+    with pytest.raises(ConfigError, match=r"^equity_every="):
+        tl.Backtest("any.dbn", equity_every=duration)
+
+
+def test_a_timedelta_is_no_count() -> None:
+    """NumPy calls its timedeltas whole numbers; a number of messages is none, nor is a time of a table text."""
+    with pytest.raises(ConfigError, match=r"messages_max=np.timedelta64\(5,'s'\)\): expected an integer"):
+        tl.Latency(messages_max=np.timedelta64(5, "s"))
+    with pytest.raises(ConfigError, match=r"Delay.interpolated: expected times and delays as whole nanoseconds"):
+        tl.Delay.interpolated(["09:30"], [5])
+
+
+def test_numbers_of_other_types_are_numbers() -> None:
+    """Settings swept over arrays, and decimals, are as those of Python's own numbers, and as equal."""
     n = np.int64(5)
     assert tl.Latency(entry=n, messages_max=n) == tl.Latency(entry=5, messages_max=5)
     assert tl.Limits(position_max=n, loss_max=np.float64(7)) == tl.Limits(position_max=5, loss_max=7.0)
-    assert repr(tl.Fees(maker=np.float64(0.5), taker=np.int64(1))) == repr(tl.Fees(maker=0.5, taker=1.0))
+    assert repr(tl.Fees(maker=np.float64(0.5), taker=np.int64(1))) == repr(tl.Fees(maker=0.5, taker=Decimal(1)))
+    assert tl.Delay.gamma(mean=n, shape=np.float32(2), seed=n) == tl.Delay.gamma(mean=5, shape=2, seed=5)

@@ -5,9 +5,13 @@ import re
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from strategy_files import strategy, tiny_session
 
 import tapeline as tl
@@ -185,6 +189,8 @@ def test_what_helpers_and_modules_hold_is_named(tmp_path: Path, session: Path, b
         ),
         ("def on_status(self, status, market, orders, account):\n    self.n = status.phas", "status has no attribute 'phas'; did you mean phase?"),
         (f"{BOOK}market.features[3] = 1.0", "market.features cannot be set"),
+        (f"{BOOK}f = market.features; f[3] = 1.0", "market.features cannot be set: what a callback is given is to be read"),
+        (f"{BOOK}m = market[0]; f, g = m.features, 3\n    f[g] += 1.0", "market.features cannot be set"),
         (f"{BOOK}a = account; a.position = 0", "account.position cannot be set"),
         (f"{BOOK}m = market[0]; m.bid_price += 1", "market.bid_price cannot be set"),
         (f"{BOOK}m, k = market[0], 3; b = m; b.bid_price = k", "market.bid_price cannot be set"),
@@ -379,6 +385,32 @@ def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
 
 
 @compiled_only
+@pytest.mark.parametrize("use", ["run", "features"])
+def test_a_traceback_ends_in_the_users_words_and_has_no_others(tmp_path: Path, session: Path, capsys: pytest.CaptureFixture[str], use: str) -> None:
+    """A program or notebook shows what is wrong without the pages of Numba's behind it; these are there for `--traceback`."""
+
+    class Wrong(tl.CustomFeature):
+        n: tl.int64
+
+        def update(self, market: Any) -> Any:
+            return self.n + open  # of which Numba knows nothing
+
+    wrong = strategy(tmp_path, f"{BOOK}self.nn = 3")()
+    calls: dict[str, Callable[[], object]] = {
+        "run": lambda: tl.Backtest(session, tick_size="0.25", multiplier=50).run(wrong),
+        "features": lambda: tl.features(session, [Wrong()], tick_size="0.25"),
+    }
+    with pytest.raises(CompileError) as error:
+        calls[use]()
+    shown = "".join(traceback.format_exception(error.value))
+    assert "direct cause" not in shown
+    assert "site-packages" not in shown
+    with pytest.raises(typer.Exit):
+        terminal.fail(error.value, with_traceback=True)
+    assert "numba" in capsys.readouterr().err
+
+
+@compiled_only
 def test_a_value_that_does_not_fit_is_named(tmp_path: Path, session: Path) -> None:
     """A structure assigned to a number is named; Numba knows only the callback, not the line."""
     assert "S.on_book: a Market cannot be used as int64" in complaint(tmp_path, session, f"{BOOK}self.n = market")
@@ -403,15 +435,32 @@ def test_several_instruments_are_indexed(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: str, kind: type, said: str, engine: str) -> None:
-    """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says how to find the line."""
+    """A strategy that raises ends the run in either engine with the same kind of error; compiled, a note says who it was, and where to see more."""
     cls = strategy(tmp_path, body)
     with pytest.raises(kind) as error:
-        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(cls())
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(tl.Row(cls(), label="the first"), tl.Row(cls(), label="the second"))
     if engine == "compiled":
         assert said in str(error.value)
-        assert "engine='reference'" in error.value.__notes__[0]
+        assert error.value.__notes__[0].startswith("the first raised it in a callback, after ")
+        assert ("engine='reference'" in error.value.__notes__[0]) == jit.JIT
     else:
         assert str(tmp_path) in terminal.place(error.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("window: (tl.float64, (3,))\n" + BOOK + "self.n += 7\n    self.window[self.n] = 1.0", 10),
+        (BOOK + "seen = [1, 2]\n    self.n = seen[self.n + 2]", 9),
+        (BOOK + "self.at(orders)\ndef at(self, orders):\n    ends = (1, 2)\n    self.n = ends[self.n + 3]", 11),
+    ],
+)
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_an_index_out_of_range_has_its_line(tmp_path: Path, session: Path, body: str, line: int, engine: str) -> None:
+    """Of an array, a list and a tuple, in callbacks and in helpers, either engine tells the line that looked behind the end."""
+    with pytest.raises(IndexError) as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
+    assert re.search(rf"\.py:{line}: $", terminal.place(error.value))
 
 
 def test_a_full_disk_is_no_mistake_of_the_strategy(tmp_path: Path) -> None:

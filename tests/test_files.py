@@ -1,16 +1,18 @@
 """Files that are written whole, or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tapeline.demo import example
 from tapeline.errors import ConfigError
 from tapeline.feeds.synth import SynthConfig, write_synth
-from tapeline.files import replacing
+from tapeline.files import replacing, why
 
 FULL_DISK = """
 import resource, sys
@@ -41,6 +43,19 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
         assert path.read_text() == "one"
     assert path.read_text() == "three"
     assert [one.name for one in path.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/.run-8cfb7e9f4dd3"),
+        OSError("No such file or directory (os error 2): /proc/.full.parquet.17053.partial"),
+        pl.exceptions.ComputeError("parquet: underlying IO error: No such file or directory (os error 2)"),
+    ],
+)
+def test_a_hidden_name_is_nobodys_business(error: Exception) -> None:
+    """Who asked for a file is told of that file, and why, by the system or by Polars; not of the name that it had while it was written."""
+    assert why(error) == "No such file or directory"
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:

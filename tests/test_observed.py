@@ -4,6 +4,8 @@ import shutil
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,29 @@ def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Pa
     assert seen.observed.bars.equals(result.observed.bars)
     assert late.stats.frame["markout_1s"].null_count() == late.stats.frame.height
     assert "not there any more" in late.stats.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("tick_size", "multiplier"),
+    [
+        (Decimal("0.1"), Decimal("0.5")),
+        (np.float32(0.1), np.float32(0.5)),
+        ({"SYN1": Decimal("0.1")}, {1: np.float64(0.5)}),
+        ({np.int64(1): 0.1}, Fraction(1, 2)),
+    ],
+)
+def test_settings_of_any_kind_of_number_survive_a_saved_manifest(tick_size: Any, multiplier: Any, tmp_path: Path) -> None:
+    """Ticks and multipliers of Python's, NumPy's and decimal's types make the run that text makes, and the data is read again by what the manifest keeps."""
+    path = tmp_path / "tenths.dbn"
+    write_synth(path, SynthConfig(records=2_000, live_orders=400, tick="0.1", seed=2))
+    maker = load_strategy(MAKER)
+    plain, other = (
+        tl.Backtest(path, tick_size=tick, multiplier=each, engine="reference").run(maker()) for tick, each in (("0.1", 0.5), (tick_size, multiplier))
+    )
+    loaded = Result.load(other.save(tmp_path / "run"))
+    assert loaded.fills.equals(plain.fills)
+    assert loaded.stats.to_dict() == plain.stats.to_dict()
+    assert str(loaded.explain(1)) == str(plain.explain(1))
 
 
 def test_changed_data_is_not_read(run: tuple[Result, Path], tmp_path: Path) -> None:

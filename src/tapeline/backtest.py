@@ -12,11 +12,11 @@ import numpy as np
 
 from tapeline import notebook
 from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
-from tapeline.delays import duration_ns
+from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
-from tapeline.inputs import Data, Input, cores_used, open_input, paths_of, reader_of, registry
+from tapeline.inputs import Data, Input, cores_used, open_input, order_ids, paths_of, reader_of, registry
 from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
 from tapeline.jit import JIT
@@ -60,7 +60,7 @@ class Backtest:
         fees: Fees | None = None,
         rules: FillRules | None = None,
         limits: Limits | None = None,
-        equity_every: str | int = "1s",
+        equity_every: Duration = "1s",
         explain: bool = False,
         engine: Literal["compiled", "reference"] = "compiled",
         threads: int | None = None,
@@ -96,10 +96,7 @@ class Backtest:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
         self._instruments: dict[str, Any] = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments, "multiplier": multiplier}
         if exclude_orders is not None:
-            try:
-                self._instruments["exclude_orders"] = sorted(int(i) for i in exclude_orders)
-            except (TypeError, ValueError):
-                raise ConfigError(f"exclude_orders={exclude_orders!r}: expected the ids of orders, whole numbers") from None
+            self._instruments["exclude_orders"] = sorted(order_ids(exclude_orders))  # as a manifest keeps it
         for name, value in {"status": status, "feed_time": feed_time}.items():
             if value is not None:
                 self._instruments[name] = value
@@ -235,8 +232,8 @@ class _Run:
                 except TapelineError:
                     raise
                 except Exception as error:
-                    how = " Compiled code does not know its lines: engine='reference' (--engine reference) raises the same with a traceback." if JIT else ""
-                    error.add_note(f"A strategy raised it in a callback, after {reader.records:,} records.{how}")
+                    how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
+                    error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
                     raise
             session.finish()
         self._started += session.seconds_compiling

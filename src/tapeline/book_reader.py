@@ -10,7 +10,7 @@ import polars as pl
 from numpy.lib.stride_tricks import as_strided
 
 from tapeline.config import Limits
-from tapeline.delays import duration_ns
+from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
@@ -50,7 +50,7 @@ class BookReader:
     threads = 1
     """On how many the input is read."""
 
-    def __init__(self, data: Data, looks: Looks, every: str | int, **instruments: Any) -> None:
+    def __init__(self, data: Data, looks: Looks, every: Duration, **instruments: Any) -> None:
         """Open the input. `looks`: at which levels and features; `instruments`: tick_size, definitions, instruments of Backtest.
 
         Raises ConfigError and DataError.

@@ -11,7 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
-from tapeline.delays import duration_ns
+from tapeline.delays import Duration, duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.inputs import open_input
@@ -171,7 +171,7 @@ def odd_counters(counters: Mapping[str, int]) -> dict[str, int]:
     return {name: counters[name] for name in ANOMALIES if counters.get(name)}
 
 
-def check(data: list[Path], *, gap: str | int = "60s", **settings: Any) -> Check:
+def check(data: list[Path], *, gap: Duration = "60s", **settings: Any) -> Check:
     """Read the data once for times and actions, and once through the book; `settings` are those of `tapeline.depth` (tick_size, definitions, instruments).
 
     `gap`: time without a record that is worth telling. Damage inside the data is reported, not raised; ConfigError and files that cannot be opened are raised.

@@ -14,7 +14,8 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
-from tapeline.files import replacing
+from tapeline.files import replacing, why
+from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def show_check(found: "Check") -> None:
 
 def _show_instruments(found: "Check") -> None:
     """What `instruments=` and `tick_size` may be."""
-    lines = [(one.symbol, str(one.instrument_id), f"{one.tick / PRICE_SCALE:.9f}".rstrip("0").rstrip(".")) for one in found.instruments]
+    lines = [(one.symbol, str(one.instrument_id), format_price(one.tick / PRICE_SCALE)) for one in found.instruments]
     frame = pl.DataFrame(lines[: tables.LINES_MAX], schema=dict.fromkeys(("symbol", "id", "tick"), pl.String), orient="row")
     terminal.out.print(tables.frame_table(frame, f"instruments: {len(lines):,}") if lines else "instruments: none")
 
@@ -240,7 +241,7 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
             sink(partial)
             interrupts.check()
     except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"{output}: cannot be written: {str(error).rpartition('IO error: ')[2]}") from error
+        raise ConfigError(f"{output}: cannot be written: {why(error)}") from error
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 

@@ -19,12 +19,14 @@ from llvmlite import binding
 from numba import types
 from numba._dynfunc import make_function
 from numba.core.caching import Cache
+from numba.core.callconv import CPUCallConv
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, PassManager, register_pass
 from numba.core.cpu import CPUContext
 from numba.core.environment import lookup_environment
 from numba.core.ir_utils import build_definitions
+from numba.core.lowering import Lower
 from numba.core.rewrites import rewrite_registry
 from numba.core.runtime import rtsys
 from numba.core.ssa import reconstruct_ssa
@@ -208,6 +210,23 @@ class _EndVariables(IRLegalization):
         return bool(state.flags.nrt) and bool(super().run_pass(state))
 
 
+class _LowerWithLines(Lower):
+    """Leaves with the builder the line that it is at: see `_return_exception`."""
+
+    def lower_inst(self, inst: Any) -> None:
+        self.builder.line = inst.loc, self.func_ir.func_id.func_name
+        super().lower_inst(inst)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _UsersLowering(NativeLowering):
+    _name = "tapeline_users_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _LowerWithLines
+
+
 class _KernelPasses(PassManager):
     """As Numba's, without the checks and reports around each pass."""
 
@@ -286,7 +305,7 @@ class UserCompiler(_Compiler):
         """The passes."""
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         at = [one for one, _ in manager.passes].index(NativeLowering)
-        manager.passes[at : at + 1] = [(one, one._name) for one in (_OpenLibrary, NativeLowering, _RegisterKernel)]
+        manager.passes[at : at + 1] = [(one, one._name) for one in (_OpenLibrary, _UsersLowering, _RegisterKernel)]
         manager.finalize()
         return [manager]
 
@@ -296,6 +315,7 @@ class UserCompiler(_Compiler):
 _PLAIN = (types.Number, types.Boolean, types.IntegerLiteral, types.BooleanLiteral, types.Record, types.DType, types.NumberClass)
 _sizes: dict[str, int] = {}
 _known: dict[Any, Any] = {}
+_return_user_exc = CPUCallConv.return_user_exc
 _resolve_builtin, _resolve_compiled = types.BaseFunction.get_call_type, types.Dispatcher.get_call_type
 
 
@@ -338,6 +358,13 @@ def _only_when_outside(refresh: Callable[[Any], None]) -> Callable[[Any], None]:
     return refresh_now
 
 
+def _return_exception(self: Any, builder: Any, exc: Any, exc_args: Any = None, **where: Any) -> None:
+    """As Numba's, which tells the line of a `raise`, and not of an index out of range."""
+    if not where and hasattr(builder, "line"):
+        where["loc"], where["func_name"] = builder.line
+    _return_user_exc(self, builder, exc, exc_args, **where)
+
+
 def _load(self: Any, signature: Any, target: Any) -> Any:
     """What the cache has. Numba first imports all that it can compile (and SciPy, where that is installed): a quarter of a warm start. Code needs none of it.
 
@@ -349,6 +376,7 @@ def _load(self: Any, signature: Any, target: Any) -> Any:
 
 
 Cache.load_overload = _load
+CPUCallConv.return_user_exc = _return_exception
 types.BaseFunction.get_call_type, types.Dispatcher.get_call_type = _call_of_builtin, _call_of_compiled
 for one in (CPUContext, Context):
     one.refresh = _only_when_outside(one.refresh)

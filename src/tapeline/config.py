@@ -3,12 +3,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 from tapeline.constants import QueueModel
-from tapeline.delays import Delay, duration_ns, is_integer
+from tapeline.delays import Delay, Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
@@ -24,10 +23,6 @@ def _is_count(value: Any) -> bool:
     return is_integer(value) and value >= 1
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Latency:
     """One-way latencies: each text such as `"100us"`, integer nanoseconds, or (but for `feed`) a `Delay` that varies. Rule 8 of docs/assumptions.md.
@@ -39,13 +34,13 @@ class Latency:
     or are refused there ("reject": reason MESSAGE_RATE).
     """
 
-    feed: str | int = 0
-    entry: str | int | Delay = 0
-    response: str | int | Delay = 0
-    modify: str | int | Delay | None = None
-    cancel: str | int | Delay | None = None
+    feed: Duration = 0
+    entry: Duration | Delay = 0
+    response: Duration | Delay = 0
+    modify: Duration | Delay | None = None
+    cancel: Duration | Delay | None = None
     messages_max: int = UNLIMITED
-    messages_per: str | int = "1s"
+    messages_per: Duration = "1s"
     messages_excess: Literal["queue", "reject"] = "queue"
 
     def __post_init__(self) -> None:
@@ -63,10 +58,20 @@ class Latency:
             raise ConfigError(f"Latency(messages_excess={self.messages_excess!r}): expected 'queue' or 'reject'")
 
     @classmethod
-    def from_table(cls, path: str | Path, *, feed: str | int = 0) -> "Latency":
+    def from_table(cls, path: str | Path, *, feed: Duration = 0) -> "Latency":
         """Measured latencies: a Parquet or CSV file with columns `time`, `entry`, `response`, and `modify`, `cancel` if they differ; see `Delay.table`."""
         found = Delay.tables(path, LEGS, optional=("modify", "cancel"))
         return cls(feed=feed, entry=found["entry"], response=found["response"], modify=found.get("modify"), cancel=found.get("cancel"))
+
+    @property
+    def feed_ns(self) -> int:
+        """`feed` in nanoseconds."""
+        return int(self.feed)  # type: ignore[arg-type]  # since __post_init__
+
+    @property
+    def messages_per_ns(self) -> int:
+        """`messages_per` in nanoseconds."""
+        return int(self.messages_per)  # type: ignore[arg-type]  # same
 
     @property
     def legs(self) -> tuple[int | Delay, ...]:
@@ -93,7 +98,7 @@ class Fees:
             raise ConfigError(f"Fees(unit={self.unit!r}): expected 'contract' or 'bps'")
         for name in ("maker", "taker"):
             value = getattr(self, name)
-            if not (_is_number(value) and math.isfinite(value)):
+            if not (is_number(value) and math.isfinite(value)):
                 raise ConfigError(f"Fees({name}={value!r}): expected a finite number")
             object.__setattr__(self, name, float(value))
 
@@ -159,7 +164,7 @@ class Limits:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.name in {"notional_max", "loss_max"}:
-                if not (_is_number(value) and value >= 0):
+                if not (is_number(value) and float(value) >= 0):
                     raise ConfigError(f"Limits({f.name}={value!r}): expected an amount of currency ≥ 0")
                 object.__setattr__(self, f.name, float(value))
             elif not _is_count(value):

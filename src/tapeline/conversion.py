@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tapeline.backtest import Progress
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn_write import write_mbo
-from tapeline.feeds.definitions import Tick, read_definitions
+from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.rows import Rows, RowsInput, files_of
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
-from tapeline.instruments import Instrument, TickSize
+from tapeline.instruments import Instrument, Tick, TickSize
 from tapeline.manifest import fingerprint, plain, versions
 from tapeline.schema import MBO
 from tapeline.tape.file import TapeInput, writing

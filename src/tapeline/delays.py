@@ -5,14 +5,22 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from datetime import timedelta
+from decimal import Decimal
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from tapeline.errors import ConfigError
 
+Duration = str | int | timedelta | np.timedelta64
+"""As users give one; `duration_ns` reads it."""
 _UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_DURATION = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?)\s*([a-zµ]+)\s*")
+_NUMPY_UNITS_NS = _UNITS_NS | {"D": 86_400_000_000_000, "W": 604_800_000_000_000}
+"""Of months and years nobody knows how long they are, of picoseconds the clocks know nothing, and `np.timedelta64(5)` has no unit."""
+_DURATION = re.compile(r"\s*([+-]?)\s*(?:0|(\d+(?:\.\d+)?)\s*([a-zµ]+))\s*")
 _LONGEST_NS = 2**62
 DELAY_MAX_NS = 10**15
 """Sampled delays are cut off here (11 days), lest the tail of a strange distribution leaves the range of the clock."""
@@ -20,27 +28,40 @@ SHAPE_LEAST, SHAPE_MOST = 1e-6, 1e6
 """Beyond these, distributions of delays are constants or nonsense, and sampling runs out of floating point."""
 
 
-def duration_ns(value: str | int, setting: str, *, signed: bool = False) -> int:
-    """Nanoseconds of `"100us"`, `"1.5ms"`, `"2s"`, or of an integer number of nanoseconds; `signed`: of `"-5us"`, too.
+def duration_ns(value: Duration, setting: str, *, signed: bool = False) -> int:
+    """Nanoseconds of `"100us"`, `"1.5ms"`, `"0"`, of an integer number of nanoseconds, or of a timedelta; `signed`: of `"-5us"`, too.
 
     Raises ConfigError, naming `setting`, on anything else and on negative (unless `signed`) or overlong durations.
     """
     given = value
     if isinstance(value, str):
         match = _DURATION.fullmatch(value)
-        if match is None or match[3] not in _UNITS_NS:
-            raise ConfigError(f"{setting}={value!r}: expected a duration such as '100us', '2ms' or '1s' (units: {', '.join(_UNITS_NS)})")
-        value = round(float(match[2]) * _UNITS_NS[match[3]]) * (-1 if match[1] == "-" else 1)
+        if match is None or (match[3] or "ns") not in _UNITS_NS:
+            raise ConfigError(f"{setting}={value!r}: expected a duration with its unit, such as '100us', '2ms' or '1s' (units: {', '.join(_UNITS_NS)})")
+        value = round(float(match[2] or 0) * _UNITS_NS[match[3] or "ns"]) * (-1 if match[1] == "-" else 1)
+    elif isinstance(value, timedelta):
+        value = value // timedelta(microseconds=1) * 1_000 + getattr(value, "nanoseconds", 0)  # those that pandas' have besides
+    elif isinstance(value, np.timedelta64):
+        unit, count = np.datetime_data(value.dtype)
+        value = int(value.astype(np.int64)) * count * _NUMPY_UNITS_NS.get(unit, _LONGEST_NS)
     least = -_LONGEST_NS + 1 if signed else 0
     if not is_integer(value) or not least <= value < _LONGEST_NS:
         kind = "an integer" if signed else "an integer ≥ 0"
-        raise ConfigError(f"{setting}={given!r}: expected nanoseconds as {kind}, or text such as '100us'")
+        raise ConfigError(f"{setting}={given!r}: expected nanoseconds as {kind}, text such as '100us', or a timedelta")
     return int(value)
 
 
 def is_integer(value: object) -> bool:
-    """Whether a setting is a whole number by its type, NumPy's included, for parameters are swept over arrays; True and False are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    """Whether a setting is a whole number by its type, NumPy's included, for parameters are swept over arrays; True and False are none.
+
+    To NumPy a timedelta64 is a whole number, too.
+    """
+    return isinstance(value, Integral) and not isinstance(value, bool | np.timedelta64)
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is a number, of any type of Python's or NumPy's; True and False, and times, are none."""
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.timedelta64)
 
 
 class Table:
@@ -48,7 +69,10 @@ class Table:
 
     def __init__(self, times: Iterable[int], delays: Iterable[int], source: str) -> None:
         """Check the points. Raises ConfigError, naming `source`."""
-        self.times, self.delays, self.source = array("q", times), array("q", delays), source
+        try:
+            self.times, self.delays, self.source = array("q", times), array("q", delays), source
+        except (TypeError, OverflowError) as error:
+            raise ConfigError(f"{source}: expected times and delays as whole nanoseconds: {error}") from None
         if len(self.times) == 0 or len(self.times) != len(self.delays):
             raise ConfigError(f"{source}: expected as many times as delays, and one at least; got {len(self.times)} and {len(self.delays)}")
         unordered = next((i for i in range(1, len(self.times)) if self.times[i] <= self.times[i - 1]), None)
@@ -90,25 +114,26 @@ class Delay:
     points: Table | None = None
 
     @classmethod
-    def log_normal(cls, *, median: str | int, sigma: float, shift: str | int = 0, seed: int = 0) -> "Delay":
+    def log_normal(cls, *, median: Duration, sigma: float, shift: Duration = 0, seed: int = 0) -> "Delay":
         """`shift` + `median`·exp(`sigma`·z), z standard normal."""
         return cls("log_normal", *_shape(median, sigma, "Delay.log_normal(median", "sigma"), duration_ns(shift, "Delay.log_normal(shift"), _seed(seed))
 
     @classmethod
-    def gamma(cls, *, mean: str | int, shape: float, shift: str | int = 0, seed: int = 0) -> "Delay":
+    def gamma(cls, *, mean: Duration, shape: float, shift: Duration = 0, seed: int = 0) -> "Delay":
         """`shift` + a gamma distributed delay of this mean; its standard deviation is mean / √shape (1: exponential)."""
         scale_ns, shape = _shape(mean, shape, "Delay.gamma(mean", "shape")
         return cls("gamma", scale_ns / shape, shape, duration_ns(shift, "Delay.gamma(shift"), _seed(seed))
 
     @classmethod
-    def from_feed(cls, shift: str | int = 0) -> "Delay":
+    def from_feed(cls, shift: Duration = 0) -> "Delay":
         """The feed's own delay, `ts_recv` − `ts_event` of the last record that happened, plus `shift` (`"-20us"` for less): busy lines are busy both ways."""
         return cls("feed", shift_ns=duration_ns(shift, "Delay.from_feed(shift", signed=True))
 
     @classmethod
-    def interpolated(cls, times: Sequence[int], delays: Sequence[int]) -> "Delay":
-        """Linear between measured points: times (ns since the epoch, ascending) and delays (ns); constant before the first and after the last."""
-        return cls("table", points=Table(times, delays, "Delay.interpolated"))
+    def interpolated(cls, times: Sequence[int], delays: Sequence[Duration]) -> "Delay":
+        """Linear between measured points: times (ns since the epoch, ascending) and delays; constant before the first and after the last."""
+        found = (duration_ns(delay, "Delay.interpolated(delays", signed=True) for delay in delays)
+        return cls("table", points=Table(times, found, "Delay.interpolated"))
 
     @classmethod
     def table(cls, path: str | Path, column: str) -> "Delay":
@@ -132,22 +157,22 @@ class Delay:
         return 0 if self.model == "feed" else self.shift_ns
 
 
-def least_ns(leg: "int | str | Delay | None") -> int:
+def least_ns(leg: int | Delay) -> int:
     """The shortest that a leg of a `Latency` takes."""
-    return leg.least_ns if isinstance(leg, Delay) else int(leg or 0)
+    return leg.least_ns if isinstance(leg, Delay) else leg
 
 
-def _shape(scale: str | int, shape: float, setting: str, name: str) -> tuple[float, float]:
+def _shape(scale: Duration, shape: float, setting: str, name: str) -> tuple[float, float]:
     scale_ns = duration_ns(scale, setting)
-    if scale_ns == 0 or isinstance(shape, bool) or not isinstance(shape, int | float) or not SHAPE_LEAST <= shape <= SHAPE_MOST:
+    if scale_ns == 0 or not is_number(shape) or not SHAPE_LEAST <= float(shape) <= SHAPE_MOST:
         raise ConfigError(f"{setting}={scale!r}, {name}={shape!r}): expected a duration above 0 and a number from {SHAPE_LEAST} to {SHAPE_MOST:.0f}")
     return float(scale_ns), float(shape)
 
 
 def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+    if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ConfigError(f"Delay(seed={seed!r}): expected an integer from 0 to 2**63 - 1")
-    return seed
+    return int(seed)
 
 
 def _read(path: Path) -> dict[str, list[int]]:

@@ -19,7 +19,10 @@ class ConfigError(TapelineError):
 
 
 class CompileError(TapelineError):
-    """A strategy that cannot be compiled: names the user's file, line and field."""
+    """A strategy that cannot be compiled: names the user's file, line and field.
+
+    What Numba said of it is its `__context__`, which only `--traceback` shows: pages, of which this is the sense.
+    """
 
 
 class LimitError(TapelineError):

@@ -11,6 +11,7 @@ import polars as pl
 from tapeline import jit
 from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import Feature
+from tapeline.delays import Duration
 from tapeline.errors import CompileError, ConfigError
 from tapeline.inputs import Data
 from tapeline.instruments import Instrument, TickSize
@@ -82,7 +83,7 @@ _OWN: Final = ("depth", "features")
 def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     which: Sequence[Any] | None = None,
-    every: str | int = "event",
+    every: Duration = "event",
     *,
     tick_size: TickSize | None = None,
     definitions: Data | None = None,
@@ -101,7 +102,7 @@ def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     return FeatureReader(data, which, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
-def features_chunks(data: Data, which: Sequence[Any] | None = None, every: str | int = "event", **settings: Any) -> Iterator[pl.DataFrame]:
+def features_chunks(data: Data, which: Sequence[Any] | None = None, every: Duration = "event", **settings: Any) -> Iterator[pl.DataFrame]:
     """What `features` gives, frame by frame, for inputs whose rows do not fit in memory."""
     yield from FeatureReader(data, which, every, **settings).chunks()
 
@@ -112,7 +113,7 @@ class FeatureReader(BookReader):
     threads = min(len(os.sched_getaffinity(0)), 2)
 
     def __init__(
-        self, data: Data, which: Sequence[Any] | None = None, every: str | int = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any
+        self, data: Data, which: Sequence[Any] | None = None, every: Duration = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any
     ) -> None:
         """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError, CompileError and DataError."""
         known, self._own = _sorted_out(list(Feature) if which is None else which)
@@ -194,6 +195,6 @@ def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     if jit.JIT:
         try:
             module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
-        except Exception as error:  # Numba also raises AttributeError and others
-            raise diagnose.explain_method(classes, "update", error) from error
+        except Exception as error:  # noqa: BLE001 - Numba also raises AttributeError and others
+            raise diagnose.explain_method(classes, "update", error) from None  # as in compile_runner
     return module

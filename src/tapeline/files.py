@@ -27,11 +27,17 @@ def replacing(path: Path) -> Iterator[Path]:
         if hidden:
             hidden.replace(target)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise ConfigError(f"{path}: cannot be written: {why(error)}") from error
     finally:
         if hidden:
             with contextlib.suppress(OSError):
                 hidden.unlink()
+
+
+def why(error: Exception) -> str:
+    """What the system says of a file that cannot be written, by itself or through Polars, without the hidden name that the file was to have until then."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rpartition("IO error: ")[2]
+    return said.partition(" (os error")[0]
 
 
 def _target(path: Path) -> tuple[Path, bool]:

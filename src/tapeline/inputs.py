@@ -4,13 +4,14 @@ import contextlib
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from tapeline.constants import UNDEFINED_TIMESTAMP
+from tapeline.delays import is_integer
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
@@ -103,21 +104,25 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     found = instruments_of(
         source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=[instruments] if isinstance(instruments, str | int) else instruments
     )
-    found.excluded_orders = _order_ids(source, exclude_orders)
+    found.excluded_orders = order_ids(exclude_orders if exclude_orders is not None else ())
+    if found.excluded_orders and isinstance(source, TapeInput):
+        raise ConfigError(f"{source.path}: exclude_orders: a tape does not know order ids; run on the DBN files")
     found.from_sending = _feed_time(source, feed_time) == "sent"
     if status is not None:
         found.schedule(read_status(paths_of(status, "status")))
     return found
 
 
-def _order_ids(source: Input, ids: Any) -> frozenset[int]:
-    """Ids of orders as a set. Raises ConfigError for what is no id, and for tapes, which have none."""
-    found = frozenset(int(i) for i in (ids if ids is not None else ()))
-    if found and isinstance(source, TapeInput):
-        raise ConfigError(f"{source.path}: exclude_orders: a tape does not know order ids; run on the DBN files")
-    if found and (min(found) < 0 or max(found) >= 2**64):
-        raise ConfigError(f"exclude_orders: {min(found) if min(found) < 0 else max(found)} is no order id: expected integers from 0 to 2^64 - 1")
-    return found
+def order_ids(ids: Iterable[int]) -> frozenset[int]:
+    """Ids of orders as a set. Raises ConfigError for what is no id."""
+    try:
+        given = list(ids)
+    except TypeError:
+        raise ConfigError(f"exclude_orders={ids!r}: expected the ids of orders, whole numbers") from None
+    for one in given:
+        if not is_integer(one) or not 0 <= one < 2**64:
+            raise ConfigError(f"exclude_orders: {one!r} is no order id: expected whole numbers from 0 to 2^64 - 1")
+    return frozenset(map(int, given))
 
 
 def _feed_time(source: Input, feed_time: Any) -> Any:

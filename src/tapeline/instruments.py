@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import NamedTuple
 
 from tapeline.constants import Phase
@@ -12,9 +13,16 @@ Key = tuple[int, int]
 """(publisher_id, instrument_id)."""
 Name = str | int
 """How a user names an instrument: by symbol or id."""
-TickSize = str | float | Mapping[Name, str | float]
-Multiplier = float | Mapping[Name, float]
+Tick = str | float | Decimal
+"""A step of prices as a user gives it: a decimal number."""
+TickSize = Tick | Mapping[Name, Tick]
+Multiplier = float | Decimal | Mapping[Name, float | Decimal]
 """As users give them: one for all, or by name."""
+
+
+def format_price(price: float) -> str:
+    """A price in price units with all its digits, and no more: 123456.75, and neither 123457 nor 123456.750; 15 of them are what a float holds for sure."""
+    return f"{Decimal(f'{price:.15g}').normalize():f}"
 
 
 class PhaseChange(NamedTuple):

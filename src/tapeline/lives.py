@@ -14,6 +14,7 @@ import polars as pl
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
+from tapeline.instruments import format_price
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
@@ -67,9 +68,9 @@ class Life:
 
     def _beginning(self) -> list[str]:
         order = self.order
-        at = "at the market" if order["price"] is None else f"at {order['price']:g}"
+        at = "at the market" if order["price"] is None else f"at {format_price(order['price'])}"
         if order["stop"] is not None:
-            at = f"stop {order['stop']:g}, {at}"
+            at = f"stop {format_price(order['stop'])}, {at}"
         how = [order["tif"] or "unknown instruction", *(word.replace("_", "-") for word in ("post_only", "reduce_only") if order[word])]
         if order["modifies"]:
             how.append(f"as modified {order['modifies']} times")
@@ -80,13 +81,13 @@ class Life:
             rested = "" if order["ahead_at_entry"] is None else f", {order['ahead_at_entry']} lots in front of it"
             if order["type"] in ("stop", "stop_limit"):
                 rested = ", to wait for its stop price"
-            first = "" if self.first_price is None else f" at {self.first_price:g}"
+            first = "" if self.first_price is None else f" at {format_price(self.first_price)}"
             lines.append(f"{_clock(order['ts_arrived'])}  arrived{first}{rested}")
         return lines
 
     def _queue(self) -> list[str]:
         fills = self.fills.select("ts_event", "size", "price", "rule", "size_left", "market_size").to_dicts()
-        told = [(fill["ts_event"], f"filled {fill['size']} at {fill['price']:g}, {fill['size_left']} left: {_rule(fill)}") for fill in fills]
+        told = [(fill["ts_event"], f"filled {fill['size']} at {format_price(fill['price'])}, {fill['size_left']} left: {_rule(fill)}") for fill in fills]
         told += [(step["ts_event"], _step(step)) for step in self.steps.to_dicts()]
         if self.order["ts_triggered"] is not None:
             place = "" if self.order["ahead_at_entry"] is None else f", {self.order['ahead_at_entry']} in front"
@@ -168,7 +169,7 @@ def _from_journal(journal: pl.DataFrame) -> list[tuple[Any, ...]]:
             executed[stamp] = executed.get(stamp, 0) - size
         elif what == "placed":
             if ahead is not None:  # the first place is its arrival's
-                steps.append((ts, f"placed anew at {price:g}", 0, left))
+                steps.append((ts, f"placed anew at {format_price(price)}", 0, left))
             ahead = left
         elif what == "removed":
             fills = min(executed.pop(stamp, 0), -size)

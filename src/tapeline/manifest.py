@@ -5,11 +5,14 @@ import hashlib
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from enum import Enum
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from tapeline.frames import Row, labels_of
 from tapeline.instruments import Instrument
@@ -93,6 +96,10 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one per kind of value
             return value.name
         case float() if not math.isfinite(value):
             return repr(value)
+        case np.floating():  # of 32 bits: the number that it shows, and not its binary expansion
+            return plain(float(str(value)))
+        case Decimal():
+            return str(value)
         case None | bool() | int() | float() | str():
             return value
         case Path():

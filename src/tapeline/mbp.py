@@ -7,6 +7,7 @@ import polars as pl
 
 from tapeline.book_reader import CHUNK_BYTES, HEAD, LEVEL_ITEMS, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
+from tapeline.delays import Duration
 from tapeline.errors import ConfigError
 from tapeline.inputs import Data
 from tapeline.instruments import TickSize
@@ -18,7 +19,7 @@ LEVELS_MAX: Final = 10_000
 def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     levels: int = 10,
-    every: str | int = "event",
+    every: Duration = "event",
     *,
     tick_size: TickSize | None = None,
     definitions: Data | None = None,
@@ -36,7 +37,7 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     return DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
-def depth_chunks(data: Data, levels: int = 10, every: str | int = "event", **settings: Any) -> Iterator[pl.DataFrame]:
+def depth_chunks(data: Data, levels: int = 10, every: Duration = "event", **settings: Any) -> Iterator[pl.DataFrame]:
     """What `depth` gives, frame by frame, for inputs whose rows do not fit in memory."""
     yield from DepthReader(data, levels, every, **settings).chunks()
 
@@ -44,7 +45,7 @@ def depth_chunks(data: Data, levels: int = 10, every: str | int = "event", **set
 class DepthReader(BookReader):
     """Reads an input into rows of levels."""
 
-    def __init__(self, data: Data, levels: int = 10, every: str | int = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any) -> None:
+    def __init__(self, data: Data, levels: int = 10, every: Duration = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any) -> None:
         """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
         if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= LEVELS_MAX:
             raise ConfigError(f"levels={levels!r}: expected an integer from 1 to {LEVELS_MAX:,}")

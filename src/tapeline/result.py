@@ -18,7 +18,9 @@ import polars as pl
 from tapeline import schema, tables
 from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
+from tapeline.delays import Duration
 from tapeline.errors import ConfigError
+from tapeline.files import why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -131,7 +133,7 @@ class Result:
         """
         return self.statistics()
 
-    def statistics(self, *, interval: str | int | None = None, capital: float | None = None, trials: int | None = None) -> Stats:
+    def statistics(self, *, interval: Duration | None = None, capital: float | None = None, trials: int | None = None) -> Stats:
         """Statistics with settings of your own.
 
         `interval`: the periods of Sharpe, Sortino and Calmar, such as "1s" or "1h" (default: a minute; a day where there are 20 days or more). `capital`: in
@@ -199,7 +201,7 @@ class Result:
             (work / _INDEX).write_text(text + "\n", encoding="utf-8")
             _replace(work, target)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise ConfigError(f"{target}: cannot be written: {error}") from error
+            raise ConfigError(f"{target}: cannot be written: {why(error)}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target

@@ -266,5 +266,5 @@ def compile_runner(module: Any, classes: Sequence[Any], engine: Any, rows: Seque
 
     try:
         return jit.going(module.run, engine, *rows)
-    except Exception as error:  # Numba also raises AttributeError and others
-        raise diagnose.explain(classes, several=several, error=error) from error
+    except Exception as error:  # noqa: BLE001 - Numba also raises AttributeError and others
+        raise diagnose.explain(classes, several=several, error=error) from None  # pages of Numba's: see CompileError

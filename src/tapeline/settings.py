@@ -20,6 +20,8 @@ BOTH: Final = "both"
 """Entry and response latency at once."""
 OPTIONS: Final = {"fees": "fee", "rules": "fill-rule", "limits": "limit"}
 TABLES: Final = ("latency", "fees", "rules", "limits", "set")
+DURATIONS: Final = ("feed", "messages_per", "median", "mean", "shift")
+"""Of a latency, and of a delay that varies."""
 SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "tick_size": ("a number, or text, or one for each instrument, { ESH4 = 0.25 }", (str, int, float, dict)),
     "definitions": ("a file, or a list of files", (str, list)),
@@ -77,16 +79,19 @@ def latency_of(base: Latency, given: Mapping[str, Any], where: str) -> Latency:
     fields = {field.name: field.default for field in dataclasses.fields(Latency)}
     changes: dict[str, Any] = {}
     for name, value in given.items():
-        text = str(value)
-        if name == BOTH and (call := _CALL.fullmatch(text)) and call[1] == "table":
+        if name == BOTH and (call := _CALL.fullmatch(str(value))) and call[1] == "table":
             table = Latency.from_table(*_arguments(call[2])[0])
             changes |= {leg: getattr(table, leg) for leg in LEGS}
         elif name == BOTH:
-            changes |= {leg: _delay(text, leg, f"{where}{text}") for leg in LEGS}
+            changes |= {leg: _delay(value, leg, f"{where}{value}") for leg in LEGS}
         elif name not in fields:
             raise ConfigError(f"{where}{name}={value}: {_unknown(name, [BOTH, *fields])}")
     for name in (name for name in given if name != BOTH):
-        value = _delay(str(given[name]), name, f"{where}{name}={given[name]}") if name in LEGS else _scalar(str(given[name]), fields[name])
+        value = given[name]
+        if name in LEGS:
+            value = _delay(value, name, f"{where}{name}={value}")
+        elif name not in DURATIONS:
+            value = _scalar(str(value), fields[name])
         changes |= {name: value} | ({leg: value for leg in ("modify", "cancel") if leg not in given} if name == "entry" else {})
     return dataclasses.replace(base, **changes)
 
@@ -138,7 +143,7 @@ def _typed(cls: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _scalar(text: str, default: Any) -> Any:
-    """A value of the type of `default`; whole numbers that stand for text are durations in nanoseconds."""
+    """A value of the type of `default`."""
     if isinstance(default, bool):
         return load.parse_bool(text)
     if isinstance(default, int):
@@ -148,11 +153,11 @@ def _scalar(text: str, default: Any) -> Any:
     return text
 
 
-def _delay(text: str, leg: str, setting: str) -> Any:
-    """A duration, or a Delay: log_normal(…), gamma(…), from_feed(…), table(FILE)."""
-    call = _CALL.fullmatch(text)
+def _delay(value: Any, leg: str, setting: str) -> Any:
+    """A duration, as it is given, or a Delay: log_normal(…), gamma(…), from_feed(…), table(FILE)."""
+    call = _CALL.fullmatch(str(value))
     if call is None:
-        return int(text) if _INTEGER.fullmatch(text) else text
+        return value
     positional, named = _arguments(call[2])
     if call[1] == "table" and "column" not in named and len(positional) < 2:
         named["column"] = leg
@@ -162,16 +167,16 @@ def _delay(text: str, leg: str, setting: str) -> Any:
         raise ConfigError(f"{setting}: {str(error).replace('Delay.', '')}") from None
 
 
-def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments between parentheses: numbers as numbers, all else as text."""
-    positional: list[Any] = []
+def _arguments(text: str) -> tuple[list[str], dict[str, Any]]:
+    """The arguments between parentheses: those that are no durations and are numbers as numbers, all else as text."""
+    positional: list[str] = []
     named: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _NAMED.fullmatch(part)
         if match is None:
-            positional.append(_number(part))
+            positional.append(part)
         else:
-            named[match[1]] = _number(match[2].strip())
+            named[match[1]] = match[2].strip() if match[1] in DURATIONS else _number(match[2].strip())
     return positional, named
 
 

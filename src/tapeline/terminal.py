@@ -80,6 +80,7 @@ def reporting(*, with_traceback: bool) -> Iterator[None]:
 def fail(error: Exception, *, with_traceback: bool = False) -> None:
     """Say what went wrong, and leave with the code for it."""
     if with_traceback:
+        error.__suppress_context__ = False  # all that is known
         traceback.print_exception(error)
     expected = isinstance(error, errors.TapelineError | OSError)
     err.print("error:", style="bold red", end=" ")

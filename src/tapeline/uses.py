@@ -8,7 +8,7 @@ import linecache
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -67,8 +67,9 @@ def _check_uses(cls: Any, where: str, function: Any, named: dict[str, str], chec
         return
     checked.add(call)
     first, tree = _parsed(function)
-    named = _names_of_arguments(tree, named)
-    written = [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
+    named = _bound(tree, named, _argument)
+    written = {node.value: node.lineno for node in ast.walk(tree) if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)}
+    written |= _written_by_name(written, tree, named)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (helper := _helper(cls, function, node, named)):
             owner, method, given = helper
@@ -80,18 +81,31 @@ def _check_uses(cls: Any, where: str, function: Any, named: dict[str, str], chec
             continue
         cannot = f"{argument}.{node.attr} cannot be set: what a callback is given is to be read"
         said = f"{argument} has no attribute {node.attr!r}{unlike(node.attr, argument)}" if is_read else cannot
-        file, line = inspect.getsourcefile(function) or "?", first + node.lineno - 1
+        file, line = inspect.getsourcefile(function) or "?", first + written.get(node, node.lineno) - 1
         raise CompileError(f"{file}:{line}: in {where}: {said}\n    {linecache.getline(file, line).strip()}")
 
 
-def _names_of_arguments(tree: ast.AST, named: dict[str, str]) -> dict[str, str]:
-    """Name → argument, or "self", in a function: of its parameters `named`, and of local names that are bound to nothing but one argument, `a = account`."""
+def _written_by_name(written: dict[ast.expr, int], tree: ast.AST, named: dict[str, str]) -> dict[ast.expr, int]:
+    """What arguments have that is written to, and in which line, by local names which stand for nothing else: `f = market.features; f[3] = 1.0`."""
+    lines = {node.id: line for node, line in written.items() if isinstance(node, ast.Name)}
+    known = _bound(tree, named, lambda value, _: _member(value, named))
+    return {value: lines[name] for name, value in _bindings(tree) if name in lines and name in known and _member(value, named)}
+
+
+def _member(node: ast.AST, named: dict[str, str]) -> str | None:
+    """What of an argument an expression is, `market.features`; None: it is nothing of any."""
+    argument = _argument(node.value, named) if isinstance(node, ast.Attribute) else None
+    return f"{argument}.{node.attr}" if argument in MEMBERS and isinstance(node, ast.Attribute) else None
+
+
+def _bound(tree: ast.AST, named: dict[str, str], meaning: Callable[[ast.AST, dict[str, str]], str | None]) -> dict[str, str]:
+    """Name → what it means in a function: of its parameters `named`, and of local names that are bound to nothing but what means one thing, `a = account`."""
     stores = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
     known = {name: argument for name, argument in named.items() if name not in stores}
     bound: dict[str, list[str | None]] = {}
     for name, value in _bindings(tree):
         arguments = bound.setdefault(name, [])
-        arguments.append(_argument(value, known))
+        arguments.append(meaning(value, known))
         if len(arguments) == stores[name] and len(set(arguments)) == 1 and arguments[0]:
             known[name] = arguments[0]
     return known

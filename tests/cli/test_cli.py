@@ -92,7 +92,7 @@ def test_a_result_that_cannot_be_saved_is_shown(engine: SimpleNamespace, tmp_pat
     assert done.exit_code == terminal.Exit.USAGE
     assert "pnl_net" in done.stdout
     assert "saved in" not in done.stdout
-    assert "cannot be written: underlying IO error: No space left" in done.stderr.replace("\n", " ")
+    assert "cannot be written: No space left on device" in done.stderr.replace("\n", " ")
     assert not list(tmp_path.iterdir())
 
 

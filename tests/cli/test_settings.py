@@ -82,7 +82,8 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
         (("1ms",), tapeline.Latency(entry="1ms", response="1ms")),
         (("entry=2ms",), tapeline.Latency(entry="2ms", response="100us")),
         (("1ms", "feed=3us", "cancel=7us"), tapeline.Latency(feed="3us", entry="1ms", response="1ms", cancel="7us")),
-        (("from_feed(shift=-20us)", "response=5"), tapeline.Latency(entry=tapeline.Delay.from_feed("-20us"), response=5)),
+        (("from_feed(shift=-20us)", "response=5ns"), tapeline.Latency(entry=tapeline.Delay.from_feed("-20us"), response=5)),
+        (("0", "response=from_feed(0)"), tapeline.Latency(entry=0, response=tapeline.Delay.from_feed(0))),
         (("modify=gamma(mean=2us, shape=2)",), tapeline.Latency(entry="100us", response="100us", modify=tapeline.Delay.gamma(mean="2us", shape=2))),
     ],
 )
@@ -121,6 +122,26 @@ def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:
     done = invoke(*arguments)
     assert done.exit_code == terminal.Exit.USAGE
     assert message in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("both", "100"),
+        ("feed", "-5"),
+        ("response", "1_000"),
+        ("messages_per", "5"),
+        ("entry", "from_feed(7)"),
+        ("both", "log_normal(median=80, sigma=0.5)"),
+    ],
+)
+def test_a_time_in_text_has_its_unit(tmp_path: Path, name: str, value: str) -> None:
+    """`--latency 100` would be 100 ns, which hardly anybody means: refused as an option and as text of a file, where numbers are nanoseconds as in Python."""
+    (tmp_path / "run.toml").write_text(f"[latency]\n{name} = '{value}'", encoding="utf-8")
+    for arguments in (("--latency", f"{name}={value}"), ("--latency", value), ("--config", tmp_path / "run.toml")):
+        done = invoke("run", MAKER, "a.dbn", *arguments)
+        assert done.exit_code == terminal.Exit.USAGE
+        assert "expected a duration with its unit, such as '100us'" in done.stderr.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ def test_a_life_is_told_step_by_step(run):
         "2 lots",
     ):
         assert part in story
+    dear = dataclasses.replace(life, order={**life.order, "price": 123456.75}, fills=life.fills.with_columns(price=pl.lit(123456.75)))
+    assert "buy 2 ONE at 123456.75, " in repr(dear)
+    assert "filled 1 at 123456.75, 1 left" in repr(dear)
 
 
 def test_what_cannot_be_told_says_so(run):

@@ -210,15 +210,25 @@ def test_views_stay_as_they_are(tmp_path):
 
 
 def test_several_files_in_order(tmp_path):
-    """Files are read in the order given; the last run of each says so, and an empty one in between is no harm."""
+    """Files are read in the order given; the last run of each says so, and one without records in between is no harm."""
     first, last = some_records(10), some_records(5, first=10)
-    (tmp_path / "empty.dbn").write_bytes(b"")
-    paths = [write(tmp_path / "a.dbn.zst", first), tmp_path / "empty.dbn", write(tmp_path / "none.dbn"), write(tmp_path / "b.dbn", last)]
+    paths = [write(tmp_path / "a.dbn.zst", first), write(tmp_path / "none.dbn"), write(tmp_path / "b.dbn", last)]
     runs = list(records(DbnInput(paths, chunk_bytes=300)))
     assert [row for run, _ in runs for row in run["order_id"].tolist()] == list(range(1, 16))
     counts = [len(run) for run, _ in runs]
     ends = [sum(counts[: i + 1]) for i, (_, is_last) in enumerate(runs) if is_last]
     assert ends == [10, 15]
+
+
+@pytest.mark.parametrize("name", ["x.dbn", "x.dbn.zst", "x.tape"])
+def test_a_file_of_no_bytes_is_damaged(tmp_path, name):
+    """What a failed download leaves is told by its name when its turn comes; a sound file without records, which has a header, is none of the kind."""
+    path = tmp_path / name
+    path.write_bytes(zstandard.compress(b"") if name.endswith(".zst") else b"")
+    found, error, _ = read(write(tmp_path / "a.dbn", some_records(10)), path)
+    assert len(found) == 10
+    assert f"{name}: damaged, so none of its records can be read: it is empty. Get the file again." in str(error)
+    assert read(write(tmp_path / "none.dbn"))[1] is None
 
 
 def test_damage_in_the_second_file(tmp_path):

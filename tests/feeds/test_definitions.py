@@ -9,6 +9,7 @@ from dbn_files import real, some_records, write
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput
 from tapeline.feeds.definitions import Definition, Survey, instruments_of, price_units, read_definitions, survey
+from tapeline.instruments import format_price
 
 SEVEN = (1, 7)
 
@@ -46,6 +47,22 @@ def test_definition_file_with_undefined_values():
 def test_price_units(text, units):
     """A decimal becomes an exact integer in 1e-9; a float means the decimal that it prints as."""
     assert price_units(text, "tick_size") == units
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        (123456.75, "123456.75"),
+        (100.0, "100"),
+        (1e-9, "0.000000001"),
+        (-0.1 - 0.2, "-0.3"),
+        (np.float64(1e7), "10000000"),
+        (12345678100000001 / 1e9, "12345678.1"),
+    ],
+)
+def test_prices_are_shown_whole(price, text):
+    """In stories, tables and errors a price has all its digits, without exponents and the noise of floats."""
+    assert format_price(price) == text
 
 
 @pytest.mark.parametrize("text", ["0", -1, "1e-10", "a quarter", float("nan"), float("inf"), True, "0.1234567891"])
@@ -118,10 +135,12 @@ def test_ticks_and_multipliers_by_instrument(tmp_path):
         ({"tick_size": {"SEVEN": 0}}, r"tick_size\['SEVEN'\]=0: expected a positive number"),
         ({"multiplier": {7: -1}}, r"multiplier\[7\]=-1: expected currency"),
         ({"multiplier": "50"}, "multiplier='50': expected currency"),
+        ({"tick_size": {"SEVEN": 0.25, 7: 0.5}}, r"tick_size: 7 is there twice: 'SEVEN' is the same instrument \(7 is its id\)"),
+        ({"multiplier": {7: 50, "7": 50}}, "multiplier: '7' is there twice: 7 is the same instrument"),
     ],
 )
 def test_wrong_settings_by_instrument_are_named(source, settings, said):
-    """A name that is none, or not in the input, and a value that is none, are told with the setting: a typing error must not leave a tick to be inferred."""
+    """A name that is none, not in the input, or there twice, and a value that is none, are told: a typing error must not leave a tick to be inferred."""
     with pytest.raises(ConfigError, match=said):
         instruments_of(source, **({"tick_size": 1, "multiplier": 1.0} | settings))
 

@@ -45,7 +45,7 @@ def test_rules_of_the_book(standard):
 def test_rules_hold_in_small_and_wild_markets(seed):
     """Few orders, few levels, many trades, icebergs and sweeps, several instruments: the rules still hold."""
     shape = {"trade_share": 0.3, "modify_share": 0.3, "iceberg_share": 0.3, "sweep_share": 0.4, "crossing_share": 0.3, "partial_cancel_share": 0.3}
-    records = session(records=20_000, seed=seed, instruments=3, live_orders=24 + 100 * seed, levels=64, tick=["0.01", 5], price=40, **shape)
+    records = session(records=20_000, seed=seed, instruments=3, live_orders=24 + 100 * seed, levels=64, tick=["0.01", 5], price=165, **shape)
     books = check(records)
     assert [book.faults for book in books.values()] == [[], [], []]
     assert all(book.counts["refills"] for book in books.values())
@@ -170,6 +170,13 @@ def test_written_sessions_read_back(tmp_path, name):
     decoder = databento_dbn.DBNDecoder(compression=databento_dbn.Compression.ZSTD if name.endswith("zst") else databento_dbn.Compression.NONE)
     decoder.write((tmp_path / name).read_bytes())
     assert len(decoder.decode()) == 5_103
+
+
+def test_a_price_without_room_below_is_refused():
+    """Half of a book's levels are below the price at which it starts: a price that is too low is told with the least that will do, and not raised to that."""
+    assert SynthConfig(records=1, price="10.25", tick="0.01").lowest_price(10_000_000) == 10_000_000
+    with pytest.raises(ConfigError, match=r"^SynthConfig\(price='10.24'\): expected 10.25 or more: .* a finer tick than 0.01, or fewer levels$"):
+        SynthConfig(records=1, price="10.24", tick="0.01")
 
 
 @pytest.mark.parametrize("wrong", [{"records": -1}, {"live_orders": 1}, {"tick": "0"}, {"trade_share": 1.5}, {"gap_scale": 0}, {"levels": 3}, {"seed": 0.5}])

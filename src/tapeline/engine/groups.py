@@ -34,7 +34,7 @@ class Groups:
 
     def __init__(self, rows: Sequence[RowSpec], classes: Sequence[type]) -> None:
         """Find the groups of these rows."""
-        kinds = [(classes.index(type(r.strategy)), int(r.venue.latency.feed)) for r in rows]
+        kinds = [(classes.index(type(r.strategy)), r.venue.latency.feed_ns) for r in rows]
         self._latencies = list(dict.fromkeys(feed for _, feed in kinds))
         self._kinds = sorted(set(kinds), key=lambda kind: (self._latencies.index(kind[1]), kind[0]))
         self.of_row = [self._kinds.index(kind) for kind in kinds]

@@ -190,6 +190,6 @@ def new_ways(row: int, latency: Latency) -> tuple[Any, list[Any]]:
     if latency.messages_max < UNLIMITED:
         passed = np.zeros(latency.messages_max, np.int64)
         kept.append(passed)
-        gateway.passed, gateway.passed_max, gateway.passed_per = passed.ctypes.data, len(passed), int(latency.messages_per)
+        gateway.passed, gateway.passed_max, gateway.passed_per = passed.ctypes.data, len(passed), latency.messages_per_ns
         gateway.passed_rejects = latency.messages_excess == "reject"
     return ways, kept

@@ -335,6 +335,11 @@ class Session:
         self._grow_journals(len(still_there))
         record_open(engine, still_there)
 
+    @property
+    def called(self) -> RowSpec:
+        """The row that was called last."""
+        return self._rows_spec[self._order[(int(self._gateway.row) - self._rows.ctypes.data) // self._rows.itemsize]]
+
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
         return self._recording.journals(self._order)

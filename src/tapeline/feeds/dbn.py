@@ -54,7 +54,7 @@ class DbnFile:
 
     path: Path
     metadata: databento_dbn.Metadata | None = None
-    """None of an empty file, and where it is damaged."""
+    """None where it is damaged."""
     version: int = 0
     is_compressed: bool = False
     header_bytes: int = 0
@@ -318,8 +318,6 @@ def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
     """The metadata at the start of `source`; damage inside it is kept until the file's turn comes."""
     try:
         prefix = _read(source, _PREFIX_BYTES)
-        if not prefix:
-            return DbnFile(path=path, is_compressed=is_compressed)
         if not prefix.startswith(b"DBN"[: len(prefix)]):
             raise DataError(f"{path}: no DBN file: it starts with {prefix[:4]!r}, not with b'DBN'. Tapeline reads .dbn and .dbn.zst with schema mbo")
         if len(prefix) > 3 and prefix[3] > _VERSION_MAX:
@@ -327,7 +325,7 @@ def _described(path: Path, source: _Reader, *, is_compressed: bool) -> DbnFile:
         size = int.from_bytes(prefix[4:], "little")
         header = prefix + _read(source, size)
         if len(prefix) < _PREFIX_BYTES or len(header) < _PREFIX_BYTES + size:
-            return _damaged(path, is_compressed, f"it ends at byte {len(header):,}, inside its metadata")
+            return _damaged(path, is_compressed, f"it ends at byte {len(header):,}, inside its metadata" if header else "it is empty")
         metadata = databento_dbn.Metadata.decode(header)
         _ = metadata.mappings  # of which dates are looked at only now
     except zstandard.ZstdError as error:

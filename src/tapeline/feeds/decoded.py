@@ -18,7 +18,7 @@ def decoded(path: Path | str, rtype: int, sizes: Sequence[int]) -> Iterator[Any]
     """
     source = DbnInput([path])
     (file,) = source.files
-    size, has_time = sizes[file.version - 1], file.metadata is not None and file.metadata.ts_out  # of version 0, an empty or damaged file, no record comes
+    size, has_time = sizes[file.version - 1], file.metadata is not None and file.metadata.ts_out  # of version 0, a damaged file, no record comes
     decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=has_time, input_version=file.version or None)
     number = 0
     for span in source.spans():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,13 +14,13 @@ import databento_dbn
 import numpy as np
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
+from tapeline.delays import is_number
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_kernels import SEEN, SLOTS_PER_SEEN, index_seen, survey_run
 from tapeline.feeds.decoded import decoded
-from tapeline.instruments import Instrument, Instruments, Key, Multiplier, Name, TickSize
+from tapeline.instruments import Instrument, Instruments, Key, Multiplier, Name, Tick, TickSize
 
-Tick = str | int | float | Decimal
 _RTYPE: Final = 19
 _SIZES: Final = (360, 400, 520)
 _UNDEFINED_MULTIPLIER: Final = 2**31 - 1
@@ -97,9 +97,9 @@ def _definition(record: "databento_dbn.InstrumentDefMsg | databento_dbn.Instrume
     )
 
 
-def _currency_per_lot(value: float, setting: str) -> float:
+def _currency_per_lot(value: float | Decimal, setting: str) -> float:
     """A multiplier. Raises ConfigError, naming `setting`, where it is none."""
-    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+    if not (is_number(value) and math.isfinite(value) and value > 0):
         raise ConfigError(f"{setting}={value!r}: expected currency per price unit and lot, above 0")
     return float(value)
 
@@ -209,7 +209,14 @@ class _Describer:
         """What a setting says of all instruments, or None, and what of each that it names."""
         if not isinstance(value, Mapping):
             return None if value is None else read(value, setting), {}
-        return None, {key: read(one, f"{setting}[{name!r}]") for name, one in value.items() for key in self.keys_of(name, setting)}
+        found: dict[Key, Any] = {}
+        names: dict[Key, Any] = {}
+        for name, one in value.items():
+            for key in self.keys_of(name, setting):
+                if key in found:
+                    raise ConfigError(f"{setting}: {name!r} is there twice: {names[key]!r} is the same instrument ({key[1]} is its id)")
+                found[key], names[key] = read(one, f"{setting}[{name!r}]"), name
+        return None, found
 
     @cached_property
     def surveyed(self) -> dict[Key, Survey]:

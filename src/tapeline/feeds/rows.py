@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tapeline.constants import PRICE_SCALE, TIME_END, UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds.definitions import Tick, price_units
+from tapeline.feeds.definitions import price_units
+from tapeline.instruments import Tick
 from tapeline.schema import MBO
 
 Rows = pl.DataFrame | pl.LazyFrame | str | Path | Sequence[str | Path]

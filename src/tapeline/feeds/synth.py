@@ -7,9 +7,8 @@ It is a market for testing and timing programs. Nobody in it has a reason for wh
 
 import dataclasses
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tapeline.constants import PRICE_SCALE
 from tapeline.errors import ConfigError
 from tapeline.feeds.ahead import Buffers, ahead
 from tapeline.feeds.dbn_write import write_mbo
@@ -24,6 +24,7 @@ from tapeline.feeds.definitions import price_units
 from tapeline.feeds.synth_book import ORDER, QUEUE, RECENT, RECENT_ORDER, ROW, TOUCHED_MAX, Book, Market
 from tapeline.feeds.synth_events import EVENT_RECORDS_MAX, GAP_RANGE, GAP_STEP, generate
 from tapeline.feeds.synth_start import populate, snapshot
+from tapeline.instruments import Tick, format_price
 from tapeline.schema import MBO
 
 CHUNK_RECORDS: Final = 1 << 15
@@ -37,8 +38,6 @@ ESH4_GAPS_NS: Final = (
 """Quantiles of the time between two events (mean 78 ms, coefficient of variation 3.8; 22 % are shorter than 10 µs)."""
 _SNAPSHOT_AGE_NS: Final = 11 * 3_600_000_000_000
 """Snapshot records keep the ts_event of the session before."""
-
-Tick = str | int | float | Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ class SynthConfig:
     tick: Tick | Sequence[Tick] = "0.25"
     """Several are given to the instruments in turn."""
     price: Tick = 4_800
-    """At the start; rounded to the tick."""
+    """At the start; rounded to the tick. Half of the `levels` are below it, and above 0."""
     levels: int = 2_048
     """Prices a book can have, in ticks; the mid turns back before it comes near the ends."""
     trade_share: float = 0.062
@@ -100,13 +99,19 @@ class SynthConfig:
         if not (math.isfinite(self.gap_scale) and self.gap_scale > 0):
             raise ConfigError(f"SynthConfig(gap_scale={self.gap_scale!r}): expected a positive number")
         for tick in self.ticks:
-            if self.lowest_price(tick) < -(2**62) or self.lowest_price(tick) + tick * self.levels > 2**62:
+            if self.lowest_price(tick) <= 0:
+                lowest = format_price((self.levels // 2 + 1) * tick / PRICE_SCALE)
+                raise ConfigError(
+                    f"SynthConfig(price={self.price!r}): expected {lowest} or more: a book has levels={self.levels:,} prices, half of them below the start, "
+                    f"and none at 0; give a higher price, a finer tick than {format_price(tick / PRICE_SCALE)}, or fewer levels"
+                )
+            if self.lowest_price(tick) + tick * self.levels > 2**62:
                 raise ConfigError(f"SynthConfig(tick={self.tick!r}, price={self.price!r}, levels={self.levels}): prices do not fit into 64 bits of 1e-9")
 
     @property
     def ticks(self) -> list[int]:
         """In 1e-9, for the instruments in turn."""
-        several = [self.tick] if isinstance(self.tick, str | int | float | Decimal) else list(self.tick)
+        several = [self.tick] if isinstance(self.tick, str) or not isinstance(self.tick, Iterable) else self.tick
         return [price_units(tick, "SynthConfig(tick)") for tick in several]
 
     @property
@@ -120,9 +125,8 @@ class SynthConfig:
         return self.start_ns + int(self.records * 100_000_000 * self.gap_scale) + 3_600_000_000_000
 
     def lowest_price(self, tick: int) -> int:
-        """Of level 0; above zero if the price allows."""
-        middle = price_units(self.price, "SynthConfig(price)") // tick
-        return max(middle - self.levels // 2, 1) * tick
+        """Of level 0."""
+        return (price_units(self.price, "SynthConfig(price)") // tick - self.levels // 2) * tick
 
 
 def synth(config: SynthConfig, chunk_records: int = CHUNK_RECORDS) -> Generator[NDArray[np.void], None, None]:

@@ -65,8 +65,8 @@ class Connection:
         """`row`: its place in the run."""
         self._row = row
         self._clock = clock
-        self._response = latency.response
-        self._ways = {Ask.NEW: latency.entry, Ask.MODIFY: latency.modify, Ask.CANCEL: latency.cancel, Ask.CANCEL_ALL: latency.cancel}
+        entry, modify, cancel, self._response = latency.legs
+        self._ways = {Ask.NEW: entry, Ask.MODIFY: modify, Ask.CANCEL: cancel, Ask.CANCEL_ALL: cancel}
         self._latency = latency
         self._passed: deque[int] = deque(maxlen=latency.messages_max if latency.messages_max < UNLIMITED else 1)
         """When the gateway let the latest requests pass."""
@@ -84,7 +84,7 @@ class Connection:
         arrival = max(now + self._delay_ns(self._ways[ask], OUT, self._requests, now), self._arrival_previous)
         refused = False
         if not is_exempt and len(self._passed) == self._latency.messages_max:
-            free = self._passed[0] + int(self._latency.messages_per)
+            free = self._passed[0] + self._latency.messages_per_ns
             refused = self._latency.messages_excess == "reject" and arrival < free
             arrival = arrival if refused else max(arrival, free)
         if not refused and not is_exempt:
@@ -103,9 +103,9 @@ class Connection:
         """No answer is faster."""
         return least_ns(self._response)
 
-    def _delay_ns(self, delay: Delay | str | int | None, way: int, number: int, now: int) -> int:
+    def _delay_ns(self, delay: int | Delay, way: int, number: int, now: int) -> int:
         if not isinstance(delay, Delay):
-            return int(delay or 0)
+            return delay
         if delay.points is not None:
             return interpolated(delay.points.times, delay.points.delays, now)
         if delay.model == "feed":

@@ -26,7 +26,7 @@ class Row:
         self.index = index
         self.strategy = spec.strategy
         self.venue = spec.venue
-        self.feed_ns = int(spec.venue.latency.feed)
+        self.feed_ns = spec.venue.latency.feed_ns
         self.connection = Connection(index, spec.venue.latency, clock)
         self.instruments: list[Instrument] = []
         self.accounts: list[Account] = []

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from tapeline import tables
-from tapeline.delays import duration_ns
+from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError
 from tapeline.frames import Contract
 from tapeline.stats import inventory, markouts, money, orders, risk, trips
@@ -102,7 +102,7 @@ class Stats:
         return tables.stats_html(self.frame, METRICS, self.notes)
 
 
-def _period(interval: str | int | None) -> int | None:
+def _period(interval: Duration | None) -> int | None:
     """Nanoseconds of the periods asked for."""
     if interval is None:
         return None
@@ -119,7 +119,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     contracts: Mapping[str, Contract] | None = None,
     mids: pl.DataFrame | None = None,
     *,
-    interval: str | int | None = None,
+    interval: Duration | None = None,
     capital: float | None = None,
     trials: int | None = None,
     notes: tuple[str, ...] = (),

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tapeline.constants import PRICE_SCALE
 from tapeline.errors import ConfigError
-from tapeline.instruments import Instrument, Instruments
+from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape.file import TapeInput, TapeInstrument
 from tapeline.tape.file_kernels import AT_ONCE
@@ -87,8 +88,9 @@ class TapePlayer:
     def _open(self, instrument: Instrument, tape: TapeInstrument | None) -> None:
         if tape is not None:
             if tape.grid != instrument.grid:
+                its, given = (format_price(one.grid / PRICE_SCALE) for one in (tape, instrument))
                 raise ConfigError(
-                    f"{self._input.path}: on this tape {tape.symbol or tape.instrument_id} has a grid of {tape.grid / 1e9}, not of {instrument.grid / 1e9}: "
+                    f"{self._input.path}: on this tape {tape.symbol or tape.instrument_id} has a grid of {its}, not of {given}: "
                     "leave tick_size and definitions out, or make a tape with them"
                 )
             self._places[self._input.instruments.index(tape)] = instrument.index

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, RecordFlag
+from tapeline.constants import LEVEL_MAX, PRICE_SCALE, UNDEFINED_PRICE, RecordFlag
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
-from tapeline.instruments import Instrument, Instruments
+from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.jit import JIT, bound, going
 from tapeline.memory import field, load_u64, record_at
 from tapeline.pages import Arena, reserved
@@ -177,9 +177,10 @@ class TapeReader:
             time = max(int(record["ts_event"]), int(record["ts_recv"]))
             return DataError(f"{where} is of the time {time}, which is none: the data is damaged there; everything before was read. Get the file again.")
         instrument = self._instruments.known[self._index.value]
+        price, grid = (format_price(int(units) / PRICE_SCALE) for units in (record["price"], instrument.grid))
         return DataError(
-            f"{where} price {int(record['price']) / 1e9} of {instrument.symbol or instrument.instrument_id} "
-            f"is not a multiple of the grid {instrument.grid / 1e9} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
+            f"{where} price {price} of {instrument.symbol or instrument.instrument_id} "
+            f"is not a multiple of the grid {grid} within ±{LEVEL_MAX} ticks; give the smallest price step of the book as tick_size"
         )
 
     def _register(self, position: int, data: np.ndarray[Any, Any]) -> None:
