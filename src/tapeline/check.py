@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
+from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import DataError
@@ -74,12 +75,12 @@ class Times:
     def add_trades(self, ids: npt.NDArray[np.uint32], ts_event: npt.NDArray[np.int64]) -> None:
         """Take in trades by their instruments."""
         known = ts_event != UNDEFINED_TIMESTAMP
-        self._trades.append(np.unique(_second_key(ids[known], ts_event[known])))
+        self._trades.append(growing(_second_key(ids[known], ts_event[known])))
 
     @property
     def trades(self) -> npt.NDArray[np.uint64]:
         """Seconds in which there was a trade, by instrument: growing, `instrument_id << 32 | second`."""
-        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._trades]))
+        return growing(np.concatenate([np.empty(0, np.uint64), *self._trades]))
 
     def add_times(self, run: npt.NDArray[np.void]) -> None:
         """Take in their times only."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import TapelineError
 from tapeline.manifest import fingerprint, market_settings
@@ -56,7 +57,7 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     bar_ns = max(1, -(-int(times[-1] - times[0]) // BARS_MAX // 10**9)) * 10**9
     parts = {symbol: fills.with_row_index("line").filter(pl.col("symbol").cast(pl.String) == symbol) for symbol in traded}
     asked = {symbol: _times(part) for symbol, part in parts.items()}
-    watched = {symbol: Watched(times=np.unique(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
+    watched = {symbol: Watched(times=growing(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
         damage = Pass(files, {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()

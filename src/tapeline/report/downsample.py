@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tapeline.columns import growing
+
 POINTS: Final = 2_000
 """Of one line: more than the pixels of a wide screen."""
 
@@ -27,4 +29,4 @@ def minmax(values: npt.NDArray[np.float64], points: int = POINTS) -> npt.NDArray
     starts = np.arange(runs)[some] * width
     low = starts + np.nanargmin(folded[some], axis=1)
     high = starts + np.nanargmax(folded[some], axis=1)
-    return np.unique(np.concatenate([[0], low, high, [n - 1]]))
+    return growing(np.concatenate([[0], low, high, [n - 1]]))
