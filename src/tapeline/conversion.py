@@ -111,9 +111,10 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
             writer.add(reader.events_address, n)
             if progress is not None:
                 progress(Progress(reader.records, reader.records * span.stride, None, time.perf_counter() - started))
+        on_it = source.symbols if instruments is None else {entry["instrument_id"] for entry in opened}
         header = {
             "instruments": opened,
-            "symbols": {str(i): symbol for i, symbol in source.symbols.items() if instruments is None or i in {entry["instrument_id"] for entry in opened}},
+            "symbols": {str(i): symbol for i, symbol in source.symbols.items() if i in on_it},
             "counters": reader.counters,
             "sources": sources,
             "settings": plain(settings),

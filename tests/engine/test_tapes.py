@@ -91,6 +91,17 @@ def test_instruments_appear_when_they_did(tmp_path: Path) -> None:
     assert compare(*runs).is_equal
 
 
+def test_thousands_of_instruments_are_not_sought_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open an instrument of a tape takes no look at the others: nobody compares it with them, and names are read once."""
+    write_synth(tmp_path / "many.dbn", SynthConfig(records=2_000, live_orders=400, instruments=40))
+    tl.write_tape(tmp_path / "many.dbn", tmp_path / "many.tape", tick_size="0.25")
+    tape = TapeInput(tmp_path / "many.tape")
+    assert (len(tape.symbols), tape.symbols) == (40, TapeInput(tmp_path / "many.tape").symbols)
+    assert tape.symbols is tape.symbols
+    monkeypatch.setattr(tape_file.TapeInstrument, "__eq__", lambda *_: pytest.fail("instruments were compared"))
+    assert tl.depth(tmp_path / "many.tape", levels=1)["instrument_id"].n_unique() == 40
+
+
 def test_every_reader_takes_a_tape(session: tuple[Path, Path]) -> None:
     """depth, features, check and verify give the same of either."""
     dbn, tape = session

@@ -146,6 +146,8 @@ class TapeInput:
     path: Path
     header: dict[str, Any] = field(init=False, repr=False)
     instruments: list[TapeInstrument] = field(init=False)
+    symbols: dict[int, str] = field(init=False, repr=False)
+    """instrument_id → symbol, as the sources' metadata had them."""
     records_skipped: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -157,11 +159,7 @@ class TapeInput:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         self.header = self._read_header()
         self.instruments = [TapeInstrument(**entry) for entry in self.header["instruments"]]
-
-    @property
-    def symbols(self) -> dict[int, str]:
-        """instrument_id → symbol, as the sources' metadata had them."""
-        return {int(instrument_id): symbol for instrument_id, symbol in self.header["symbols"].items()}
+        self.symbols = {int(instrument_id): symbol for instrument_id, symbol in self.header["symbols"].items()}
 
     @property
     def feed_time(self) -> str:

@@ -30,9 +30,9 @@ class TapePlayer:
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0
         self._stopped = False
-        by_key = {tape.key: tape for tape in source.instruments}
+        self._place_of = {tape.key: place for place, tape in enumerate(source.instruments)}
         for instrument in instruments.known:
-            self._open(instrument, by_key.get(instrument.key))
+            self._open(instrument)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -83,15 +83,17 @@ class TapePlayer:
     def _register(self, tape: TapeInstrument) -> None:
         instrument = self._instruments.register(tape.key)
         if instrument is not None:
-            self._open(instrument, tape)
+            self._open(instrument)
 
-    def _open(self, instrument: Instrument, tape: TapeInstrument | None) -> None:
-        if tape is not None:
+    def _open(self, instrument: Instrument) -> None:
+        place = self._place_of.get(instrument.key)
+        if place is not None:
+            tape = self._input.instruments[place]
             if tape.grid != instrument.grid:
                 its, given = (format_price(one.grid / PRICE_SCALE) for one in (tape, instrument))
                 raise ConfigError(
                     f"{self._input.path}: on this tape {tape.symbol or tape.instrument_id} has a grid of {its}, not of {given}: "
                     "leave tick_size and definitions out, or make a tape with them"
                 )
-            self._places[self._input.instruments.index(tape)] = instrument.index
+            self._places[place] = instrument.index
         self._on_instrument(instrument)
