@@ -55,18 +55,28 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
 
     times = np.sort(np.concatenate([fills["ts_event"].drop_nulls().to_physical().to_numpy(), orders["ts_sent"].to_physical().to_numpy()]))
     bar_ns = max(1, -(-int(times[-1] - times[0]) // BARS_MAX // 10**9)) * 10**9
-    parts = {symbol: fills.with_row_index("line").filter(pl.col("symbol").cast(pl.String) == symbol) for symbol in traded}
-    asked = {symbol: _times(part) for symbol, part in parts.items()}
-    watched = {symbol: Watched(times=growing(asked[symbol]), bar_ns=bar_ns) for symbol in traded}
+    asked, lines = _times(fills), _lines_of(fills)
+    watched = {symbol: Watched(times=growing(asked[lines.get(symbol, [])]), bar_ns=bar_ns) for symbol in sorted(traded)}
+    index = {symbol: place for place, symbol in reversed(list(enumerate(symbols)))}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
-        damage = Pass(files, {symbols.index(s): w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
+        damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
     except TapelineError as error:
         return _nothing(f"the run's data cannot be read again: {error}")
-    frames = [_mids_frame(parts[symbol], asked[symbol], watched[symbol]) for symbol in traded]
-    bars = [bars_frame(symbol, watched[symbol].bars) for symbol in sorted(traded)]
+    mids = np.full(asked.shape, np.nan)
+    for symbol, of_symbol in lines.items():
+        mids[of_symbol] = _mids(asked[of_symbol], watched[symbol])
+    bars = bars_frame(list(watched), [one.bars for one in watched.values()])
     problem = None if damage is None else f"the data is damaged: {damage}"
-    return Observed(pl.concat(frames).sort("line").drop("line"), pl.concat(bars), problem, (fifo.fills, fifo.first))
+    return Observed(
+        pl.DataFrame([pl.Series(name, column).fill_nan(None) for name, column in zip(MIDS, mids.T, strict=True)]), bars, problem, (fifo.fills, fifo.first)
+    )
+
+
+def _lines_of(fills: pl.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """By symbol, which lines of the frame are of it."""
+    grouped = fills.select(pl.col("symbol").cast(pl.String), line=pl.int_range(pl.len())).group_by("symbol").agg("line")
+    return {symbol: lines.to_numpy() for symbol, lines in zip(grouped["symbol"], grouped["line"], strict=True)}
 
 
 def is_missing(manifest: Mapping[str, Any]) -> str | None:
@@ -82,12 +92,14 @@ def is_missing(manifest: Mapping[str, Any]) -> str | None:
     return None
 
 
-def bars_frame(symbol: str, bars: npt.NDArray[np.void]) -> pl.DataFrame:
-    """Bars as a frame in price units."""
+def bars_frame(symbols: Sequence[str], bars_of: Sequence[npt.NDArray[np.void]]) -> pl.DataFrame:
+    """Bars of symbols, one after the other, as a frame in price units."""
+    bars = np.concatenate([np.empty(0, bars_of[0].dtype), *bars_of])
     prices = {name: _price(bars[name]) for name in ("bid", "ask", "low", "high")}
     prices["high"] = _price(np.where(bars["high"] == -UNDEFINED_PRICE, UNDEFINED_PRICE, bars["high"]))
     counts = {name: bars[name].copy() for name in ("events", "trades", "volume")}
-    columns = {"symbol": [symbol] * len(bars), "ts": pl.Series(bars["start"].copy()).cast(TIME), **prices, **counts}
+    named = pl.Series(symbols, dtype=pl.String).gather(np.repeat(np.arange(len(symbols)), [len(one) for one in bars_of]))
+    columns = {"symbol": named, "ts": pl.Series(bars["start"].copy()).cast(TIME), **prices, **counts}
     return pl.DataFrame(columns, schema_overrides=BARS_SCHEMA)
 
 
@@ -105,11 +117,11 @@ def _times(fills: pl.DataFrame) -> npt.NDArray[np.int64]:
     return np.column_stack([before, *(at + ns for ns in HORIZONS.values())])
 
 
-def _mids_frame(fills: pl.DataFrame, times: npt.NDArray[np.int64], watched: "Watched") -> pl.DataFrame:
+def _mids(times: npt.NDArray[np.int64], watched: "Watched") -> npt.NDArray[np.float64]:
+    """The mids at times, price units; NaN where there is none."""
     quotes = watched.quotes[np.searchsorted(watched.times, times)]
     known = (quotes["bid"] != UNDEFINED_PRICE) & (quotes["ask"] != UNDEFINED_PRICE)
-    mids = np.where(known, (quotes["bid"] / PRICE_SCALE + quotes["ask"] / PRICE_SCALE) / 2, np.nan)
-    return pl.DataFrame({"line": fills["line"]} | {name: pl.Series(mids[:, i]).fill_nan(None) for i, name in enumerate(MIDS)})
+    return np.where(known, (quotes["bid"] / PRICE_SCALE + quotes["ask"] / PRICE_SCALE) / 2, np.nan)
 
 
 def _no_mids(lines: int) -> pl.DataFrame:
