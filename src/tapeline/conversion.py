@@ -47,7 +47,7 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     - Whole numbers that may be left out: `sequence`, `flags` (128, the default: the row ends an event, though a next one of the same instrument, time and
       sequence goes on with it; 32: it belongs to a snapshot), `publisher_id`, `channel_id`, `ts_in_delta`.
 
-    The input is read twice, in memory that does not grow with it. Returns what was written. Raises DataError for what cannot be read, naming the row (the
+    The input is read twice, a piece at a time. Returns what was written. Raises DataError for what cannot be read, naming the row (the
     first is 1) and the column, and ConfigError for settings; the file appears when it is complete.
     """
     check_fork()

@@ -57,7 +57,7 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     bar_ns = max(1, -(-int(times[-1] - times[0]) // BARS_MAX // 10**9)) * 10**9
     asked, lines = _times(fills), _lines_of(fills)
     watched = {symbol: Watched(times=growing(asked[lines.get(symbol, [])]), bar_ns=bar_ns) for symbol in sorted(traded)}
-    index = {symbol: place for place, symbol in reversed(list(enumerate(symbols)))}
+    index = {symbol: place for place, symbol in enumerate(symbols)}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
         damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
