@@ -15,7 +15,7 @@ from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK, ON_START
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED, WATCHED, ask_for_room, find_next_best, in_event, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DONE, GUESSED, TRADED, WATCHED, ask_for_room, find_next_best, in_event, side_of, turn
 from tapeline.market.ladder import CELL, cell_at, clear, far_drop_empty, has_best, needs_room
 from tapeline.market.view import update_view
 from tapeline.memory import address_of, raise_pair, record_at, unit, unseen
@@ -255,7 +255,7 @@ def core(engine):
         event = record_at(at, 0, EVENT)
         if np.int64(event.instrument) != instrument:
             instrument = np.int64(event.instrument)
-            book = record_at(engine.books, instrument, BOOK)
+            book = turn(engine.plan, engine.books, at, end)
         result = come_to(engine, book, event) if event.ts_event > engine.agenda.next_due else 0
         if result == 0:
             move_clocks(engine, event)

@@ -6,10 +6,10 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Feature, Phase, RecordFlag, Side
 from tapeline.jit import kernel, leaf
-from tapeline.market.ladder import LADDER, LEVEL, LEVEL_NONE, Ladder, has_best, scan_best
-from tapeline.memory import address_of, record_at
+from tapeline.market.ladder import CELL_SIZE, LADDER, LEVEL, LEVEL_NONE, Ladder, has_best, scan_best
+from tapeline.memory import address_of, prefetch, record_at, unit
 from tapeline.record import Record, bool_, float64, int32, int64, uint8, uint64
-from tapeline.tape.records import COUNTER, LAST
+from tapeline.tape.records import COUNTER, EVENT, EVENT_SIZE, LAST, side_index
 
 FEATURES_N: Final = len(Feature)
 DONE, MAKE_ROOM = range(2)
@@ -106,24 +106,13 @@ class Book(Record):
     """One book on the exchange's clock."""
 
     sides: (Ladder, (2,))  # type: ignore[syntax]  # bids, asks
-    market: Market  # the view last published
+    # --- a cache line of every event
     grid: int64
     stamp: int64  # the stamp of the next order to arrive
-    ts_event: int64  # of the last ordinary event
     ts_arrived: int64  # of the last of our requests that was let in
     parked: int64  # requests of ours that wait for this book's next event
-    phases: int64  # address of its PhaseChange records, by time
-    phases_n: int64
-    stamp_voided: int64  # the stamp of the next order when the book was voided
     stops: int64  # first and last of the stops of ours that wait; 0: none
-    stops_last: int64
-    trade_last: int64  # exact prices: of the last trade; the highest and the lowest of the last event that had any
-    trade_high: int64
-    trade_low: int64
     touch_memory: int64  # addresses of what features remember (market.features, market.activity); 0: nobody declared any
-    shape_memory: int64
-    activity_memory: int64
-    deepest: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # per side: level of the last that a view of several levels shows; LEVEL_NONE while there are fewer
     flags: uint8 = int(RecordFlag.LAST)  # of its last tape event
     crossed: uint8  # as the last event left it
     void: uint8  # 1: there was a CLEAR since the last ordinary event began; 2: and orders of ours stood in the book
@@ -131,6 +120,21 @@ class Book(Record):
     phase: uint8  # of trading, at the time of what concerns our orders now
     dirty: uint8  # DIRTY_BIDS, …
     index: int32
+    # ---
+    market: Market  # the view last published
+    ts_event: int64  # of the last ordinary event
+    phases: int64  # address of its PhaseChange records, by time
+    phases_n: int64
+    stamp_voided: int64  # the stamp of the next order when the book was voided
+    stops_last: int64
+    trade_last: int64  # exact prices: of the last trade; the highest and the lowest of the last event that had any
+    trade_high: int64
+    trade_low: int64
+    # ---
+    shape_memory: int64
+    activity_memory: int64
+    deepest: (int64, (2,)) = LEVEL_NONE  # type: ignore[syntax]  # per side: level of the last that a view of several levels shows; LEVEL_NONE while there are fewer
+    spare: (int64, (4,))  # type: ignore[syntax]  # an odd number of lines: one and the same line of all books lies in all sets of a cache
 
 
 class PhaseChange(Record):
@@ -142,6 +146,10 @@ class PhaseChange(Record):
 
 
 BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_
+BOOK_SIZE: Final = np.int64(BOOK.itemsize)
+USUAL_LINES: Final = (0, 128, 256, 320, 384)
+"""Of a book: those that an event of it looks at, its market's with them."""
+FAR_AHEAD, NEAR_AHEAD = 16 * np.int64(EVENT_SIZE), 8 * np.int64(EVENT_SIZE)
 PHASE_CHANGE_SIZE: Final = np.int64(PHASE_CHANGE.itemsize)
 DIRTY_BIDS, DIRTY_ASKS, GUESSED, TRADED, WATCHED, TIMED = (np.uint8(1 << bit) for bit in range(6))
 """Bits of `dirty`: something that a view shows of a side may have changed (1 << side); an event concerned orders of ours whose place is guessed; …; there are
@@ -281,9 +289,12 @@ class ViewPlan(Record):
     update_activity: int64
     note_activity: int64
     show_features: int64
+    ask_ahead: int64  # 0: there is one book
     copy_runs: int64  # and of engine.notices
     book: int64
     event: int64
+    books: int64  # and for ask_ahead: addresses of the books, and behind the last tape event of the chunk
+    end: int64
     events: int64  # address of the first tape event of the chunk
     sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
     changed: int64  # likewise: the sides of whose levels in the view it changed one
@@ -310,3 +321,29 @@ class ViewPlan(Record):
 
 
 VIEW_PLAN: Final = ViewPlan.dtype_
+
+
+@leaf
+def turn(plan, books, at, end):
+    """The book of a tape event of another instrument than the one before."""
+    if plan.ask_ahead != 0:
+        plan.event, plan.books, plan.end = at, books, end
+        ask_ahead(plan)
+    return record_at(books, np.int64(record_at(at, 0, EVENT).instrument), BOOK)
+
+
+@unit("ask_ahead")
+def ask_ahead(plan):
+    """Tape events some way on will be of other instruments, too: ask for their books, and, nearer, for the cells of their levels.
+
+    With five thousand instruments, and what an event looks at side by side, a run takes three quarters of the time, or less.
+    """
+    last = plan.end - EVENT_SIZE
+    coming = record_at(min(plan.event + FAR_AHEAD, last), 0, EVENT)
+    first = plan.books + np.int64(coming.instrument) * BOOK_SIZE
+    for line in USUAL_LINES:
+        prefetch(first + line)
+    near = record_at(min(plan.event + NEAR_AHEAD, last), 0, EVENT)
+    ladder = side_of(record_at(plan.books, np.int64(near.instrument), BOOK), side_index(near.side))
+    prefetch(ladder.cells + (np.int64(near.level) - ladder.base) * CELL_SIZE)
+    return 0

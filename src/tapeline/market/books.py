@@ -14,7 +14,7 @@ from tapeline.errors import LimitError
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
-from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan
+from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan, ask_ahead
 from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
 from tapeline.market.view import show_features, update_deep
@@ -159,7 +159,11 @@ class Books:
         self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1, market=blank_market(int(plan.depth), int(plan.features)))
         for side in range(2):  # for all books the same, since nothing is ever put there: what comes first asks for room
             self._blank.sides[side] = self._ladder(self._arena.take(_window_bytes(1, 1)), 1, 2 * LEVEL_NONE, 0)
-        self._tie(np.zeros(4, BOOK))
+        self._tie(self._room(4))
+
+    def _room(self, n: int) -> np.ndarray[Any, Any]:
+        """Room for so many books, at the start of a cache line."""
+        return view(self._arena.take(n * BOOK.itemsize), n, BOOK)
 
     def _tie(self, array: np.ndarray[Any, Any]) -> None:
         """Let the books lie there. A field of all books takes a twentieth of a book's attribute to be set."""
@@ -173,7 +177,11 @@ class Books:
         """An empty book for an instrument. Books may move in memory."""
         index = instrument.index
         if index >= len(self.array):
-            self._tie(np.concatenate([self.array, np.zeros_like(self.array)]))
+            fewer = self.array
+            self._tie(self._room(2 * len(fewer)))
+            self.array[: len(fewer)] = fewer
+        if JIT and index == 1:
+            ask_ahead.place(self._plan)
         levels = self._arena.take(self._blank_levels.nbytes)
         copy(levels, self._blank_levels_at, self._blank_levels.nbytes)
         self.array[index] = self._blank

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
-from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_BIDS, DONE, MOVED, MOVED_SHIFT, ViewPlan, ask_for_room, find_next_best, side_of
+from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, DIRTY_BIDS, DONE, MOVED, MOVED_SHIFT, ViewPlan, ask_for_room, find_next_best, side_of, turn
 from tapeline.market.ladder import CELL, LEVEL_SIZE, cell_at, clear, far_drop_empty, needs_room
 from tapeline.market.trace import COLUMN_SIZE, LINE_SIZE, make_columns, write_column
 from tapeline.market.view import update_view
@@ -251,7 +251,7 @@ def replay(state):
         event = record_at(at, 0, EVENT)
         if np.int64(event.instrument) != instrument:
             instrument = np.int64(event.instrument)
-            book = record_at(state.books, instrument, BOOK)
+            book = turn(state.plan, state.books, at, end)
         if not is_applied:
             status = apply(state, book, event)
             if status != DONE:

