@@ -19,7 +19,7 @@ from tapeline.feeds.unpacked import Unpacked
 from tapeline.instruments import Name
 from tapeline.jit import going
 from tapeline.order_table import SLOT, TABLE_BITS_MIN, rehash
-from tapeline.pages import zeros
+from tapeline.pages import reserved
 from tapeline.schema import MBO
 
 CHUNK_RECORDS: Final = 1 << 15
@@ -134,7 +134,7 @@ def is_itch(path: Path) -> bool:
 
 def _slots(bits: int) -> tuple[NDArray[np.uint8], int]:
     """Memory for an order table, and the first cache line in it."""
-    memory = zeros((SLOT.itemsize << bits) + _LINE_BYTES, np.uint8)
+    memory = reserved((SLOT.itemsize << bits) + _LINE_BYTES)
     address = memory.ctypes.data
     return memory, address + -address % _LINE_BYTES
 

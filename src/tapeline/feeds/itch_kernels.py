@@ -102,6 +102,8 @@ def _next(itch, place):
     if place + 2 > itch.end:
         return place
     prefetch(bucket_address(itch.table, _number(place + 13, 8)))
+    if _letter(place + 2) == _REPLACE:
+        prefetch(bucket_address(itch.table, _number(place + 21, 8)))
     return place + 2 + _whole(place, 2)
 
 

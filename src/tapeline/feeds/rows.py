@@ -125,9 +125,6 @@ def _open(rows: Rows) -> tuple[str, pl.LazyFrame]:
     if isinstance(rows, pl.DataFrame | pl.LazyFrame):
         return "the frame", rows.lazy()
     paths = files_of(rows)
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file")
     name = ", ".join(str(path) for path in paths)
     if all(path.suffix == ".parquet" for path in paths):
         return name, pl.scan_parquet(paths)
@@ -142,7 +139,7 @@ def files_of(rows: Rows) -> list[Path]:
         return []
     paths = [rows] if isinstance(rows, str | Path) else list(rows) if isinstance(rows, Sequence) else None
     if not paths or not all(isinstance(path, str | Path) for path in paths):
-        raise ConfigError(f"rows: expected a polars frame (pl.from_pandas makes one), or one or more CSV or Parquet files, not {type(rows).__name__}")
+        raise ConfigError(f"source: expected a polars frame (pl.from_pandas makes one), or one or more files, not {type(rows).__name__}")
     return [Path(path) for path in paths]
 
 
