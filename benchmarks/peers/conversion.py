@@ -112,7 +112,7 @@ def to_itch(stream: Array, midnight_ns: int) -> tuple[bytes, int]:
     ITCH's reference numbers are dense, and readers index by them, so orders are numbered anew. A modify that loses its place is a U, what keeps it an X; an
     F and the cancel or modify behind it are an E; a T, which moves no book, is a P. ITCH's clock ends at midnight: what is later has the day's last nanosecond.
     """
-    messages = [_message(b"R", 0, (SYMBOL, b"", 100, b"N", b""), "8s2sIc18s")]
+    messages = [_message(b"R", 0, (SYMBOL, b"", 100, b"N", b""), "8s2sIc13s")]
     references: dict[int, int] = {}
     now = 0
     for step in steps(stream):

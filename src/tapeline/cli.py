@@ -176,21 +176,32 @@ def depth(
 
 @app.command()
 def dbn(
-    rows: Annotated[list[Path], typer.Argument(metavar="ROWS…", help="CSV (.csv, .csv.gz, .csv.zst) or Parquet files, in order.", show_default=False)],
+    source: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="Nasdaq's ITCH 5.0 (plain, .gz or .zst); a message file of LOBSTER's, with the order-book file beside it, or a .zip of both; or rows: CSV "
+            "(.csv, .csv.gz, .csv.zst) or Parquet files, in order.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
-    symbol: Annotated[str | None, typer.Option(help="Of the only instrument, where the rows do not name it.")] = None,
-    price_unit: Annotated[str | None, typer.Option(help="What 1 is worth where prices are whole numbers, such as 0.0001.")] = None,
-    lot: Annotated[str, typer.Option(help="Sizes are counted in it, such as 0.00000001 of a coin.")] = "1",
+    instruments: Annotated[str | None, typer.Option(metavar="A,B,…", help="ITCH: symbols to keep. Default: all of the day.")] = None,
+    date: Annotated[str | None, typer.Option(metavar="DATE", help="ITCH: the day, such as 2020-01-30, where the file's name does not tell it.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Rows: of the only instrument, where they do not name it.")] = None,
+    price_unit: Annotated[str | None, typer.Option(help="Rows: what 1 is worth where prices are whole numbers, such as 0.0001.")] = None,
+    lot: Annotated[str | None, typer.Option(help="Rows: sizes are counted in it, such as 0.00000001 of a coin. Default: 1.")] = None,
     *,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Make DBN of orders from elsewhere: a table with a row per record of Databento's schema mbo. What its columns are: docs/guide.md."""
+    """Make DBN of other data: a day of Nasdaq's ITCH, LOBSTER's files, or a table with a row per record of Databento's schema mbo. More: docs/guide.md."""
     with terminal.reporting(with_traceback=traceback):
-        from tapeline import commands
+        from tapeline import commands, settings
 
+        given = {"instruments": settings.names_in(instruments) if instruments else None, "date": date, "symbol": symbol, "price_unit": price_unit, "lot": lot}
         with terminal.progress_bar(f"dbn {output.name}") as progress:
-            written = commands.make_dbn(output, rows, progress, symbol=symbol, price_unit=price_unit, lot=lot)
+            written = commands.make_dbn(output, source, progress, **given)
         commands.show(written, as_json=as_json)
 
 

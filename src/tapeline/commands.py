@@ -245,12 +245,14 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     return {"output": str(output), "lines": lines, "columns": reader.empty.width}, damage
 
 
-def make_dbn(output: Path, rows: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
-    """Write rows as DBN, and say what is in it."""
+def make_dbn(output: Path, source: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
+    """Write other data as DBN, and say what is in it: of what was counted, all messages, and what is odd."""
     from tapeline.conversion import write_dbn  # noqa: PLC0415 - imports Numba
 
-    made = write_dbn(rows, output, progress=progress, **settings)
-    return {**made, "instruments": len(made["instruments"])}
+    with terminal.told_of_compiling():
+        made = write_dbn(source, output, progress=progress, **settings)
+    counters = made.pop("counters")
+    return {**made, "instruments": len(made["instruments"])} | {name: n for name, n in counters.items() if n or name == "messages"}
 
 
 def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:

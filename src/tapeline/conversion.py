@@ -1,9 +1,10 @@
-"""Rows to DBN, DBN to tape."""
+"""Other data to DBN, DBN to tape."""
 
+import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,64 +13,74 @@ from tapeline.backtest import Progress
 from tapeline.errors import ConfigError
 from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import read_definitions
-from tapeline.feeds.rows import Rows, RowsInput, files_of
+from tapeline.feeds.rows import Rows, files_of
+from tapeline.feeds.sources import open_source
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
-from tapeline.instruments import Instrument, Tick, TickSize
+from tapeline.instruments import Instrument, Name, Tick, TickSize
 from tapeline.manifest import fingerprint, plain, versions
-from tapeline.schema import MBO
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
 
-DATASET: Final = "TAPELINE.ROWS"
-
 
 def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
-    rows: Rows,
+    source: Rows,
     output: str | Path,
     *,
     symbol: str | None = None,
     price_unit: Tick | None = None,
-    lot: Tick = 1,
+    lot: Tick | None = None,
+    instruments: Name | Sequence[Name] | None = None,
+    date: str | dt.date | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
-    """Make a DBN file, schema `mbo`, of rows in the order in which they were received: a polars frame, or CSV or Parquet files, such as Databento's own CSV.
+    """Make a DBN file, schema `mbo`, of what is not DBN: a day of Nasdaq's ITCH, LOBSTER's files, or rows of a table.
 
-    A row says what a record of that schema does, in columns of its names (Databento, "MBO schema"); other columns are ignored.
+    **ITCH**: a file of TotalView-ITCH 5.0 as Nasdaq gives them out, each message behind its length; plain, gzip or zstd. `instruments`: the symbols wanted, all
+    if none are named. `date`: the day, where the file's name does not tell it. Messages become records as Databento makes them: an E or C is a T, the F of the
+    order that was hit, and a C (no T, if it is not printable); a U is a C and an A; P and Q are a T of no side. Prices, sizes, order ids and sequence numbers
+    (which message of the file) are the day's own, instrument ids its directory's, and `ts_recv` is `ts_event`.
+
+    **LOBSTER**: a message file, under the name that LOBSTER gave it, or a zip. With the order-book file beside it, the best levels are LOBSTER's after every
+    message: orders that are not told of make up what its book shows besides. Those that a later message names have their ids; the others, ids from 2^63
+    on, of which nobody knows how many they were, or where in the queue. Without that file the book starts empty, and what is told of other orders is left out.
+
+    **Rows**: a polars frame, or CSV or Parquet files, such as Databento's own CSV, in the order in which they were received. A row says what a record does, in
+    columns of its names (Databento, "MBO schema"); other columns are ignored.
 
     - `ts_event`, `ts_recv` (default: `ts_event`): times, in UTC where they have no zone; text in ISO 8601; or whole nanoseconds since 1970.
     - `action`: A adds an order; C takes `size` off it; M sets its price and size; F says that `size` of it was executed, which a C or M then takes off; T is a
       trade; R empties the book; N is nothing. `side`: B or A; of a T the aggressor's; N or null where there is none.
     - `price`: as it is written, exact to 1e-9, null where there is none. Whole numbers need `price_unit`, what 1 of them is worth: 1, 0.0001, or 1e-9 as in
-      `tapeline.depth`. `size`: a multiple of `lot`, which becomes 1, such as 1e-8 of a coin; a run then has that as its multiplier.
+      `tapeline.depth`. `size`: a multiple of `lot` (default 1), which becomes 1, such as 1e-8 of a coin; a run then has that as its multiplier.
     - `order_id`: whole numbers; ids that are text become some by `pl.col("order_id").hash()`.
     - `symbol` or `instrument_id` or both, unless `symbol=` names the only instrument.
     - Whole numbers that may be left out: `sequence`, `flags` (128, the default: the row ends an event, though a next one of the same instrument, time and
       sequence goes on with it; 32: it belongs to a snapshot), `publisher_id`, `channel_id`, `ts_in_delta`.
 
-    The input is read twice, a piece at a time. Returns what was written. Raises DataError for what cannot be read, naming the row (the
-    first is 1) and the column, and ConfigError for settings; the file appears when it is complete.
+    The input is read a piece at a time, rows twice. Returns what was written, and `counters` of what was met. Raises DataError for what cannot be read, naming
+    the row or message (the first is 1) and what is wrong, and ConfigError for settings; the file appears when it is complete.
     """
     check_fork()
     output = Path(output)
     if not output.name.endswith((".dbn", ".dbn.zst")):
         raise ConfigError(f"{output}: expected a file that ends in .dbn or .dbn.zst")
-    _check_apart(output, files_of(rows), "file")
+    _check_apart(output, files_of(source), "file")
     started = time.perf_counter()
-    source = RowsInput(rows, symbol=symbol, price_unit=price_unit, lot=lot)
+    opened = open_source(source, symbol=symbol, price_unit=price_unit, lot=lot, instruments=instruments, date=date)
     done = 0
 
     def arrays() -> Iterator[NDArray[np.void]]:
         nonlocal done
-        for array in source.records():
+        for array in opened.records():
             yield array
             done += len(array)
             if progress is not None:
-                progress(Progress(done, done * MBO.itemsize, source.rows * MBO.itemsize, time.perf_counter() - started))
+                progress(Progress(done, opened.bytes_done, opened.bytes_total, time.perf_counter() - started))
 
-    records = write_mbo(output, arrays(), dataset=DATASET, symbols=source.symbols, start_ns=source.start_ns)
-    instruments = {str(number): symbol for number, symbol in source.symbols.items()}
-    return {"output": str(output), "bytes": output.stat().st_size, "records": records, "seconds": time.perf_counter() - started, "instruments": instruments}
+    records = write_mbo(output, arrays(), dataset=opened.dataset, symbols=opened.symbols, start_ns=opened.start_ns)
+    made = {"output": str(output), "bytes": output.stat().st_size, "records": records, "seconds": time.perf_counter() - started}
+    return {**made, "instruments": {str(number): name for number, name in opened.symbols.items()}, "counters": dict(opened.counters)}
 
 
 def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest

@@ -8,7 +8,7 @@ from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.jit import going
 from tapeline.market import fifo as kernels
 from tapeline.market.fifo import BOOK_EVENTS, FREE_MIN, PENDING, PENDING_MAX, RESTING, Fifo, count_fifo
-from tapeline.tape.order_table import SLOT, TABLE_BITS_MIN, rehash
+from tapeline.order_table import SLOT, TABLE_BITS_MIN, rehash
 
 
 def count_fills(data: Data, **instruments: Any) -> "FifoCount":

@@ -45,8 +45,13 @@ def of_market(given: "MarketOptions") -> dict[str, Any]:
     """Keywords of Backtest, depth and the like; what was not given is left out."""
     found = {name: value for name, value in dataclasses.asdict(given).items() if value is not None}
     if "instruments" in found:
-        found["instruments"] = [int(name) if name.isdecimal() else name for name in (part.strip() for part in found["instruments"].split(","))]
+        found["instruments"] = names_in(found["instruments"])
     return found
+
+
+def names_in(text: str) -> list[str | int]:
+    """Symbols and ids of instruments, as they are listed on a command line."""
+    return [int(name) if name.isdecimal() else name for name in (part.strip() for part in text.split(","))]
 
 
 def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str]) -> tuple[Any, dict[str, Any]]:

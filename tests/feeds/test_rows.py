@@ -211,8 +211,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (path, tl.DataError, r"a\.csv: has no column side, size: rows need ts_event, .*; there are ts_event, action"),
         (tmp_path / "b.parquet", tl.DataError, r"b\.parquet: cannot be read"),
         ([path, tmp_path / "b.parquet"], tl.ConfigError, "all of one kind"),
-        ([], tl.ConfigError, "rows: expected a polars frame .*, or one or more CSV or Parquet files, not list"),
-        ({"ts_event": [START]}, tl.ConfigError, "rows: expected a polars frame .*, not dict"),
+        ([], tl.ConfigError, r"source: expected a polars frame .*, or one or more files, not list"),
+        ({"ts_event": [START]}, tl.ConfigError, r"source: expected a polars frame .*, not dict"),
         (two, tl.DataError, "instrument_id 1 is A in one row and B in another"),
         (pl.DataFrame([row(instrument_id=1.5)]), tl.DataError, "instrument_id"),
     ]

@@ -11,8 +11,8 @@ import numpy as np
 
 from tapeline.bench import faults, kernels
 from tapeline.bench.streams import Stream
+from tapeline.order_table import SLOT, Table
 from tapeline.schema import MBO
-from tapeline.tape.order_table import SLOT, Table
 
 CAPACITY: Final = 1024
 """Of a batch of outputs."""

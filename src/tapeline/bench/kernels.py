@@ -4,8 +4,8 @@ import numpy as np
 
 from tapeline.jit import entry
 from tapeline.memory import record_at, unseen
+from tapeline.order_table import SLOT, enter, find
 from tapeline.record import Record, uint64
-from tapeline.tape.order_table import SLOT, enter, find
 from tapeline.tape.records import MBO_RECORD
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE, Action
 from tapeline.jit import entry
+from tapeline.schema import MBO
 
 RECORD_BYTES_MIN: Final = 16
 """Length, type, publisher, instrument and time: what every record starts with."""
 MBO_RTYPE: Final = 160
+MBO_WORDS: Final = MBO.itemsize // 4
 RUN_ENDED: Final = 0
 """A record of another type follows."""
 MORE: Final = 1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tapeline.constants import PRICE_SCALE, TIME_END, UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
+from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS
 from tapeline.feeds.definitions import price_units
 from tapeline.instruments import Tick
 from tapeline.schema import MBO
@@ -18,6 +19,7 @@ from tapeline.schema import MBO
 Rows = pl.DataFrame | pl.LazyFrame | str | Path | Sequence[str | Path]
 T = TypeVar("T")
 
+ROWS_SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 BATCH_ROWS: Final = 1 << 17
 _REQUIRED: Final = ("ts_event", "action", "side", "price", "size", "order_id")
 _WHOLE: Final = {
@@ -33,8 +35,6 @@ event, too: rule 1 of the normaliser goes on with a next one of equal instrument
 _TIME_FIRST: Final = 10**17
 """March 1973. What is earlier was counted in another unit than nanoseconds."""
 _SIZE_MAX: Final = 2**32 - 1
-_RTYPE: Final = 160
-_WORDS: Final = MBO.itemsize // 4
 _POLARS: Final = {name: pl.Series(np.zeros(0, MBO[name])).dtype for name in MBO.names or ()}
 """The type in polars of each field of a record."""
 
@@ -53,10 +53,15 @@ class RowsInput:
     Looks at all of them once, for what a header says. Raises DataError for what cannot be read, and ConfigError for settings that do not fit.
     """
 
+    dataset = "TAPELINE.ROWS"
+
     def __init__(self, rows: Rows, *, symbol: str | None, price_unit: Tick | None, lot: Tick) -> None:
         """Settings as in `write_dbn`."""
         self.source, self._table = _open(rows)
-        self._schema = _collected(self.source, self._table.collect_schema)
+        self.counters: dict[str, int] = {}
+        """There is nothing of which one should know: what cannot be read is an error."""
+        self.bytes_done = 0
+        self._schema = collected(self.source, self._table.collect_schema)
         missing = [name for name in _REQUIRED if name not in self._schema]
         if missing:
             raise DataError(f"{self.source}: has no column {', '.join(missing)}: rows need {', '.join(_REQUIRED)}; there are {', '.join(self._schema)}")
@@ -66,6 +71,7 @@ class RowsInput:
         first = self._ask(self._table.head(1).select(_time("ts_recv" if "ts_recv" in self._schema else "ts_event", self._schema)))
         self.start_ns: int = (first.item() if first.height else None) or 0
         """Of the first row."""
+        self.bytes_total = self.rows * MBO.itemsize
         self.symbols = self._symbols(symbol)
         """By id."""
         self._columns = _columns(self._schema, self.symbols, self._price_unit(price_unit, is_whole=is_whole and self.rows > 0), price_units(lot, "lot"))
@@ -74,13 +80,14 @@ class RowsInput:
         """All of them, in arrays. Raises DataError at the first that cannot be one."""
         done = 0
         batches = self._table.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-        while (batch := _collected(self.source, lambda: next(batches, None))) is not None:
+        while (batch := collected(self.source, lambda: next(batches, None))) is not None:
             yield _records(self.source, batch, self._columns, done)
             done += batch.height
+            self.bytes_done = done * MBO.itemsize
 
     def _ask(self, question: pl.LazyFrame) -> pl.DataFrame:
         """The answer to a question about all rows, found in passing."""
-        return _collected(self.source, lambda: question.collect(engine="streaming"))
+        return collected(self.source, lambda: question.collect(engine="streaming"))
 
     def _price_unit(self, given: Tick | None, *, is_whole: bool) -> int:
         """What a price as a whole number is worth, in 1e-9."""
@@ -118,13 +125,10 @@ def _open(rows: Rows) -> tuple[str, pl.LazyFrame]:
     if isinstance(rows, pl.DataFrame | pl.LazyFrame):
         return "the frame", rows.lazy()
     paths = files_of(rows)
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file")
     name = ", ".join(str(path) for path in paths)
     if all(path.suffix == ".parquet" for path in paths):
         return name, pl.scan_parquet(paths)
-    if all(path.name.endswith((".csv", ".csv.gz", ".csv.zst")) for path in paths):
+    if all(path.name.endswith(ROWS_SUFFIXES[:3]) for path in paths):
         return name, pl.scan_csv(paths, infer_schema=False)
     raise ConfigError(f"{name}: expected files that end in .csv, .csv.gz, .csv.zst or .parquet, all of one kind")
 
@@ -135,11 +139,11 @@ def files_of(rows: Rows) -> list[Path]:
         return []
     paths = [rows] if isinstance(rows, str | Path) else list(rows) if isinstance(rows, Sequence) else None
     if not paths or not all(isinstance(path, str | Path) for path in paths):
-        raise ConfigError(f"rows: expected a polars frame (pl.from_pandas makes one), or one or more CSV or Parquet files, not {type(rows).__name__}")
+        raise ConfigError(f"source: expected a polars frame (pl.from_pandas makes one), or one or more files, not {type(rows).__name__}")
     return [Path(path) for path in paths]
 
 
-def _collected(source: str, ask: Callable[[], T]) -> T:
+def collected(source: str, ask: Callable[[], T]) -> T:
     """What polars answers. Raises DataError where it cannot read the rows."""
     try:
         return ask()
@@ -230,7 +234,7 @@ def _letter(name: str, of: type[Action | Side]) -> pl.Expr:
 
 def _records(source: str, batch: pl.DataFrame, columns: list[_Column], before: int) -> NDArray[np.void]:
     """A batch of rows as records. Raises DataError at what cannot be one."""
-    values = _collected(source, lambda: batch.select(column.value.cast(_POLARS[column.name]).alias(column.name) for column in columns))
+    values = collected(source, lambda: batch.select(column.value.cast(_POLARS[column.name]).alias(column.name) for column in columns))
     for column in columns:
         bad = values[column.name].is_null()
         if bad.any():
@@ -238,7 +242,7 @@ def _records(source: str, batch: pl.DataFrame, columns: list[_Column], before: i
             given = repr(batch[column.name][row]) if column.name in batch.columns else "nothing"
             raise DataError(f"{source}: row {before + row + 1:,}: {column.name}={given}: {column.expected}")
     records = np.zeros(batch.height, MBO)
-    records["length"], records["rtype"] = _WORDS, _RTYPE
+    records["length"], records["rtype"] = MBO_WORDS, MBO_RTYPE
     for name in values.columns:
         records[name] = values[name].to_numpy()
     return records

@@ -12,13 +12,12 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, RecordFlag, Side
+from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS
 from tapeline.jit import entry
 from tapeline.memory import record_at
 from tapeline.record import Record, float64, int32, int64, uint64
 from tapeline.schema import MBO
 
-MBO_WORDS: Final = MBO.itemsize // 4
-MBO_RTYPE: Final = 160
 PUBLISHER_ID: Final = 65_000
 """None of Databento's."""
 END_OF_EVENT: Final = int(RecordFlag.LAST) | 2

@@ -11,8 +11,8 @@ import numpy as np
 
 from tapeline.jit import entry, kernel, leaf
 from tapeline.memory import address_of, record_at
+from tapeline.order_table import SLOT, Table, address_in, enter, erase, find, is_full
 from tapeline.record import Record, int64, uint64
-from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, is_full
 from tapeline.tape.records import ADD, ASK, CLEAR, EVENT, EXCESS, FILL, LAST, REMOVE
 
 # what count_fifo() answers

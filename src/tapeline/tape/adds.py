@@ -5,9 +5,9 @@ import numpy as np
 from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import load_u64, prefetch, record_at, unseen
+from tapeline.order_table import SLOT, SLOT_SIZE, bucket_address, find, likely_slot
 from tapeline.tape.cursor import local_cursor, move
 from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
-from tapeline.tape.order_table import SLOT, SLOT_SIZE, bucket_address, find, likely_slot
 from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from tapeline.constants import TIME_END
 from tapeline.jit import entry, leaf
 from tapeline.memory import address_of, load_u64, prefetch, record_at, unlikely, unseen
+from tapeline.order_table import bucket_address, erase, likely_slot
 from tapeline.tape.adds import add, is_no_side, level_of
 from tapeline.tape.cursor import local_cursor, move
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
-from tapeline.tape.order_table import bucket_address, erase, likely_slot
 from tapeline.tape.records import (
     BAD_TS_RECV,
     COUNTER,

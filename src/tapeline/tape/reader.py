@@ -11,10 +11,10 @@ from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.jit import JIT, bound, going
 from tapeline.memory import field, load_u64, record_at, view
+from tapeline.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
 from tapeline.pages import Arena, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape.normalise import normalise
-from tapeline.tape.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
 from tapeline.tape.records import (
     BAD_RECORD,
     BUFFER_FULL,

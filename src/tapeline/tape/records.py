@@ -6,8 +6,8 @@ import numpy as np
 
 from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
 from tapeline.jit import leaf
+from tapeline.order_table import Table
 from tapeline.record import Record, int8, int32, int64, uint8, uint16, uint32, uint64
-from tapeline.tape.order_table import Table
 
 A, C, M, R, T, F, N = (np.int64(a) for a in (Action.ADD, Action.CANCEL, Action.MODIFY, Action.CLEAR, Action.TRADE, Action.FILL, Action.NONE))
 BID, ASK, NO_SIDE = np.int64(Side.BID), np.int64(Side.ASK), np.int64(Side.NONE)

@@ -8,9 +8,9 @@ import numpy as np
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
 from tapeline.jit import leaf
 from tapeline.memory import address_of, record_at, unit
+from tapeline.order_table import SLOT, enter, erase, find, is_full, is_taken
 from tapeline.tape.adds import add_snapshot, is_no_side, level_of, stamp_for
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, emit_order, marks, next_stamp, ticks_of
-from tapeline.tape.order_table import SLOT, enter, erase, find, is_full, is_taken
 from tapeline.tape.records import (
     COUNTER,
     EXCESS,

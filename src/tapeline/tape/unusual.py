@@ -8,9 +8,9 @@ import numpy as np
 from tapeline.constants import TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import address_of, copy, load_u64, prefetch, record_at, unit
+from tapeline.order_table import bucket_address, find, is_taken, wipe
 from tapeline.tape.adds import is_no_side, level_of
 from tapeline.tape.emit import JOINS, LEAVES, NOTHING, OFF_GRID_TICKS, count, emit, emit_nothing, next_stamp, ticks_of
-from tapeline.tape.order_table import bucket_address, find, is_taken, wipe
 from tapeline.tape.records import (
     ADD,
     BAD_RECORD,

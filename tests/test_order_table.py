@@ -10,8 +10,8 @@ from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import open_input, registry
 from tapeline.jit import entry
 from tapeline.memory import record_at
+from tapeline.order_table import SLOT, Table, address_in, enter, erase, find, goes_round, is_taken, rehash
 from tapeline.schema import TAPE_EVENT
-from tapeline.tape.order_table import SLOT, Table, address_in, enter, erase, find, goes_round, is_taken, rehash
 from tapeline.tape.reader import TapeReader
 
 BITS = 6
