@@ -83,9 +83,11 @@ def test_times_are_utc_in_any_form() -> None:
     assert to_ns("2023-12-26T00:00:00+01:00", "start") == expected
     assert to_ns(datetime(2023, 12, 25, 23, tzinfo=UTC), "start") == expected
     assert to_ns(datetime(2023, 12, 25, 23), "start") == expected  # noqa: DTZ001 - without a zone on purpose
-    assert to_ns(expected + 1, "start") == expected + 1
-    with pytest.raises(ConfigError, match="start="):
-        to_ns("yesterday", "start")
+    assert to_ns(expected + 1, "start") == to_ns(np.int64(expected + 1), "start") == expected + 1
+    assert to_ns(np.datetime64("2023-12-25T23"), "start") == to_ns(np.datetime64(expected, "ns"), "start") == expected
+    for time in ("yesterday", None, 1.5, True, datetime(2023, 12, 25, tzinfo=UTC).date()):
+        with pytest.raises(ConfigError, match=r"start=.*expected a time"):
+            to_ns(time, "start")
 
 
 @pytest.mark.parametrize(("settings", "words"), [({"columns": 0}, "columns=0"), ({"levels": 10**6}, "levels=1000000"), ({"columns": True}, "columns=True")])

@@ -1,7 +1,8 @@
 """Accounts at the end of a run: per row and instrument, and per row and currency. All money is in `currency`, average price and mark are prices.
 
 Columns: strategy, row, symbol (null: all of the currency), currency, position (lots), average_price (null when flat), mark, realised and unrealised PnL
-(without fees), fees_maker and fees_taker (negative: rebates), gross = realised + unrealised = cash + position × mark, net = gross − fees.
+(without fees), fees_maker and fees_taker (negative: rebates), gross = realised + unrealised = cash + position × mark, net = gross − fees. `mark` is null before
+a mid was seen, and `unrealised` is 0 then.
 """
 
 from collections.abc import Mapping

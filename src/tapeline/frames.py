@@ -202,14 +202,15 @@ def orders_frame(orders: Columns, context: Context) -> pl.DataFrame:
 def equity_frame(equity: Columns, context: Context) -> pl.DataFrame:
     """One line per sample. `cash` is without fees; gross = cash + position × mark = realised + unrealised, net = gross − fees, all in currency.
 
-    `average_price` is that of the open position, null when flat.
-
-    `mark` is a price (the mid); 0 until a mid was seen, and 0 is a price like any other.
+    `average_price` is that of the open position, null when flat. `mark` is the mid last seen: null before the first, and then `unrealised` is 0.
     """
     value = context.tick_value[equity["instrument"]]
     fees = context.fees(equity, (equity["maker_lots"], equity["taker_lots"]), (equity["maker_notional"], equity["taker_notional"]))
+    realised = (equity["cash"] + equity["cost"]) * value
+    unmarked = equity["mark"] == UNDEFINED_PRICE
+    mark = np.where(unmarked, 0, equity["mark"])
     # In half ticks and integers: where the terms are large and nearly cancel, nothing is lost, and even overflow cancels.
-    gross = (2 * equity["cash"] + equity["position"] * equity["mark"]) * 0.5 * value
+    gross = np.where(unmarked, realised, (2 * equity["cash"] + equity["position"] * mark) * 0.5 * value)
     return pl.DataFrame(
         [
             _time("ts", equity["ts"]),
@@ -217,10 +218,10 @@ def equity_frame(equity: Columns, context: Context) -> pl.DataFrame:
             pl.Series("position", equity["position"]),
             pl.Series("cash", equity["cash"] * value),
             pl.Series("fees", fees),
-            pl.Series("mark", equity["mark"] * context.grid[equity["instrument"]] / (2 * PRICE_SCALE)),
+            _masked("mark", mark * context.grid[equity["instrument"]] / (2 * PRICE_SCALE), unmarked),
             _masked("average_price", _quotient(equity["cost"], equity["position"]) * context.grid[equity["instrument"]] / PRICE_SCALE, equity["position"] == 0),
-            pl.Series("realised", (equity["cash"] + equity["cost"]) * value),
-            pl.Series("unrealised", (equity["position"] * equity["mark"] * 0.5 - equity["cost"]) * value),
+            pl.Series("realised", realised),
+            pl.Series("unrealised", np.where(unmarked, 0.0, (equity["position"] * mark * 0.5 - equity["cost"]) * value)),
             pl.Series("gross", gross),
             pl.Series("net", gross - fees),
             pl.Series("maker_lots", equity["maker_lots"]),

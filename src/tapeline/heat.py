@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tapeline.result import Result
 
 Data = str | Path | Sequence[str | Path]
-Time = str | int | datetime
+Time = str | int | datetime | np.datetime64
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -160,12 +160,20 @@ def to_ns(time: Time, setting: str) -> int:
         try:
             time = datetime.fromisoformat(time)
         except ValueError:
-            raise ConfigError(f"{setting}={time!r}: expected a time such as '2023-12-25T23:00:00' (UTC), a datetime, or nanoseconds") from None
+            raise _no_time(time, setting) from None
+    if isinstance(time, np.datetime64):
+        time = int(time.astype("datetime64[ns]").astype(np.int64))
     if isinstance(time, datetime):
         time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
         since = time - datetime(1970, 1, 1, tzinfo=UTC)
         return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    if isinstance(time, bool) or not isinstance(time, int | np.integer):
+        raise _no_time(time, setting)
     return int(time)
+
+
+def _no_time(time: object, setting: str) -> ConfigError:
+    return ConfigError(f"{setting}={time!r}: expected a time such as '2023-12-25T23:00:00' (UTC), a datetime, or nanoseconds")
 
 
 def _best_prices(data: Data, spans: Sequence[Span], settings: Mapping[str, Any]) -> list[Ints]:

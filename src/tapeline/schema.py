@@ -92,7 +92,7 @@ EQUITY: Final = np.dtype(
         ("ts", "<i8"),
         ("position", "<i8"),
         ("cash", "<i8"),  # ticks x lots, without fees
-        ("mark", "<i8"),  # half ticks; 0 while no mid was ever seen
+        ("mark", "<i8"),  # half ticks; UNDEFINED_PRICE while no mid was ever seen
         ("maker_lots", "<i8"),
         ("taker_lots", "<i8"),
         ("maker_notional", "<i8"),  # ticks x lots, absolute

@@ -2,8 +2,8 @@
 
 import polars as pl
 import pytest
-from scripts import play
-from streams import Stream
+from scripts import BUY, play, script
+from streams import GRID, Stream
 
 import tapeline as tl
 
@@ -204,3 +204,19 @@ def test_stops_are_saved_with_the_result(tmp_path):
     """What stopped a row is in its saved result, too."""
     result = run(tmp_path, falling(), Buyer(), limits=tl.Limits(loss_max=200.0))
     assert tl.Result.load(result.save(tmp_path / "run")).stops.equals(result.stops)
+
+
+def test_a_position_is_worth_what_it_cost_until_a_mid_is_seen(tmp_path):
+    """Asks alone at 101: 2 lots bought have lost no more than their fee, at the kill switch, in samples and in drawdowns; a bid of 91 marks them at 96."""
+    stream = Stream().add(1, "A", 101, 5, ts=100).quiet(5 * SECOND).add(2, "B", 91, 5, ts=9 * SECOND).quiet(12 * SECOND)
+    steps = script((200, BUY, 101 * GRID, 2))
+    result = play(tmp_path, stream, steps, multiplier=50.0, fees=tl.Fees(taker=0.5), limits=tl.Limits(loss_max=600))
+    assert result.equity.select("position", "cash", "mark", "unrealised", "gross", "net").rows() == [
+        (2, -10_100.0, None, 0.0, 0.0, -1.0),
+        (2, -10_100.0, 96.0, -500.0, -500.0, -501.0),
+        (2, -10_100.0, 96.0, -500.0, -500.0, -501.0),
+    ]
+    assert result.stops.height == 0
+    assert result.stats.frame.select("pnl_net", "drawdown_max").row(0) == (-501.0, 501.0)
+    unmarked = play(tmp_path, Stream().add(1, "A", 101, 5, ts=100).quiet(5 * SECOND), steps, multiplier=50.0)
+    assert unmarked.accounts.select("position", "mark", "unrealised", "gross").row(0) == (2, None, 0.0, 0.0)

@@ -53,6 +53,15 @@ def test_rule_1_the_next_record_may_be_of_a_skipped_instrument():
     assert (counters["records_other_instruments"], counters["records"]) == (1, 2)
 
 
+def test_rule_1_a_clear_ends_its_event_though_it_is_not_flagged():
+    """Nasdaq's days begin with an R without F_LAST: it ends its event, unless it is a snapshot's, or the next record is of its event, as after others."""
+    stream = Stream().clear(ts=10, last=False, sequence=1).add(1, "B", 100, 5, ts=90, sequence=2)
+    stream.clear(ts=95, last=False, sequence=3).add(2, "B", 100, 5, sequence=3)
+    assert short(stream) == [("CLEAR", 0, 0, LAST), ("ADD", 5, 100, LAST), ("CLEAR", 0, 0, 0), ("ADD", 5, 100, LAST)]
+    stream = Stream().clear(ts=10, last=False, flags=SNAPSHOT).add(1, "B", 100, 5, flags=SNAPSHOT)
+    assert short(stream) == [("CLEAR", 0, 0, SNAPSHOT), ("ADD", 5, 100, SNAPSHOT | LAST)]
+
+
 def test_rule_1_the_last_record_of_a_file_has_no_next():
     """An event does not go on into the next file."""
     one = Stream().add(1, "B", 100, 5, ts=10, sequence=1)

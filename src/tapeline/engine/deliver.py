@@ -312,9 +312,10 @@ def apply_answer(engine, row, message):
 
 @kernel
 def mark_of(engine, row, instrument):
-    """The last mid that a row has seen, half ticks."""
+    """The last mid that a row has seen, half ticks; UNDEFINED_PRICE before the first."""
     group = record_at(engine.groups, np.int64(row.group), GROUP)
-    return record_at(group.markets, np.int64(instrument), MARKET).mark
+    market = record_at(group.markets, np.int64(instrument), MARKET)
+    return market.mark if market.has_mark else np.int64(UNDEFINED_PRICE)
 
 
 @entry

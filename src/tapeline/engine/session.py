@@ -222,6 +222,7 @@ class Session:
         rows, groups, n = len(self._rows), len(self._groups), self._capacity
         depth = int(self.engine.depth)
         accounts, samples = self._flat(rows * n, Account.dtype_).reshape(rows, n), np.zeros((rows, n), schema.EQUITY)
+        samples["mark"] = UNDEFINED_PRICE
         markets, levels = np.zeros((groups, n), MARKET), np.zeros((groups, n, 2 * depth), LEVEL)
         if before:
             accounts[:, :before], samples[:, :before] = self._accounts, self._samples

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tapeline.constants import Reason
+from tapeline.constants import UNDEFINED_PRICE, Reason
 from tapeline.reference.messages import FillReport
 from tapeline.reference.row import Row
 from tapeline.schema import Journals
@@ -12,6 +12,9 @@ SIGNAL_MASK: Final = "_signal_mask"
 """Where a strategy's `signal(k, value)` sets bit k."""
 SIGNAL_VALUES: Final = "_signal_values"
 """Where it puts the value. A strategy that signals nothing need not have either."""
+
+NO_SAMPLE: Final = (0, 0, UNDEFINED_PRICE, 0, 0, 0, 0, 0)
+"""What the first sample of an account is compared with: no position, and no mid seen."""
 
 
 class Journal:
@@ -45,8 +48,9 @@ class Journal:
         for row in self._rows:
             for index, account in enumerate(row.accounts):
                 lots, notional = (account.maker_lots, account.taker_lots), (account.maker_notional, account.taker_notional)
-                sample = (account.position, account.cash_ticks, account.mark, *lots, *notional, account.cost_ticks)
-                if everything or sample != self._last_samples.get((row.index, index), (0,) * len(sample)):
+                mark = account.mark if account.has_mark else UNDEFINED_PRICE
+                sample = (account.position, account.cash_ticks, mark, *lots, *notional, account.cost_ticks)
+                if everything or sample != self._last_samples.get((row.index, index), NO_SAMPLE):
                     self._last_samples[row.index, index] = sample
                     self._equity.append((ts, *sample, row.index, index))
 

@@ -59,8 +59,8 @@ class Record(NamedTuple):
 
     @property
     def ends_event(self) -> bool:
-        """Whether the venue ends an event with it."""
-        return bool(self.flags & RecordFlag.LAST)
+        """Whether the venue ends an event with it. An R that begins no snapshot does so, flagged or not: Nasdaq's days begin with one that is not."""
+        return bool(self.flags & RecordFlag.LAST) or (self.action == Action.CLEAR and not self.is_snapshot)
 
 
 @dataclass(slots=True)

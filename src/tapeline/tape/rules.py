@@ -184,6 +184,8 @@ def do_record(reader):  # noqa: C901, PLR0912 - one question per action
     here = reader.here
     record, source = record_at(here.position, 0, MBO_RECORD), record_at(here.source, 0, SOURCE)
     last = np.int64(record.flags) & LAST
+    if record.action == R and record.flags & SNAPSHOT == 0:  # flagged or not: hours may pass before the next record
+        last = np.int64(LAST)
     if last:
         goes_on = event_goes_on(reader)
         if goes_on == NEED_DATA:
