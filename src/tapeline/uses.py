@@ -15,8 +15,7 @@ from typing import Any
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
 from tapeline.contract import CALLBACKS, LEVELS, MEMBERS
 from tapeline.errors import CompileError
-from tapeline.record import Record
-from tapeline.runner import codes
+from tapeline.runner import codes, parts
 from tapeline.strategy import Strategy
 
 _WORDS = {"side": Side, "last_side": Side, "what": Update, "reason": Reason, "phase": Phase, "rule": FillRule, "kind": Kind}
@@ -183,7 +182,7 @@ def check_class(cls: Any) -> None:
     check_signatures(cls)
     _check_arguments(cls)
     _check_callbacks(cls)
-    for part in (cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))):  # features of its own, too
+    for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
             for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code)):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
