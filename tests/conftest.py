@@ -1,4 +1,4 @@
-"""Ctrl-C as in a terminal, and a browser for the tests of pages."""
+"""The order of files, Ctrl-C as in a terminal, and a browser for the tests of pages."""
 
 import shutil
 import signal
@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
+LONGEST = (
+    "test_against_reference.py", "test_guide.py", "test_extremes.py", "test_metamorphic.py", "test_wake_depth.py", "test_readme.py", "test_diagnose.py",
+    "test_runner.py", "test_feeds.py", "test_simulated.py", "test_browser.py", "test_page.py", "test_tapes.py", "test_backtest.py", "test_files.py",
+)  # fmt: skip
+"""Files of more than half a minute, about in the order of their times: they start first, so that none is alone at the end while other workers are idle.
+
+The first two compile different things: what one worker has compiled, the others find. pytest-xdist's own order is by number of tests.
+"""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort files by their times; tests stay in their files' order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

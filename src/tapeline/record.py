@@ -55,6 +55,7 @@ else:
     _Void = np.void
 _TAKEN = {"data", "dtype", "dtype_", "type_", "fields_"}
 _origin: Any = get_origin
+_FLOATS = (float, np.floating)
 PACKAGE = __name__.partition(".")[0]
 
 record_classes: dict[Any, type["Record"]] = {}
@@ -72,9 +73,11 @@ def _field(owner: str, name: str, dtype: np.dtype[Any]) -> property:
     """A field as plain Python reads and sets it. A whole number refuses a float, as compiled code does: NumPy cuts it off."""
 
     def put(self: Any, value: Any) -> None:
-        if dtype.kind in "iu" and isinstance(value, float | np.floating):
+        if is_whole and isinstance(value, _FLOATS):
             raise TypeError(FIELD_NOT_WHOLE.format(name, owner, dtype))
         np.void.__setitem__(self, name, value)
+
+    is_whole = dtype.kind in "iu"
 
     return property(lambda self: np.void.__getitem__(self, name), put)
 

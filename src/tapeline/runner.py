@@ -77,6 +77,12 @@ def codes(cls: type) -> Iterator[types.CodeType]:
                 yield from _nested(member.__code__)
 
 
+def parts(cls: Any) -> Iterator[type[Record]]:
+    """The records that fields of a class are, or arrays of: their methods are code of the class, too."""
+    elements = (hint[0] if isinstance(hint, tuple) else hint for hint in cls.fields_.values())
+    return (element for element in elements if inspect.isclass(element) and issubclass(element, Record))
+
+
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
     yield code
     for constant in code.co_consts:
@@ -149,6 +155,8 @@ class Fingerprint:
             if not issubclass(c, Record) or c.__module__.partition(".")[0] == PACKAGE:
                 continue
             self._say(str(c.dtype_) if c.fields_ else "")
+            for part in parts(c):
+                self.add(part)
             for name, member in sorted(vars(c).items()):
                 if inspect.isfunction(member):
                     self.add(member)

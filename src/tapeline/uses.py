@@ -15,12 +15,13 @@ from typing import Any
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
 from tapeline.contract import CALLBACKS, LEVELS, MEMBERS
 from tapeline.errors import CompileError
-from tapeline.record import Record
-from tapeline.runner import codes
+from tapeline.runner import codes, parts
 from tapeline.strategy import Strategy
 
 _WORDS = {"side": Side, "last_side": Side, "what": Update, "reason": Reason, "phase": Phase, "rule": FillRule, "kind": Kind}
 """Attribute → whose members its values are."""
+Nodes = tuple[ast.AST, ...]
+"""All that a function says, one by one. They are kept: to walk through the tree again at each look took most of the time of a run's check."""
 
 
 def _place(function: Any) -> str:
@@ -66,11 +67,11 @@ def _check_uses(cls: Any, where: str, function: Any, named: dict[str, str], chec
     if (call := (function, *named.items())) in checked:
         return
     checked.add(call)
-    first, tree = _parsed(function)
-    named = _bound(tree, named, _argument)
-    written = {node.value: node.lineno for node in ast.walk(tree) if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)}
-    written |= _written_by_name(written, tree, named)
-    for node in ast.walk(tree):
+    first, nodes = _parsed(function)
+    named = _bound(nodes, named, _argument)
+    written = {node.value: node.lineno for node in nodes if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)}
+    written |= _written_by_name(written, nodes, named)
+    for node in nodes:
         if isinstance(node, ast.Call) and (helper := _helper(cls, function, node, named)):
             owner, method, given = helper
             _check_uses(owner, where, method, given, checked)
@@ -85,11 +86,11 @@ def _check_uses(cls: Any, where: str, function: Any, named: dict[str, str], chec
         raise CompileError(f"{file}:{line}: in {where}: {said}\n    {linecache.getline(file, line).strip()}")
 
 
-def _written_by_name(written: dict[ast.expr, int], tree: ast.AST, named: dict[str, str]) -> dict[ast.expr, int]:
+def _written_by_name(written: dict[ast.expr, int], nodes: Nodes, named: dict[str, str]) -> dict[ast.expr, int]:
     """What arguments have that is written to, and in which line, by local names which stand for nothing else: `f = market.features; f[3] = 1.0`."""
     lines = {node.id: line for node, line in written.items() if isinstance(node, ast.Name)}
-    known = _bound(tree, named, lambda value, _: _member(value, named))
-    return {value: lines[name] for name, value in _bindings(tree) if name in lines and name in known and _member(value, named)}
+    known = _bound(nodes, named, lambda value, _: _member(value, named))
+    return {value: lines[name] for name, value in _bindings(nodes) if name in lines and name in known and _member(value, named)}
 
 
 def _member(node: ast.AST, named: dict[str, str]) -> str | None:
@@ -98,12 +99,12 @@ def _member(node: ast.AST, named: dict[str, str]) -> str | None:
     return f"{argument}.{node.attr}" if argument in MEMBERS and isinstance(node, ast.Attribute) else None
 
 
-def _bound(tree: ast.AST, named: dict[str, str], meaning: Callable[[ast.AST, dict[str, str]], str | None]) -> dict[str, str]:
+def _bound(nodes: Nodes, named: dict[str, str], meaning: Callable[[ast.AST, dict[str, str]], str | None]) -> dict[str, str]:
     """Name → what it means in a function: of its parameters `named`, and of local names that are bound to nothing but what means one thing, `a = account`."""
-    stores = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    stores = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
     known = {name: argument for name, argument in named.items() if name not in stores}
     bound: dict[str, list[str | None]] = {}
-    for name, value in _bindings(tree):
+    for name, value in _bindings(nodes):
         arguments = bound.setdefault(name, [])
         arguments.append(meaning(value, known))
         if len(arguments) == stores[name] and len(set(arguments)) == 1 and arguments[0]:
@@ -111,9 +112,9 @@ def _bound(tree: ast.AST, named: dict[str, str], meaning: Callable[[ast.AST, dic
     return known
 
 
-def _bindings(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+def _bindings(nodes: Nodes) -> Iterator[tuple[str, ast.expr]]:
     """Name and value of each plain assignment, those of `first, second = market[0], market[1]` one by one."""
-    for node in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
+    for node in (node for node in nodes if isinstance(node, ast.Assign)):
         for target in node.targets:
             pairs = [(target, node.value)]
             if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
@@ -161,13 +162,13 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 @cache
-def _parsed(method: Any) -> tuple[int, ast.AST]:
+def _parsed(method: Any) -> tuple[int, Nodes]:
     """The number of a method's first line, and what it says; nothing where that is not known."""
     try:
         lines, first = inspect.getsourcelines(method)
-        return first, ast.parse(textwrap.dedent("".join(lines)))
+        return first, tuple(ast.walk(ast.parse(textwrap.dedent("".join(lines)))))
     except (OSError, SyntaxError):  # typed in, or with text that is indented less than the code
-        return 0, ast.Module([], [])
+        return 0, ()
 
 
 def unlike(attribute: str, argument: str) -> str:
@@ -183,7 +184,7 @@ def check_class(cls: Any) -> None:
     check_signatures(cls)
     _check_arguments(cls)
     _check_callbacks(cls)
-    for part in (cls, *(hint for hint in cls.fields_.values() if inspect.isclass(hint) and issubclass(hint, Record))):  # features of its own, too
+    for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
             for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code)):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
@@ -198,9 +199,15 @@ def _check_callbacks(cls: Any) -> None:
     warnings.warn(f"{cls.__name__} has no callback, so that it does nothing{meant or ': there are ' + ', '.join(CALLBACKS)}", stacklevel=5)
 
 
+@cache
+def _instructions(code: Any, _lines: bytes) -> tuple[dis.Instruction, ...]:
+    """What a function's code does. Code that stands in other lines is equal, so these are part of the key."""
+    return tuple(dis.get_instructions(code))
+
+
 def _undeclared_features(cls: Any, code: Any) -> Iterator[tuple[int | None, str]]:
     """Line, and what is wrong, of each `….features[….Feature.NAME]` of a feature that the class does not declare."""
-    loads = [one for one in dis.get_instructions(code) if one.opname.startswith("LOAD_")]
+    loads = [one for one in _instructions(code, code.co_linetable) if one.opname.startswith("LOAD_")]
     for at, one in enumerate(loads):
         before, name = [load.argval for load in loads[max(at - 3, 0) : at]], one.argval
         if before[-1:] == ["Feature"] and "features" in before and name in Feature.__members__ and Feature[name] not in cls.features:
@@ -210,7 +217,7 @@ def _undeclared_features(cls: Any, code: Any) -> Iterator[tuple[int | None, str]
 
 def _compared_with_text(code: Any) -> Iterator[tuple[int | None, str]]:
     """The same of each comparison of a side, a reason and the like with text, which compiles, and is never equal."""
-    instructions = list(dis.get_instructions(code))
+    instructions = _instructions(code, code.co_linetable)
     for at, one in enumerate(instructions):
         if one.opname not in ("COMPARE_OP", "CONTAINS_OP"):
             continue

@@ -39,7 +39,7 @@ Numbers = Callable[[int], list[int]]
 
 @dataclass(frozen=True)
 class Player:
-    """A row to be: a strategy's class, its program and other parameters, and the venue that it meets, as keywords of `tl.Row`."""
+    """A row to be: a strategy's class, its program and other parameters of its hand, and the venue that it meets, as keywords of `tl.Row`."""
 
     strategy: type
     program: Sequence[int]
@@ -48,7 +48,7 @@ class Player:
 
     def row(self) -> tl.Row:
         """A row with an instance of its own."""
-        return tl.Row(with_program(self.strategy(**self.parameters), self.program), **self.venue)
+        return tl.Row(with_program(self.strategy(), self.program, **self.parameters), **self.venue)
 
 
 @dataclass(frozen=True)
@@ -137,18 +137,22 @@ def cases(draw: Any, events_max: int = 100) -> Case:
     return drawn(rng, numbers, draw(st.sampled_from((1, 1, 2, 3))), draw(st.sampled_from((0, 0, 12))), events_max)
 
 
-def with_program(strategy: Any, program: Sequence[int]) -> Any:
-    """A strategy that follows a program."""
-    strategy.program[: len(program)], strategy.length = program, len(program)
+def with_program(strategy: Any, program: Sequence[int], **parameters: int) -> Any:
+    """A strategy that follows a program; `parameters` are those of its hand."""
+    hand = strategy.hand
+    hand.program[: len(program)], hand.length = program, len(program)
+    for name, value in parameters.items():
+        setattr(hand, name, value)
     return strategy
 
 
 def random_parameters(rng: random.Random) -> dict[str, int]:
-    """Parameters of an actor but its program."""
+    """Parameters of a hand but its program."""
     return {"far": rng.choice((0, 20, 200, 900)), "wild": rng.choice((0, 5, 20))}
 
 
 def random_strategy(cls: type, rng: random.Random, rate: int) -> tl.Strategy:
     """An instance that acts at `rate` percent of its opportunities."""
     program = [rng.randrange(1, NUMBERS_END) if rng.randrange(100) < rate else 0 for _ in range(PROGRAM_MAX)]
-    return with_program(cls(**random_parameters(rng)), program)
+    parameters = random_parameters(rng)
+    return with_program(cls(), program, **parameters)

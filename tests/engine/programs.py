@@ -4,26 +4,15 @@ from actors import Actor
 
 import tapeline as tl
 
-FEATURES_N = len(tl.Feature)
-
 
 class Caller(Actor):
     """An actor that looks around, and acts, whenever it is called: subclasses say how they look. It knows its queues, and every feature, declared or not."""
 
-    def look_at_queues(self, orders):
-        """What is ahead of the last orders."""
-        for i in range(-1, 6):
-            self.see(orders.ahead(self.last_id - i))
-
-    def look_at_features(self, market):
-        """Every feature."""
-        for k in range(FEATURES_N):
-            self.feel(market.features[k])
-
     def on_start(self, market, orders, account):
         """Set a timer, and an order on its way."""
-        self.begin()
-        orders.wake_at(orders.now + 1 + self.draw(50))
+        hand = self.hand
+        hand.begin()
+        orders.wake_at(orders.now + 1 + hand.draw(50))
         self.look(market, orders, account)
 
     def on_book(self, market, orders, account):
@@ -32,12 +21,12 @@ class Caller(Actor):
 
     def on_order(self, update, market, orders, account):
         """An answer."""
-        self.look_at_update(update)
+        self.hand.look_at_update(update)
         self.look(market, orders, account)
 
     def on_fill(self, fill, market, orders, account):
         """A fill."""
-        self.look_at_fill(fill)
+        self.hand.look_at_fill(fill)
         self.look(market, orders, account)
 
     def on_timer(self, market, orders, account):
@@ -46,7 +35,7 @@ class Caller(Actor):
 
     def on_status(self, status, market, orders, account):
         """A change of the phase of trading."""
-        self.look_at_status(status)
+        self.hand.look_at_status(status)
         self.look(market, orders, account)
 
     def on_end(self, market, orders, account):
@@ -59,13 +48,14 @@ class Quoter(Caller):
 
     def look(self, market, orders, account):
         """See everything, then act."""
-        self.see(market.n)
-        self.look_at_market(market)
-        self.look_at_levels(market, self.depth)
-        self.look_at_features(market)
+        hand = self.hand
+        hand.see(market.n)
+        hand.look_at_market(market)
+        hand.look_at_levels(market, self.depth)
+        hand.look_at_features(market)
         self.look_at_account(account)
-        self.look_at_orders(orders)
-        self.look_at_queues(orders)
+        hand.look_at_orders(orders)
+        hand.look_at_queues(orders)
         self.act(market, orders)
         self.tell()
 
@@ -84,12 +74,12 @@ class Follower(Quoter):
 
     def on_trade(self, trade, market, orders, account):
         """A print."""
-        self.look_at_trade(trade)
+        self.hand.look_at_trade(trade)
         self.look(market, orders, account)
 
     def on_event(self, event, market, orders, account):
         """A tape event."""
-        self.look_at_event(event)
+        self.hand.look_at_event(event)
         self.look(market, orders, account)
 
 
@@ -114,16 +104,18 @@ class Plain(Actor):
 
     def on_start(self, market, orders, account):
         """Set a timer, and an order on its way."""
-        self.begin()
-        orders.wake_at(orders.now + 1 + self.draw(100))
+        hand = self.hand
+        hand.begin()
+        orders.wake_at(orders.now + 1 + hand.draw(100))
         self.act(market, orders)
 
     def look(self, market, orders, account):
         """See everything else, then act."""
-        self.look_at_market(market)
-        self.look_at_levels(market, self.depth)
+        hand = self.hand
+        hand.look_at_market(market)
+        hand.look_at_levels(market, self.depth)
         self.look_at_account(account)
-        self.look_at_orders(orders)
+        hand.look_at_orders(orders)
         self.act(market, orders)
         self.tell()
 
@@ -140,7 +132,7 @@ class Sleeper(Plain):
     def on_timer(self, market, orders, account):
         """Act; wait again."""
         self.look(market, orders, account)
-        orders.wake_at(orders.now + 1 + self.draw(100))
+        orders.wake_at(orders.now + 1 + self.hand.draw(100))
 
 
 class Listener(Plain):
@@ -159,22 +151,23 @@ class Pair(Caller):
 
     def look(self, market, orders, account):
         """See everything of all instruments, then act on one."""
-        self.see(market.instrument)
+        hand = self.hand
+        hand.see(market.instrument)
         for i in range(self.books):
-            self.look_at_market(market[i])
-            self.look_at_levels(market[i], self.depth)
-            self.look_at_features(market[i])
+            hand.look_at_market(market[i])
+            hand.look_at_levels(market[i], self.depth)
+            hand.look_at_features(market[i])
             self.look_at_account(account[i])
-        self.look_at_orders(orders[0])
-        self.look_at_queues(orders[0])
-        self.see(orders.now)
-        self.see(orders.ahead(self.last_id))
+        hand.look_at_orders(orders[0])
+        hand.look_at_queues(orders[0])
+        hand.see(orders.now)
+        hand.see(orders.ahead(hand.last_id))
         first, second = orders[0], orders[1]
-        acted = self.act(market[0], first) if self.turn % 2 else self.act(market[1], second)
-        if acted and self.draw(20) == 0:
-            orders.cancel(self.some_order())
-        if acted and self.draw(60) == 0:
-            self.see(orders.cancel_all())
+        acted = self.act(market[0], first) if hand.turn % 2 else self.act(market[1], second)
+        if acted and hand.draw(20) == 0:
+            orders.cancel(hand.some_order())
+        if acted and hand.draw(60) == 0:
+            hand.see(orders.cancel_all())
         self.tell()
 
 
@@ -207,10 +200,11 @@ class PairMaker(Actor):
 
     def look(self, market, orders, account):
         """See everything else of both, then act on the callback's."""
+        hand = self.hand
         for i in range(2):
-            self.look_at_market(market[i])
+            hand.look_at_market(market[i])
             self.look_at_account(account[i])
-            self.look_at_orders(orders[i])
+            hand.look_at_orders(orders[i])
         k = market.instrument
         self.act(market[k], orders[k])
         self.tell()
@@ -223,15 +217,16 @@ class Crowd(Pair):
 
     def look(self, market, orders, account):
         """See the callback's instrument, then act on it, or on one seen before."""
+        hand = self.hand
         k = market.instrument
-        self.see(market.n)
-        self.look_at_market(market[k])
-        self.look_at_levels(market[k], self.depth)
-        self.look_at_features(market[k])
+        hand.see(market.n)
+        hand.look_at_market(market[k])
+        hand.look_at_levels(market[k], self.depth)
+        hand.look_at_features(market[k])
         self.look_at_account(account[k])
-        self.look_at_orders(orders[k])
-        self.look_at_queues(orders[k])
-        other = self.draw(market.n)
+        hand.look_at_orders(orders[k])
+        hand.look_at_queues(orders[k])
+        other = hand.draw(market.n)
         self.act(market[other], orders[other])
         self.look_at_account(account[other])
         self.tell()

@@ -58,7 +58,7 @@ def test_wide_books_agree(seed, levels_max, tmp_path):
         limits = tl.Limits(orders_live_max=300, ladder_levels_max=levels_max)
         made = rows(seed, SINGLE[:2], rate=5, limits=limits)
         for row in made:
-            row.strategy.far = 900
+            row.strategy.hand.far = 900
         return made
 
     found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])
@@ -78,7 +78,7 @@ def test_the_ends_of_the_price_range_agree(seed, end, tmp_path):
     def make():
         made = rows(seed, SINGLE, limits=tl.Limits())  # at such prices limits on money would refuse everything
         for row in made:
-            row.strategy.base, row.strategy.far = end, 500
+            row.strategy.hand.base, row.strategy.hand.far = end, 500
         return made
 
     found = compare(*both(path, make, tick_size="1", instruments=[1])[:2])

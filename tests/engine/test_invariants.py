@@ -109,8 +109,8 @@ def test_rows_of_arrays_are_rows(tmp_path):
     path = case.stream().write(tmp_path / "x.dbn")
     programs = [[k, 0, 10 * k, 100 * k] for k in range(1, 6)]
     one_by_one = tl.Backtest(path, **case.settings).run(*[with_program(Quoter(), program) for program in programs])
-    array = Quoter.array(5, length=4)
-    array["program"][:, :4] = programs
+    array = Quoter.array(5)
+    array["hand"]["length"], array["hand"]["program"][:, :4] = 4, programs
     together = tl.Backtest(path, **case.settings).run(array)
     assert one_by_one.orders.height > 0
     assert one_by_one.orders.equals(together.orders)

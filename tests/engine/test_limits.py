@@ -34,10 +34,11 @@ class Joiner(Quoter):
 
     def look(self, market, orders, account):
         """One order only, of 40 instances at once."""
-        if self.last_id == 0 and market.has_bid:
-            self.last_id = orders.buy(market.bid_price, 1)
-        if self.last_id > 0:
-            self.signal(0, orders.ahead(self.last_id))
+        hand = self.hand
+        if hand.last_id == 0 and market.has_bid:
+            hand.last_id = orders.buy(market.bid_price, 1)
+        if hand.last_id > 0:
+            self.signal(0, orders.ahead(hand.last_id))
 
 
 def test_messages_in_flight_are_limited_by_name(tmp_path):

@@ -128,12 +128,12 @@ def test_the_future_does_not_reach_back(seed, tmp_path):
     assert_frame_equal(*sent)
 
 
-def changed(case, *, strategy=(), limits=1):
-    """The case's rows, with other parameters of the strategies and limits multiplied; fees by lot."""
+def changed(case, *, hand=(), limits=1):
+    """The case's rows, with other parameters of the strategies' hands and limits multiplied; fees by lot."""
     rows = labelled(case.rows())
     for row in rows:
-        for name, value in dict(strategy).items():
-            setattr(row.strategy, name, value)
+        for name, value in dict(hand).items():
+            setattr(row.strategy.hand, name, value)
     more = [replace(row.limits, position_max=row.limits.position_max * limits, order_size_max=row.limits.order_size_max * limits) for row in rows]
     more = [replace(limit, notional_max=math.inf, loss_max=math.inf) for limit in more]  # money changes with prices and sizes
     rules = [replace(row.rules, queue="exact") for row in rows]  # an estimator's guess is rounded to lots
@@ -148,7 +148,7 @@ def test_doubling_all_sizes_doubles_fills(seed, tmp_path):
     array = case.stream().array()
     once = run(case, tmp_path / "x.dbn", array, changed(case))
     array["size"] *= 2
-    twice = run(case, tmp_path / "x.dbn", array, changed(case, strategy={"scale": 2}, limits=2))
+    twice = run(case, tmp_path / "x.dbn", array, changed(case, hand={"scale": 2}, limits=2))
     sizes = [pl.col(name) * 2 for name in ("size", "size_left", "market_size", "position", "notional", "fee")]
     assert_frame_equal(once.fills.with_columns(sizes), twice.fills)
     assert_frame_equal(once.orders.select("order_id", "status", "reason", pl.col("filled") * 2), twice.orders.select("order_id", "status", "reason", "filled"))
@@ -162,7 +162,7 @@ def test_shifting_prices_shifts_cash(seed, shift, tmp_path):
     array = case.stream().array()
     here = run(case, tmp_path / "x.dbn", array, changed(case))
     array["price"][array["price"] != UNDEFINED_PRICE] += shift * 10**9
-    there = run(case, tmp_path / "x.dbn", array, changed(case, strategy={"base": 100 + shift}))
+    there = run(case, tmp_path / "x.dbn", array, changed(case, hand={"base": 100 + shift}))
     kept = pl.exclude("price", "notional")
     assert_frame_equal(here.fills.select(kept), there.fills.select(kept))
     assert_frame_equal(here.fills.select(pl.col("price") + shift), there.fills.select("price"))
@@ -185,7 +185,7 @@ def test_mirroring_sides_mirrors_positions(seed, tmp_path):
     sides = array["side"].copy()
     array["side"][sides == ord("A")], array["side"][sides == ord("B")] = ord("B"), ord("A")
     array["price"][array["price"] != UNDEFINED_PRICE] *= -1
-    there = run(case, tmp_path / "x.dbn", array, one_sided(changed(case, strategy={"mirror": -1})))
+    there = run(case, tmp_path / "x.dbn", array, one_sided(changed(case, hand={"mirror": -1})))
     kept = pl.exclude("price", "side", "position")
     assert_frame_equal(here.fills.select(kept), there.fills.select(kept))
     assert_frame_equal(here.fills.select(-pl.col("price"), -pl.col("position")), there.fills.select("price", "position"))

@@ -1,6 +1,7 @@
 """What a strategy sees of the market between notices: where it looks at notices in the ring, and the ring has long been written anew."""
 
 import pytest
+from actors import mix
 
 import tapeline as tl
 from tapeline.feeds.synth import SynthConfig, write_synth
@@ -18,9 +19,12 @@ class Counter(tl.Strategy):
 
 
 class Sleeper(tl.Strategy):
-    """Is told of nothing: looks at the market a hundred times a second, and at what it shows of features where it declares any."""
+    """Is told of nothing: looks at the market a hundred times a second, and at what it shows of features where it declares any.
 
-    signals = ("bid", "ask", "size", "last", "when", "feature")
+    What it sees of the market is one number, so that it signals two things for each of its looks, and not six: there are 80,000.
+    """
+
+    signals = ("seen", "feature")
 
     def on_start(self, market, orders, account):
         """Wait."""
@@ -28,12 +32,9 @@ class Sleeper(tl.Strategy):
 
     def on_timer(self, market, orders, account):
         """Look, wait again."""
-        self.signal(0, market.bid(0).price)
-        self.signal(1, market.ask_price)
-        self.signal(2, market.bid_size - market.ask_count)
-        self.signal(3, market.last_price)
-        self.signal(4, market.ts_event)
-        self.signal(5, self.feature(market))
+        seen = mix(mix(mix(0, market.bid(0).price), market.ask_price), market.bid_size - market.ask_count)
+        self.signal(0, mix(mix(seen, market.last_price), market.ts_event))
+        self.signal(1, self.feature(market))
         orders.wake_at(orders.now + 10_000_000)
 
     def feature(self, market):

@@ -49,9 +49,12 @@ class BookSide:
         """Start empty."""
         self._levels: dict[int, tuple[int, int]] = {}
         self._order: list[int] = []
+        self._best: dict[int, tuple[Level, ...]] = {}
+        """What `depth` answered since the last change: many look, and few events change both sides."""
 
     def change(self, level: int, size: int, count: int) -> None:
         """Add signed lots and orders to a level; a level without size is no level."""
+        self._best.clear()
         size_before, count_before = self._levels.get(level, (0, 0))
         if size_before == 0:
             insort(self._order, level)
@@ -70,7 +73,9 @@ class BookSide:
 
     def depth(self, n: int) -> tuple[Level, ...]:
         """The n best levels, best first; fewer if there are fewer."""
-        return tuple(Level(level, *self._levels[level]) for level in self._order[: -n - 1 : -1])
+        if n not in self._best:
+            self._best[n] = tuple(Level(level, *self._levels[level]) for level in self._order[: -n - 1 : -1])
+        return self._best[n]
 
     def levels_down_to(self, limit: int) -> list[int]:
         """Levels at or above the limit, best first."""
@@ -82,11 +87,11 @@ class Book:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._sides = {Side.BID: BookSide(), Side.ASK: BookSide()}
+        self._sides: dict[int, BookSide] = {Side.BID: BookSide(), Side.ASK: BookSide()}
 
     def side(self, side: int) -> BookSide:
         """One of the two sides."""
-        return self._sides[Side(side)]
+        return self._sides[side]
 
     def apply(self, event: TapeEvent) -> None:
         """Do what a tape event does to a book: ADD and REMOVE change a level, CLEAR empties both sides, the others nothing."""

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tapeline.config import RowSpec
-from tapeline.constants import Kind
 from tapeline.errors import DataError
 from tapeline.instruments import Instruments
 from tapeline.reference.book import ExchangeBook
 from tapeline.reference.journal import Journal
 from tapeline.reference.market import PerInstrument
 from tapeline.reference.messages import FillReport
-from tapeline.reference.normaliser import Chunks, tape
+from tapeline.reference.normaliser import TAPE_COUNTERS, Chunks, tape
 from tapeline.reference.orders import Orders
 from tapeline.reference.publisher import Publisher
 from tapeline.reference.row import Row
@@ -34,11 +33,11 @@ def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equit
 
 def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False) -> Journals:
     """The same for tape events; whoever gives them registers instruments before their first event."""
-    counters = {"events": 0} | {f"tape_{kind.name}": 0 for kind in Kind}
+    counters = dict.fromkeys(("events", *TAPE_COUNTERS.values()), 0)
 
     def counted() -> Iterator[TapeEvent]:
         for event in events:
-            counters[f"tape_{Kind(event.kind).name}"] += 1
+            counters[TAPE_COUNTERS[event.kind]] += 1
             counters["events"] += event.is_last
             yield event
 

@@ -1,5 +1,6 @@
 """Limits that need memory or money: orders per second, notional, loss. docs/assumptions.md, "Limits"."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -33,12 +34,14 @@ def exceeds_notional(account: Account, instrument: Instrument, price: int, lots:
     """Whether a position of so many lots would be worth too much at a price; at the mark for market orders. What cannot be valued is too much."""
     half_ticks = account.mark if price == UNDEFINED_PRICE else 2 * (price // instrument.grid)
     if price == UNDEFINED_PRICE and not account.has_mark:
-        return limits.notional_max < float("inf")
+        return limits.notional_max < math.inf
     return float(lots) * float(abs(half_ticks)) * 0.5 * account.tick_value > limits.notional_max
 
 
 def loss_beyond(accounts: Sequence[Account], instruments: Sequence[Instrument], limits: Limits) -> tuple[float, int] | None:
     """The net PnL of the first currency in which a row has lost too much, and the first instrument of that currency; None if there is none."""
+    if limits.loss_max == math.inf:
+        return None
     first: dict[str, int] = {}
     net: dict[str, float] = {}
     for account, instrument in zip(accounts, instruments, strict=True):

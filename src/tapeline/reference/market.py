@@ -10,6 +10,7 @@ from tapeline.instruments import Instrument
 from tapeline.reference.book import Quote
 from tapeline.reference.messages import EventNotice, TradePrint
 
+NONE_DECLARED: Final = (math.nan,) * len(Feature)
 NO_TRADE: Final = TradePrint(UNDEFINED_PRICE, 0, int(Side.NONE), 0, 0, 0)
 
 
@@ -23,9 +24,10 @@ class View:
 
     def shows_the_same_as(self, other: "View") -> bool:
         """Equality under which NaN equals NaN; features of what happened change with every event, and are no news by themselves."""
+        if (self.bids, self.asks) != (other.bids, other.asks):
+            return False
         of_the_book = zip(self.features[:FEATURE_ACTIVITY_FIRST], other.features[:FEATURE_ACTIVITY_FIRST], strict=True)
-        same_features = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in of_the_book)
-        return (self.bids, self.asks) == (other.bids, other.asks) and same_features
+        return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in of_the_book)
 
     def has_the_same_best(self, n: int, other: "View") -> bool:
         """Whether the `n` best levels of both sides are equal."""
@@ -175,4 +177,6 @@ def checked_index(i: int, n: int) -> int:
 
 def declared_features(features: Sequence[int], values: Sequence[float]) -> tuple[float, ...]:
     """Values of the declared features, NaN for the others."""
-    return tuple(values[f] if f in features else math.nan for f in Feature)
+    if not features:
+        return NONE_DECLARED
+    return tuple(values[f] if f in features else math.nan for f in range(len(Feature)))

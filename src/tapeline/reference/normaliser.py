@@ -21,6 +21,8 @@ ANOMALIES: Final = (
 )  # fmt: skip
 COUNTERS: Final = ("records", *(f"records_{chr(a)}" for a in Action), "events", *(f"tape_{k.name}" for k in Kind), *ANOMALIES)
 """Every counter of the normaliser; all exist in a result, even at 0."""
+TAPE_COUNTERS: Final = {int(kind): f"tape_{kind.name}" for kind in Kind}
+"""Kind of a tape event → the counter of those."""
 
 MboTuple = tuple[int, ...]
 """The fields of a record, in the order of `schema.MBO`."""
@@ -107,6 +109,15 @@ class Normaliser:
         self._out: list[TapeEvent] = []
         self._record: Record
         self._instrument: Instrument
+        self._handlers: Final[dict[int, Callable[[Source, Record], None]]] = {
+            Action.ADD: self._add,
+            Action.CANCEL: self._cancel,
+            Action.MODIFY: self._modify,
+            Action.CLEAR: self._reset,
+            Action.TRADE: self._trade,
+            Action.FILL: self._fill,
+            Action.NONE: self._nothing,
+        }
 
     def feed(self, raw: MboTuple, following: MboTuple | None) -> list[TapeEvent]:
         """The tape events of one record. `following` is the next record of the same file, of whatever instrument, or None."""
@@ -131,7 +142,7 @@ class Normaliser:
             self._out[-1].flags |= TapeFlag.LAST
         source.previous = record
         for event in self._out:
-            self._count(f"tape_{Kind(event.kind).name}")
+            self._count(TAPE_COUNTERS[event.kind])
             self.counters["events"] += event.is_last
         return self._out
 
@@ -195,16 +206,7 @@ class Normaliser:
 
     def _act(self, source: Source, record: Record) -> None:
         """Do what the record's action says, and count it."""
-        handlers: dict[int, Callable[[Source, Record], None]] = {
-            Action.ADD: self._add,
-            Action.CANCEL: self._cancel,
-            Action.MODIFY: self._modify,
-            Action.CLEAR: self._reset,
-            Action.TRADE: self._trade,
-            Action.FILL: self._fill,
-            Action.NONE: self._nothing,
-        }
-        handler = handlers.get(record.action)
+        handler = self._handlers.get(record.action)
         if handler is None:
             self._count("actions_unknown")
             return

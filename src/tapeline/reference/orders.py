@@ -10,6 +10,8 @@ from tapeline.errors import ConfigError
 from tapeline.reference.gateway import Asked, Gateway
 from tapeline.reference.market import checked_index
 
+FLOATS: Final = (float, np.floating)
+
 
 class OrderType(NamedTuple):
     """Bits of an order's instruction: those that users may set, and those that the type stands for."""
@@ -30,7 +32,7 @@ STOP_LIMIT_ORDER: Final = OrderType(TIF_BITS | ON_QUOTE | REDUCE_ONLY, STOP)
 
 def whole(number: int) -> int:
     """A number that is whole. Raises TypeError for a float."""
-    if isinstance(number, float | np.floating):
+    if isinstance(number, FLOATS):
         raise TypeError(NOT_WHOLE)
     return int(number)
 
