@@ -149,7 +149,8 @@ BOOK, PHASE_CHANGE = Book.dtype_, PhaseChange.dtype_
 BOOK_SIZE: Final = np.int64(BOOK.itemsize)
 USUAL_LINES: Final = (0, 128, 256, 320, 384)
 """Of a book: those that an event of it looks at, its market's with them."""
-FAR_AHEAD, NEAR_AHEAD = 16 * np.int64(EVENT_SIZE), 8 * np.int64(EVENT_SIZE)
+ASKED_SIZE: Final = np.int64(32 * EVENT_SIZE)
+"""Of so many tape events the books are asked for at once."""
 PHASE_CHANGE_SIZE: Final = np.int64(PHASE_CHANGE.itemsize)
 DIRTY_BIDS, DIRTY_ASKS, GUESSED, TRADED, WATCHED, TIMED = (np.uint8(1 << bit) for bit in range(6))
 """Bits of `dirty`: something that a view shows of a side may have changed (1 << side); an event concerned orders of ours whose place is guessed; …; there are
@@ -293,7 +294,8 @@ class ViewPlan(Record):
     copy_runs: int64  # and of engine.notices
     book: int64
     event: int64
-    books: int64  # and for ask_ahead: addresses of the books, and behind the last tape event of the chunk
+    asked: int64  # for ask_ahead: addresses of the tape event from which on books were asked for last, of the books, and of the chunk's end
+    books: int64
     end: int64
     events: int64  # address of the first tape event of the chunk
     sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
@@ -326,24 +328,25 @@ VIEW_PLAN: Final = ViewPlan.dtype_
 @leaf
 def turn(plan, books, at, end):
     """The book of a tape event of another instrument than the one before."""
-    if plan.ask_ahead != 0:
-        plan.event, plan.books, plan.end = at, books, end
+    if plan.ask_ahead != 0 and not 0 <= at - plan.asked < ASKED_SIZE:
+        plan.asked, plan.books, plan.end = at, books, end
         ask_ahead(plan)
     return record_at(books, np.int64(record_at(at, 0, EVENT).instrument), BOOK)
 
 
 @unit("ask_ahead")
 def ask_ahead(plan):
-    """Tape events some way on will be of other instruments, too: ask for their books, and, nearer, for the cells of their levels.
+    """The next tape events are of other instruments, too: ask for their books, then for the cells of their levels, of all at once.
 
-    With five thousand instruments, and what an event looks at side by side, a run takes three quarters of the time, or less.
+    With five thousand instruments, and what an event looks at side by side, a run takes 0.6 to 0.7 of the time, half of which goes into opening them.
     """
-    last = plan.end - EVENT_SIZE
-    coming = record_at(min(plan.event + FAR_AHEAD, last), 0, EVENT)
-    first = plan.books + np.int64(coming.instrument) * BOOK_SIZE
-    for line in USUAL_LINES:
-        prefetch(first + line)
-    near = record_at(min(plan.event + NEAR_AHEAD, last), 0, EVENT)
-    ladder = side_of(record_at(plan.books, np.int64(near.instrument), BOOK), side_index(near.side))
-    prefetch(ladder.cells + (np.int64(near.level) - ladder.base) * CELL_SIZE)
+    end = min(plan.asked + ASKED_SIZE, plan.end)
+    for at in range(plan.asked, end, EVENT_SIZE):
+        first = plan.books + np.int64(record_at(at, 0, EVENT).instrument) * BOOK_SIZE
+        for line in USUAL_LINES:
+            prefetch(first + line)
+    for at in range(plan.asked, end, EVENT_SIZE):
+        event = record_at(at, 0, EVENT)
+        ladder = side_of(record_at(plan.books, np.int64(event.instrument), BOOK), side_index(event.side))
+        prefetch(ladder.cells + (np.int64(event.level) - ladder.base) * CELL_SIZE)
     return 0
