@@ -1,8 +1,9 @@
-"""The order of files, Ctrl-C as in a terminal, and a browser for the tests of pages."""
+"""The order of files, Ctrl-C as in a terminal, a browser for the tests of pages, and a session."""
 
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,11 @@ def browser() -> Iterator[Any]:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated session of few records."""
+    from strategy_files import tiny_session
+
+    return tiny_session(tmp_path_factory.mktemp("data") / "tiny.dbn")

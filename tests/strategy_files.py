@@ -9,6 +9,7 @@ from tapeline import load
 from tapeline.feeds.synth import SynthConfig, write_synth
 
 _NAMES = itertools.count()
+BOOK = "def on_book(self, market, orders, account):\n    "
 HEAD = "import numpy as np\nimport tapeline as tl\n\n"
 
 
