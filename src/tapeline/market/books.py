@@ -148,6 +148,7 @@ class Books:
                     unit.place(plan)
             if int(plan.sums):
                 update_walked.place(plan)
+        self._memories = [(field, memory) for group, field, memory, _ in _UNITS_OF_FEATURES if int(plan.features) & int(group)]
         self._levels_max = levels_max
         self._keep: dict[tuple[int, int | str], Any] = {}
         self._arena = Arena()
@@ -191,10 +192,9 @@ class Books:
             book = self.array[index]
             changes = self._keep[index, "phases"] = np.array(list(instrument.phases), PHASE_CHANGE)
             book.phases, book.phases_n = changes.ctypes.data, len(changes)
-        for group, field, memory, _ in _UNITS_OF_FEATURES:
-            if int(self._plan.features) & int(group):
-                self._keep[index, field] = remembered = memory.array(1)
-                setattr(self.array[index], field, remembered.ctypes.data)
+        for field, memory in self._memories:
+            self._keep[index, field] = remembered = memory.array(1)
+            setattr(self.array[index], field, remembered.ctypes.data)
 
     def _ladder(self, memory: int, width: int, base: int, far_capacity: int) -> Any:
         """An empty ladder, with a window of `width` cells from the level `base` on, in zeroed memory; it lies where the last one was."""

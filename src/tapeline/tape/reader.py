@@ -263,10 +263,10 @@ class TapeReader:
 
     def _doublings_ahead(self, orders: int) -> int:
         """How often as many more orders as there are, or twice as many, and so on, are still of the snapshot at hand, as far as the span shows."""
-        reader, n = self.reader, 0
-        while (place := reader.here.position + (orders << n) * reader.stride) + reader.stride <= reader.end:
+        here, stride, end, n = self._position.value, int(self.reader.stride), int(self.reader.end), 0
+        while (place := here + (orders << n) * stride) + stride <= end:
             record = record_at(place, 0, MBO_RECORD)
-            if load_u64(place) != load_u64(reader.here.position) or not record.flags & RecordFlag.SNAPSHOT:
+            if load_u64(place) != load_u64(here) or not record.flags & RecordFlag.SNAPSHOT:
                 break
             n += 1
         return n
