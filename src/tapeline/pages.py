@@ -27,6 +27,13 @@ def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:
     return np.zeros(n, dtype) if size < _PAGES_BYTES_MIN else np.frombuffer(_pages(size), dtype)
 
 
+def aligned(n: int, dtype: Any) -> np.ndarray[Any, Any]:
+    """The same, at the start of a cache line."""
+    size = n * np.dtype(dtype).itemsize
+    block = zeros(size + _LINE_BYTES, np.uint8)
+    return block[-block.ctypes.data % _LINE_BYTES :][:size].view(dtype)
+
+
 def reserved(n: int) -> np.ndarray[Any, Any]:
     """`n` bytes of zeros that are had when they are first touched, in huge pages where there are any: for what grows, and is touched at random."""
     pages = _pages(n)

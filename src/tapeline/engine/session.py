@@ -54,7 +54,7 @@ from tapeline.market.book import DONE, MAKE_ROOM, MARKET, Markets
 from tapeline.market.books import Books, Looks, blank_market, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
-from tapeline.pages import zeros
+from tapeline.pages import aligned
 from tapeline.runner import build, compile_runner, is_kept
 from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
 
@@ -128,9 +128,8 @@ class Session:
     # ------------------------------------------------------------------ building
 
     def _flat(self, n: int, dtype: Any) -> np.ndarray[Any, Any]:
-        """Memory at the start of a cache line."""
-        block = zeros(n * np.dtype(dtype).itemsize + _LINE_BYTES, np.uint8)
-        array = block[-block.ctypes.data % _LINE_BYTES :][: n * np.dtype(dtype).itemsize].view(dtype)
+        """Memory at the start of a cache line, for as long as this is there."""
+        array = aligned(n, dtype)
         self._keep.append(array)
         return array
 

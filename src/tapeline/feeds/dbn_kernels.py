@@ -15,6 +15,8 @@ RECORD_BYTES_MIN: Final = 16
 """Length, type, publisher, instrument and time: what every record starts with."""
 MBO_RTYPE: Final = 160
 MBO_WORDS: Final = MBO.itemsize // 4
+SIZE_MAX: Final = 2**32 - 1
+"""That a record can tell."""
 RUN_ENDED: Final = 0
 """A record of another type follows."""
 MORE: Final = 1

@@ -24,8 +24,6 @@ from tapeline.schema import MBO
 
 CHUNK_RECORDS: Final = 1 << 15
 """1.8 MB: stays in the L2 cache between being made and being written."""
-_LINE_BYTES: Final = 64
-"""Of the cache: a bucket of the order table."""
 _BITS_MAX: Final = 36
 _COUNTED: Final = ("messages", "messages_unknown", "orders_unreadable", "adds_of_live_reference", "references_unknown", "sizes_oversized")
 _DATES: Final = (
@@ -62,8 +60,8 @@ class ItchInput:
         self._wanted[list(self.symbols)] = UNSEEN
         self._kinds = np.zeros(256, np.int64)
         self._itch: Any = Itch(midnight=self.start_ns, room=CHUNK_RECORDS)
-        self._memory, slots = _slots(TABLE_BITS_MIN)
-        self._itch.table.lay(slots, TABLE_BITS_MIN)
+        self._slots = _slots(TABLE_BITS_MIN)
+        self._itch.table.lay(self._slots.ctypes.data, TABLE_BITS_MIN)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -118,9 +116,9 @@ class ItchInput:
         bits = int(self._itch.table.bits) + 1
         if bits > _BITS_MAX:
             raise LimitError(f"{self._file.path}: has more orders at once than a table of 2^{_BITS_MAX} slots holds")
-        memory, slots = _slots(bits)
-        rehash(self._itch.table, slots, bits)
-        self._memory = memory
+        slots = _slots(bits)
+        rehash(self._itch.table, slots.ctypes.data, bits)
+        self._slots = slots
 
 
 def is_itch(path: Path) -> bool:
@@ -132,11 +130,9 @@ def is_itch(path: Path) -> bool:
     return len(head) >= 3 and LENGTHS[head[2]] == int.from_bytes(head[:2]) > 0
 
 
-def _slots(bits: int) -> tuple[NDArray[np.uint8], int]:
-    """Memory for an order table, and the first cache line in it."""
-    memory = reserved((SLOT.itemsize << bits) + _LINE_BYTES)
-    address = memory.ctypes.data
-    return memory, address + -address % _LINE_BYTES
+def _slots(bits: int) -> NDArray[np.uint8]:
+    """Memory for an order table: pages of its own, so that its buckets are cache lines."""
+    return reserved(SLOT.itemsize << bits)
 
 
 def midnight(day: dt.date) -> int:

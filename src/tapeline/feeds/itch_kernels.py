@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Action, RecordFlag, Side
-from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS
+from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS, SIZE_MAX
 from tapeline.jit import entry, kernel, leaf
 from tapeline.memory import load_u64, prefetch, record_at
 from tapeline.order_table import SLOT, Table, address_in, bucket_address, enter, erase, find, is_full, is_taken
@@ -42,10 +42,9 @@ RECORDS_MAX: Final = 3
 """That a message becomes."""
 UNWANTED, UNSEEN, SEEN = 0, 1, 2
 """What is known of a locate: nobody wants its instrument; somebody does; and its book has been opened."""
-_UNIT: Final = PRICE_SCALE // 10_000
+PRICE_UNIT: Final = PRICE_SCALE // 10_000
 """What 1 of a price is worth."""
-_SIZE_MAX: Final = 2**32 - 1
-_PUBLISHER_ID: Final = 2
+PUBLISHER_ID: Final = 2
 """Databento's number of Nasdaq."""
 _LAST: Final = int(RecordFlag.LAST)
 _NOBODY: Final = np.uint64(0)
@@ -153,13 +152,13 @@ def _translate(itch, message, kind, wanted):
     elif kind == _REPLACE:
         _replace(itch, message)
     elif kind == _TRADE:
-        itch.price = _whole(message + 32, 4) * _UNIT
+        itch.price = _whole(message + 32, 4) * PRICE_UNIT
         _write(itch, Action.TRADE, _NOBODY, Side.NONE, _whole(message + 20, 4))
     elif kind == _CROSS:
         size = _number(message + 11, 8)
-        itch.price = _whole(message + 27, 4) * _UNIT
+        itch.price = _whole(message + 27, 4) * PRICE_UNIT
         if size != 0:  # else a cross in which nobody traded
-            _write(itch, Action.TRADE, _NOBODY, Side.NONE, np.int64(min(size, np.uint64(_SIZE_MAX))))
+            _write(itch, Action.TRADE, _NOBODY, Side.NONE, np.int64(min(size, np.uint64(SIZE_MAX))))
     elif kind == _DIRECTORY and wanted[itch.instrument] == UNSEEN:
         wanted[itch.instrument] = SEEN
         itch.price = UNDEFINED_PRICE
@@ -169,7 +168,7 @@ def _translate(itch, message, kind, wanted):
 @leaf
 def _add(itch, message):
     letter = _letter(message + 19)
-    itch.price = _whole(message + 32, 4) * _UNIT
+    itch.price = _whole(message + 32, 4) * PRICE_UNIT
     if letter == _BUY or letter == _SELL:
         _join(itch, _number(message + 11, 8), np.int64(Side.BID if letter == _BUY else Side.ASK), _whole(message + 20, 4))
     else:
@@ -221,7 +220,7 @@ def _execute(itch, message, kind):
     slot = record_at(address, 0, SLOT)
     size, side, is_printed = _whole(message + 19, 4), np.int64(slot.side), True
     if kind == _EXECUTED_AT:
-        itch.price = _whole(message + 32, 4) * _UNIT
+        itch.price = _whole(message + 32, 4) * PRICE_UNIT
         is_printed = _letter(message + 31) != _NO
     if is_printed:
         _write(itch, Action.TRADE, _NOBODY, np.int64(Side.BID + Side.ASK) - side, size)
@@ -241,7 +240,7 @@ def _replace(itch, message):
     itch.flags = 0
     _take(itch, address, np.int64(slot.size))
     itch.flags = _LAST
-    itch.price = _whole(message + 31, 4) * _UNIT
+    itch.price = _whole(message + 31, 4) * PRICE_UNIT
     _join(itch, _number(message + 19, 8), side, _whole(message + 27, 4))
 
 
@@ -266,7 +265,7 @@ def _write(itch, action, order_id, side, size):
     itch.written += 1
     record["length"] = MBO_WORDS
     record["rtype"] = MBO_RTYPE
-    record["publisher_id"] = _PUBLISHER_ID
+    record["publisher_id"] = PUBLISHER_ID
     record["instrument_id"] = itch.instrument
     record["ts_event"] = itch.ts
     record["order_id"] = order_id

@@ -1,4 +1,4 @@
-"""LOBSTER's files of a stock's day: messages, and the order book after each of them, made into DBN's records."""
+"""LOBSTER's files of a stock's day: messages, and the order book after each of them, made into DBN's records. They are made of Nasdaq's ITCH."""
 
 import datetime as dt
 import itertools
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from tapeline.constants import UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS
+from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS, SIZE_MAX
 from tapeline.feeds.itch import midnight
+from tapeline.feeds.itch_kernels import PRICE_UNIT, PUBLISHER_ID
 from tapeline.feeds.lobster_book import ADD, ADDED, ASK, BID, DELETED, EXECUTED, UNKNOWN_IDS, Change, Later, Levels, Message, OneSide
 from tapeline.feeds.rows import collected
 from tapeline.schema import MBO
@@ -32,14 +33,9 @@ _NAME: Final = re.compile(r"(?P<symbol>.+)_(?P<day>\d{4}-\d\d-\d\d)_(?P<start>\d
 _EXAMPLE: Final = "AAPL_2012-06-21_34200000_57600000_message_10.csv"
 _COLUMNS: Final = ("time", "type", "order id", "size", "price", "direction")
 _OF_LEVEL: Final = ("ask price", "ask size", "bid price", "bid size")
-_PUBLISHER_ID: Final = 2
-"""Databento's number of Nasdaq, whose books LOBSTER's are."""
 _INSTRUMENT_ID: Final = 1
-_UNIT: Final = 100_000
-"""What 1 of a price is worth, in 1e-9."""
 _MS_NS: Final = 1_000_000
 _DAY_NS: Final = 86_400 * 10**9
-_SIZE_MAX: Final = 2**32 - 1
 _TRADE, _FILL, _CLEAR, _NO_SIDE = int(Action.TRADE), int(Action.FILL), int(Action.CLEAR), int(Side.NONE)
 _LAST, _SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
 Row = tuple[int, ...]
@@ -148,7 +144,7 @@ class LobsterInput:
         if kind in (_HIDDEN, _CROSS):
             return [Change(_TRADE, _NO_SIDE, 0, price, size)]
         if side.has(order_id, price):
-            lost = [side.take(order_id, price, _SIZE_MAX if kind == DELETED else size)]
+            lost = [side.take(order_id, price, SIZE_MAX if kind == DELETED else size)]
         else:
             self.counters["orders_unknown"] += 1
             lost = side.take_any(price, size, number) if self._books else []
@@ -171,8 +167,8 @@ def without_books(paths: list[Path]) -> list[Path]:
 def _row(change: Change, ts: int, sequence: int, flags: int) -> Row:
     """A record."""
     action, side, order_id, price, size = change
-    place = UNDEFINED_PRICE if action == _CLEAR else price * _UNIT
-    return MBO_WORDS, MBO_RTYPE, _PUBLISHER_ID, _INSTRUMENT_ID, ts, order_id, place, size, flags, 0, action, side, ts, 0, sequence
+    place = UNDEFINED_PRICE if action == _CLEAR else price * PRICE_UNIT
+    return MBO_WORDS, MBO_RTYPE, PUBLISHER_ID, _INSTRUMENT_ID, ts, order_id, place, size, flags, 0, action, side, ts, 0, sequence
 
 
 def _messages(path: Path) -> pl.DataFrame:
@@ -181,7 +177,7 @@ def _messages(path: Path) -> pl.DataFrame:
     if text.width < len(_COLUMNS):
         raise DataError(f"{path}: has {text.width} columns: expected {', '.join(_COLUMNS)}")
     text = text.select(pl.col(old).alias(new) for old, new in zip(text.columns, _COLUMNS, strict=False))
-    limits = {"time": (0, _DAY_NS), "type": (ADDED, _HALT), "size": (0, _SIZE_MAX), "direction": (-1, 1)}
+    limits = {"time": (0, _DAY_NS), "type": (ADDED, _HALT), "size": (0, SIZE_MAX), "direction": (-1, 1)}
     numbers = text.select(pl.col("time").cast(pl.Decimal(38, 9), strict=False).to_physical(), pl.exclude("time").cast(pl.Int64, strict=False))
     found = numbers.with_columns(pl.when(pl.col(name).is_between(*ends)).then(pl.col(name)).cast(pl.Int64).alias(name) for name, ends in limits.items())
     _check_whole(path, found, text, 0)

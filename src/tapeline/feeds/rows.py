@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tapeline.constants import PRICE_SCALE, TIME_END, UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
-from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS
+from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS, SIZE_MAX
 from tapeline.feeds.definitions import price_units
 from tapeline.instruments import Tick
 from tapeline.schema import MBO
@@ -19,7 +19,8 @@ from tapeline.schema import MBO
 Rows = pl.DataFrame | pl.LazyFrame | str | Path | Sequence[str | Path]
 T = TypeVar("T")
 
-ROWS_SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+_CSV_SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst")
+ROWS_SUFFIXES: Final = (*_CSV_SUFFIXES, ".parquet")
 BATCH_ROWS: Final = 1 << 17
 _REQUIRED: Final = ("ts_event", "action", "side", "price", "size", "order_id")
 _WHOLE: Final = {
@@ -34,7 +35,6 @@ _WHOLE: Final = {
 event, too: rule 1 of the normaliser goes on with a next one of equal instrument, time and sequence."""
 _TIME_FIRST: Final = 10**17
 """March 1973. What is earlier was counted in another unit than nanoseconds."""
-_SIZE_MAX: Final = 2**32 - 1
 _POLARS: Final = {name: pl.Series(np.zeros(0, MBO[name])).dtype for name in MBO.names or ()}
 """The type in polars of each field of a record."""
 
@@ -128,7 +128,7 @@ def _open(rows: Rows) -> tuple[str, pl.LazyFrame]:
     name = ", ".join(str(path) for path in paths)
     if all(path.suffix == ".parquet" for path in paths):
         return name, pl.scan_parquet(paths)
-    if all(path.name.endswith(ROWS_SUFFIXES[:3]) for path in paths):
+    if all(path.name.endswith(_CSV_SUFFIXES) for path in paths):
         return name, pl.scan_csv(paths, infer_schema=False)
     raise ConfigError(f"{name}: expected files that end in .csv, .csv.gz, .csv.zst or .parquet, all of one kind")
 
@@ -167,7 +167,7 @@ def _columns(schema: pl.Schema, symbols: dict[int, str], price_unit: int, lot: i
         ),
         _Column(
             "size",
-            _given("size", schema, 0, pl.when((size % lot == 0) & (size // lot).is_between(0, _SIZE_MAX)).then(size // lot)),
+            _given("size", schema, 0, pl.when((size % lot == 0) & (size // lot).is_between(0, SIZE_MAX)).then(size // lot)),
             f"expected a multiple of lot={Decimal(lot) / PRICE_SCALE:f}, 2^32 - 1 of them at most: lot= says what a lot is, such as 1e-8 of a coin",
         ),
     ]

@@ -20,7 +20,7 @@ from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH
 from tapeline.market.view import show_features, update_deep
 from tapeline.market.walk import update_walked
 from tapeline.memory import copy, view
-from tapeline.pages import Arena, zeros
+from tapeline.pages import Arena, aligned, zeros
 
 _FAR_FIRST, _FAR_MIN = 16, 64
 """Levels outside its window that a ladder has room for, at first and later."""
@@ -160,11 +160,7 @@ class Books:
         self._blank = Book(ts_arrived=-(2**62), trade_last=2**63 - 1, market=blank_market(int(plan.depth), int(plan.features)))
         for side in range(2):  # for all books the same, since nothing is ever put there: what comes first asks for room
             self._blank.sides[side] = self._ladder(self._arena.take(_window_bytes(1, 1)), 1, 2 * LEVEL_NONE, 0)
-        self._tie(self._room(4))
-
-    def _room(self, n: int) -> np.ndarray[Any, Any]:
-        """Room for so many books, at the start of a cache line."""
-        return view(self._arena.take(n * BOOK.itemsize), n, BOOK)
+        self._tie(aligned(4, BOOK))
 
     def _tie(self, array: np.ndarray[Any, Any]) -> None:
         """Let the books lie there. A field of all books takes a twentieth of a book's attribute to be set."""
@@ -179,7 +175,7 @@ class Books:
         index = instrument.index
         if index >= len(self.array):
             fewer = self.array
-            self._tie(self._room(2 * len(fewer)))
+            self._tie(aligned(2 * len(fewer), BOOK))
             self.array[: len(fewer)] = fewer
         if JIT and index == 1:
             ask_ahead.place(self._plan)
@@ -267,7 +263,7 @@ class Books:
             cells = self._cells(index, side)
             places = np.flatnonzero((cells["size"] != 0) | (cells["count"] != 0))
             sides.append((places, cells[places], self._far_cells(index, side).copy()))
-        memories = tuple((field, self._keep[index, field].copy()) for _, field, _, _ in _UNITS_OF_FEATURES if (index, field) in self._keep)
+        memories = tuple((field, self._keep[index, field].copy()) for field, _ in self._memories)
         return BookState(self.array[index : index + 1].copy(), self._levels_of(index).copy(), tuple(sides), memories)
 
     def restore(self, index: int, state: BookState) -> None:

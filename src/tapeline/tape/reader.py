@@ -10,9 +10,9 @@ from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.jit import JIT, bound, going
-from tapeline.memory import field, load_u64, record_at, view
+from tapeline.memory import field, load_u64, record_at
 from tapeline.order_table import SLOT, SPARSE_BITS_MAX, TABLE_BITS_MIN, goes_round, rehash
-from tapeline.pages import Arena, reserved
+from tapeline.pages import Arena, aligned, reserved
 from tapeline.schema import MBO, TAPE_EVENT
 from tapeline.tape.normalise import normalise
 from tapeline.tape.records import (
@@ -27,7 +27,6 @@ from tapeline.tape.records import (
     NEW_INSTRUMENT,
     NO_TIME,
     SOURCE,
-    SOURCE_SIZE,
     TABLE_FULL,
     UNTIMED,
     Mbo,
@@ -68,7 +67,7 @@ class TapeReader:
         self._actions = np.zeros(256, np.int64)
         self._events = np.zeros(max(chunk_events, 2 * EVENTS_PER_RECORD_MAX), TapeEvent.dtype_)
         self._arena = Arena()
-        self._sources = self._room_for_sources(16)
+        self._sources = aligned(16, SOURCE)
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
         self._stopped = False
@@ -89,10 +88,6 @@ class TapeReader:
         self._place_tables()
         for instrument in instruments.known:
             self._open(instrument)
-
-    def _room_for_sources(self, n: int) -> Any:
-        """Room for the Source records of so many books, at the start of a cache line."""
-        return view(self._arena.take(n * SOURCE_SIZE), n, SOURCE)
 
     def _place_tables(self) -> None:
         self.reader.sources = self._sources.ctypes.data
@@ -222,7 +217,7 @@ class TapeReader:
         """Give a book its tables."""
         index = instrument.index
         if index >= len(self._sources):
-            fewer, self._sources = self._sources, self._room_for_sources(2 * len(self._sources))
+            fewer, self._sources = self._sources, aligned(2 * len(self._sources), SOURCE)
             self._sources[: len(fewer)] = fewer
             self._place_tables()
         if JIT and index == 1:
