@@ -53,23 +53,25 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     from tapeline.fifo import FifoCount  # noqa: PLC0415 - imports Numba, which statistics without data do without
     from tapeline.observe import Pass, Watched  # noqa: PLC0415 - same
 
-    times = np.sort(np.concatenate([fills["ts_event"].drop_nulls().to_physical().to_numpy(), orders["ts_sent"].to_physical().to_numpy()]))
-    bar_ns = max(1, -(-int(times[-1] - times[0]) // BARS_MAX // 10**9)) * 10**9
-    asked, lines = _times(fills), _lines_of(fills)
-    watched = {symbol: Watched(times=growing(asked[lines.get(symbol, [])]), bar_ns=bar_ns) for symbol in sorted(traded)}
+    times = pl.concat([fills["ts_event"], orders["ts_sent"]]).drop_nulls().to_physical().to_numpy()
+    bar_ns = max(1, -(-int(times.max() - times.min()) // BARS_MAX // 10**9)) * 10**9
+    at, is_maker, lines = fills["ts_event"].to_physical().to_numpy(), fills["is_maker"].to_numpy(), _lines_of(fills)
+    moments = {symbol: growing(at[lines.get(symbol, [])]) for symbol in sorted(traded)}
+    watched = {symbol: Watched(times=growing(_times(of_symbol)), bar_ns=bar_ns) for symbol, of_symbol in moments.items()}
     index = {symbol: place for place, symbol in enumerate(symbols)}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
         damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
     except TapelineError as error:
         return _nothing(f"the run's data cannot be read again: {error}")
-    mids = np.full(asked.shape, np.nan)
+    mids = np.full((len(MIDS), fills.height), np.nan)
     for symbol, of_symbol in lines.items():
-        mids[of_symbol] = _mids(asked[of_symbol], watched[symbol])
+        known = _mids(_times(moments[symbol]), watched[symbol])
+        mids[:, of_symbol] = _mids_of_fills(known.take(np.searchsorted(moments[symbol], at[of_symbol]), axis=1), is_maker[of_symbol])
     bars = bars_frame(list(watched), [one.bars for one in watched.values()])
     problem = None if damage is None else f"the data is damaged: {damage}"
     return Observed(
-        pl.DataFrame([pl.Series(name, column).fill_nan(None) for name, column in zip(MIDS, mids.T, strict=True)]), bars, problem, (fifo.fills, fifo.first)
+        pl.DataFrame([pl.Series(name, column).fill_nan(None) for name, column in zip(MIDS, mids, strict=True)]), bars, problem, (fifo.fills, fifo.first)
     )
 
 
@@ -107,21 +109,25 @@ def _price(values: npt.NDArray[np.int64]) -> pl.Series:
     return pl.Series(np.where(values == UNDEFINED_PRICE, np.nan, values / PRICE_SCALE)).fill_nan(None)
 
 
-def _times(fills: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """(fills, 1 + horizons) of times at which the mid is asked for.
+def _times(moments: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(2 + horizons, moments) of times at which the mid is asked for: just before moments at which something was filled, then, and later."""
+    return np.add.outer((-1, 0, *HORIZONS.values()), moments)
+
+
+def _mids_of_fills(mids: npt.NDArray[np.float64], is_maker: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(1 + horizons, fills) of the mids before and after fills, of those at their times.
 
     A maker's fill is part of an event that moves the book, so "before" is a nanosecond earlier; a taker met the book as all events up to its arrival left it.
     """
-    at = fills["ts_event"].to_physical().to_numpy()
-    before = at - fills["is_maker"].cast(pl.Int64).to_numpy()
-    return np.column_stack([before, *(at + ns for ns in HORIZONS.values())])
+    return np.vstack([np.where(is_maker, mids[0], mids[1]), mids[2:]])
 
 
 def _mids(times: npt.NDArray[np.int64], watched: "Watched") -> npt.NDArray[np.float64]:
     """The mids at times, price units; NaN where there is none."""
-    quotes = watched.quotes[np.searchsorted(watched.times, times)]
+    quotes = watched.quotes
     known = (quotes["bid"] != UNDEFINED_PRICE) & (quotes["ask"] != UNDEFINED_PRICE)
-    return np.where(known, (quotes["bid"] / PRICE_SCALE + quotes["ask"] / PRICE_SCALE) / 2, np.nan)
+    mids = np.where(known, (quotes["bid"] / PRICE_SCALE + quotes["ask"] / PRICE_SCALE) / 2, np.nan)
+    return mids.take(np.searchsorted(watched.times, times))
 
 
 def _no_mids(lines: int) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from journals import SECOND, START, Journal, instrument, row
 from plain import random_journal
 
 from tapeline.constants import Reason, Status
-from tapeline.stats import inventory
+from tapeline.stats import inventory, prepare
 from tapeline.stats.risk import Sampling
 
 DAY = 86_400
@@ -26,9 +26,9 @@ def test_position_over_time_by_hand() -> None:
     assert line["position_abs_mean"] == pytest.approx((2 * 3 + 1 * 5) / 10)
     assert line["exposure_mean"] == pytest.approx((2 * 100 * 3 + 1 * 110 * 5) / 10)
     assert line["time_in_market"] == pytest.approx(0.8)
-    fills = result.fills.with_columns(currency=result.fills["side"].cast(str))
     sampling = Sampling.of(result.fills, result.orders, result.equity)
-    shares = inventory.distribution(inventory.spans(fills.with_columns(currency=fills["strategy"].cast(str)), START + 10 * SECOND), sampling)
+    frames = prepare(result.fills, result.orders, result.equity, result.contracts, None, sampling)
+    shares = inventory.distribution(frames.spans, sampling)
     assert dict(shares.select("position", "share").rows()) == pytest.approx({-1: 0.5, 0: 0.2, 2: 0.3})
 
 
@@ -93,6 +93,20 @@ def test_a_day_without_a_fill_has_the_position_that_it_starts_with() -> None:
     journal.sample(2 * DAY + 10, 200)
     names = ("position_min", "position_max", "position_end", "fills")
     assert journal.result().stats.by_day.select(names).rows() == [(0, 3, 3, 1), (0, 3, 3, 0), (0, 3, 2, 1)]
+
+
+def test_a_position_counts_on_days_on_which_only_another_instrument_trades() -> None:
+    """Long 3 of one since the day before, without a sample of it: the second day's largest position is 3, its mean that of both; there is no third day."""
+    journal = Journal([instrument(i, f"S{i}", grid=10**9, multiplier=1.0) for i in range(2)])
+    journal.fill(0, 3, 100)
+    journal.sample(10, 200)
+    journal.fill(DAY, 1, 100, place=1)
+    journal.fill(DAY + 60, -1, 100, place=1)
+    journal.sample(DAY + 120, 200, place=1)
+    first, second = journal.result().stats.by_day.to_dicts()
+    assert (first["position_max"], second["position_max"]) == (3, 3)
+    midnight = DAY - (START // SECOND) % DAY
+    assert second["position_abs_mean"] == pytest.approx(3 + 60 / (DAY + 120 - midnight))
 
 
 def test_the_time_of_a_run_starts_before_its_first_sample() -> None:

@@ -1,6 +1,7 @@
 """Statistics against formulas written out in plain Python."""
 
 import json
+import pickle
 from datetime import timedelta
 
 import polars as pl
@@ -194,6 +195,15 @@ def test_to_dict_is_json_with_every_metric() -> None:
     assert len(data["by_day"]) == 2
     assert all(set(METRICS) <= set(line) for part in ("strategies", "totals", "by_instrument", "by_day") for line in data[part])
     assert isinstance(data["totals"][0]["drawdown_duration"], float)
+
+
+def test_pickled_statistics_are_what_they_were() -> None:
+    """What comes back has every table, and nothing of the frames that they were made of: those of millions of orders are kilobytes to send."""
+    stats = random_journal(1).result().stats
+    again = pickle.loads(pickle.dumps(stats))  # noqa: S301 - made here
+    assert all(getattr(again, name).equals(getattr(stats, name)) for name in ("frame", "by_instrument", "by_day"))
+    assert (str(again), again.to_dict()) == (str(stats), stats.to_dict())
+    assert set(vars(again)) == {"frame", "by_instrument", "by_day", "notes"}
 
 
 def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:

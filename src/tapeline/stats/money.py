@@ -1,6 +1,5 @@
-"""PnL and drawdown, of samples of equity."""
+"""PnL and drawdown, of samples of equity: frames with a column `cell` (`summary.Frames`), grouped by columns that no cell has two of."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import polars as pl
@@ -10,11 +9,6 @@ _ROUNDING: Final = 1e-9
 AMOUNTS: Final = ("gross", "fees", "net")
 
 
-def cell(by: Iterable[str]) -> list[str]:
-    """What to add to `by` to name one row in one instrument."""
-    return [name for name in ("row", "symbol") if name not in by]
-
-
 def ratio(part: str, whole: str) -> pl.Expr:
     """The quotient, null unless whole > 0."""
     return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))
@@ -22,7 +16,7 @@ def ratio(part: str, whole: str) -> pl.Expr:
 
 def pnl(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """Columns pnl_gross, fees and pnl_net per group: the last sample of each row and instrument, summed."""
-    last = equity.group_by([*by, *cell(by)], maintain_order=True).last()
+    last = equity.group_by("cell", maintain_order=True).last()
     return last.group_by(by).agg(pl.col("gross").sum().alias("pnl_gross"), pl.col("fees").sum(), pl.col("net").sum().alias("pnl_net"))
 
 
@@ -44,7 +38,7 @@ def drawdown(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """Columns ts and net per group and time, in order of time: the sum over the rows and instruments of the group, each as last sampled."""
-    change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over([*by, *cell(by)])
+    change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over("cell")
     steps = equity.with_columns(change=change).sort("ts", maintain_order=True)
     steps = steps.with_columns(net=pl.col("change").cum_sum().over(by))
     return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last())
@@ -52,10 +46,9 @@ def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 def per_day(equity: pl.DataFrame, told_of: pl.Expr) -> pl.DataFrame:
     """Samples with a column `day` (UTC) of the time that they tell of, ns; their amounts counted from the last sample of the day before."""
-    one = ["row", "symbol"]
     days = equity.with_columns(day=told_of.cast(equity.schema["ts"]).dt.date())
-    ends = days.group_by([*one, "day"], maintain_order=True).agg(pl.col(AMOUNTS).last())
-    starts = ends.with_columns(pl.col(AMOUNTS).shift(1, fill_value=0.0).over(one, order_by="day").name.suffix("_start")).drop(AMOUNTS)
-    return days.join(starts, on=[*one, "day"], how="left", maintain_order="left").with_columns(
+    ends = days.group_by(["cell", "day"], maintain_order=True).agg(pl.col(AMOUNTS).last())
+    starts = ends.with_columns(pl.col(AMOUNTS).shift(1, fill_value=0.0).over("cell", order_by="day").name.suffix("_start")).drop(AMOUNTS)
+    return days.join(starts, on=["cell", "day"], how="left", maintain_order="left").with_columns(
         *(pl.col(name) - pl.col(f"{name}_start") for name in AMOUNTS),
     )

@@ -55,9 +55,13 @@ def orders_summary(orders: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 def times_to_fill(orders: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
-    """Orders with a fill while resting, and `time_to_fill`: from arrival at the exchange to the first such fill."""
-    first = fills.filter("is_maker").group_by("row", "order_id").agg(pl.col("ts_event").min().alias("ts_filled"))
-    return orders.join(first, on=["row", "order_id"], how="inner", maintain_order="left").with_columns(time_to_fill=pl.col("ts_filled") - pl.col("ts_arrived"))
+    """Columns cell, ts_sent and `time_to_fill` of orders with a fill while resting: from arrival at the exchange to the first such fill."""
+    ids = pl.concat([orders["order_id"], fills["order_id"]])
+    order = pl.col("cell").cast(pl.Int64) * (int(ids.max() or 0) + 1) + pl.col("order_id")  # type: ignore[arg-type]  # an integer
+    first = fills.lazy().filter("is_maker").group_by(order=order).agg(pl.col("ts_event").min().alias("ts_filled"))
+    placed = orders.lazy().select("cell", "ts_sent", "ts_arrived", order=order)
+    both = placed.join(first, on="order", how="inner", maintain_order="left")
+    return both.select("cell", "ts_sent", time_to_fill=pl.col("ts_filled") - pl.col("ts_arrived")).collect()
 
 
 def outcomes(orders: pl.DataFrame, by: list[str]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """All statistics together: a line per strategy, instrument, day, and the totals."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -31,10 +31,18 @@ _ZERO: Final = (
 )
 """What is 0, and not undefined, where there is nothing to count."""
 
+_SYMBOLS_MAX, _DAYS_MAX = 1 << 32, 1 << 24
+"""There are fewer instruments in a run, and days from the epoch."""
+
 
 class Frames(NamedTuple):
-    """What statistics are made of: frames of a Result with a column `currency`, and what follows from them fill by fill."""
+    """What statistics are made of: frames of a Result with columns `cell` and `currency`, and what follows from them fill by fill.
 
+    A cell is a row in an instrument (on a day): `cells` has their names, by number, and whether any line of a Result is of it (`is_told`), and not just of what
+    follows: a position is held on days on which nothing happens. To group by a number takes a quarter of the time of grouping by names.
+    """
+
+    cells: pl.DataFrame
     fills: pl.DataFrame
     orders: pl.DataFrame
     equity: pl.DataFrame
@@ -43,15 +51,26 @@ class Frames(NamedTuple):
     filled: pl.DataFrame
 
     def per_day(self, sampling: Sampling) -> "Frames":
-        """The same with a column `day`, UTC: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
-        return Frames(
-            fills=_dated(self.fills, "ts_local"),
-            orders=_dated(self.orders, "ts_sent"),
-            equity=money.per_day(self.equity, risk.told_of(sampling.start_ns)),
-            trips=_dated(self.trips, "ts_close"),
-            spans=inventory.spans_per_day(self.spans),
-            filled=_dated(self.filled, "ts_sent"),
+        """The same with cells of a day, UTC: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
+        dated = (
+            _dated(self.fills, "ts_local"),
+            _dated(self.orders, "ts_sent"),
+            money.per_day(self.equity, risk.told_of(sampling.start_ns)),
+            _dated(self.trips, "ts_close"),
+            inventory.spans_per_day(self.spans),
+            _dated(self.filled, "ts_sent"),
         )
+        code = pl.col("cell").cast(pl.Int64) * _DAYS_MAX + pl.col("day").to_physical()
+        cells, told = _cells(dated, code, "cell", "day"), _cells(dated[:3], code, "cell", "day")
+        named = cells.join(self.cells.drop("is_told").with_row_index("cell"), on="cell", how="left", maintain_order="left")
+        named = named.select(pl.exclude("cell", "code"), is_told=pl.col("code").is_in(told["code"].implode()))
+        return Frames(named, *(_numbered(frame, code, cells["code"]) for frame in dated))
+
+    def grouped(self, by: list[str]) -> tuple[pl.DataFrame, "Frames"]:
+        """The groups that cells of equal names form, in order, and the frames with a column `group`: the number of one."""
+        groups = self.cells.filter("is_told").select(by).unique().sort(by).with_row_index("group")
+        group = self.cells.join(groups, on=by, how="left", maintain_order="left")["group"]
+        return groups, Frames(self.cells, *(frame.with_columns(group=group.gather(frame["cell"])) for frame in self[1:]))
 
 
 class Settings(NamedTuple):
@@ -62,15 +81,42 @@ class Settings(NamedTuple):
     trials: int | None = None
 
 
-@dataclass(frozen=True)
 class Stats:
     """Statistics; print it, or take `frame` (a line per strategy and currency, then totals), `by_instrument` or `by_day`."""
 
-    frame: pl.DataFrame
-    by_instrument: pl.DataFrame
-    by_day: pl.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
     """What the numbers assume: sampling interval, annualisation, days, and why something is missing."""
+
+    def __init__(self, frames: Frames, settings: "Settings", notes: tuple[str, ...] = ()) -> None:
+        """Of the frames of a Result, made when they are asked for."""
+        self._frames, self._settings = frames, settings
+        self.notes = (*_notes(settings), *notes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: what was made of the frames, without them."""
+        return {"notes": self.notes} | {name: getattr(self, name) for name in ("frame", "by_instrument", "by_day")}
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """A line per strategy and currency, then totals per currency where there are several strategies."""
+        by_strategy = self._by("row", "strategy", "currency")
+        if by_strategy["row"].n_unique() < 2:
+            return by_strategy
+        total = self._by("currency").with_columns(row=pl.lit(None, pl.Int32), strategy=pl.lit(TOTAL))
+        return pl.concat([by_strategy, total.select(by_strategy.columns)])
+
+    @cached_property
+    def by_instrument(self) -> pl.DataFrame:
+        """A line per strategy and instrument."""
+        return self._by("row", "strategy", "symbol", "currency")
+
+    @cached_property
+    def by_day(self) -> pl.DataFrame:
+        """A line per strategy, currency and day."""
+        return summarise(self._frames.per_day(self._settings.sampling), ["row", "strategy", "currency", "day"], self._settings)
+
+    def _by(self, *names: str) -> pl.DataFrame:
+        return summarise(self._frames, list(names), self._settings)
 
     def totals(self) -> list[dict[str, Any]]:
         """A line per currency over all strategies: the totals, or the line of the only strategy."""
@@ -133,38 +179,27 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     for name, value in {"capital": capital, "trials": trials}.items():
         if value is not None and not value > 0:
             raise ConfigError(f"{name}={value!r}: expected a number above 0")
-    frames = prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling)
-    by_strategy = summarise(frames, ["row", "strategy", "currency"], settings)
-    parts = [by_strategy]
-    if by_strategy["row"].n_unique() > 1:
-        total = summarise(frames, ["currency"], settings).with_columns(row=pl.lit(None, pl.Int32), strategy=pl.lit(TOTAL))
-        parts.append(total.select(by_strategy.columns))
-    return Stats(
-        pl.concat(parts),
-        by_instrument=summarise(frames, ["row", "strategy", "symbol", "currency"], settings),
-        by_day=summarise(frames.per_day(settings.sampling), ["row", "strategy", "currency", "day"], settings),
-        notes=(*_notes(settings), *notes),
-    )
+    return Stats(prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling), settings, notes)
 
 
 def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame:
     """A line per group and a column per METRIC."""
-    fills, placed, equity = frames.fills, frames.orders, frames.equity
-    groups = pl.concat([frame.select(by) for frame in (fills, placed, equity)]).unique().sort(by)
+    groups, frames = frames.grouped(by)
+    fills, equity, sampling, group = frames.fills, frames.equity, settings.sampling, ["group", *(name for name in by if name == "day")]
     parts = (
-        money.pnl(equity, by),
-        money.drawdown(equity, by),
-        risk.risk(equity, by, settings.sampling),
-        markouts.markouts_summary(fills, by),
-        orders.fills_summary(fills, by),
-        trips.trips_summary(frames.trips, by),
-        inventory.position_range(frames.spans, equity, by),
-        inventory.position_over_time(frames.spans, equity, by, settings.sampling),
-        orders.orders_summary(placed, by),
-        frames.filled.group_by(by).agg(time_to_fill_median=pl.col("time_to_fill").median()),
+        money.pnl(equity, group),
+        money.drawdown(equity, group),
+        risk.risk(equity, group, sampling),
+        markouts.markouts_summary(fills, group),
+        orders.fills_summary(fills, group),
+        trips.trips_summary(frames.trips, group),
+        inventory.position_range(frames.spans, equity, group),
+        inventory.position_over_time(frames.spans, equity, group, sampling),
+        orders.orders_summary(frames.orders, group),
+        frames.filled.group_by(group).agg(time_to_fill_median=pl.col("time_to_fill").median()),
     )
     for part in parts:
-        groups = groups.join(part, on=by, how="left", maintain_order="left")
+        groups = groups.join(part, on=group, how="left", maintain_order="left")
     groups = groups.with_columns(pl.col(_ZERO).fill_null(0))
     groups = groups.with_columns(
         pnl_per_lot=money.ratio("pnl_net", "lots"),
@@ -175,16 +210,34 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
     )
     is_trial = by == ["row", "strategy", "currency"]
     groups = risk.with_deflation(groups, settings.trials) if is_trial else groups.with_columns(sharpe_deflated=pl.lit(None, pl.Float64))
-    return groups.select(*by, *METRICS)
+    return groups.select(pl.col(by), *METRICS).with_columns(pl.col("currency").cast(pl.String))
 
 
 def prepare(  # noqa: PLR0913, PLR0917 - the parts of a Result
     fills: pl.DataFrame, placed: pl.DataFrame, equity: pl.DataFrame, contracts: Mapping[str, Contract], mids: pl.DataFrame | None, sampling: Sampling
 ) -> Frames:
-    """The frames with currency, multiplier, markouts, round trips, positions over time."""
-    fills, placed, equity = (_with_contract(frame, contracts) for frame in (fills, placed, equity))
-    fills = markouts.with_gains(fills, mids)
-    return Frames(fills, placed, equity, trips.round_trips(fills), inventory.spans(fills, sampling.end_ns), orders.times_to_fill(placed, fills))
+    """The frames with cells, currency, markouts, round trips, positions over time."""
+    code = pl.col("row").cast(pl.Int64) * _SYMBOLS_MAX + pl.col("symbol").to_physical()
+    cells = _cells((fills, placed, equity), code, "row", "strategy", "symbol")
+    fills, placed, equity = (_numbered(frame, code, cells["code"]) for frame in (fills, placed, equity))
+    of_cells = [contracts.get(symbol, Contract("", 1.0, 0.0)) for symbol in cells["symbol"]]
+    currency = pl.Series("currency", [contract.currency for contract in of_cells], pl.String)
+    currency = currency.cast(pl.Enum(currency.unique().sort()))
+    multiplier = pl.Series("multiplier", [contract.multiplier for contract in of_cells], pl.Float64)
+    fills, placed, equity = (frame.with_columns(currency.gather(frame["cell"])) for frame in (fills, placed, equity))
+    fills = markouts.with_gains(fills.with_columns(multiplier.gather(fills["cell"])), mids)
+    follow = (trips.round_trips(fills), inventory.spans(fills, sampling.end_ns), orders.times_to_fill(placed, fills))
+    return Frames(cells.drop("code").with_columns(currency, pl.col("strategy").cast(pl.String), is_told=True), fills, placed, equity, *follow)
+
+
+def _cells(frames: Iterable[pl.DataFrame], code: pl.Expr, *names: str) -> pl.DataFrame:
+    """Each cell of frames, by a number that tells it from others and grows with its names."""
+    return pl.concat([frame.select(*names, code=code).unique("code") for frame in frames]).unique("code").sort("code")
+
+
+def _numbered(frame: pl.DataFrame, code: pl.Expr, codes: pl.Series) -> pl.DataFrame:
+    """A frame with a column `cell`: the place of a line's code among those of cells."""
+    return frame.with_columns(cell=codes.search_sorted(frame.select(code).to_series()))
 
 
 def _notes(settings: Settings) -> tuple[str, ...]:
@@ -199,14 +252,3 @@ def _notes(settings: Settings) -> tuple[str, ...]:
 
 def _dated(frame: pl.DataFrame, time: str) -> pl.DataFrame:
     return frame.with_columns(day=pl.col(time).dt.date())
-
-
-def _with_contract(frame: pl.DataFrame, contracts: Mapping[str, Contract]) -> pl.DataFrame:
-    symbol = pl.col("symbol").cast(pl.String)
-    currencies = {name: contract.currency for name, contract in contracts.items()}
-    multipliers = {name: contract.multiplier for name, contract in contracts.items()}
-    return frame.with_columns(
-        pl.col("strategy").cast(pl.String),
-        currency=symbol.replace_strict(currencies, default="", return_dtype=pl.String),
-        multiplier=symbol.replace_strict(multipliers, default=1.0, return_dtype=pl.Float64),
-    )
