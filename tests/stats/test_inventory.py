@@ -8,8 +8,7 @@ from journals import SECOND, START, Journal, instrument, row
 from plain import random_journal
 
 from tapeline.constants import Reason, Status
-from tapeline.stats import inventory, prepare
-from tapeline.stats.risk import Sampling
+from tapeline.stats import inventory
 
 DAY = 86_400
 
@@ -26,9 +25,7 @@ def test_position_over_time_by_hand() -> None:
     assert line["position_abs_mean"] == pytest.approx((2 * 3 + 1 * 5) / 10)
     assert line["exposure_mean"] == pytest.approx((2 * 100 * 3 + 1 * 110 * 5) / 10)
     assert line["time_in_market"] == pytest.approx(0.8)
-    sampling = Sampling.of(result.fills, result.orders, result.equity)
-    frames = prepare(result.fills, result.orders, result.equity, result.contracts, None, sampling)
-    shares = inventory.distribution(frames.spans, sampling)
+    shares = inventory.distribution(result.stats.frames.spans, result.stats.settings.sampling)
     assert dict(shares.select("position", "share").rows()) == pytest.approx({-1: 0.5, 0: 0.2, 2: 0.3})
 
 

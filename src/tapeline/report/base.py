@@ -12,7 +12,7 @@ import polars as pl
 
 from tapeline.report.shown import Figure
 from tapeline.result import Result
-from tapeline.stats import Stats, prepare
+from tapeline.stats import Stats
 from tapeline.stats.risk import Sampling
 from tapeline.stats.summary import Frames
 
@@ -43,16 +43,15 @@ class Run:
         """The result's statistics."""
         return self.result.stats
 
-    @cached_property
+    @property
     def sampling(self) -> Sampling:
         """The periods of its ratios, and when it starts and ends."""
-        return Sampling.of(self.result.fills, self.result.orders, self.result.equity)
+        return self.stats.settings.sampling
 
-    @cached_property
+    @property
     def frames(self) -> Frames:
         """Its frames with currencies, markouts, round trips and positions."""
-        r = self.result
-        return prepare(r.fills, r.orders, r.equity, r.contracts, r.observed.mids, self.sampling)
+        return self.stats.frames
 
     @cached_property
     def shown(self) -> pl.DataFrame:

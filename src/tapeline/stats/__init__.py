@@ -7,5 +7,4 @@ Amounts of different currencies are never added: a row that trades in two curren
 from tapeline.stats.metrics import METRICS as METRICS
 from tapeline.stats.summary import TOTAL as TOTAL
 from tapeline.stats.summary import Stats as Stats
-from tapeline.stats.summary import prepare as prepare
 from tapeline.stats.summary import statistics as statistics

@@ -89,7 +89,7 @@ class Stats:
 
     def __init__(self, frames: Frames, settings: "Settings", notes: tuple[str, ...] = ()) -> None:
         """Of the frames of a Result, made when they are asked for."""
-        self._frames, self._settings = frames, settings
+        self.frames, self.settings = frames, settings
         self.notes = (*_notes(settings), *notes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,10 +113,10 @@ class Stats:
     @cached_property
     def by_day(self) -> pl.DataFrame:
         """A line per strategy, currency and day."""
-        return summarise(self._frames.per_day(self._settings.sampling), ["row", "strategy", "currency", "day"], self._settings)
+        return summarise(self.frames.per_day(self.settings.sampling), ["row", "strategy", "currency", "day"], self.settings)
 
     def _by(self, *names: str) -> pl.DataFrame:
-        return summarise(self._frames, list(names), self._settings)
+        return summarise(self.frames, list(names), self.settings)
 
     def totals(self) -> list[dict[str, Any]]:
         """A line per currency over all strategies: the totals, or the line of the only strategy."""
