@@ -29,11 +29,19 @@ def test_values_of_another_kind_are_refused(make: Any, message: str) -> None:
         make()
 
 
-@pytest.mark.parametrize(("name", "value"), [("fees", 0.2), ("fees", {"maker": 0.2}), ("latency", "100us"), ("rules", "exact"), ("limits", 10)])
+@pytest.mark.parametrize(("name", "value"), [("fees", 0.2), ("latency", "100us"), ("latency", {"ESH4": 5}), ("rules", "exact"), ("limits", 10)])
 def test_a_backtest_says_what_its_settings_are(name: str, value: Any) -> None:
     """A bare number, text or mapping in the place of Fees, Latency, FillRules or Limits is answered with an example of what goes there."""
     with pytest.raises(ConfigError, match=rf"^{name}=.*: expected a tapeline\.\w+, such as tl\.\w+\("):
         tl.Backtest("any.dbn", **{name: value})
+
+
+@pytest.mark.parametrize(("fees", "said"), [({"maker": 0.2}, r"fees\['maker'\]=0.2"), ({"ESH4": tl.Fees(), 7: None}, r"fees\[7\]=None")])
+def test_fees_of_an_instrument_are_fees(fees: Any, said: str) -> None:
+    """In a mapping stands a tl.Fees for each instrument: its fields, or nothing, are told from instruments by that."""
+    for take in (lambda: tl.Backtest("any.dbn", fees=fees), lambda: tl.Row(None, fees=fees)):
+        with pytest.raises(ConfigError, match=rf"^{said}: expected a tapeline\.Fees, such as tl\.Fees\("):
+            take()
 
 
 @pytest.mark.parametrize("duration", ["1500us", 1_500_000, timedelta(microseconds=1_500), np.timedelta64(1_500, "us"), np.timedelta64(60, "25us")])

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from tapeline import notebook
-from tapeline.config import Fees, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
+from tapeline.config import Fees, FeesGiven, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
@@ -57,7 +57,7 @@ class Backtest:
         exclude_orders: Iterable[int] | None = None,
         feed_time: Literal["received", "sent"] | None = None,
         latency: Latency | None = None,
-        fees: Fees | None = None,
+        fees: FeesGiven | None = None,
         rules: FillRules | None = None,
         limits: Limits | None = None,
         equity_every: Duration = "1s",
@@ -72,7 +72,8 @@ class Backtest:
         closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot. Where instruments differ,
         `tick_size={"ESH4": 0.25, "CLH4": 0.01}`, and `multiplier` likewise, by symbol or id, or both from `definitions`.
         `latency`, `fees`, `rules` (what a fill assumes) and `limits`: a tl.Latency, tl.Fees, tl.FillRules, tl.Limits for all rows that have none of their own
-        (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row.
+        (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row. Fees that differ by instrument name each of the run:
+        `fees={"ESH4": tl.Fees(…), "NQH4": tl.Fees(…)}`.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
@@ -85,7 +86,7 @@ class Backtest:
             raise ConfigError(f"engine={engine!r}: expected 'compiled' or 'reference'")
         self.paths = paths_of(data)
         check_kinds(latency=latency, fees=fees, rules=rules, limits=limits)
-        self.venue = Venue(latency=latency or Latency(), fees=fees or Fees(), rules=rules or FillRules(), limits=limits or Limits())
+        self.venue = Venue(latency=latency or Latency(), fees=Fees() if fees is None else fees, rules=rules or FillRules(), limits=limits or Limits())
         if threads not in (None, 1, 2):
             raise ConfigError(f"threads={threads!r}: expected 1 or 2")
         self.engine = engine
@@ -134,7 +135,7 @@ class Backtest:
             default = own if isinstance(own, Latency) and not self._latency_given else self.venue.latency
             venue = Venue(
                 latency=row.latency or default,
-                fees=row.fees or self.venue.fees,
+                fees=self.venue.fees if row.fees is None else row.fees,
                 rules=row.rules or self.venue.rules,
                 limits=row.limits or self.venue.limits,
             )
@@ -150,10 +151,13 @@ class Backtest:
         """What was given, for the manifest."""
         return {**self._instruments, "engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
 
-    def open(self) -> tuple[Input, Instruments]:
-        """The input, and its instruments."""
+    def open(self, rows: Sequence[RowSpec] = ()) -> tuple[Input, Instruments, list[RowSpec]]:
+        """The input, its instruments, and the rows of a run with fees by the instruments' keys, where they were given by name."""
         source = open_input(self.paths)
-        return source, registry(source, **self._instruments)
+        named = {id(row.venue.fees): row.venue.fees for row in rows if not isinstance(row.venue.fees, Fees)}
+        instruments = registry(source, **self._instruments, fees=list(named.values()))
+        by_key = dict(zip(named, instruments.fees, strict=True))
+        return source, instruments, [row.paying(by_key.get(id(row.venue.fees), row.venue.fees)) for row in rows]
 
 
 class _Run:
@@ -161,12 +165,11 @@ class _Run:
 
     def __init__(self, backtest: Backtest, rows: list[RowSpec], progress: Callable[[Progress], None] | None) -> None:
         self._backtest = backtest
-        self._rows = rows
-        self._result_rows = [ResultRow.of(row) for row in rows]
+        self._result_rows = [ResultRow.of(row) for row in rows]  # as they were given
         self._progress = progress or notebook.progress()
         self._interrupted = False
         self._damage: DataError | None = None
-        self._source, self._instruments = backtest.open()
+        self._source, self._instruments, self._rows = backtest.open(rows)
         self._files = [fingerprint(path) for path in backtest.paths]  # now: they may change, or vanish, while they are read
         self._bytes_total = (
             None if isinstance(self._source, DbnInput) and any(f.is_compressed for f in self._source.files) else sum(file["bytes"] for file in self._files)
@@ -188,7 +191,8 @@ class _Run:
             interrupted=self._interrupted,
             error=None if self._damage is None else str(self._damage),
         )
-        result = Result.from_journals(journals, self._instruments.known, self._result_rows, manifest, has_all_orders=True)
+        rows = [given._replace(venue=row.venue) for given, row in zip(self._result_rows, self._rows, strict=True)]
+        result = Result.from_journals(journals, self._instruments.known, rows, manifest, has_all_orders=True)
         if self._damage is not None:
             self._damage.result = result
             raise self._damage

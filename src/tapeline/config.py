@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tapeline.constants import QueueModel
 from tapeline.delays import Delay, Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
+from tapeline.instruments import Instrument, Key, Name
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
 UNLIMITED = 2**62
@@ -103,6 +105,12 @@ class Fees:
             object.__setattr__(self, name, float(value))
 
 
+FeesGiven = Fees | Mapping[Name | Key, Fees]
+"""As users give them: one for all instruments, or by symbol or id, or, where venues differ, by (publisher_id, instrument_id)."""
+FeesKnown = FeesGiven | Mapping[Key, Fees]
+"""In a run they are by key, if not one for all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FillRules:
     """Which assumptions are in force; docs/assumptions.md has a paragraph for each."""
@@ -180,9 +188,13 @@ class Venue:
     """All that one row's orders meet: latencies, fees, fill rules and limits."""
 
     latency: Latency = field(default_factory=Latency)
-    fees: Fees = field(default_factory=Fees)
+    fees: FeesKnown = field(default_factory=Fees)
     rules: FillRules = field(default_factory=FillRules)
     limits: Limits = field(default_factory=Limits)
+
+    def fees_of(self, instrument: Instrument) -> Fees:
+        """What is paid in an instrument of the run."""
+        return self.fees if isinstance(self.fees, Fees) else self.fees[instrument.key]
 
 
 @dataclass(frozen=True)
@@ -193,6 +205,10 @@ class RowSpec:
     venue: Venue
     label: str
 
+    def paying(self, fees: FeesKnown) -> "RowSpec":
+        """The same with other fees."""
+        return self if fees is self.venue.fees else replace(self, venue=replace(self.venue, fees=fees))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -200,7 +216,7 @@ class Row:
 
     strategy: Any
     latency: Latency | None = None
-    fees: Fees | None = None
+    fees: FeesGiven | None = None
     rules: FillRules | None = None
     limits: Limits | None = None
     label: str | None = None
@@ -224,5 +240,7 @@ def check_kinds(**settings: object) -> None:
     """Raise ConfigError, with an example, where a setting is neither None nor of its class: a number for fees, or text for a latency."""
     for name, value in settings.items():
         kind, example = _KINDS[name]
-        if value is not None and not isinstance(value, kind):
-            raise ConfigError(f"{name}={value!r}: expected a tapeline.{kind.__name__}, such as tl.{example}")
+        by_name = {f"{name}[{key!r}]": one for key, one in value.items()} if name == "fees" and isinstance(value, Mapping) else None
+        for setting, one in ({name: value} if by_name is None and value is not None else by_name or {}).items():
+            if not isinstance(one, kind):
+                raise ConfigError(f"{setting}={one!r}: expected a tapeline.{kind.__name__}, such as tl.{example}")

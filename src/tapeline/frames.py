@@ -35,6 +35,7 @@ from tapeline.constants import (
     TimeInForce,
 )
 from tapeline.errors import InvariantError
+from tapeline.fees import Rates, RowFees
 from tapeline.instruments import Instrument
 from tapeline.load import parameter_types
 
@@ -113,20 +114,20 @@ class Context:
         return np.array([i.instrument_id for i in self.instruments], np.uint32)
 
     @cached_property
-    def _rates(self) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
-        """Of each row: whether fees are by notional, and those of makers and takers."""
-        fees = [row.venue.fees for row in self.rows]
-        return np.array([f.unit == "bps" for f in fees], bool), np.array([f.maker for f in fees], np.float64), np.array([f.taker for f in fees], np.float64)
+    def _rates(self) -> tuple[Ints, Rates]:
+        """The column of each row in tables of rates, and these: a line per instrument."""
+        fees = RowFees(row.venue for row in self.rows)
+        return fees.column, fees.table(self.instruments)
 
     def fees(self, part: Columns, lots: tuple[Ints, Ints], notional: tuple[Ints, Ints]) -> Floats:
-        """Fees in currency of (maker, taker) lots and notionals (ticks × lots), by the fees of each record's row."""
-        is_by_notional, *rates = self._rates
-        rows = part["row"]
-        by_notional = is_by_notional[rows]
+        """Fees in currency of (maker, taker) lots and notionals (ticks × lots), by the fees of each record's row in its instrument."""
+        column, rates = self._rates
+        which = column.take(part["row"]) + part["instrument"].astype(np.int64) * rates.maker.shape[1]
+        in_bps = rates.in_bps.take(which)
         total = np.zeros(len(part), np.float64)
-        for rate, n, traded in zip(rates, lots, notional, strict=True):
-            counted = np.where(by_notional, traded * self.tick_value[part["instrument"]] * 1e-4, n) if by_notional.any() else n
-            total += rate[rows] * counted
+        for rate, n, traded in zip((rates.maker.take(which), rates.taker.take(which)), lots, notional, strict=True):
+            counted = np.where(in_bps, traded * self.tick_value[part["instrument"]] * 1e-4, n) if in_bps.any() else n
+            total += rate * counted
         return total
 
 

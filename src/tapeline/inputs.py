@@ -91,19 +91,19 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     definitions: Any = None,
     instruments: Any = None,
     multiplier: Any = None,
+    fees: Any = (),
     status: Any = None,
     exclude_orders: Any = None,
     feed_time: Any = None,
 ) -> Instruments:
-    """The instruments of an input. `definitions`: a definition file, or several; `status`: likewise."""
+    """The instruments of an input. `definitions`: a definition file, or several; `status`: likewise; `fees`: each setting of them by instrument."""
     known: dict[Any, Definition] = {}
     if isinstance(source, TapeInput):
         known = {tape.key: _definition(tape) for tape in source.instruments}
     for path in paths_of(definitions, "definitions") if definitions is not None else []:
         known |= read_definitions(path)
-    found = instruments_of(
-        source, tick_size=tick_size, definitions=known, multiplier=multiplier, only=[instruments] if isinstance(instruments, str | int) else instruments
-    )
+    only = [instruments] if isinstance(instruments, str | int) else instruments
+    found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, fees=fees, only=only)
     found.excluded_orders = order_ids(exclude_orders if exclude_orders is not None else ())
     if found.excluded_orders and isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: exclude_orders: a tape does not know order ids; run on the DBN files")

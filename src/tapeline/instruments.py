@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tapeline.constants import Phase
 from tapeline.errors import ConfigError
@@ -83,6 +83,8 @@ class Instruments:
     several: bool = False
     excluded_orders: frozenset[int] = frozenset()
     """Ids of orders that are taken out of the tape: rule 12 of the normaliser."""
+    fees: Sequence[Mapping[Key, Any]] = ()
+    """What each setting of fees by instrument says; it names all instruments described."""
     from_sending: bool = False
     """Whether the time at which the venue sent a record stands for its `ts_recv`: rule 13."""
     known: list[Instrument] = field(default_factory=list)

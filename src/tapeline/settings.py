@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tapeline import load
-from tapeline.config import LEGS, Fees, FillRules, Latency, Limits
+from tapeline.config import LEGS, Fees, FeesGiven, FillRules, Latency, Limits
 from tapeline.delays import Delay
 from tapeline.errors import ConfigError
 
@@ -71,7 +71,8 @@ def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str]) 
     own = getattr(strategy, "latency", None)
     base = latency_of(own if isinstance(own, Latency) else Latency(), tables["latency"], f"{path}: latency.")
     made: dict[str, Any] = {"latency": latency_of(base, latency, "--latency ")}
-    for name, cls in (("fees", Fees), ("rules", FillRules), ("limits", Limits)):
+    made["fees"] = fees_of(tables["fees"], named["fees"], path)
+    for name, cls in (("rules", FillRules), ("limits", Limits)):
         made[name] = cls(**_typed(cls, tables[name], f"{path}: {name}.") | _typed(cls, named[name], f"--{OPTIONS[name]} "))
     return strategy(**values), file | options | made
 
@@ -99,6 +100,23 @@ def latency_of(base: Latency, given: Mapping[str, Any], where: str) -> Latency:
             value = _scalar(str(value), fields[name])
         changes |= {name: value} | ({leg: value for leg in ("modify", "cancel") if leg not in given} if name == "entry" else {})
     return dataclasses.replace(base, **changes)
+
+
+def fees_of(table: Mapping[str, Any], options: Mapping[str, str], path: Path | None) -> FeesGiven:
+    """Fees of all instruments, or, where the file has a table for each, by their names. Raises ConfigError where it has both, or options beside tables."""
+    where, tables = f"{path}: fees", {name: value for name, value in table.items() if isinstance(value, dict)}
+    if not tables:
+        return Fees(**_typed(Fees, table, f"{where}.") | _typed(Fees, options, "--fee "))
+    if len(tables) < len(table):
+        mixed = ", ".join(name for name in table if name not in tables)
+        raise ConfigError(f"{where}: {mixed} beside tables of instruments ({', '.join(tables)}): expected either one for all, or a table for each instrument")
+    if options:
+        first = next(iter(options))
+        raise ConfigError(f"--fee {first}={options[first]}: {path} has fees for each instrument: change them there")
+    for name, value in tables.items():
+        if any(isinstance(one, dict) for one in value.values()):
+            raise ConfigError(f'{where}.{name}: holds tables: a name with dots is written in quotes, [fees."{name}.{next(iter(value))}"]')
+    return {name: Fees(**_typed(Fees, value, f"{where}.{name}.")) for name, value in tables.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

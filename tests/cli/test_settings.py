@@ -75,6 +75,36 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
     assert (engine.strategies[0].size, engine.strategies[0].position_max) == (9, 4)
 
 
+def test_a_file_has_fees_for_each_instrument(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """A table for each, by symbol or id; a name with a dot in quotes, and an empty table is no fees. What is not named in a table is as in tl.Fees."""
+    file = tmp_path / "run.toml"
+    file.write_text("[fees.ESH4]\nmaker = 0.2\ntaker = 1\n[fees.'NQ.c.0']\ntaker = 0.3\nunit = 'bps'\n[fees.7]\n", encoding="utf-8")
+    done = invoke("run", MAKER, "a.dbn", "--config", file, "--no-save")
+    assert done.exit_code == 0, done.stderr
+    assert engine.settings["fees"] == {"ESH4": tapeline.Fees(maker=0.2, taker=1), "NQ.c.0": tapeline.Fees(taker=0.3, unit="bps"), "7": tapeline.Fees()}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("[fees.ESH4]\nmaker = 0.2", ["--fee", "taker=1"], "--fee taker=1: run.toml has fees for each instrument: change them there"),
+        ("[fees]\ntaker = 1\n[fees.ESH4]\nmaker = 0.2", [], "run.toml: fees: taker beside tables of instruments (ESH4): expected either"),
+        ("[fees.ESH4]\nmakr = 0.2", [], "run.toml: fees.ESH4.makr=0.2: there is no such setting; did you mean 'maker'"),
+        ("[fees.ESH4]\nmaker = '?'", [], "run.toml: fees.ESH4.maker=?: expected a number"),
+        ("[fees.ESH4]\nunit = 'lot'", [], "unit='lot'"),
+        ("[fees.NQ.c]\nmaker = 1", [], 'run.toml: fees.NQ: holds tables: a name with dots is written in quotes, [fees."NQ.c"]'),
+        ("[fees]\nESH4 = 0.2", [], "run.toml: fees.ESH4=0.2: there is no such setting; there are: maker, taker, unit"),
+    ],
+)
+def test_wrong_fees_of_instruments_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, options: list[str], message: str) -> None:
+    """What is for all stands beside no table, and an option changes none of several; what is in a table is checked as what is for all."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text(text, encoding="utf-8")
+    done = invoke("run", MAKER, "a.dbn", "--config", "run.toml", *options)
+    assert done.exit_code == terminal.Exit.USAGE
+    assert message in done.stderr.replace("\n", "")
+
+
 @pytest.mark.parametrize(
     ("options", "latency"),
     [

@@ -243,7 +243,9 @@ def random_venue(rng: random.Random) -> dict:
     limits["ladder_levels_max"] = rng.choice((1024, 4096, 1 << 20))
     limits |= rng.choice(({}, {"notional_max": rng.choice((100.0, 5_000.0))}, {"orders_per_second_max": rng.choice((5, 40))}))
     limits |= rng.choice(({}, {}, {"loss_max": rng.choice((0.0, 3.0, 20.0, 500.0))}))
-    return {"latency": tl.Latency(**latency), "fees": tl.Fees(**fees), "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}
+    by_instrument = {1: tl.Fees(**fees), "I2": tl.Fees(maker=rng.choice((0.2, -0.3)), taker=0.7, unit=rng.choice(("contract", "bps")))}
+    paid = rng.choice((by_instrument[1], by_instrument[1], by_instrument))
+    return {"latency": tl.Latency(**latency), "fees": paid, "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}
 
 
 def vary(latency: dict, rng: random.Random) -> None:

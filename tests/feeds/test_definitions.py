@@ -145,11 +145,46 @@ def test_wrong_settings_by_instrument_are_named(source, settings, said):
         instruments_of(source, **({"tick_size": 1, "multiplier": 1.0} | settings))
 
 
+def test_fees_by_instrument(tmp_path):
+    """Whatever is given for fees is known by key: by symbol, the definition's too, by id, or by publisher and id; each setting by itself."""
+    rows = some_records(6)
+    rows["instrument_id"], rows["publisher_id"] = [7, 8, 9, 7, 8, 9], [1, 1, 1, 2, 2, 1]
+    source, known = DbnInput([write(tmp_path / "x.dbn", rows)]), {(1, 9): definition(instrument_id=9, symbol="NINE")}
+    given = [{"SEVEN": "a", "8": "b", "NINE": "c"}, {(1, 7): "d", (2, 7): "e", 8: "f", 9: "g"}]
+    found = instruments_of(source, tick_size=1, multiplier=1.0, definitions=known, fees=given)
+    assert found.fees == [
+        {(1, 7): "a", (2, 7): "a", (1, 8): "b", (2, 8): "b", (1, 9): "c"},
+        {(1, 7): "d", (2, 7): "e", (1, 8): "f", (2, 8): "f", (1, 9): "g"},
+    ]
+    assert [found.register(key).symbol for key in ((1, 7), (2, 8), (1, 9))] == ["SEVEN", "", "NINE"]
+    assert found.several
+
+
+@pytest.mark.parametrize(
+    ("fees", "said"),
+    [
+        ([{"SEVEN": 0, "SEVNE": 0}], "fees: 'SEVNE' is not in the input; it has SEVEN"),
+        ([{7: 0}, {70: 0}], "fees: 70 is not in the input; it has SEVEN"),
+        ([{7: 0, (1, 70): 0}], "fees: 70 is not in the input; it has SEVEN"),
+        ([{7: 0, None: 0}], "fees: None is neither a symbol"),
+        ([{7: 0, (1, "SEVEN"): 0}], r"fees: \(1, 'SEVEN'\) is neither a symbol"),
+        ([{"SEVEN": 0, 7: 0}], r"fees: 7 is there twice: 'SEVEN' is the same instrument \(7 is its id\)"),
+        ([{(1, 7): 0, "SEVEN": 0}], r"fees: 'SEVEN' is there twice: \(1, 7\) is the same instrument"),
+        ([{7: 0}, {}], r"fees: they are given by instrument, and SEVEN \(publisher 1, id 7\) is not among them"),
+        ([{(2, 7): 0}], r"fees: they are given by instrument, and SEVEN \(publisher 1, id 7\) is not among them"),
+    ],
+)
+def test_wrong_fees_by_instrument_are_named(source, fees, said):
+    """Names as of ticks; and an instrument that is left out, for there nothing but free trading would stand in."""
+    with pytest.raises(ConfigError, match=said):
+        instruments_of(source, tick_size=1, multiplier=1.0, fees=fees).register(SEVEN)
+
+
 def test_a_given_tick_needs_no_survey(source, monkeypatch):
     """With the tick given, for all or for each, or defined, the input is not read beforehand."""
     monkeypatch.setattr("tapeline.feeds.definitions.survey", lambda _: pytest.fail("the input was read"))
     instruments_of(source, tick_size="0.25", multiplier=1.0).register(SEVEN)
-    instruments_of(source, tick_size={"SEVEN": "0.25"}, multiplier={7: 1.0}).register(SEVEN)
+    instruments_of(source, tick_size={"SEVEN": "0.25"}, multiplier={7: 1.0}, fees=[{"SEVEN": 0}]).register(SEVEN)
     instruments_of(source, definitions={SEVEN: definition()}).register(SEVEN)
 
 

@@ -14,8 +14,11 @@ from typer.testing import CliRunner
 
 import tapeline as tl
 from tapeline.cli import app
+from tapeline.config import Fees, Latency, Venue
 from tapeline.constants import Side, Status
+from tapeline.delays import Delay
 from tapeline.errors import ConfigError
+from tapeline.manifest import plain
 from tapeline.report import words, write_report
 from tapeline.report.base import Run
 from tapeline.report.market import grouped_fills, inventory_figure, mean_over_time, own_quotes
@@ -170,6 +173,23 @@ def test_settings_that_mean_nothing_are_left_out() -> None:
     assert "messages" not in text
     assert "orders live max 64" in text
     assert '<td class="prose"></td>' not in text
+
+
+def test_fees_by_instrument_are_told_of_each() -> None:
+    """A line per set of fees, with the instruments that pay it; fees of all have no names, and delays, which are tables too, stay in one line."""
+    alike, other = Fees(maker=0.2, taker=1.2), Fees(taker=0.5, unit="bps")
+    latency = Latency(entry=Delay.gamma(mean="1us", shape=2))
+    for fees, lines in (
+        (
+            {"ESH4": alike, "CLH4": other, "NQH4": alike},
+            {"fees ESH4, NQH4": "maker 0.2, taker 1.2, unit contract", "fees CLH4": "maker 0.0, taker 0.5, unit bps"},
+        ),
+        (alike, {"fees": "maker 0.2, taker 1.2, unit contract"}),
+    ):
+        venue = plain(Venue(fees=fees, latency=latency))
+        text = words.assumptions(Run("fees", Journal().result(strategies=[{"label": "A", "strategy": "A", "parameters": {}, "row": 0, "venue": venue}])))
+        assert dict(re.findall(r'<td class="text">(fees.*?)</td><td class="prose">(.*?)</td>', text)) == lines
+        assert text.count('<td class="text">latency</td>') == 1
 
 
 def test_prices_of_large_fills_have_the_digits_of_the_tick() -> None:

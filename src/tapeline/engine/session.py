@@ -47,6 +47,7 @@ from tapeline.engine.state import Counters, Engine
 from tapeline.engine.steps import note_fills_ahead, note_step
 from tapeline.engine.venue import let_in
 from tapeline.errors import InvariantError, LimitError
+from tapeline.fees import RowFees
 from tapeline.instruments import Instrument
 from tapeline.jit import JIT
 from tapeline.market.activity import ACTIVITY_FEATURES
@@ -84,6 +85,7 @@ class Session:
         self._currencies: dict[str, int] = {}  # and the first instrument of each
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
+        self._fees = RowFees(rows[i].venue for i in self._order)
         self._groups, self._recording = Groups(rows, self._classes), Recording(self.engine, self._limits)
         self._build_plan()
         self._build_rows()
@@ -233,13 +235,6 @@ class Session:
         levels["price"][:, before:] = UNDEFINED_PRICE
         markets["levels"] = levels.ctypes.data + np.arange(groups * n).reshape(groups, n) * (2 * depth * LEVEL.itemsize)
         accounts["market"] = markets.ctypes.data + (self._rows["group"][:, None] * n + np.arange(n)) * MARKET.itemsize
-        fees = [self._rows_spec[i].venue.fees for i in self._order]
-        for name, of_rows in {
-            "maker_fee": [f.maker for f in fees],
-            "taker_fee": [f.taker for f in fees],
-            "fee_in_bps": [f.unit == "bps" for f in fees],
-        }.items():
-            accounts[name] = np.array(of_rows)[:, None]
         self._rows["accounts"] = accounts.ctypes.data + np.arange(rows) * (n * accounts.itemsize)
         self.engine.samples, self.engine.accounts_stride = samples.ctypes.data, n
         self._orders = Orders.array(n)
@@ -260,6 +255,8 @@ class Session:
         self._markets["tick"][:, i], self._markets["instrument"][:, i] = instrument.tick, i
         self._accounts["tick_price"][:, i], self._accounts["tick_value"][:, i] = instrument.grid / 1e9, instrument.grid / 1e9 * instrument.multiplier
         self._accounts["currency"][:, i] = self._currencies.setdefault(instrument.currency, i)
+        fees = self._fees.of(instrument)
+        self._accounts["maker_fee"][:, i], self._accounts["taker_fee"][:, i], self._accounts["fee_in_bps"][:, i] = fees.maker, fees.taker, fees.in_bps
         if instrument.phases:
             self._groups.records["in_ring"] = 0  # of which notices know nothing
             if JIT and not self.engine.deliver_phase:

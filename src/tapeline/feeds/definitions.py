@@ -153,12 +153,13 @@ def price_units(value: Tick, setting: str) -> int:
     return units
 
 
-def instruments_of(
+def instruments_of(  # noqa: PLR0913 - settings by keyword, as in Backtest
     source: DbnInput | Described,
     *,
     tick_size: TickSize | None = None,
     definitions: Mapping[Key, Definition] | None = None,
     multiplier: Multiplier | None = None,
+    fees: Sequence[Mapping[Name | Key, Any]] = (),
     only: Sequence[Name | Key] | None = None,
 ) -> Instruments:
     """The registry of a run over `source`.
@@ -166,15 +167,17 @@ def instruments_of(
     Grid and order tick are `tick_size`; without it, the definition's price increment; without that, the greatest common divisor of the instrument's book
     prices. Only this last reads the whole input beforehand (a `.zst` is then decompressed twice); to give the tick avoids it.
     `tick_size` and `multiplier` are one for all, or by symbol or id: what the mapping leaves out is as without it.
+    `fees`: whatever is given by symbol, id or (publisher_id, instrument_id) and nothing stands in for; `Instruments.fees` has it by key.
     `only` names the instruments wanted, by symbol, instrument_id or (publisher_id, instrument_id).
 
     Raises ConfigError for a tick that is no positive decimal, for names that are none, are not in the input, or there twice, and, when such an instrument is
-    used, for a matching algorithm other than price-time.
+    used, for a matching algorithm other than price-time, and for fees that leave it out.
     """
-    describe = _Describer(source, definitions or {}, tick_size, multiplier)
+    describe = _Describer(source, definitions or {}, tick_size, multiplier, fees)
     if only is None:
-        many = max(len(source.symbols), len({*describe.ticks, *describe.multipliers})) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
-        return Instruments(describe, several=many)
+        named = {*describe.ticks, *describe.multipliers, *(key for by_key in describe.fees_by_key for key in by_key)}
+        many = max(len(source.symbols), len(named)) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
+        return Instruments(describe, several=many, fees=describe.fees_by_key)
     keys: list[Key] = []
     for name in only:
         keys += (found := describe.keys_of(name))
@@ -182,7 +185,7 @@ def instruments_of(
             raise ConfigError(f"instruments: {name!r} is there twice: each has one index, its place in the list ({found[0][1]} is its id)")
     if not keys:
         raise ConfigError("instruments: expected at least one symbol or id; leave it out to keep all")
-    return Instruments(describe, only=keys, several=len(keys) > 1)
+    return Instruments(describe, only=keys, several=len(keys) > 1, fees=describe.fees_by_key)
 
 
 @dataclass
@@ -193,6 +196,7 @@ class _Describer:
     definitions: Mapping[Key, Definition]
     tick_size: TickSize | None
     multiplier: Multiplier | None
+    fees: Sequence[Mapping[Name | Key, Any]]
 
     def __post_init__(self) -> None:
         self.must_survey = False  # to know which instruments the settings name
@@ -202,6 +206,7 @@ class _Describer:
         self.multipliers: dict[Key, float]
         self.tick, self.ticks = self._given(self.tick_size, "tick_size", price_units)
         self.multiplier_of_all, self.multipliers = self._given(self.multiplier, "multiplier", _currency_per_lot)
+        self.fees_by_key = [self._given(each, "fees", lambda one, _: one)[1] for each in self.fees]
         known = {key[1] for key in self.ticks} | {definition.instrument_id for definition in self.definitions.values() if definition.min_price_increment}
         self.must_survey = self.tick is None and not (self.source.symbols and known.issuperset(self.source.symbols))
 
@@ -236,6 +241,11 @@ class _Describer:
             raise ConfigError(
                 f"{symbol or key}: its definition says match algorithm {definition.match_algorithm!r}, not price-time ('F'): "
                 "exact queue positions are impossible there. Leave the instrument out with instruments=[…]"
+            )
+        if any(key not in by_key for by_key in self.fees_by_key):
+            raise ConfigError(
+                f"fees: they are given by instrument, and {symbol or key[1]} (publisher {key[0]}, id {key[1]}) is not among them: name it, too "
+                "(tl.Fees() where nothing is paid), or leave it out with instruments=[…]"
             )
         tick = self._tick(key, definition)
         return Instrument(
@@ -274,6 +284,9 @@ class _Describer:
     def keys_of(self, name: Name | Key, setting: str = "instruments") -> list[Key]:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
         if isinstance(name, tuple) and setting == "instruments":
+            return [name]
+        if isinstance(name, tuple) and setting == "fees" and len(name) == 2 and all(isinstance(part, Integral) for part in name):
+            self._keys_of_id(name[1], setting)  # raises where the input has no such id
             return [name]
         if not isinstance(name, str | Integral):
             raise ConfigError(f"{setting}: {name!r} is neither a symbol such as 'ESH4' nor an id such as 17077")

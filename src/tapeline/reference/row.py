@@ -46,7 +46,7 @@ class Row:
     def open_book(self, book: ExchangeBook, market: Market) -> None:
         """Trade one more instrument. `market` is what the row sees of it."""
         self.instruments.append(book.instrument)
-        self.accounts.append(Account(book.instrument, self.venue.fees, market))
+        self.accounts.append(Account(book.instrument, self.venue.fees_of(book.instrument), market))
         self.desks.append(Desk(book, self.venue.rules, self.feed_ns, self))
 
     # ------------------------------------------------------------------ the line: requests go out, answers come back

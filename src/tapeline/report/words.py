@@ -275,16 +275,28 @@ def assumptions(run: Run) -> str:
 
 
 def _settings(venue: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    """Each fill rule; latencies, fees and the limits that refuse orders in a line each. Table sizes are no assumptions."""
+    """Each fill rule; latencies, fees and the limits that refuse orders in a line each, fees by instrument in one for each. Table sizes are no assumptions."""
     for name, value in (venue.get("rules") or {}).items():
         yield name.replace("_", " "), "on" if value is True else "off" if value is False else str(value).replace("_", " "), _RULES.get(name, "")
-    for group, values in venue.items():
+    for group, whose, values in _groups(venue):
         if group != "rules" and isinstance(values, dict):
             said = {name: value for name, value in values.items() if name not in _TABLES and value not in (None, UNLIMITED, "inf")}
             if "messages_max" not in said:  # then it has no period, and nothing is in excess
                 said = {name: value for name, value in said.items() if not name.startswith("messages_")}
             text = ", ".join(f"{name.replace('_', ' ')} {_setting(group, value)}" for name, value in said.items())
-            yield group, text or "none", _GROUPS.get(group, "")
+            yield f"{group} {whose}".strip(), text or "none", _GROUPS.get(group, "")
+
+
+def _groups(venue: Mapping[str, Any]) -> Iterable[tuple[str, str, Any]]:
+    """Each setting with whose it is: nobody's in particular, or, of fees by instrument, that of instruments which pay alike."""
+    for group, values in venue.items():
+        if group != "fees" or not all(isinstance(value, dict) for value in values.values()):
+            yield group, "", values
+            continue
+        alike: dict[str, list[str]] = {}
+        for name, value in values.items():
+            alike.setdefault(json.dumps(value), []).append(name)
+        yield from ((group, listed(names), values[names[0]]) for names in alike.values())
 
 
 def _setting(group: str, value: Any) -> str:
