@@ -50,7 +50,8 @@ class RunOptions(TapeOptions):
         ),
     ] = None
     fee: Annotated[
-        list[str] | None, typer.Option(metavar=NAME_VALUE, help="maker=…, taker=… per lot, or with unit=bps in basis points; negative is a rebate.")
+        list[str] | None,
+        typer.Option(metavar=NAME_VALUE, help="maker=…, taker=… per lot, or with unit=bps in basis points; negative is a rebate. By instrument: --config."),
     ] = None
     limit: Annotated[list[str] | None, typer.Option(metavar=NAME_VALUE, help="Such as position_max=10, loss_max=5000: the fields of tapeline.Limits.")] = None
     fill_rule: Annotated[list[str] | None, typer.Option(metavar=NAME_VALUE, help="Such as crossing=off: the fields of tapeline.FillRules.")] = None
