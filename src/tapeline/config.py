@@ -240,7 +240,9 @@ def check_kinds(**settings: object) -> None:
     """Raise ConfigError, with an example, where a setting is neither None nor of its class: a number for fees, or text for a latency."""
     for name, value in settings.items():
         kind, example = _KINDS[name]
-        by_name = {f"{name}[{key!r}]": one for key, one in value.items()} if name == "fees" and isinstance(value, Mapping) else None
-        for setting, one in ({name: value} if by_name is None and value is not None else by_name or {}).items():
+        given = {} if value is None else {name: value}
+        if name == "fees" and isinstance(value, Mapping):
+            given = {f"{name}[{key!r}]": one for key, one in value.items()}
+        for setting, one in given.items():
             if not isinstance(one, kind):
                 raise ConfigError(f"{setting}={one!r}: expected a tapeline.{kind.__name__}, such as tl.{example}")

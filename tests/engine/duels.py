@@ -114,7 +114,7 @@ def drawn(rng: random.Random, numbers: Numbers, books: int, phases: int, events_
         market=rng.randrange(2**31),
         books=books,
         events=numbers(events_max),
-        players=[Player(c, numbers(PROGRAM_MAX), random_parameters(rng), random_venue(rng)) for c in classes],
+        players=[Player(c, numbers(PROGRAM_MAX), random_parameters(rng), random_venue(rng, settings["instruments"])) for c in classes],
         settings=settings,
         phases=[
             (rng.randrange(2 * events_max), rng.choice((1, 2)), rng.choice((TRADING, TRADING, PRE_OPEN, HALT, CLOSE)))

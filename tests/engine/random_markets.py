@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable
 
-from streams import SNAPSHOT, TOP_OF_BOOK, Stream
+from streams import SNAPSHOT, SYMBOLS, TOP_OF_BOOK, Stream
 
 import tapeline as tl
 from tapeline.config import QUEUE_MODELS
@@ -226,8 +226,8 @@ class RandomMarket:
         self.put(action, order_id, side, price, rng.choice((0, 1, 2, 5)), last=rng.random() < 0.8, flags=flags)
 
 
-def random_venue(rng: random.Random) -> dict:
-    """Latencies, fees, rules and limits of one row, as keywords of `tl.Row`."""
+def random_venue(rng: random.Random, instruments: Iterable[int]) -> dict:
+    """Latencies, fees, rules and limits of one row that trades these instruments, as keywords of `tl.Row`."""
     flags = {name: rng.random() < 0.8 for name in ("trade_through", "crossing", "auction", "iceberg_excess")}
     flags["queue"] = rng.choice(("exact", "exact", "exact", "exact", *QUEUE_MODELS))
     choices = {
@@ -243,8 +243,8 @@ def random_venue(rng: random.Random) -> dict:
     limits["ladder_levels_max"] = rng.choice((1024, 4096, 1 << 20))
     limits |= rng.choice(({}, {"notional_max": rng.choice((100.0, 5_000.0))}, {"orders_per_second_max": rng.choice((5, 40))}))
     limits |= rng.choice(({}, {}, {"loss_max": rng.choice((0.0, 3.0, 20.0, 500.0))}))
-    by_instrument = {1: tl.Fees(**fees), "I2": tl.Fees(maker=rng.choice((0.2, -0.3)), taker=0.7, unit=rng.choice(("contract", "bps")))}
-    paid = rng.choice((by_instrument[1], by_instrument[1], by_instrument))
+    one, other = tl.Fees(**fees), tl.Fees(maker=rng.choice((0.2, -0.3)), taker=0.7, unit=rng.choice(("contract", "bps")))
+    paid = rng.choice((one, one, {i if i % 2 else SYMBOLS[i]: one if i % 2 else other for i in instruments}))
     return {"latency": tl.Latency(**latency), "fees": paid, "rules": tl.FillRules(**flags, **choices), "limits": tl.Limits(**limits)}
 
 

@@ -8,7 +8,7 @@ import pytest
 from duels import SINGLE, random_strategy
 from programs import Crowd
 from random_markets import RandomMarket, random_venue
-from streams import GRID, SNAPSHOT
+from streams import GRID, SNAPSHOT, SYMBOLS
 
 import tapeline as tl
 from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
@@ -43,7 +43,7 @@ def both(path, make, **settings):
 def rows(seed, classes, rate=50, **more):
     """Rows of some classes at random venues."""
     rng = random.Random(seed)
-    return [tl.Row(random_strategy(c, rng, rate), **random_venue(rng) | more) for c in classes]
+    return [tl.Row(random_strategy(c, rng, rate), **random_venue(rng, SYMBOLS) | more) for c in classes]
 
 
 @pytest.mark.parametrize("levels_max", [1024, 1 << 20])
