@@ -186,7 +186,7 @@ def dbn(
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
-    instruments: Annotated[str | None, typer.Option(metavar="A,B,…", help="ITCH: symbols to keep. Default: all of the day.")] = None,
+    instruments: Annotated[list[str] | None, typer.Option(metavar="A,B,…", help="ITCH: symbols to keep; may be repeated. Default: all of the day.")] = None,
     date: Annotated[str | None, typer.Option(metavar="DATE", help="ITCH: the day, such as 2020-01-30, where the file's name does not tell it.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Rows: of the only instrument, where they do not name it.")] = None,
     price_unit: Annotated[str | None, typer.Option(help="Rows: what 1 is worth where prices are whole numbers, such as 0.0001.")] = None,

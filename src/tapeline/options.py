@@ -20,9 +20,10 @@ class MarketOptions:
         str | None,
         typer.Option(help="Tick in price units, such as 0.25. Default: from the definitions, else inferred from the data, which is then read twice."),
     ] = None
-    definitions: Annotated[Path | None, typer.Option(help="DBN file of schema definition.")] = None
+    definitions: Annotated[list[Path] | None, typer.Option(help="DBN file of schema definition; may be repeated.")] = None
     instruments: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Symbols or ids to trade, in the order in which the strategy indexes them. Others are skipped.")
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help="Symbols or ids to trade, in the order in which the strategy indexes them. Others are skipped; may be repeated."),
     ] = None
 
 

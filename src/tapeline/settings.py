@@ -49,9 +49,9 @@ def of_market(given: "MarketOptions") -> dict[str, Any]:
     return found
 
 
-def names_in(text: str) -> list[str | int]:
-    """Symbols and ids of instruments, as they are listed on a command line."""
-    return [int(name) if name.isdecimal() else name for name in (part.strip() for part in text.split(","))]
+def names_in(texts: Iterable[str]) -> list[str | int]:
+    """Symbols and ids of instruments, as they are listed on a command line, at once or one by one."""
+    return [int(name) if name.isdecimal() else name for text in texts for name in (part.strip() for part in text.split(","))]
 
 
 def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str]) -> tuple[Any, dict[str, Any]]:

@@ -34,6 +34,15 @@ def test_options_become_settings(engine: SimpleNamespace) -> None:
     assert engine.strategies[0].size == 3
 
 
+def test_instruments_and_definitions_may_be_repeated(engine: SimpleNamespace) -> None:
+    """Instruments given one by one are those given at once, and every file of definitions counts: of either, only the last was taken, without a word."""
+    options = "--instruments A --instruments 7,B --definitions one.dbn --definitions two.dbn --multiplier 50 --no-save"
+    done = invoke("run", MAKER, "a.dbn", *options.split())
+    assert done.exit_code == 0, done.stderr
+    assert engine.settings["instruments"] == ["A", 7, "B"]
+    assert engine.settings["definitions"] == [Path("one.dbn"), Path("two.dbn")]
+
+
 def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Path) -> None:
     """`--config` has all keywords of Backtest and parameters of the strategy by the same names; options come before it."""
     (tmp_path / "table.csv").write_text("time,entry,response\n0,10,20\n100,30,40\n", encoding="utf-8")
