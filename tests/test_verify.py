@@ -81,6 +81,14 @@ def test_floats_are_compared_bit_by_bit(value: float) -> None:
     assert not compare(journal(value).result(), journal(math.nextafter(value, 2)).result()).is_equal
 
 
+@pytest.mark.parametrize(("value", "is_told"), [(1.1139616655166624, True), (1.11397, False)])
+def test_last_digits_of_signals_are_explained(value: float, *, is_told: bool) -> None:
+    """A signal that differs in its last digits is a difference, and where it comes from is said; one that differs by more is left to the user."""
+    found = compare(journal(1.113961665516663).result(), journal(value).result())
+    assert not found.is_equal
+    assert ("NumPy pairwise" in str(found)) == is_told
+
+
 def test_other_labels_are_a_difference_and_no_error() -> None:
     """Results whose strategies or symbols have other names can be compared."""
     other = journal()

@@ -1,5 +1,6 @@
 """The compiled engine against the reference: the same run through both, and the first event in which they differ."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +11,8 @@ from tapeline.result import FRAMES, Result
 
 _TIMES: Final = {"fills": "ts_local", "orders": "ts_sent", "equity": "ts", "signals": "ts", "stops": "ts", "steps": "ts_event"}
 _ABSENT: Final = "(no such line)"
+_ROUNDING: Final = 1e-9
+"""Signals that differ by a smaller share differ in their last digits only."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Difference:
     column: str
     compiled: object
     reference: object
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether it is a signal whose last digits differ, as they may where a callback sums up an array."""
+        values = (self.compiled, self.reference)
+        return (self.frame, self.column) == ("signals", "value") and all(isinstance(v, float) for v in values) and math.isclose(*values, rel_tol=_ROUNDING)  # type: ignore[arg-type]  # floats
 
     def __str__(self) -> str:
         """One sentence."""
@@ -57,6 +66,8 @@ class Comparison:
         lines = [f"first difference: {self.differences[0]}"] if self.differences else []
         lines += [f"also: {difference}" for difference in self.differences[1:5]]
         lines += [f"counter {name}: {compiled} compiled, {reference} in the reference" for name, (compiled, reference) in self.counters.items()]
+        if any(difference.is_rounding for difference in self.differences):
+            lines.append("Of signals, last digits may differ: compiled code adds up an array (sum, mean, std) in its order, and NumPy pairwise.")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
