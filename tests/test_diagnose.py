@@ -39,7 +39,10 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         ("def on_fill(self, fill, market, orders, account):\n    self.n = fill.pric", "fill has no attribute 'pric'; did you mean price?"),
         (f"{BOOK}self.nn = 3", "S has no field 'nn'; did you mean n?"),
         (f"{BOOK}self.counter = 3", "S has no field 'counter': declare it in the class, such as counter: tl.int64"),
-        (f"{BOOK}self.helper(3)", "S has no attribute 'helper'"),
+        (f"{BOOK}self.helper(3)", "S has no attribute 'helper': declare it in the class, such as helper: tl.int64, or write the method"),
+        (f"{BOOK}self.count += 1", "S has no attribute 'count': declare it in the class, such as count: tl.int64"),
+        (f"{BOOK}self.n = self.size", "S has no attribute 'size': declare it in the class"),
+        (f"{BOOK}self.n = orders.ahead(np.zeros(4, np.int64))", "an array stands where one number belongs: take an element of it, ids[i]"),
         (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),
         (f"{BOOK}orders.buy(market.bid_price)", "orders.buy: missing a required argument: 'size'"),
         (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments"),
@@ -129,10 +132,11 @@ def test_modules_that_are_not_compiled_are_named(tmp_path: Path, session: Path) 
         (f"{BOOK}self.n = self.down(3)\ndef down(self, k):\n    return self.down(k - 1) if k > 0 else 0", "a method that calls itself cannot be compiled"),
         (f"{BOOK}try:\n        self.n = 1 // self.n\n    except ZeroDivisionError:\n        self.n = 2", "write `except Exception:`"),
         (f"@staticmethod\ndef half(x):\n    return x // 2\n{BOOK}self.n = self.half(4)", "no attribute 'half', but one that is not compiled: make it a method"),
+        (f"{BOOK}self.set(n=3)\ndef set(self, *, n):\n    self.n = n", "compiled code knows no arguments by keyword only: leave out the *"),
     ],
 )
 def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
-    """Constants and globals that are set, recursion, kinds of exceptions and static methods are named for what they are, with what to write in their place."""
+    """Globals that are set, recursion, kinds of exceptions, static methods, keyword-only arguments are named for what they are, with what to write."""
     assert said in complaint(tmp_path, session, body)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 
 from tapeline import constants
 from tapeline.contract import CALLBACKS, FIELD_NOT_WHOLE, MEMBERS, NOT_WHOLE
@@ -30,6 +31,7 @@ _WHERE = (re.compile(r'File "([^"]+)", line (\d+)'), re.compile(r"(?:at|from) (\
 _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "With argument", "Rejected", "raised from", "No implementation", "Of which", "^")
 _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
 _INDEX = "market, orders and account are indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"
+_DECLARE = ": declare it in the class, such as {0}: tl.int64"
 _SAYINGS = {
     r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
@@ -48,6 +50,8 @@ _SAYINGS = {
     r"truth\(BoundFunction\(\(.*, '(\w+)'\)": "{1} is a method: call it, {1}(…)",
     r"of type nestedarray": "features are found by their number: market.features[tl.Feature.MID]",
     re.escape(NOT_WHOLE): NOT_WHOLE,
+    r"Casting \w*array\(.*\) to int64 directly": "an array stands where one number belongs: take an element of it, ids[i]",
+    r"to signature '\(.*\*, \w": "compiled code knows no arguments by keyword only: leave out the * before them",
     r"Exception matching is limited": "compiled code knows no kinds of exceptions: write `except Exception:`, or look before you divide",
 }
 """Words of Numba's → what they mean."""
@@ -213,15 +217,17 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
         return ': declare the names of the series first, signals = ("name", …)'
     if arguments:
         return unlike(attribute, arguments[0])
-    known = [name for name in dir(_class(owner) or getattr(constants, owner, None)) if not name.startswith("_")]
+    cls = _class(owner)
+    # What a class has from NumPy nobody means: `self.count += 1` was told of `conj`, and `self.size` to be one that is not compiled.
+    known = [name for name in {*dir(cls or getattr(constants, owner, None))} - {*(dir(np.void) if cls else ())} if not name.startswith("_")]
     if attribute in known:
         return ", but one that is not compiled: make it a method, or a function beside the class"
-    return near(attribute, known)
+    return near(attribute, known) or (f"{_DECLARE.format(attribute)}, or write the method" if cls else "")
 
 
 def _wrong_assignment(owner: str, attribute: str) -> str:
     cls = _class(owner)
     if cls is None or attribute not in cls.fields_:
-        hint = near(attribute, cls.fields_ if cls else ()) or f": declare it in the class, such as {attribute}: tl.int64"
+        hint = near(attribute, cls.fields_ if cls else ()) or _DECLARE.format(attribute)
         return f"{owner} has no field {attribute!r}{hint}"
     return FIELD_NOT_WHOLE.format(attribute, owner, cls.dtype_.fields[attribute][0])  # the one thing that is refused here of a field there is
