@@ -1,5 +1,7 @@
 """A desk's own orders: taken out of the tape, sent again, compared."""
 
+import pickle
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from against_mbo_queue import read, simulated
 from against_own_orders import again, filled_orders, log_of
 
 import tapeline as tl
-from tapeline.desk import _checked
+from tapeline.desk import _checked, _kept
 
 ES = Path(__file__).resolve().parents[2] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 START = int(np.datetime64("2023-12-25T23:00:01", "ns").astype(np.int64))
@@ -41,6 +43,12 @@ def test_a_log_becomes_messages_in_order_of_time():
         ({"order_id": [7, 8, 7, 7]}, "line 1: modify of order 8, which is not new before"),
         ({"size": [None, 2, None, 1]}, "line 0: size=None"),
         ({"action": ["new", "new", "cancel", "fill"], "side": ["buy", "buy", None, None]}, "order 7 is new 2 times"),
+        ({"size": [1.5, 2, None, 1]}, "line 0: size=1.5: expected whole lots"),
+        ({"price": [100_250_000_000, 100, None, 100]}, "line 0: price=100250000000: expected price units"),
+        ({"price": [float("nan"), 100.0, None, 100.0]}, "line 0: price=nan: expected price units"),
+        ({"price": ["100.25", "100", None, "100"]}, "column 'price' is String: expected numbers"),
+        ({"ts": ["2024-01-02T03:04:05"] * 4}, "column 'ts' is String: expected datetimes, or whole nanoseconds since the epoch"),
+        ({"ts": [date(2024, 1, 2)] * 4}, "column 'ts' is Date: expected datetimes"),
     ],
 )
 def test_logs_that_make_no_sense_are_refused(change, message):
@@ -50,6 +58,19 @@ def test_logs_that_make_no_sense_are_refused(change, message):
         tl.replay_orders(pl.DataFrame(columns, strict=False))
     with pytest.raises(tl.ConfigError, match="column 'price' is missing"):
         tl.replay_orders(LOG.drop("price"))
+
+
+def test_a_replay_takes_its_log_along(tmp_path):
+    """Pickled, as for a process of its own, or copied, it has the messages themselves: with the address alone such a process read what lies there, and died."""
+    path = simulated(tmp_path, 3)
+    stream = read(path)
+    replay = tl.replay_orders(log_of(stream, filled_orders(stream, 0)).head(200))
+    parcel, of_first = pickle.dumps(replay), int(replay.entries)
+    _kept[of_first][:] = 0  # nobody else's memory is to be read
+    other = pickle.loads(parcel)  # noqa: S301 - it is our own
+    assert int(other.entries) != of_first
+    assert _kept[int(other.entries)]["order"].any()
+    assert tl.Backtest(path, tick_size=0.25, multiplier=1, limits=tl.Limits(orders_live_max=1000)).run(other).orders.height > 0
 
 
 def test_orders_sent_again_are_filled_as_they_were(tmp_path):

@@ -34,8 +34,9 @@ _ACTIONS: Final = {"new": _NEW, "modify": _MODIFY, "cancel": _CANCEL, "fill": _F
 _SIDES: Final = {"buy": 1, "sell": -1}
 _INSTRUCTIONS: Final = {"GTC": GTC, "IOC": IOC, "POST_ONLY": POST_ONLY}
 _COLUMNS: Final = ("ts", "order_id", "action", "side", "price", "size")
-_kept: list[np.ndarray[Any, Any]] = []
-"""The entries of all replays of this process: an address in a strategy must never point nowhere."""
+_PRICE_MAX: Final = 2**63 / PRICE_SCALE
+_kept: dict[int, np.ndarray[Any, Any]] = {}
+"""The entries of all replays of this process, by their address: one in a strategy must never point nowhere."""
 
 
 class Entry(Record):
@@ -59,6 +60,10 @@ class OrderReplay(Strategy):
     entries: int64
     n: int64
     done: int64
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, as for a pool of processes, with what it sends: the address is of this process."""
+        return _replay_of, (_kept[int(self.entries)].tobytes(),)
 
     def send_due(self, orders: Any) -> None:
         """Send what is due, and wait for the next."""
@@ -103,9 +108,15 @@ def replay_orders(log: Any) -> OrderReplay:
         entries[name] = sent[name].to_numpy()
     entries["price"] = [UNDEFINED_PRICE if p is None else round(p * PRICE_SCALE) for p in sent["price"].to_list()]
     entries["action"] = [_ACTIONS[a] for a in sent["action"].to_list()]
-    _kept.append(entries)
-    replay: OrderReplay = OrderReplay()
-    replay.entries, replay.n = entries.ctypes.data, len(entries)
+    return _replay_of(entries.tobytes())
+
+
+def _replay_of(messages: bytes) -> OrderReplay:
+    """The strategy that sends these entries."""
+    entries = np.array(np.frombuffer(messages, ENTRY))
+    address = entries.ctypes.data
+    _kept[address] = entries
+    replay: OrderReplay = OrderReplay(entries=address, n=len(entries))
     return replay
 
 
@@ -117,6 +128,7 @@ def _checked(log: Any) -> pl.DataFrame:
         raise ConfigError(f"order log: column {missing[0]!r} is missing; expected {', '.join(_COLUMNS)}, and perhaps tif")
     if "tif" not in frame.columns:
         frame = frame.with_columns(tif=pl.lit(None, pl.String))
+    _check_kinds(frame.schema)
     frame = frame.with_row_index("line")
     _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)), f"expected one of {', '.join(_ACTIONS)}")
     is_new = pl.col("action") == "new"
@@ -125,6 +137,8 @@ def _checked(log: Any) -> pl.DataFrame:
     _refuse(frame, "ts", pl.col("ts").is_null(), "expected a time")
     _refuse(frame, "size", (pl.col("action") != "cancel") & pl.col("size").is_null(), "expected a size")
     _refuse(frame, "price", pl.col("price").is_null() & pl.col("action").is_in(["modify", "fill"]), "expected a price")
+    _refuse(frame, "price", ~pl.col("price").cast(pl.Float64).is_between(-_PRICE_MAX, _PRICE_MAX, "none"), "expected price units, such as 4800.25")
+    _refuse(frame, "size", pl.col("size").cast(pl.Int64, strict=False).ne_missing(pl.col("size")), "expected whole lots")
     ts = pl.col("ts") if frame["ts"].dtype.is_integer() else pl.col("ts").dt.epoch("ns")
     strings = pl.col("action", "side").cast(pl.String)
     frame = frame.with_columns(strings, ts=ts.cast(pl.Int64), size=pl.col("size").fill_null(0).cast(pl.Int64)).sort("ts", maintain_order=True)
@@ -144,6 +158,16 @@ def _checked(log: Any) -> pl.DataFrame:
         side=pl.Series([_SIDES.get(s, 0) for s in frame["side"].to_list()], dtype=pl.Int64),
         instruction=pl.Series([_INSTRUCTIONS[t or "GTC"] for t in frame["tif"].to_list()], dtype=pl.Int64),
     )
+
+
+def _check_kinds(schema: pl.Schema) -> None:
+    """Raise ConfigError where a column holds something else than its name says: text of a CSV, days in place of times."""
+    ts = schema["ts"]
+    if not (ts.is_integer() or ts == pl.Datetime):
+        raise ConfigError(f"order log: column 'ts' is {ts}: expected datetimes, or whole nanoseconds since the epoch")
+    for name in ("price", "size"):
+        if not (schema[name].is_numeric() or schema[name] == pl.Null):
+            raise ConfigError(f"order log: column {name!r} is {schema[name]}: expected numbers")
 
 
 def _refuse(frame: pl.DataFrame, column: str, wrong: pl.Expr, expected: str) -> None:
