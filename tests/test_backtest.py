@@ -62,6 +62,21 @@ def test_a_strategy_knows_how_many_instruments_there_are(tmp_path: Path, engine:
 
 
 @ENGINES
+@pytest.mark.parametrize("records", [0, 5_000])
+def test_an_error_of_progress_is_told_as_it_is(session: Path, engine: str, records: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `progress` raises, as to give a run up, comes out of `run`, and no callback of a strategy is blamed for it."""
+    monkeypatch.setattr(module, "PROGRESS_EVERY_S", 0.0)
+
+    def progress(at: tl.Progress) -> None:
+        if at.records >= records:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough") as error:
+        run(session, engine, progress)
+    assert not hasattr(error.value, "__notes__")
+
+
+@ENGINES
 def test_ctrl_c_ends_a_run_with_what_was_recorded(session: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT while the engine runs gives a consistent result, marked as interrupted, of fewer records; afterwards SIGINT is what it was."""
     monkeypatch.setattr(module, "PROGRESS_EVERY_S", 0.0)

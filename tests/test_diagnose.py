@@ -218,6 +218,7 @@ def test_several_instruments_are_indexed(tmp_path: Path) -> None:
         (BOOK + "if market.has_bid:\n        raise ValueError('I do not like this')", ValueError, "I do not like this"),
         (BOOK + "market[1].bid_price", IndexError, "one instrument"),
         (BOOK + "orders.wake_at(orders.now)", ValueError, "wake_at"),
+        ("def on_end(self, market, orders, account):\n    raise ValueError('not at the end')", ValueError, "not at the end"),
     ],
 )
 @pytest.mark.parametrize("engine", ["compiled", "reference"])

@@ -224,22 +224,17 @@ class _Run:
         self._started = time.perf_counter()
         with Interrupts() as interrupts:
             with self._noting_the_end():
-                try:
-                    for n, _ in reader.chunks():
+                for n, _ in reader.chunks():
+                    with _naming_who_raises(session, reader):
                         session.chunk(reader.events_address, n)
-                        if self._is_due():
-                            self._tell(reader.records, reader.bytes_done)
-                        if interrupts.seen:
-                            self._interrupted = True
-                            reader.stop()
-                    self._tell(reader.records, reader.bytes_done)
-                except TapelineError:
-                    raise
-                except Exception as error:
-                    how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
-                    error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
-                    raise
-            session.finish()
+                    if self._is_due():
+                        self._tell(reader.records, reader.bytes_done)
+                    if interrupts.seen:
+                        self._interrupted = True
+                        reader.stop()
+                self._tell(reader.records, reader.bytes_done)
+            with _naming_who_raises(session, reader):
+                session.finish()
         self._started += session.seconds_compiling
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
@@ -307,6 +302,19 @@ class _Run:
                     self._tell(reader.records, reader.bytes_done)
                 interrupts.check()
         counters.update(reader.counters)
+
+
+@contextmanager
+def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
+    """An error of a callback's says whose callback it was, and when."""
+    try:
+        yield
+    except TapelineError:
+        raise
+    except Exception as error:
+        how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
+        error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
+        raise
 
 
 def count(data: Data, **instruments: Any) -> dict[str, int]:
