@@ -1,5 +1,6 @@
 """Result: what frames say, what is checked, what survives on disk."""
 
+import dataclasses
 import json
 import random
 from datetime import UTC, datetime
@@ -139,6 +140,20 @@ def test_equal_names_are_told_apart() -> None:
     fills = journal.result().fills
     assert sorted(fills["symbol"].to_list()) == ["102", "A@1", "A@2"]
     assert fills["strategy"].to_list() == ["x#0", "x#0", "x#1"]
+
+
+def test_names_stay_apart_whatever_they_are() -> None:
+    """A continuous symbol stands for two contracts of a venue, which their ids tell apart; a label that another is made into is told apart from it, too."""
+    shared = Journal([instrument(0, "ES.c.0"), instrument(1, "ES.c.0")])
+    assert list(shared.result().contracts) == ["ES.c.0@100", "ES.c.0@101"]
+    crossed = [dataclasses.replace(instrument(n, "A", publisher_id=p), instrument_id=i) for n, (p, i) in enumerate([(1, 7), (1, 8), (2, 7)])]
+    assert list(Journal(crossed).result().contracts) == ["A@1@7", "A@1@8", "A@2@7"]
+    journal = Journal([instrument(0, "A")], [row("x#1"), row("x"), row("x")])
+    for number in range(3):
+        journal.fill(1, 1, 100, row=number)
+        journal.sample(2, 200, row=number)
+    assert journal.result().fills["strategy"].to_list() == ["x#1#0", "x#1#1", "x#2"]
+    assert list(Journal([]).result().contracts) == []
 
 
 @pytest.mark.parametrize("field", ["position", "cash", "maker_lots", "taker_notional"])

@@ -6,7 +6,7 @@ double holds 53 bits, so `round(price * 1e9 / grid)` is k again; a second column
 Money is Float64 in the instrument's currency: ticks × lots × (grid / 1e9 × multiplier).
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -89,9 +89,10 @@ class Context:
 
     @cached_property
     def symbols(self) -> list[str]:
-        """A name for each instrument; without a symbol its id, and equal symbols are told apart by their publishers."""
+        """A name for each instrument; without a symbol its id. Equal symbols are told apart by publisher, or by id: a continuous one has several."""
         names = [i.symbol or str(i.instrument_id) for i in self.instruments]
-        return _distinct(names, [f"@{i.publisher_id}" for i in self.instruments])
+        publishers, ids = [f"@{i.publisher_id}" for i in self.instruments], [f"@{i.instrument_id}" for i in self.instruments]
+        return _distinct(names, publishers, ids, [publisher + number for publisher, number in zip(publishers, ids, strict=True)])
 
     @property
     def contracts(self) -> dict[str, Contract]:
@@ -136,9 +137,18 @@ def labels_of(rows: Sequence[Row]) -> list[str]:
     return _distinct([row.label for row in rows], [f"#{i}" for i in range(len(rows))])
 
 
-def _distinct(names: list[str], suffixes: list[str]) -> list[str]:
-    times = Counter(names)
-    return [name + suffix if times[name] > 1 else name for name, suffix in zip(names, suffixes, strict=True)]
+def _distinct(names: list[str], *kinds: list[str]) -> list[str]:
+    """The names, those that are equal with the first kind of suffix that tells them apart; the last tells all apart."""
+    while len(set(names)) < len(names):  # again, where a name that was made is the name of another
+        alike = defaultdict[str, list[int]](list)
+        for place, name in enumerate(names):
+            alike[name].append(place)
+        names = list(names)
+        for places in alike.values():
+            kind = next((kind for kind in kinds if len({kind[place] for place in places}) == len(places)), kinds[-1])
+            for place in places if len(places) > 1 else ():
+                names[place] += kind[place]
+    return names
 
 
 def fills_frame(fills: Columns, context: Context, position: Ints) -> pl.DataFrame:
