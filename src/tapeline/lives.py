@@ -145,10 +145,13 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
         journal = result.steps.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))
         places = journal.filter(pl.col("what") == "placed")["price"]
         first_price = places[0] if order["modifies"] and order["type"] == "limit" and len(places) else None
-        return Life(order, fills, pl.DataFrame(_from_journal(journal), STEPS, orient="row"), _guessed(result, row), first_price)
-    untold = _untold(result, order, row)
+        guessed = "" if order["ahead_at_entry"] is None else _guessed(result, row)
+        return Life(order, fills, pl.DataFrame(_from_journal(journal), STEPS, orient="row"), guessed, first_price)
     steps = pl.DataFrame(schema=STEPS)
-    if order["ahead_at_entry"] is not None and not untold:
+    if order["ahead_at_entry"] is None:  # it never rested: there is no queue to be told of
+        return Life(order, fills, steps)
+    untold = _untold(result, order, row)
+    if not untold:
         path = _Path(result, mine)
         path.read()
         steps = pl.DataFrame(path.steps, STEPS, orient="row")
@@ -209,7 +212,7 @@ class _Path:
     def __init__(self, result: "Result", line: pl.DataFrame) -> None:
         self._manifest = result.manifest
         instruments = result.manifest["instruments"]
-        self._index = next(i["index"] for i in instruments if i["instrument_id"] == line["instrument_id"][0])
+        self._index = list(result.contracts).index(line["symbol"][0])
         self._side = int(Side.BID if line["side"][0] == "buy" else Side.ASK)
         tick = round(line["price"][0] * PRICE_SCALE) // instruments[self._index]["grid"]
         self._level = tick if self._side == Side.BID else -tick

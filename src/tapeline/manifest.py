@@ -60,7 +60,10 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
 
 def market_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that say what market a run saw, for those who read its data again."""
-    return {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}
+    settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}
+    if isinstance(settings["instruments"], list):  # JSON knows no tuples: a publisher and an id are a key again
+        settings["instruments"] = [tuple(name) if isinstance(name, list) else name for name in settings["instruments"]]
+    return settings
 
 
 def fingerprint(path: str | Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from command_line import invoke
-from scripts import BUY, CANCEL, MODIFY, SELL_STOP_LIMIT, play, script
+from scripts import BUY, BUY_MARKET, CANCEL, MODIFY, SELL_STOP_LIMIT, play, script
 from streams import SNAPSHOT, Stream
 
 import tapeline as tl
@@ -73,6 +73,37 @@ def test_what_cannot_be_told_says_so(run):
         run.explain("1")
     with pytest.raises(tl.ConfigError, match="no such order"):
         run.explain(99)
+
+
+def test_an_order_that_never_rested_has_no_queue_to_be_told_of(tmp_path):
+    """Of a market order, and of one that is refused, nothing is left untold, though the queue is guessed: it was said to come to rest when it was triggered."""
+    for explains in (False, True):
+        result = play(tmp_path, stream().quiet(900), script((200, BUY_MARKET, 1), (300, BUY, 100 * P, 0)), explain=explains, rules=tl.FillRules(queue="log"))
+        assert result.orders["status"].to_list() == ["filled", "rejected"]
+        assert [result.explain(order).untold for order in (1, 2)] == ["", ""]
+
+
+class OnTheSecond(tl.Strategy):
+    """One order to buy at 100 on the second instrument, with its first event."""
+
+    sent: tl.int64
+
+    def on_event(self, event, market, orders, account):
+        """Send it."""
+        if market.instrument == 1 and self.sent == 0:
+            self.sent = orders[1].buy(100 * P, 1)
+
+
+def test_the_life_is_that_of_the_orders_own_instrument(tmp_path):
+    """Of two venues that number their instruments alike, the queue is that of the order's venue: 7 lots are in front of it, and 3 go; at the other it is 5."""
+    made = Stream().add(1, "B", 100, 5, ts=100, publisher=1).add(2, "B", 100, 7, ts=150, publisher=2).cancel(2, 3, ts=300, publisher=2).quiet(900)
+    path = made.write(tmp_path / "x.dbn", symbols={1: "ONE"})
+    result = tl.Backtest(path, tick_size="1", multiplier=1.0, instruments=[(1, 1), (2, 1)]).run(OnTheSecond())
+    assert result.orders["symbol"].to_list() == ["ONE@2"]
+    life = result.explain(1)
+    assert life.untold == ""
+    assert life.steps.select("what", "size", "ahead").rows() == [("cancel ahead", -3, 4)]
+    assert result.observed.missing is None  # its statistics find the data by the same names
 
 
 def test_the_command_tells_it_from_a_saved_run(run, tmp_path):
