@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numba
 import pytest
+from strategy_files import strategy, tiny_session
 
+import tapeline
 from tapeline.jit import COMPILER_TESTED_WITH, JIT
 
 if not JIT:
@@ -96,3 +98,11 @@ def test_functions_do_the_same_however_they_are_compiled(tmp_path: Path, monkeyp
 def test_the_installed_numba_is_one_that_the_compiler_was_tested_with() -> None:
     """Whoever moves to another version tries the compiler with it, and says so in jit.py."""
     assert numba.__version__.startswith(COMPILER_TESTED_WITH)
+
+
+@pytest.mark.parametrize("value", ["2 ** self.n", "int(np.median(self.window))", "int(np.percentile(self.window, 50))", "int(max(self.window))"])
+def test_what_numba_guards_against_division_by_zero_compiles(tmp_path: Path, value: str) -> None:
+    """Powers of whole numbers, medians and quantiles divide within Numba's own code, which names the line of such an error in its own way."""
+    body = f"window: (tl.float64, (8,))\ndef on_trade(self, trade, market, orders, account):\n    self.n = {value}"
+    result = tapeline.Backtest(tiny_session(tmp_path / "x.dbn"), tick_size="0.25", multiplier=50).run(strategy(tmp_path, body)())
+    assert result.manifest["records"] > 2_000

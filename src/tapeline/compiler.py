@@ -358,11 +358,11 @@ def _only_when_outside(refresh: Callable[[Any], None]) -> Callable[[Any], None]:
     return refresh_now
 
 
-def _return_exception(self: Any, builder: Any, exc: Any, exc_args: Any = None, **where: Any) -> None:
-    """As Numba's, which tells the line of a `raise`, and not of an index out of range."""
-    if not where and hasattr(builder, "line"):
-        where["loc"], where["func_name"] = builder.line
-    _return_user_exc(self, builder, exc, exc_args, **where)
+def _return_exception(self: Any, builder: Any, exc: Any, exc_args: Any = None, *where: Any, **named: Any) -> None:
+    """As Numba's, which tells the line of a `raise`, and not of an index out of range. `where`: a place and a name, which divisions by zero give in order."""
+    if not where and not named and hasattr(builder, "line"):
+        where = builder.line
+    _return_user_exc(self, builder, exc, exc_args, *where, **named)
 
 
 def _load(self: Any, signature: Any, target: Any) -> Any:
