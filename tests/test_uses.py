@@ -204,10 +204,12 @@ def test_a_class_that_makes_no_sense_is_named(tmp_path: Path, body: str, said: s
         ("def on_zzz(self, market):\n    pass", "S.on_zzz is no callback: there are on_start, on_book"),
         ("def on_book(self, market, orders):\n    pass", "S.on_book(self, market, orders): expected on_book(self, market, orders, account)"),
         ("def on_fill(self, market, fill, orders, account):\n    pass", "expected on_fill(self, fill, market, orders, account)"),
+        ("async def on_book(self, market, orders, account):\n    pass", "S.on_book: a callback is called, and no more: it cannot be async, or have a yield"),
+        ("def on_book(self, market, orders, account):\n    yield 1", "it cannot be async, or have a yield"),
     ],
 )
 def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
-    """A method that is named like a callback and is none, and a callback with other parameters or in another order, are told at once, by either engine."""
+    """A method named like a callback that is none, a callback with other parameters or in another order, or one that would never run, are told at once."""
     cls = strategy(tmp_path, body)
     for engine in ("compiled", "reference"):
         with pytest.raises(CompileError, match=re.escape(said)) as error:

@@ -37,6 +37,8 @@ def check_signatures(cls: type) -> None:
         if name not in CALLBACKS:
             hint = near(name, CALLBACKS) or f": there are {', '.join(CALLBACKS)}"
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name} is no callback{hint}")
+        if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+            raise CompileError(f"{_place(method)}: {cls.__name__}.{name}: a callback is called, and no more: it cannot be async, or have a yield")
         wanted = ["self", *CALLBACKS[name].split(", ")]
         given = list(inspect.signature(method).parameters)
         if len(given) != len(wanted) or any(g != w and g in wanted for g, w in zip(given, wanted, strict=True)):
