@@ -67,6 +67,16 @@ def test_a_day_counts_from_the_day_before() -> None:
     assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
 
 
+def test_times_of_a_day_are_nanoseconds() -> None:
+    """Long for a second and a nanosecond of two: by day as for the whole run, though durations in Polars are microseconds where nothing else is said."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.fill(0, 1, 100)
+    journal.fill(1.000000001, -1, 100)
+    journal.sample(2, 200)
+    stats = journal.result().stats
+    assert [frame["position_abs_mean"][0] for frame in (stats.frame, stats.by_day)] == [pytest.approx(0.5000000005, rel=1e-13)] * 2
+
+
 def test_a_sample_at_midnight_is_the_last_of_its_day() -> None:
     """With a sample every hour, what was won from 23:00 to 24:00 is the ending day's, as the fill is; a run from midnight on has no day before it."""
     midnight = DAY - (START // SECOND) % DAY

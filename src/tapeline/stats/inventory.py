@@ -27,7 +27,7 @@ def spans_per_day(lines: pl.DataFrame) -> pl.DataFrame:
     within, across = lines.filter(first == last), lines.filter(first != last)  # to make lists of days takes ten times as long as all the rest
     days = pl.concat([within.with_columns(day=first), across.with_columns(day=pl.date_ranges(first, last)).explode("day")])
     start = pl.col("day").cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
-    return days.with_columns(ts=pl.max_horizontal("ts", start), ts_next=pl.min_horizontal("ts_next", start + pl.duration(days=1)))
+    return days.with_columns(ts=pl.max_horizontal("ts", start), ts_next=pl.min_horizontal("ts_next", start + pl.duration(days=1, time_unit="ns")))
 
 
 def distribution(lines: pl.DataFrame, sampling: Sampling) -> pl.DataFrame:
