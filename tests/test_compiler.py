@@ -95,6 +95,42 @@ def test_functions_do_the_same_however_they_are_compiled(tmp_path: Path, monkeyp
     assert ours.stdout.endswith("too far\n")
 
 
+CALLERS = """
+import sys
+from tapeline.jit import entry
+from tapeline.record import Record, int64
+
+
+class Number(Record):
+    n: int64
+
+
+@entry
+def inner(number):
+    print("inside", number.n)
+    number.n += 1
+    return number.n
+
+
+@entry
+def outer(number):
+    return inner(number) * inner(number)
+
+
+print((outer if len(sys.argv) > 1 else inner)(Number(n=6)))
+print(sum(inner.stats.cache_hits.values()))
+"""
+
+
+def test_what_is_kept_is_taken_into_what_is_compiled_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that is found in the cache is called by one that is compiled now, by one that was, and by Python, and finds what `print` needs."""
+    monkeypatch.setenv("TAPELINE_CACHE", str(tmp_path / "cache"))
+    program = tmp_path / "program.py"
+    program.write_text(CALLERS, encoding="utf-8")
+    told = [subprocess.run([sys.executable, program, *by], capture_output=True, text=True, check=True).stdout for by in ([], ["outer"], ["outer"], [])]
+    assert told == ["inside 6\n7\n0\n", "inside 6\ninside 7\n56\n1\n", "inside 6\ninside 7\n56\n0\n", "inside 6\n7\n1\n"]
+
+
 def test_the_installed_numba_is_one_that_the_compiler_was_tested_with() -> None:
     """Whoever moves to another version tries the compiler with it, and says so in jit.py."""
     assert numba.__version__.startswith(COMPILER_TESTED_WITH)
