@@ -21,6 +21,8 @@ import tapeline as tl
 from tapeline.feeds.synth import SynthConfig, write_synth
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "touch_maker.py"
+PARTS_ALONE = "parts"
+"""In a process of its own: where compiled code is kept is settled when the first of it is imported."""
 PARTS = {
     "TranslateByteCode": "bytecode to Numba's form",
     "_Prepare": "rewriting, SSA",
@@ -41,7 +43,7 @@ def timed(command: list[Any], environment: dict[str, str]) -> tuple[float, float
 
 def parts() -> None:
     """Compile the second process's half, and print what each part of it took."""
-    from tapeline import compiler, precompile  # noqa: PLC0415 - into the cache that was named meanwhile
+    from tapeline import compiler, precompile  # noqa: PLC0415 - only here
 
     seconds, inner = Counter[str](), [0.0]
 
@@ -80,9 +82,9 @@ def main() -> None:
             output = ["-o", Path(folder) / str(number)] if command is run else []
             wall, processor = timed([*command, *output], environment)
             print(f"{name:28} {wall:6.2f} s {processor:6.2f} s of the processor")
-        os.environ["TAPELINE_CACHE"] = str(Path(folder) / "other")
-        parts()
+        of_parts = environment | {"TAPELINE_CACHE": str(Path(folder) / "other")}
+        subprocess.run([sys.executable, __file__, PARTS_ALONE], env=of_parts, check=True)
 
 
 if __name__ == "__main__":
-    main()
+    parts() if sys.argv[1:] == [PARTS_ALONE] else main()
