@@ -162,6 +162,16 @@ def test_comparisons_with_text_are_told(tmp_path: Path, session: Path, condition
 
 
 @pytest.mark.nojit
+def test_updates_that_never_come_are_told(tmp_path: Path, session: Path) -> None:
+    """Fills come to `on_fill`: an `on_order` that waits for Update.FILL is run, with a warning; one that looks for other updates, without."""
+    body = "def on_order(self, update, market, orders, account):\n    if update.what == tl.Update.{}:\n        self.n = 1"
+    backtest = tl.Backtest(session, tick_size="0.25", multiplier=50)
+    with pytest.warns(UserWarning, match=r"\.py:8: S looks for Update.FILL, which no update is: fills come to on_fill"):
+        backtest.run(strategy(tmp_path, body.format("FILL"))())
+    backtest.run(strategy(tmp_path, body.format("ACCEPTED"))())
+
+
+@pytest.mark.nojit
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize(
     ("body", "said"),

@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from tapeline.constants import Feature, FillRule, Kind, Phase, Reason, Side, Update
@@ -182,13 +183,13 @@ def unlike(attribute: str, argument: str) -> str:
 
 
 def check_class(cls: Any) -> None:
-    """Raise CompileError at wrong callbacks; warn of what a class surely does not mean: no callback, features not declared, numbers compared with text."""
+    """Raise CompileError at wrong callbacks; warn of what a class surely does not mean: no callback, features not declared, updates that never come."""
     check_signatures(cls)
     _check_arguments(cls)
     _check_callbacks(cls)
     for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
-            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code)):
+            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code)):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
 
 
@@ -229,3 +230,11 @@ def _compared_with_text(code: Any) -> Iterator[tuple[int | None, str]]:
         if words and any(isinstance(text, str) or any(isinstance(part, str) for part in text) for text in texts):
             said = f"compares {words[-1]} with {texts[-1]!r}, which it never equals: it is a member of tl.{_WORDS[words[-1]].__name__}"
             yield one.positions.lineno if one.positions else None, said
+
+
+def _waits_for_fills(code: Any) -> Iterator[tuple[int | None, str]]:
+    """The same of each `Update.FILL`, of which no update is."""
+    loads = [one for one in _instructions(code, code.co_linetable) if one.opname.startswith("LOAD_")]
+    for owner, one in pairwise(loads):
+        if (owner.argval, one.argval) == ("Update", "FILL"):
+            yield one.positions.lineno if one.positions else None, "looks for Update.FILL, which no update is: fills come to on_fill"
