@@ -85,6 +85,20 @@ def test_orders_sent_again_are_filled_as_they_were(tmp_path):
     assert found["time_agrees"].all()
 
 
+def test_times_agree_to_the_precision_of_the_log(tmp_path):
+    """A log in microseconds, as from CSV, or in milliseconds, agrees with a run wherever one in nanoseconds does: the digits that it lacks tell nothing."""
+    path = simulated(tmp_path, 5)
+    stream = read(path)
+    ids = filled_orders(stream, 0)[:60]
+    log = log_of(stream, ids).with_columns(pl.col("ts").cast(pl.Datetime("ns")))
+    result = tl.Backtest(path, tick_size=0.25, multiplier=1, exclude_orders=ids, limits=tl.Limits(orders_live_max=64)).run(tl.replay_orders(log))
+    exact, *coarse = (result.compare(log.with_columns(pl.col("ts").cast(pl.Datetime(unit)))) for unit in ("ns", "us", "ms"))
+    assert exact.agreement["time"] > 0.5
+    for one in coarse:
+        assert (one.orders["time_agrees"] >= exact.orders["time_agrees"]).all()
+        assert one.orders.columns == exact.orders.columns
+
+
 def test_both_engines_send_a_log_alike(tmp_path):
     """Compiled and reference: the same orders taken out, the same log sent again, the same fills."""
     path = simulated(tmp_path, 5)

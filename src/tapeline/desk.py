@@ -10,7 +10,7 @@ A log is a polars frame (or what polars makes one of), one line per message, wit
     size       of new and modify the total (FIX tag 38), of fills what was filled
     tif        optional; "GTC" (default), "IOC" or "POST_ONLY"; of new orders
 
-"fill" lines are what really happened: they are not sent, but compared with.
+"fill" lines are what really happened: they are not sent, but compared with, to the precision of `ts`: microseconds where that is a Datetime("us").
 """
 
 from collections import Counter
@@ -33,6 +33,8 @@ _NEW, _MODIFY, _CANCEL, _FILL = (np.int64(n) for n in range(1, 5))
 _ACTIONS: Final = {"new": _NEW, "modify": _MODIFY, "cancel": _CANCEL, "fill": _FILL}
 _SIDES: Final = {"buy": 1, "sell": -1}
 _INSTRUCTIONS: Final = {"GTC": GTC, "IOC": IOC, "POST_ONLY": POST_ONLY}
+_STEP_NS: Final = {"ms": 1_000_000, "us": 1_000, "ns": 1}
+"""By the unit of a log's times."""
 _COLUMNS: Final = ("ts", "order_id", "action", "side", "price", "size")
 _PRICE_MAX: Final = 2**63 / PRICE_SCALE
 _kept: dict[int, np.ndarray[Any, Any]] = {}
@@ -121,7 +123,7 @@ def _replay_of(messages: bytes) -> OrderReplay:
 
 
 def _checked(log: Any) -> pl.DataFrame:
-    """A log in order of time, with integers: ts in ns, side ±1 (0 where not given), instruction, and `order`, the number of the new order that is meant."""
+    """A log in order of time, with integers: ts in ns, and its step; side ±1 (0 where not given), instruction, and `order`, the number of the new one meant."""
     frame = log if isinstance(log, pl.DataFrame) else pl.DataFrame(log)
     missing = [name for name in _COLUMNS if name not in frame.columns]
     if missing:
@@ -139,9 +141,10 @@ def _checked(log: Any) -> pl.DataFrame:
     _refuse(frame, "price", pl.col("price").is_null() & pl.col("action").is_in(["modify", "fill"]), "expected a price")
     _refuse(frame, "price", ~pl.col("price").cast(pl.Float64).is_between(-_PRICE_MAX, _PRICE_MAX, "none"), "expected price units, such as 4800.25")
     _refuse(frame, "size", pl.col("size").cast(pl.Int64, strict=False).ne_missing(pl.col("size")), "expected whole lots")
-    ts = pl.col("ts") if frame["ts"].dtype.is_integer() else pl.col("ts").dt.epoch("ns")
+    kind = frame["ts"].dtype
+    ts, step = (pl.col("ts").dt.epoch("ns"), _STEP_NS[kind.time_unit]) if isinstance(kind, pl.Datetime) else (pl.col("ts"), 1)
     strings = pl.col("action", "side").cast(pl.String)
-    frame = frame.with_columns(strings, ts=ts.cast(pl.Int64), size=pl.col("size").fill_null(0).cast(pl.Int64)).sort("ts", maintain_order=True)
+    frame = frame.with_columns(strings, ts=ts.cast(pl.Int64), step=step, size=pl.col("size").fill_null(0).cast(pl.Int64)).sort("ts", maintain_order=True)
     news = frame.filter(is_new)["order_id"].to_list()
     twice = [order_id for order_id, n in Counter(news).items() if n > 1]
     if twice:
@@ -205,16 +208,16 @@ def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> O
     real = _filled(messages.filter(pl.col("action") == "fill"), "order", pl.col("ts"), "real")
     mine = result.fills.filter(pl.col("strategy").cast(pl.String) == label)
     simulated = _filled(mine, "order_id", pl.col("ts_event").dt.epoch("ns"), "simulated").rename({"order_id": "order"})
-    both = messages.filter(pl.col("action") == "new").select("order_id", "order", "size").join(real, "order", "left").join(simulated, "order", "left")
+    both = messages.filter(pl.col("action") == "new").select("order_id", "order", "size", "step").join(real, "order", "left").join(simulated, "order", "left")
     both = both.with_columns(pl.col("filled_real", "filled_simulated").fill_null(0))
-    same_times = pl.col("first_real").eq_missing(pl.col("first_simulated")) & pl.col("last_real").eq_missing(pl.col("last_simulated"))
+    first, last = ((pl.col(f"{one}_real") // pl.col("step")).eq_missing(pl.col(f"{one}_simulated") // pl.col("step")) for one in ("first", "last"))
     agrees = {
         "fill_agrees": (pl.col("filled_real") > 0) == (pl.col("filled_simulated") > 0),
         "size_agrees": pl.col("filled_real") == pl.col("filled_simulated"),
-        "time_agrees": same_times,
+        "time_agrees": first & last,
     }
     times = pl.col("^(first|last)_.*$").cast(pl.Datetime("ns", "UTC"))
-    return OrderComparison(both.with_columns(**agrees).with_columns(times).drop("order"))
+    return OrderComparison(both.with_columns(**agrees).with_columns(times).drop("order", "step"))
 
 
 def _filled(fills: pl.DataFrame, order: str, ts: pl.Expr, whose: str) -> pl.DataFrame:
