@@ -277,9 +277,9 @@ def test_durations_are_readable() -> None:
     assert texts == ["0 ns", "2 ns", "350 ns", "100 µs", "12.5 ms", "12.5 s", "59.99 s", "0:01:00", "1:02:03"]
 
 
-@pytest.mark.parametrize("settings", [{"interval": "0s"}, {"capital": -5.0}, {"capital": 0}, {"trials": 0}])
+@pytest.mark.parametrize("settings", [{"interval": "0s"}, {"capital": -5.0}, {"capital": 0}, {"trials": 0}, {"trials": 1.5}])
 def test_settings_of_statistics_are_above_0(settings: dict[str, object]) -> None:
-    """A period of no length, capital of nothing or less and no trials are refused by name."""
+    """A period of no length, capital of nothing or less, no trials and half ones are refused by name."""
     (name,) = settings
     with pytest.raises(ConfigError, match=f"^{name}="):
         random_journal(1).result().statistics(**settings)
