@@ -61,7 +61,8 @@ class Frames(NamedTuple):
             _dated(self.filled, "ts_sent"),
         )
         code = pl.col("cell").cast(pl.Int64) * _DAYS_MAX + pl.col("day").to_physical()
-        cells, told = _cells(dated, code, "cell", "day"), _cells(dated[:3], code, "cell", "day")
+        told = _cells(dated[:3], code, "cell", "day")
+        cells = _cells((told, *dated[3:]), code, "cell", "day")
         named = cells.join(self.cells.drop("is_told").with_row_index("cell"), on="cell", how="left", maintain_order="left")
         named = named.select(pl.exclude("cell", "code"), is_told=pl.col("code").is_in(told["code"].implode()))
         return Frames(named, *(_numbered(frame, code, cells["code"]) for frame in dated))
