@@ -17,8 +17,8 @@ from tapeline.errors import ConfigError
 
 Duration = str | int | timedelta | np.timedelta64
 """As users give one; `duration_ns` reads it."""
-_UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_NUMPY_UNITS_NS = _UNITS_NS | {"D": 86_400_000_000_000, "W": 604_800_000_000_000}
+UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+_NUMPY_UNITS_NS = UNITS_NS | {"D": 86_400_000_000_000, "W": 604_800_000_000_000}
 """Of months and years nobody knows how long they are, of picoseconds the clocks know nothing, and `np.timedelta64(5)` has no unit."""
 _DURATION = re.compile(r"\s*([+-]?)\s*(?:0|(\d+(?:\.\d+)?)\s*([a-zµ]+))\s*")
 _LONGEST_NS = 2**62
@@ -36,9 +36,9 @@ def duration_ns(value: Duration, setting: str, *, signed: bool = False) -> int:
     given = value
     if isinstance(value, str):
         match = _DURATION.fullmatch(value)
-        if match is None or (match[3] or "ns") not in _UNITS_NS:
-            raise ConfigError(f"{setting}={value!r}: expected a duration with its unit, such as '100us', '2ms' or '1s' (units: {', '.join(_UNITS_NS)})")
-        value = round(float(match[2] or 0) * _UNITS_NS[match[3] or "ns"]) * (-1 if match[1] == "-" else 1)
+        if match is None or (match[3] or "ns") not in UNITS_NS:
+            raise ConfigError(f"{setting}={value!r}: expected a duration with its unit, such as '100us', '2ms' or '1s' (units: {', '.join(UNITS_NS)})")
+        value = round(float(match[2] or 0) * UNITS_NS[match[3] or "ns"]) * (-1 if match[1] == "-" else 1)
     elif isinstance(value, timedelta):
         value = value // timedelta(microseconds=1) * 1_000 + getattr(value, "nanoseconds", 0)  # those that pandas' have besides
     elif isinstance(value, np.timedelta64):

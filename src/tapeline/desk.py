@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from tapeline.constants import GTC, IOC, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE
+from tapeline.delays import UNITS_NS
 from tapeline.errors import ConfigError
 from tapeline.memory import record_at
 from tapeline.record import Record, int64
@@ -33,8 +34,6 @@ _NEW, _MODIFY, _CANCEL, _FILL = (np.int64(n) for n in range(1, 5))
 _ACTIONS: Final = {"new": _NEW, "modify": _MODIFY, "cancel": _CANCEL, "fill": _FILL}
 _SIDES: Final = {"buy": 1, "sell": -1}
 _INSTRUCTIONS: Final = {"GTC": GTC, "IOC": IOC, "POST_ONLY": POST_ONLY}
-_STEP_NS: Final = {"ms": 1_000_000, "us": 1_000, "ns": 1}
-"""By the unit of a log's times."""
 _COLUMNS: Final = ("ts", "order_id", "action", "side", "price", "size")
 _PRICE_MAX: Final = 2**63 / PRICE_SCALE
 _kept: dict[int, np.ndarray[Any, Any]] = {}
@@ -142,7 +141,7 @@ def _checked(log: Any) -> pl.DataFrame:
     _refuse(frame, "price", ~pl.col("price").cast(pl.Float64).is_between(-_PRICE_MAX, _PRICE_MAX, "none"), "expected price units, such as 4800.25")
     _refuse(frame, "size", pl.col("size").cast(pl.Int64, strict=False).ne_missing(pl.col("size")), "expected whole lots")
     kind = frame["ts"].dtype
-    ts, step = (pl.col("ts").dt.epoch("ns"), _STEP_NS[kind.time_unit]) if isinstance(kind, pl.Datetime) else (pl.col("ts"), 1)
+    ts, step = (pl.col("ts").dt.epoch("ns"), UNITS_NS[kind.time_unit]) if isinstance(kind, pl.Datetime) else (pl.col("ts"), 1)
     strings = pl.col("action", "side").cast(pl.String)
     frame = frame.with_columns(strings, ts=ts.cast(pl.Int64), step=step, size=pl.col("size").fill_null(0).cast(pl.Int64)).sort("ts", maintain_order=True)
     news = frame.filter(is_new)["order_id"].to_list()
