@@ -1,6 +1,8 @@
 """The command line: parse, call, print. What commands do is in the modules that they import when they run, so that `--help` is quick."""
 
+import io
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,6 +34,8 @@ Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an erro
 def main() -> None:
     """Entry point of the command `tapeline`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops a job means Ctrl-C: what was computed is saved, and nothing half written stays
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal that knows no dash is no reason to lose a table
     app()
 
 

@@ -176,6 +176,6 @@ def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()  # here, where somebody looks whether anybody still reads

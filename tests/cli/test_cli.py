@@ -39,6 +39,17 @@ def test_who_reads_no_more_is_no_difference_between_engines(option: list[str]) -
     assert (done.returncode, done.stderr) == (terminal.Exit.PIPE, "")
 
 
+def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:
+    """Where stdout has ASCII alone, what it does not know is written as an escape, in text and in JSON, and the command does its work."""
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    commands = (["report", "--help"], ["synth", "-n", "10", "-o", str(tmp_path / "µ.dbn"), "--json"])
+    shown, answer = (
+        subprocess.run([sys.executable, "-m", "tapeline", *command], env=environment, capture_output=True, text=True, check=True).stdout for command in commands
+    )
+    assert r"RUN\u2026" in shown
+    assert json.loads(answer)["output"].endswith("µ.dbn")
+
+
 def test_version_is_that_of_the_package() -> None:
     """`version --json` gives the versions of this package and of what its numbers depend on."""
     versions = json.loads(invoke("version", "--json").stdout)
