@@ -35,7 +35,7 @@ _DECLARE = ": declare it in the class, such as {0}: tl.int64"
 _SAYINGS = {
     r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
-    r"Untyped global name 'super'": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
+    r"Untyped global name 'super'|LOAD_SUPER_ATTR": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
     r"Untyped global name '(\w+)': <class ": (
         "{1!r} is a class, which compiled code cannot use: records are fields, and what a base's callback does goes into a helper that both call"
     ),
