@@ -57,7 +57,7 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}x = [1] if market.has_bid else 3.0; self.n = x", "is of type"),
         (f"{BOOK}self.n = undefined_name", "name 'undefined_name' is not defined"),
         (f"{BOOK}self.n = 'text'", "a str cannot be used as int64"),
-        (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "format spec in f-strings not supported"),
+        (f"{BOOK}print(f'{{market.bid_price:.2f}}')", "compiled code knows no formats in f-strings"),
         (f"{BOOK}self.n = market.features.MID", "features are found by their number: market.features[tl.Feature.MID]"),
         (f"{BOOK}self.n = int(market.features[tl.Feature.MICROPRCE])", "Feature has no attribute 'MICROPRCE'; did you mean MICROPRICE?"),
         (f"{BOOK}import math", "a callback cannot import: import at the top of the file"),

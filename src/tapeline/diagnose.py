@@ -44,6 +44,7 @@ _SAYINGS = {
     r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
     r"STORE_GLOBAL": "a variable of the module cannot be set in compiled code: make it a field of the class",
     r"IMPORT_NAME": "a callback cannot import: import at the top of the file",
+    r"FORMAT_WITH_SPEC|format spec in f-strings": "compiled code knows no formats in f-strings: leave out what stands behind the colon",
     r"context manager": "`with` cannot be compiled",
     r"reflected list\(.*variable '(\w+)' in globals": "{1!r} is a list of the module, which compiled code cannot have: make it a tuple or a field of the class",
     r"setitem\(readonly array": "an array of the module is a constant in compiled code: make it a field of the class",
