@@ -306,14 +306,14 @@ class _Run:
 
 @contextmanager
 def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
-    """An error of a callback's says whose callback it was, and when."""
+    """An error of a callback's says whose callback it was, and about when: a chunk of records is worked on at a time."""
     try:
         yield
     except TapelineError:
         raise
     except Exception as error:
         how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
-        error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
+        error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if JIT else ''}")
         raise
 
 
