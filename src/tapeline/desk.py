@@ -7,6 +7,7 @@ A log is a polars frame (or what polars makes one of), one line per message, wit
     action     "new", "modify", "cancel", "fill"
     side       "buy" or "sell"; of new orders
     price      of new, modify and fill, in price units; null: a market order
+from tapeline import tables
     size       of new and modify the total (FIX tag 38), of fills what was filled
     tif        optional; "GTC" (default), "IOC" or "POST_ONLY"; of new orders
 
@@ -194,7 +195,7 @@ class OrderComparison:
         """One line."""
         real, ours = (int((self.orders[name] > 0).sum()) for name in ("filled_real", "filled_simulated"))
         shares = ", ".join(f"{what} {share:.1%}" for what, share in self.agreement.items())
-        return f"{self.orders.height:,} orders: {real:,} really filled, {ours:,} simulated; agree on {shares}"
+        return f"{tables.counted(self.orders.height, 'order')}: {real:,} really filled, {ours:,} simulated; agree on {shares}"
 
 
 def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> OrderComparison:

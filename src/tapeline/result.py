@@ -227,7 +227,7 @@ class Result:
     def __repr__(self) -> str:
         """One line."""
         rejected = self.orders.filter(pl.col("status") == "rejected").height
-        sizes = f"{self.fills.height:,} fills, {self.orders.height:,} orders{f' ({rejected:,} rejected)' if rejected else ''}"
+        sizes = f"{tables.counted(self.fills.height, 'fill')}, {tables.counted(self.orders.height, 'order')}{f' ({rejected:,} rejected)' if rejected else ''}"
         state = ", interrupted" if self.manifest.get("interrupted") else ", stopped by an error" if self.manifest.get("error") else ""
         # from the samples, not from `stats`: a repr must not read the data
         accounts = self.accounts.filter(pl.col("symbol").is_not_null())
