@@ -57,7 +57,8 @@ class CustomFeature(Record):
 
             def update(self, market):
                 now = market.features[tl.Feature.IMBALANCE]
-                self.average += self.weight * (now - self.average)
+                if now == now:  # not NaN: both sides are there
+                    self.average += self.weight * (now - self.average)
                 return now - self.average
 
     In `tl.features(data, [Pressure(weight=0.2)])` it is updated at the end of every ordinary event, each instrument having its own copy. In a strategy it is
