@@ -175,7 +175,7 @@ class Result:
         return {"stats": self.stats.to_dict(), "rows": sizes, "counters": self.counters, "manifest": self.manifest}
 
     def save(self, directory: str | Path) -> Path:
-        """Write fills, orders, equity and signals (Parquet) and the rest (JSON) into `directory`, and return its path.
+        """Write the frames (Parquet) and the rest (JSON) into `directory`, and return its path.
 
         A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else, or cannot be written.
         """
