@@ -149,6 +149,8 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
             "TABLE = [1, 2, 3]",
             "'TABLE' is a list of the module, which compiled code cannot have: make it a tuple",
         ),
+        (f"{BOOK}self.n = TABLE[1]", "TABLE = {1: 2}", "'TABLE' is a dict of the module, which compiled code cannot have: make it a tuple"),
+        (f"{BOOK}self.n = 1 in TABLE", "TABLE = {1, 2}", "'TABLE' is a set of the module, which compiled code cannot have: make it a tuple"),
         (f"{BOOK}TABLE[1] = 2", "TABLE = np.arange(3)", "an array of the module is a constant in compiled code: make it a field of the class"),
         (f"{BOOK}super().on_book(market, orders, account)", "", "super() cannot be compiled: what a base's callback does goes into a helper"),
         (f"{BOOK}self.n = Mine().x", "class Mine(tl.Record):\n    x: tl.int64\n", "'Mine' is a class, which compiled code cannot use: records are fields"),
@@ -229,7 +231,7 @@ def test_what_a_strategy_raises_is_raised(tmp_path: Path, session: Path, body: s
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(tl.Row(cls(), label="the first"), tl.Row(cls(), label="the second"))
     if engine == "compiled":
         assert said in str(error.value)
-        assert error.value.__notes__[0].startswith("the first raised it in a callback, after ")
+        assert error.value.__notes__[0].startswith("the first raised it in a callback, among the first ")
         assert ("engine='reference'" in error.value.__notes__[0]) == jit.JIT
     else:
         assert str(tmp_path) in terminal.place(error.value)

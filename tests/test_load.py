@@ -26,6 +26,7 @@ class Maker(tl.Strategy):
     is_shy: tl.bool_ = True
     small: tl.uint8 = 1
     weights: (tl.float64, (3,)) = (1.0, 2.0, 3.0)
+    grid: (tl.int64, (2, 3)) = 0
     bid_id: tl.int64
 
     def on_book(self, market, orders, account):
@@ -140,22 +141,23 @@ def test_errors_in_the_file_name_its_line(tmp_path: Path, source: str, message: 
 
 
 def test_parameters_are_parsed_by_the_type_of_the_field(tmp_path: Path) -> None:
-    """Integers (also 1_000 and hexadecimal), floats, booleans and arrays; the instance has the values."""
+    """Integers (also 1_000 and hexadecimal), floats, booleans and arrays, those of two dimensions row by row; the instance has the values."""
     strategy = load_strategy(f"{write(tmp_path)}:Maker")
-    values = parse_parameters(strategy, ["size=1_000", "skew=-1e-3", "is_shy=no", "small=0xff", "weights=1, 2.5,3"])
+    values = parse_parameters(strategy, ["size=1_000", "skew=-1e-3", "is_shy=no", "small=0xff", "weights=1, 2.5,3", "grid=1,2,3,4,5,6"])
     assert values["size"] == 1000
     assert values["skew"] == -0.001
     assert values["is_shy"] is False
     assert values["small"] == 255
     instance = strategy(**values)
     assert (instance.size, instance.small, list(instance.weights)) == (1000, 255, [1.0, 2.5, 3.0])
+    assert instance.grid.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("sise=1", "no parameter 'sise'; did you mean 'size'"),
-        ("qqq=1", "its parameters are: size, skew, is_shy, small, weights"),
+        ("qqq=1", "its parameters are: size, skew, is_shy, small, weights, grid"),
         ("bid_id=1", "no parameter 'bid_id'"),
         ("size", "expected name=value"),
         ("=1", "expected name=value"),
@@ -164,6 +166,7 @@ def test_parameters_are_parsed_by_the_type_of_the_field(tmp_path: Path) -> None:
         ("is_shy=maybe", "expected true or false"),
         ("small=256", "expected an integer from 0 to 255"),
         ("weights=1,2", "expected 3 values"),
+        ("grid=1,2", "expected 2 x 3 values, separated by commas"),
     ],
 )
 def test_wrong_parameters_are_named(tmp_path: Path, setting: str, message: str) -> None:
@@ -178,4 +181,4 @@ def test_rows_of_results_know_the_parameters(tmp_path: Path) -> None:
     strategy = load_strategy(f"{write(tmp_path)}:Maker")
     made = Row.of(RowSpec(strategy(size=7), Venue(), "seven"))
     assert (made.label, made.strategy, made.signals) == ("seven", "Maker", ())
-    assert made.parameters == {"size": 7, "skew": 0.5, "is_shy": True, "small": 1, "weights": [1.0, 2.0, 3.0]}
+    assert made.parameters == {"size": 7, "skew": 0.5, "is_shy": True, "small": 1, "weights": [1.0, 2.0, 3.0], "grid": [[0, 0, 0], [0, 0, 0]]}

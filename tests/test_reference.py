@@ -40,6 +40,8 @@ ENGINES: dict[str, tuple[Any, Any]] = {
     "status": (PhaseNews, messages.StatusNotice),
 }
 """Argument of a callback → its class in either engine."""
+KINDS = ("limit", "market", "stop", "stop-limit")
+"""Of orders, as the table of instructions names them."""
 
 
 def table_of(argument: str) -> list[list[str]]:
@@ -100,6 +102,36 @@ def test_instructions_are_all() -> None:
     given = ("GTC", "IOC", "FOK", "DAY", "GTD", "POST_ONLY", "REDUCE_ONLY", "ON_QUOTE")
     assert names(TABLES["Instructions: instruction"]) == list(given)
     assert all(name in tl.__all__ and hasattr(constants, name) for name in given)
+
+
+class OneOrder(tl.Strategy):
+    """Sends an order of a kind, with an instruction, before the market begins."""
+
+    kind: tl.int64 = 0  # its place in KINDS
+    instruction: tl.int64 = 0
+
+    def on_start(self, market, orders, account):
+        """At any price: whether the gateway takes such an order is asked, and no more."""
+        price, expires = 4800 * constants.PRICE_SCALE, orders.now + 1 if self.instruction == tl.GTD else 0
+        if self.kind == 0:
+            orders.buy(price, 1, self.instruction, expires)
+        elif self.kind == 1:
+            orders.buy_market(1, self.instruction)
+        elif self.kind == 2:
+            orders.buy_stop(price, 1, self.instruction, expires)
+        else:
+            orders.buy_stop_limit(price, price, 1, self.instruction, expires)
+
+
+def test_instructions_are_for_the_orders_that_are_named(tmp_path: Path) -> None:
+    """The gateway takes an instruction with those kinds of orders that the table names, and refuses it with all others."""
+    table = TABLES["Instructions: instruction"]
+    said = {(name, kind): row[1] == "all" or kind in row[1].split(", ") for row in table for name in names([row]) for kind in KINDS}
+    rows = [OneOrder(kind=KINDS.index(kind), instruction=getattr(tl, name)) for name, kind in said]
+    path = tiny_session(tmp_path / "x.dbn")
+    orders = tl.Backtest(path, tick_size="0.25", multiplier=50, engine="reference").run(*rows).orders
+    refused = set(orders.filter(pl.col("reason") == "instruction")["row"])
+    assert {pair: row not in refused for row, pair in enumerate(said)} == said
 
 
 @pytest.mark.parametrize("kind", ["Side", "Update", "Reason", "FillRule", "Status", "Phase", "Kind"])
@@ -193,6 +225,15 @@ def test_results_have_what_is_said(result: Result) -> None:
     """All public attributes of a result."""
     public = {name for name in dir(result) if not name.startswith("_")} - {"from_journals", "kept"}
     assert set(names(TABLES["Results: of result"])) == public
+
+
+def test_parts_of_results_are_all_named(result: Result) -> None:
+    """Every key of a manifest, and every column of the bars, stands where its row of the table says what it is; so does each part of a progress."""
+    told = {name: codes(row[1]) for row in TABLES["Results: of result"] for name in names([row])}
+    assert sorted(told["manifest"]) == sorted(result.manifest)
+    assert set(result.observed.bars.columns) - {"symbol", "ts"} <= set(told["observed"])
+    line = next(line for line in REFERENCE.text.splitlines() if "with a `tl.Progress`: " in line)
+    assert codes(line.split("with a `tl.Progress`: ")[1]) == [field.name for field in dataclasses.fields(tl.Progress)]
 
 
 def test_statistics_are_the_metrics() -> None:

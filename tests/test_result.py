@@ -291,7 +291,7 @@ def test_repr_tells_of_rejected_orders() -> None:
     """A run whose orders were refused says so where it is first looked at: prices in price units are refused one and all."""
     journal = Journal(rows=[row("x")])
     journal.order(1, status=Status.CANCELLED, reason=Reason.REQUESTED)
-    assert "1 orders;" in repr(journal.result())
+    assert ": 0 fills, 1 order;" in repr(journal.result())
     journal.order(2, status=Status.REJECTED, reason=Reason.PRICE)
     assert "2 orders (1 rejected);" in repr(journal.result())
 

@@ -148,6 +148,7 @@ def test_features_that_are_read_are_declared(tmp_path: Path, session: Path, body
         ("fill.rule in ('behind', 'crossing')", "S compares rule with ('behind', 'crossing'), which it never equals: it is a member of tl.FillRule"),
         ("fill.side == tl.Side.BID and fill.rule in (1, 2)", None),
         ("self.n == 3", None),
+        ("('', 'behind', 'through', 'crossing', 'auction', 'taking')[fill.rule] == 'crossing'", None),
     ],
 )
 def test_comparisons_with_text_are_told(tmp_path: Path, session: Path, condition: str, said: str | None) -> None:

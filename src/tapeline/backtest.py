@@ -67,13 +67,13 @@ class Backtest:
     ) -> None:
         """Set up a run.
 
-        `data`: DBN files (`.dbn`, `.dbn.zst`) in order. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is inferred
-        from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or
-        closed. `instruments`: symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot. Where instruments differ,
+        `data`: DBN files (`.dbn`, `.dbn.zst`) in order, or a tape. `tick_size`, or `definitions` (DBN definition files), say what the order tick is; else it is
+        inferred from all prices, which reads the input twice. `status`: DBN status files: when the market is in an auction, halted or closed. `instruments`:
+        symbols or ids to keep, in the order of their index. `multiplier`: currency per price unit and lot. Where instruments differ,
         `tick_size={"ESH4": 0.25, "CLH4": 0.01}`, and `multiplier` likewise, by symbol or id, or both from `definitions`.
         `latency`, `fees`, `rules` (what a fill assumes) and `limits`: a tl.Latency, tl.Fees, tl.FillRules, tl.Limits for all rows that have none of their own
-        (tl.Row); without: no latency, no fees, all rules, no limit but one of 64 live orders a row. Fees that differ by instrument name each of the run:
-        `fees={"ESH4": tl.Fees(…), "NQH4": tl.Fees(…)}`.
+        (tl.Row); without: a class's own latency, or none, no fees, all rules, no limit but one of 64 live orders a row. Fees that differ by instrument name
+        each of the run: `fees={"ESH4": tl.Fees(…), "NQH4": tl.Fees(…)}`.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
@@ -306,14 +306,14 @@ class _Run:
 
 @contextmanager
 def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
-    """An error of a callback's says whose callback it was, and when."""
+    """An error of a callback's says whose callback it was, and about when: a chunk of records is worked on at a time."""
     try:
         yield
     except TapelineError:
         raise
     except Exception as error:
         how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
-        error.add_note(f"{session.called.label} raised it in a callback, after {reader.records:,} records.{how if JIT else ''}")
+        error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if JIT else ''}")
         raise
 
 

@@ -143,10 +143,10 @@ def view(
         typer.Argument(metavar="DATA… [RUN]", help="Files in order, or a tape; the directory of a saved run. RUN alone: its data.", show_default=False),
     ],
     strategy: Annotated[str | None, typer.Option(help="Label of the strategy to show, if the run had several. Default: all.")] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on, of this machine only. Default: any that is free.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port to listen on, of this machine only. 0: any that is free.", min=0, max=65535)] = 0,
     *,
     options: MarketOptions,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the desktop's browser, if there is one.")] = True,
     traceback: Traceback = False,
 ) -> None:
     """Scrub through a session event by event: ladder, trades, features, your orders with their place in the queue. Ctrl-C ends it."""
@@ -162,7 +162,7 @@ def depth(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet or .csv.", show_default=False)],
     levels: Annotated[int, typer.Option(help="Price levels on each side.", min=1)] = 10,
-    every: Annotated[str, typer.Option(help="'event': a line per change; or a time such as 1s.")] = "event",
+    every: Annotated[str, typer.Option(help="'event': a line per change of these levels; or a time such as 1s.")] = "event",
     *,
     options: MarketOptions,
     as_json: AsJson = False,

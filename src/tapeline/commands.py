@@ -87,9 +87,8 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
 
 def _summary(result: "Result") -> str:
     manifest = result.manifest
-    parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
-    if result.signals.height:
-        parts = [f"{result.orders.height:,} orders, {result.fills.height:,} fills and {result.signals.height:,} values of signals"]
+    orders, fills = tables.counted(result.orders.height, "order"), tables.counted(result.fills.height, "fill")
+    parts = [f"{orders}, {fills} and {result.signals.height:,} values of signals" if result.signals.height else f"{orders} and {fills}"]
     if manifest.get("records"):
         parts.append(f"from {manifest['records']:,} records")
     elif manifest.get("events") == 0:

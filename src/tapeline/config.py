@@ -27,13 +27,13 @@ def _is_count(value: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """One-way latencies: each text such as `"100us"`, integer nanoseconds, or (but for `feed`) a `Delay` that varies. Rule 8 of docs/assumptions.md.
+    """One-way latencies: each text such as `"100us"`, whole nanoseconds, timedelta, or (but for `feed`) a `Delay` that varies. Rule 8 of docs/assumptions.md.
 
     `feed` is added to the record's own `ts_recv`, and may be negative (`"-5us"`) for those nearer to the exchange than who recorded the file; `entry` is the
     way of a new order to the exchange, `modify` and `cancel` (default: as `entry`) those of the other requests; `response` the way back.
 
-    The exchange's gateway lets `messages_max` requests pass in any time of length `messages_per`; `messages_excess` says whether further ones wait ("queue")
-    or are refused there ("reject": reason MESSAGE_RATE).
+    The exchange's gateway lets `messages_max` requests of a row pass in any time of length `messages_per`; `messages_excess` says whether further ones wait
+    ("queue") or are refused there ("reject": reason MESSAGE_RATE).
     """
 
     feed: Duration = 0

@@ -211,7 +211,7 @@ class QueueModel(IntEnum):
 
 
 class Feature(IntEnum):
-    """Index into `market.features`; formulas, units and sources in tapeline.market.features and tapeline.market.activity."""
+    """Index into `market.features`; units: docs/reference.md, formulas and sources: docs/ARCHITECTURE.md."""
 
     SPREAD = 0
     SPREAD_RELATIVE = 1

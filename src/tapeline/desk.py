@@ -1,17 +1,4 @@
-"""A desk's own record: its orders sent again through the simulated venue, and simulated fills beside real ones.
-
-A log is a polars frame (or what polars makes one of), one line per message, with columns
-
-    ts         when it was sent (or took effect, if the run's latency is zero): Datetime, or integer ns since the epoch, UTC
-    order_id   the desk's or the exchange's; any integer
-    action     "new", "modify", "cancel", "fill"
-    side       "buy" or "sell"; of new orders
-    price      of new, modify and fill, in price units; null: a market order
-    size       of new and modify the total (FIX tag 38), of fills what was filled
-    tif        optional; "GTC" (default), "IOC" or "POST_ONLY"; of new orders
-
-"fill" lines are what really happened: they are not sent, but compared with, to the precision of `ts`: microseconds where that is a Datetime("us").
-"""
+"""A desk's own record: its orders sent again through the simulated venue, and simulated fills beside real ones. `replay_orders` says what a log is."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from tapeline import tables
 from tapeline.constants import GTC, IOC, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.delays import UNITS_NS
 from tapeline.errors import ConfigError
@@ -97,10 +85,23 @@ class OrderReplay(Strategy):
 
 
 def replay_orders(log: Any) -> OrderReplay:
-    """A strategy that sends the new orders, modifies and cancels of a recorded log again, each at its time (columns: see `tapeline.desk`).
+    """A strategy that sends the new orders, modifies and cancels of a recorded log again, each at its time.
+
+    A log is a polars frame (or what polars makes one of), one line per message, with columns
+
+        ts         when it was sent (or took effect, if the run's latency is zero): Datetime, or integer ns since the epoch, UTC
+        order_id   the desk's or the exchange's; any integer
+        action     "new", "modify", "cancel", "fill"
+        side       "buy" or "sell"; of new orders
+        price      of new, modify and fill, in price units; null: a market order
+        size       of new and modify the total (FIX tag 38), of fills what was filled
+        tif        optional; "GTC" (default), "IOC" or "POST_ONLY"; of new orders
+
+    "fill" lines are what really happened: they are not sent, but `result.compare(log)` compares with them, to the precision of `ts`: microseconds where that is
+    a Datetime("us").
 
     For runs of one instrument. Take the real orders out of the tape with `Backtest(exclude_orders=…)`, give `Limits(orders_live_max=…)` room for those that
-    live at once, and set the results side by side with `result.compare(log)`. Raises ConfigError, naming the line, for a log that makes no sense.
+    live at once. Raises ConfigError, naming the line, for a log that makes no sense.
     """
     messages = _checked(log)
     sent = messages.filter(pl.col("action") != "fill")
@@ -194,7 +195,7 @@ class OrderComparison:
         """One line."""
         real, ours = (int((self.orders[name] > 0).sum()) for name in ("filled_real", "filled_simulated"))
         shares = ", ".join(f"{what} {share:.1%}" for what, share in self.agreement.items())
-        return f"{self.orders.height:,} orders: {real:,} really filled, {ours:,} simulated; agree on {shares}"
+        return f"{tables.counted(self.orders.height, 'order')}: {real:,} really filled, {ours:,} simulated; agree on {shares}"
 
 
 def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> OrderComparison:

@@ -32,6 +32,7 @@ _NOISE = ("Failed in", "- ", "During", "File", "Overload", "There are", ">>>", "
 _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbers and arrays"
 _INDEX = "market, orders and account are indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"
 _DECLARE = ": declare it in the class, such as {0}: tl.int64"
+_OF_THE_MODULE = "{} is a {} of the module, which compiled code cannot have: make it a tuple or a field of the class"
 _SAYINGS = {
     r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
@@ -39,6 +40,7 @@ _SAYINGS = {
     r"Untyped global name '(\w+)': <class ": (
         "{1!r} is a class, which compiled code cannot use: records are fields, and what a base's callback does goes into a helper that both call"
     ),
+    r"Untyped global name '(\w+)': Cannot determine Numba type of <class 'dict'>": _OF_THE_MODULE.format("{1!r}", "dict"),
     r"Untyped global name '(\w+)'": f"{{1!r}} cannot be used in compiled code: {_KNOWN}",
     r"NameError: (?:global )?(name '\w+' is not defined)": "{1}",
     r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",
@@ -46,7 +48,7 @@ _SAYINGS = {
     r"IMPORT_NAME": "a callback cannot import: import at the top of the file",
     r"FORMAT_WITH_SPEC|format spec in f-strings": "compiled code knows no formats in f-strings: leave out what stands behind the colon",
     r"context manager": "`with` cannot be compiled",
-    r"reflected list\(.*variable '(\w+)' in globals": "{1!r} is a list of the module, which compiled code cannot have: make it a tuple or a field of the class",
+    r"reflected (list|set)\(.*variable '(\w+)' in globals": _OF_THE_MODULE.format("{2!r}", "{1}"),
     r"setitem\(readonly array": "an array of the module is a constant in compiled code: make it a field of the class",
     r"truth\(BoundFunction\(\(.*, '(\w+)'\)": "{1} is a method: call it, {1}(…)",
     r"of type nestedarray": "features are found by their number: market.features[tl.Feature.MID]",

@@ -57,7 +57,8 @@ class CustomFeature(Record):
 
             def update(self, market):
                 now = market.features[tl.Feature.IMBALANCE]
-                self.average += self.weight * (now - self.average)
+                if now == now:  # not NaN: both sides are there
+                    self.average += self.weight * (now - self.average)
                 return now - self.average
 
     In `tl.features(data, [Pressure(weight=0.2)])` it is updated at the end of every ordinary event, each instrument having its own copy. In a strategy it is
@@ -169,7 +170,9 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
             raise ConfigError(f"features: {feature!r} is neither a member of tl.Feature nor an instance of a subclass of tl.CustomFeature{hint}")
     names = [Feature(feature).name for feature in known] + [type(one).__name__ for one in own]
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"features: expected one feature or more, each once; got {', '.join(names) or 'none'}")
+        twice = next((type(one).__name__ for one in own if names.count(type(one).__name__) > 1), None)
+        hint = f": columns are named by the class, so derive another one for the second, class {twice}2({twice}): pass" if twice else ""
+        raise ConfigError(f"features: expected one feature or more, each once; got {', '.join(names) or 'none'}{hint}")
     return known, own
 
 

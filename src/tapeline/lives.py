@@ -18,6 +18,7 @@ from tapeline.instruments import format_price
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
+from tapeline.tables import counted
 
 if TYPE_CHECKING:
     from tapeline.result import Result
@@ -78,7 +79,7 @@ class Life:
         lines = [f"order {order['order_id']} of {order['strategy']}: {what}"]
         lines.append(f"{_clock(order['ts_sent'])}  sent")
         if order["ts_arrived"] is not None:
-            rested = "" if order["ahead_at_entry"] is None else f", {order['ahead_at_entry']} lots in front of it"
+            rested = "" if order["ahead_at_entry"] is None else f", {counted(order['ahead_at_entry'], 'lot')} in front of it"
             if order["type"] in ("stop", "stop_limit"):
                 rested = ", to wait for its stop price"
             first = "" if self.first_price is None else f" at {format_price(self.first_price)}"
@@ -102,15 +103,16 @@ class Life:
         order = self.order
         reason = f": {order['reason']}" if order["reason"] else ""
         lines = [f"{_clock(order['ts_end'])}  {order['status']}{reason}" if order["ts_end"] is not None else f"{order['status']}{reason}"]
-        fell = " and ".join(f"{lots} by {what.replace(' ', 's ')}" for what, lots in self.fell_by.items())
+        fell = [f"{lots} by {what.replace(' ', 's ')}" for what, lots in self.fell_by.items()]
         if fell:
-            lots = "at all its places" if order["modifies"] else f"of the {order['ahead_at_entry']} lots"
-            lines.append(f"{lots} in front of it went {fell}")
+            before = "at all its places" if order["modifies"] else f"of the {counted(order['ahead_at_entry'], 'lot')} in front of it"
+            lines.append(f"{before}, {' and '.join(fell).replace(' by ', ' went by ', 1)}")
         if order["filled"] < order["size"] and order["ahead_at_end"] is not None:
-            in_front = f"{order['ahead_at_end']} lots were still in front of it"
-            if not order["ahead_at_end"]:
-                in_front = "nothing was in front of it any more, but nobody traded with it"
-            lines.append(f"{order['size'] - order['filled']} of {order['size']} were not filled: {in_front}")
+            left, ahead = order["size"] - order["filled"], order["ahead_at_end"]
+            in_front = f"{counted(ahead, 'lot')} {'was' if ahead == 1 else 'were'} still in front of it"
+            if not ahead:
+                in_front = f"nothing was in front of it any more, but nobody traded with {'what was left' if order['filled'] else 'it'}"
+            lines.append(f"{left} of {order['size']} {'was' if left == 1 else 'were'} not filled: {in_front}")
         return lines
 
 
@@ -124,7 +126,7 @@ def _step(step: dict[str, Any]) -> str:
 
 
 def _rule(fill: dict[str, Any]) -> str:
-    return f"{RULES.get(fill['rule'], fill['rule'])} ({fill['market_size']} lots)"
+    return f"{RULES.get(fill['rule'], fill['rule'])} ({counted(fill['market_size'], 'lot')})"
 
 
 def explain(result: "Result", order_id: int, strategy: str | None = None) -> Life:

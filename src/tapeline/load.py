@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
@@ -179,9 +180,9 @@ def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], st
 def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
     if dtype.shape:
         parts = [part.strip() for part in text.split(",")]
-        if len(dtype.shape) > 1 or len(parts) != dtype.shape[0]:
+        if len(parts) != math.prod(dtype.shape):
             raise ConfigError(f"{setting}: expected {' x '.join(map(str, dtype.shape))} values, separated by commas")
-        return np.array([_parse(part, dtype.base, setting) for part in parts], dtype.base)
+        return np.array([_parse(part, dtype.base, setting) for part in parts], dtype.base).reshape(dtype.shape)
     try:
         if dtype.kind == "b":
             return parse_bool(text)

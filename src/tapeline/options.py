@@ -60,7 +60,7 @@ class RunOptions(TapeOptions):
         None
     )
     explain: Annotated[bool | None, typer.Option("--explain/--no-explain", help="Record what happens in front of each order, for tapeline explain.")] = None
-    config: Annotated[Path | None, typer.Option(metavar="TOML", help="A file of settings; options on the command line come before it.")] = None
+    config: Annotated[Path | None, typer.Option(metavar="TOML", help="A file of settings; options on the command line override it.")] = None
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -127,7 +127,18 @@ class _RecordMeta(type):
 
 
 class Record(_Void, metaclass=_RecordMeta):
-    """Base of all flat structures; see the module's docstring."""
+    """A structure of one's own, to be a field of a strategy: annotated fields, with defaults or zero at the start, and methods that are compiled with it.
+
+        class Average(tl.Record):
+            count: tl.int64
+            values: (tl.float64, (16,))
+
+            def add(self, value):
+                self.values[self.count % 16] = value
+                self.count += 1
+
+    Fields are numbers, arrays of fixed shape, or Records. Each instance is one flat structure in memory, compiled and in Python alike.
+    """
 
     dtype_: Any
     type_: Any

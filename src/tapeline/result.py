@@ -175,7 +175,7 @@ class Result:
         return {"stats": self.stats.to_dict(), "rows": sizes, "counters": self.counters, "manifest": self.manifest}
 
     def save(self, directory: str | Path) -> Path:
-        """Write fills, orders, equity and signals (Parquet) and the rest (JSON) into `directory`, and return its path.
+        """Write the frames (Parquet) and the rest (JSON) into `directory`, and return its path.
 
         A result already there is replaced, whole or not at all. Raises ConfigError if the directory holds anything else, or cannot be written.
         """
@@ -227,7 +227,7 @@ class Result:
     def __repr__(self) -> str:
         """One line."""
         rejected = self.orders.filter(pl.col("status") == "rejected").height
-        sizes = f"{self.fills.height:,} fills, {self.orders.height:,} orders{f' ({rejected:,} rejected)' if rejected else ''}"
+        sizes = f"{tables.counted(self.fills.height, 'fill')}, {tables.counted(self.orders.height, 'order')}{f' ({rejected:,} rejected)' if rejected else ''}"
         state = ", interrupted" if self.manifest.get("interrupted") else ", stopped by an error" if self.manifest.get("error") else ""
         # from the samples, not from `stats`: a repr must not read the data
         accounts = self.accounts.filter(pl.col("symbol").is_not_null())

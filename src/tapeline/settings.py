@@ -38,6 +38,8 @@ SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
 """Keywords of Backtest that a file may set beside the tables: what they are."""
 _NAMED: Final = re.compile(r"\s*(\w+)\s*=(?!=)(.*)", re.DOTALL)
 _CALL: Final = re.compile(r"\s*(log_normal|gamma|from_feed|table)\s*\((.*)\)\s*", re.DOTALL)
+_NO_BRACKETS: Final = {ord("["): None, ord("]"): None}
+"""An array of several dimensions is its values, row by row, as on a command line."""
 _INTEGER: Final = re.compile(r"[+-]?\d[\d_]*")
 
 
@@ -65,7 +67,7 @@ def of_run(strategy: type[Any], given: "RunOptions", parameters: Iterable[str]) 
     named = {"fees": _named("--fee", options.pop("fee", ())), "rules": rules, "limits": _named("--limit", options.pop("limit", ()))}
     latency, path = _named("--latency", options.pop("latency", ()), bare=BOTH), options.pop("config", None)
     tables = {name: file.pop(name, {}) for name in TABLES}
-    texts = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in tables["set"].items()}
+    texts = {name: str(value).translate(_NO_BRACKETS) if isinstance(value, list) else str(value) for name, value in tables["set"].items()}
     of_file = load.parse_parameters(strategy, (f"{name}={text}" for name, text in texts.items()), f"{path}: set.")
     values = of_file | load.parse_parameters(strategy, parameters)
     own = getattr(strategy, "latency", None)

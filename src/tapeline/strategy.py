@@ -50,7 +50,7 @@ class Strategy(Record):
             """For every trade."""
 
         def on_event(self, event: Event, market: Market, orders: Orders, account: Account) -> None:
-            """For every tape event: adds, removals, fills, trades, clears."""
+            """For every tape event outside snapshots: adds, removals, fills, trades, clears."""
 
         def on_order(self, update: OrderUpdate, market: Market, orders: Orders, account: Account) -> None:
             """When an answer about an order arrives, other than a fill."""

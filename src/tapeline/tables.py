@@ -99,6 +99,11 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
     return sections
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things: one order, and else orders."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def format_money(value: float) -> str:
     """An amount as people read it: without decimals from a million on, to three digits where it is less than a tenth, else with two decimals."""
     return f"{value:.3g}" if _ROUNDING < abs(value) < _CENTS_MIN else _format_rounded(value)

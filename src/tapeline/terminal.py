@@ -47,8 +47,8 @@ COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 engines differ, or something in Tapeline is broken; 2 usage, settings, or output that cannot be written; 3 input "
-    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted (what was recorded is saved); "
-    "141 nobody reads the output any more (likewise)."
+    "that cannot be read (what came before is saved); 4 the strategy does not compile, or raised an error; 130 interrupted, "
+    "141 nobody reads the output any more (in both cases what was recorded is saved)."
 )
 
 

@@ -225,6 +225,8 @@ def _compared_with_text(code: Any) -> Iterator[tuple[int | None, str]]:
         if one.opname not in ("COMPARE_OP", "CONTAINS_OP"):
             continue
         loads = instructions[max(at - 3, 0) : at]
+        if any(load.opname == "BINARY_SUBSCR" for load in loads[1:]):  # text found by the number of a side is text
+            continue
         words = [load.argval for load in loads if load.opname == "LOAD_ATTR" and load.argval in _WORDS]
         texts = [load.argval for load in loads if load.opname == "LOAD_CONST" and isinstance(load.argval, str | tuple)]
         if words and any(isinstance(text, str) or any(isinstance(part, str) for part in text) for text in texts):

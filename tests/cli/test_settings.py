@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from command_line import MAKER, invoke
+from strategy_files import strategy
 
 import tapeline
-from tapeline import terminal
+from tapeline import settings, terminal
+from tapeline.options import RunOptions
 
 
 def test_options_become_settings(engine: SimpleNamespace) -> None:
@@ -82,6 +84,15 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
         "limits": tapeline.Limits(position_max=20, order_size_max=5), "rules": tapeline.FillRules(crossing=False),
     }  # fmt: skip
     assert (engine.strategies[0].size, engine.strategies[0].position_max) == (9, 4)
+
+
+def test_a_file_may_have_parameters_that_are_arrays(tmp_path: Path) -> None:
+    """Lists, of two dimensions, too: the instance has what the file shows."""
+    maker = strategy(tmp_path, "weights: (tl.float64, (2,)) = 0.0\ngrid: (tl.int64, (2, 2)) = 0\ndef on_start(self, market, orders, account): pass")
+    file = tmp_path / "run.toml"
+    file.write_text("[set]\nweights = [0.5, -2]\ngrid = [[1, 2], [3, 4]]\n", encoding="utf-8")
+    made, _ = settings.of_run(maker, RunOptions(config=file), ())
+    assert (made.weights.tolist(), made.grid.tolist()) == ([0.5, -2.0], [[1, 2], [3, 4]])
 
 
 def test_a_file_has_fees_for_each_instrument(engine: SimpleNamespace, tmp_path: Path) -> None:

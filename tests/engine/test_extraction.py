@@ -275,6 +275,7 @@ def test_a_damaged_file_gives_all_before_the_damage(tmp_path: Path) -> None:
     [
         ([], "none"),
         ([tl.Feature.MID, tl.Feature.MID], "each once"),
+        ([Pressure(weight=0.1), Pressure(weight=0.5)], r"each once.*class Pressure2\(Pressure\): pass"),
         ([2], "neither"),
         (["mid"], r"neither.*: write tl\.Feature\.MID"),
         ("mid", "expected a list of them.*'mid' alone"),

@@ -55,7 +55,8 @@ def test_a_life_is_told_step_by_step(run):
         "8 lots in front of it",
         "filled 1 at 100, 1 left: rule 2",
         "cancelled: requested",
-        "1 by cancels ahead and 5 by fills ahead",
+        "of the 8 lots in front of it, 1 went by cancels ahead and 5 by fills ahead",
+        "1 of 2 was not filled: 2 lots were still in front of it",
         "2 lots",
     ):
         assert part in story
@@ -134,7 +135,7 @@ def test_a_run_may_keep_what_there_is_to_tell(tmp_path):
     life = result.explain(1)
     assert life.untold == ""
     assert life.steps.select("what", "size", "ahead").rows() == [("cancel ahead", -1, 7), ("fill ahead", -5, 2)]
-    assert "1 by cancels ahead and 5 by fills ahead" in repr(life)
+    assert "1 went by cancels ahead and 5 by fills ahead" in repr(life)
     result.save(tmp_path / "run")
     assert tl.Result.load(tmp_path / "run").explain(1).steps.equals(life.steps)
 
@@ -149,7 +150,7 @@ def test_places_anew_are_told(tmp_path):
     assert "placed anew at 99: 3 in front" in repr(life)
     assert "buy 2 I1 at 100, GTC, as modified 2 times" in repr(life)
     assert "arrived at 100, 5 lots in front of it" in repr(life)
-    assert "at all its places in front of it went 3 by cancels ahead" in repr(life)
+    assert "at all its places, 3 went by cancels ahead" in repr(life)
     made = Stream().add(1, "B", 100, 5, ts=100).add(4, "A", 101, 4).trade("A", 99, 1, ts=300).cancel(1, 2, ts=600)
     life = told(tmp_path, made, (200, SELL_STOP_LIMIT, 99 * P, 101 * P, 2)).explain(1)
     assert "sell 2 I1 stop 99, at 101, GTC" in repr(life)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     write_synth(dbn, SynthConfig(records=2 * BATCH_EVENTS, live_orders=600, instruments=3, seed=8))
     tl.write_tape(dbn, tape, tick_size="0.25", multiplier=50)
     return dbn, tape
+
+
+class Idle(tl.Strategy):
+    """Looks at one instrument of several."""
+
+    def on_book(self, market, orders, account):
+        """Nothing."""
+        market[0].has_bid  # noqa: B018 - so that the run is one of several
 
 
 def damaged(tape: Path, folder: Path, change: int | None = None, length: int | None = None) -> Path:
@@ -281,6 +290,17 @@ tl.write_tape({str(session[0])!r}, {str(tmp_path / "day.tape")!r}, tick_size="0.
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
     assert [path.name for path in tmp_path.iterdir() if "tape" in path.name] == []
+
+
+def test_multipliers_may_differ_by_instrument(session: tuple[Path, Path], tmp_path: Path) -> None:
+    """A tape takes them as a run does, by symbol or id, and runs on it have those of the DBN; an instrument that is left out is refused."""
+    dbn, given = session[0], {"SYN1": 50, "SYN2": Decimal("0.5"), 3: 1e-8}
+    tl.write_tape(dbn, tmp_path / "day.tape", tick_size="0.25", multiplier=given)
+    of_dbn, of_tape = (tl.Backtest(data, tick_size="0.25", **more).run(Idle()) for data, more in ((dbn, {"multiplier": given}), (tmp_path / "day.tape", {})))
+    assert {symbol: contract.multiplier for symbol, contract in of_tape.contracts.items()} == {"SYN1": 50.0, "SYN2": 0.5, "SYN3": 1e-8}
+    assert of_tape.contracts == of_dbn.contracts
+    with pytest.raises(ConfigError, match="no contract multiplier is known for SYN3"):
+        tl.write_tape(dbn, tmp_path / "two.tape", tick_size="0.25", multiplier={"SYN1": 50, "SYN2": 20})
 
 
 def test_an_empty_input_makes_an_empty_tape(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline import tables
 from tapeline.report.base import BUY, NEUTRAL, SELL, SERIES, TIME_AXIS, Run, figure, ms, short
 from tapeline.report.downsample import POINTS, minmax
 from tapeline.stats import inventory
@@ -67,7 +68,7 @@ def add_fills(made: go.Figure, fills: pl.DataFrame, name: str, marker: dict[str,
     edge: dict[str, Any] = {"opacity": 0.85, "line": {"width": 0}}
     if groups.height < fills.height:
         size, edge = np.full(groups.height, 4.0), {"opacity": 0.55, "line": {"width": 0}}
-    text = [f"{counted(lots, 'lot')} in {counted(n, 'fill')}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
+    text = [f"{tables.counted(lots, 'lot')} in {tables.counted(n, 'fill')}: {rules}" for lots, n, rules in groups.select("lots", "fills", "rules").iter_rows()]
     hover = f"{name}: %{{text}}<br>%{{x|%H:%M:%S.%L}} at %{{y}}<extra></extra>"
     x, y = ms(groups["ts"]), groups["price"].to_numpy()
     made.add_scatter(x=x, y=y, name=name, mode="markers", marker={**edge, **marker, "size": short(size)}, text=text, hovertemplate=hover, **look)
@@ -85,11 +86,6 @@ def grouped_fills(fills: pl.DataFrame, most: int) -> pl.DataFrame:
         fills=pl.len(),
         rules=pl.col("rule").cast(pl.String).str.replace_all("_", " ").unique().sort().str.join(", "),
     )
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things."""
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def own_quotes(orders: pl.DataFrame, side: str, span: tuple[int, int], points: int = POINTS) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
