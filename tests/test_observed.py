@@ -129,7 +129,7 @@ def test_markouts_of_several_instruments_until_the_end_of_the_data(tmp_path: Pat
 
 
 def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:
-    """After save and load the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
+    """After save and load, and again, the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
     result, path = run
     data = tmp_path / "copy.dbn"
     shutil.copy(path, data)
@@ -140,6 +140,8 @@ def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Pa
     seen = Result.load(unseen.save(tmp_path / "seen"))
     late = Result.load(tmp_path / "unseen")
     data.unlink()
+    again = Result.load(Result.load(tmp_path / "seen").save(tmp_path / "again"))
+    assert again.stats.to_dict() == result.stats.to_dict()
     assert seen.stats.to_dict() == result.stats.to_dict()
     assert seen.observed.bars.equals(result.observed.bars)
     assert late.stats.frame["markout_1s"].null_count() == late.stats.frame.height

@@ -185,16 +185,17 @@ class Result:
             work.mkdir()
             for name in FRAMES:
                 getattr(self, name).write_parquet(work / f"{name}.parquet")
-            if "observed" in self.__dict__ and self.observed.mids is not None:
-                self.observed.mids.write_parquet(work / "mids.parquet")
-                self.observed.bars.write_parquet(work / "bars.parquet")
+            seen = self.__dict__.get("observed", self.kept)  # if anybody has asked: the data is not read for it
+            if seen is not None and seen.mids is not None:
+                seen.mids.write_parquet(work / "mids.parquet")
+                seen.bars.write_parquet(work / "bars.parquet")
             index = {
                 "format": _FORMAT,
                 "format_version": _FORMAT_VERSION,
                 "counters": self.counters,
                 "contracts": self.contracts,
                 "manifest": self.manifest,
-                "fifo": self.observed.fifo if "observed" in self.__dict__ else None,
+                "fifo": seen.fifo if seen is not None else None,
                 "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
             }
             text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
