@@ -148,6 +148,19 @@ def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Pa
     assert "not there any more" in late.stats.notes[-1]
 
 
+def test_a_saved_result_says_that_its_data_was_damaged(tmp_path: Path) -> None:
+    """Of a run that damage has ended, statistics say after save and load what they said before, in one sentence."""
+    whole, cut = tmp_path / "whole.dbn", tmp_path / "cut.dbn"
+    write_synth(whole, SynthConfig(records=2_000, live_orders=200, tick="0.25", seed=2))
+    cut.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(tl.DataError) as damage:
+        tl.Backtest(cut, tick_size="0.25", multiplier=50, engine="reference").run(load_strategy(MAKER)())
+    notes = damage.value.result.stats.notes
+    assert notes[-1].startswith("the data is damaged: ")
+    assert notes[-1].endswith("Get the file again.")
+    assert Result.load(damage.value.result.save(tmp_path / "run")).stats.notes == notes
+
+
 @pytest.mark.parametrize(
     ("tick_size", "multiplier"),
     [

@@ -63,13 +63,13 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     try:
         damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
     except TapelineError as error:
-        return _nothing(f"the run's data cannot be read again: {error}")
+        return _nothing(f"the run's data cannot be read again: {_sentence(error)}")
     mids = np.full((len(MIDS), fills.height), np.nan)
     for symbol, of_symbol in lines.items():
         known = _mids(_times(moments[symbol]), watched[symbol])
         mids[:, of_symbol] = _mids_of_fills(known.take(np.searchsorted(moments[symbol], at[of_symbol]), axis=1), is_maker[of_symbol])
     bars = bars_frame(list(watched), [one.bars for one in watched.values()])
-    problem = None if damage is None else f"the data is damaged: {damage}"
+    problem = None if damage is None else f"the data is damaged: {_sentence(damage)}"
     return Observed(
         pl.DataFrame([pl.Series(name, column).fill_nan(None) for name, column in zip(MIDS, mids, strict=True)]), bars, problem, (fifo.fills, fifo.first)
     )
@@ -132,6 +132,11 @@ def _mids(times: npt.NDArray[np.int64], watched: "Watched") -> npt.NDArray[np.fl
 
 def _no_mids(lines: int) -> pl.DataFrame:
     return pl.DataFrame({name: pl.Series([None] * lines, dtype=pl.Float64) for name in MIDS})
+
+
+def _sentence(error: TapelineError) -> str:
+    """What it says; the full stop is for who makes a sentence of it."""
+    return str(error).removesuffix(".")
 
 
 def _nothing(problem: str) -> Observed:

@@ -196,6 +196,7 @@ class Result:
                 "contracts": self.contracts,
                 "manifest": self.manifest,
                 "fifo": seen.fifo if seen is not None else None,
+                "missing": seen.missing if seen is not None else None,
                 "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
             }
             text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
@@ -281,7 +282,8 @@ def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
     fifo = index["fifo"]
     if "mids.parquet" not in index["files"]:
         return None
-    return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
+    mids, bars = (pl.read_parquet(path / f"{name}.parquet") for name in ("mids", "bars"))
+    return Observed(mids, bars, index.get("missing"), (fifo[0], fifo[1]) if fifo else None)
 
 
 def check_place(directory: str | Path) -> Path:
