@@ -20,9 +20,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     hidden = None
     try:
-        target, is_file = _target(path)
+        target = resolved(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        hidden = _hidden(target) if is_file else None
+        hidden = _hidden(target) if target.is_file() or not target.exists() else None
         yield hidden or target
         if hidden:
             hidden.replace(target)
@@ -40,11 +40,10 @@ def why(error: Exception) -> str:
     return said.partition(" (os error")[0]
 
 
-def _target(path: Path) -> tuple[Path, bool]:
-    """What a path leads to, and whether that is a file, or nothing yet. Raises OSError, at links that lead in a circle, too."""
+def resolved(path: Path) -> Path:
+    """What a path leads to, be it there or not. Raises OSError, at links that lead in a circle, too."""
     try:
-        target = path.resolve()
-        return target, target.is_file() or not target.exists()
+        return path.resolve()
     except (RuntimeError, ValueError) as error:  # Python's words for a circle, and for a name with a zero in it
         raise OSError(str(error)) from error
 

@@ -20,7 +20,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
-from tapeline.files import why
+from tapeline.files import resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -287,13 +287,13 @@ def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
 
 
 def check_place(directory: str | Path) -> Path:
-    """The path of a directory in which a result can be saved; its parents are made. Raises ConfigError where it holds anything else, or cannot be written."""
-    target = Path(directory).absolute()
-    _check_replaceable(target)
+    """The directory in which a result can be saved, or that a link leads to; its parents are made. Raises ConfigError where there is anything else, or no way."""
     try:
+        target = resolved(Path(directory))
+        _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{directory}: cannot be written: {why(error)}") from error
     if not os.access(target.parent, os.W_OK):
         raise ConfigError(f"{target}: cannot be written: nobody may write in {target.parent}")
     return target
