@@ -182,7 +182,7 @@ def _read(path: Path) -> dict[str, list[int]]:
     if path.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"{path}: expected a .parquet or .csv file of time, entry, response")
     try:
-        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+        frame = pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path}: cannot be read as a table: {error}") from error
     return {name: _integers(frame[name], path) for name in frame.columns if name in {"time", "entry", "response", "modify", "cancel"}}

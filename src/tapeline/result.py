@@ -219,7 +219,7 @@ class Result:
             raise ConfigError(f"{path}: saved in format {index.get('format_version')}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
         try:
             _check_files(path, index)
-            frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
+            frames = {name: _read(path, name) for name in FRAMES}
             kept = _read_observed(path, index)
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{path}: the saved result is damaged: {error}; run the backtest again") from error
@@ -278,11 +278,15 @@ def _check_files(path: Path, index: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(changed)}: not what was saved")
 
 
+def _read(path: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(path / f"{name}.parquet", glob=False)  # brackets in a path are brackets
+
+
 def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
     fifo = index["fifo"]
     if "mids.parquet" not in index["files"]:
         return None
-    mids, bars = (pl.read_parquet(path / f"{name}.parquet") for name in ("mids", "bars"))
+    mids, bars = (_read(path, name) for name in ("mids", "bars"))
     return Observed(mids, bars, index.get("missing"), (fifo[0], fifo[1]) if fifo else None)
 
 

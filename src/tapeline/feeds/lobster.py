@@ -173,7 +173,7 @@ def _row(change: Change, ts: int, sequence: int, flags: int) -> Row:
 
 def _messages(path: Path) -> pl.DataFrame:
     """A message file as whole numbers, times in nanoseconds since midnight. Raises DataError, naming the row, for what is no message."""
-    text = collected(str(path), lambda: pl.read_csv(path, has_header=False, infer_schema=False))
+    text = collected(str(path), lambda: pl.read_csv(path, has_header=False, infer_schema=False, glob=False))
     if text.width < len(_COLUMNS):
         raise DataError(f"{path}: has {text.width} columns: expected {', '.join(_COLUMNS)}")
     text = text.select(pl.col(old).alias(new) for old, new in zip(text.columns, _COLUMNS, strict=False))
@@ -186,7 +186,7 @@ def _messages(path: Path) -> pl.DataFrame:
 
 def _shown(path: Path) -> tuple[int, Iterator[dict[int, Levels]]]:
     """How many levels an order-book file has, and what it shows after each message. Raises DataError, naming the row, for what is no order book."""
-    table = pl.scan_csv(path, has_header=False, infer_schema=False)
+    table = pl.scan_csv(path, has_header=False, infer_schema=False, glob=False)
     columns = collected(str(path), table.collect_schema).names()
     if len(columns) % 4:
         raise DataError(f"{path}: has {len(columns)} columns: expected four for each level, {', '.join(_OF_LEVEL)}")

@@ -127,9 +127,9 @@ def _open(rows: Rows) -> tuple[str, pl.LazyFrame]:
     paths = files_of(rows)
     name = ", ".join(str(path) for path in paths)
     if all(path.suffix == ".parquet" for path in paths):
-        return name, pl.scan_parquet(paths)
+        return name, pl.scan_parquet(paths, glob=False)
     if all(path.name.endswith(_CSV_SUFFIXES) for path in paths):
-        return name, pl.scan_csv(paths, infer_schema=False)
+        return name, pl.scan_csv(paths, infer_schema=False, glob=False)
     raise ConfigError(f"{name}: expected files that end in .csv, .csv.gz, .csv.zst or .parquet, all of one kind")
 
 
