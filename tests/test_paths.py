@@ -1,5 +1,6 @@
 """Where results are saved, and what paths may be made of."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -45,3 +46,12 @@ def test_brackets_in_a_path_are_brackets(tmp_path: Path) -> None:
     delays.write_csv(place / "delays.csv")
     delays.write_parquet(place / "delays.parquet")
     assert tl.Latency.from_table(place / "delays.csv") == tl.Latency.from_table(place / "delays.parquet")
+
+
+def test_names_of_files_may_be_no_text(tmp_path: Path) -> None:
+    """A run over a file whose name is no UTF-8 is saved, loaded and reported: Linux takes any bytes."""
+    path = str(tmp_path / os.fsdecode(b"day\xff.dbn"))
+    made = one_fill(data=[{"path": path}], settings={})
+    loaded = Result.load(made.save(tmp_path / "run"))
+    assert loaded.manifest == made.manifest
+    assert loaded.report(tmp_path / "report.html").stat().st_size > 1_000_000

@@ -200,7 +200,7 @@ class Result:
                 "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
             }
             text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
-            (work / _INDEX).write_text(text + "\n", encoding="utf-8")
+            (work / _INDEX).write_text(text + "\n", encoding="utf-8", errors="surrogateescape")  # as Python has names of files that are no UTF-8
             _replace(work, target)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{target}: cannot be written: {why(error)}") from error
@@ -255,7 +255,7 @@ def _frame(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key:
 
 def _read_index(path: Path) -> dict[str, Any] | None:
     try:
-        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((path / _INDEX).read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError, RecursionError):
         return None
     return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
