@@ -58,13 +58,17 @@ def run(
         instance, given = settings.of_run(chosen, options, parameters or ())
         given |= {"engine": engine} if engine else {}
         place = commands.place_of(output, chosen.__name__) if save else None  # looked at before hours are spent
+        if profile:
+            from tapeline.bench import stages
+
+            stages.check_engine(given)  # likewise
         with terminal.progress_bar(chosen.__name__) as progress:
             result, error = commands.backtest(instance, data, given, progress)
-        stages = commands.profile(instance, data, given) if profile and error is None else None
         if result is not None:
-            _ = result.observed  # so that it is saved, too
-            saved, unsaved = commands.save(result, place)
-            commands.show_result(result, saved, stages, as_json=as_json)
+            saved, unsaved = commands.save(result, place)  # before what may be interrupted yet
+            is_whole = error is None and not result.manifest.get("interrupted")
+            lines = commands.profile(instance, data, given) if profile and is_whole else None
+            commands.show_result(result, saved, lines, as_json=as_json)
             if unsaved is not None:
                 terminal.fail(unsaved, with_traceback=traceback)
         if error is not None:

@@ -47,9 +47,18 @@ def place_of(output: Path | None, name: str) -> Path:
 
 
 def save(result: "Result", place: Path | None) -> tuple[Path | None, ConfigError | None]:
-    """Where a result has been saved, or why not: what a long run found is shown all the same."""
+    """Where a result has been saved, or why not: what a long run found is shown all the same.
+
+    With it is saved what the market did around its fills, which takes a pass over the data; an interrupt of that is raised when the rest has been saved.
+    """
     try:
-        return (result.save(place) if place else None), None
+        try:
+            _ = result.observed
+        except KeyboardInterrupt:
+            if place is not None:
+                terminal.err.print(f"saved in {result.save(place)}, without markouts", markup=False, soft_wrap=True)
+            raise
+        return (result.save(place) if place is not None else None), None
     except ConfigError as error:
         return None, error
 
