@@ -42,8 +42,11 @@ class Observed(NamedTuple):
     """The first executions of resting orders in the run's data (FILLS_ENOUGH or few more), and how many hit the front of their queue; None: not counted."""
 
 
-def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame) -> Observed:
-    """Read a run's data again. `symbols` in order of their index. If the data is not what the run read, nothing is read, and `missing` says why."""
+def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame, end_ns: int | None = None) -> Observed:
+    """Read a run's data again. `symbols` in order of their index. If the data is not what the run read, nothing is read, and `missing` says why.
+
+    `end_ns`: of a run that ended before its data did; what comes more than the longest horizon later need not be read.
+    """
     traded = set(orders["symbol"].cast(pl.String).unique()) | set(fills["symbol"].cast(pl.String).unique())
     if not traded:
         return Observed(_no_mids(0), pl.DataFrame(schema=BARS_SCHEMA))
@@ -61,7 +64,8 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     index = {symbol: place for place, symbol in enumerate(symbols)}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
-        damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
+        until_ns = None if end_ns is None else end_ns + max(HORIZONS.values())
+        damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run(until_ns)
     except TapelineError as error:
         return _nothing(f"the run's data cannot be read again: {_sentence(error)}")
     mids = np.full((len(MIDS), fills.height), np.nan)

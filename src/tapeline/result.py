@@ -122,8 +122,9 @@ class Result:
 
     @cached_property
     def observed(self) -> Observed:
-        """What the market did around the fills: mids and bars. Reads the run's data again, once; saved with the result from then on."""
-        return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills)
+        """What the market did around the fills: mids and bars. Reads the run's data again, once, as far as the run did; saved with the result from then on."""
+        end: Any = self.equity["ts"].to_physical().max() if self.manifest.get("interrupted") else None
+        return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills, end)
 
     @cached_property
     def stats(self) -> Stats:
