@@ -39,6 +39,7 @@ def test_a_log_becomes_messages_in_order_of_time():
     ("change", "message"),
     [
         ({"action": ["new", "amend", "cancel", "fill"]}, "line 1: action='amend': expected one of new"),
+        ({"action": ["new", None, "cancel", "fill"]}, "line 1: action=None: expected one of new"),
         ({"side": ["up", None, None, None]}, "line 0: side='up'"),
         ({"order_id": [7, 8, 7, 7]}, "line 1: modify of order 8, which is not new before"),
         ({"size": [None, 2, None, 1]}, "line 0: size=None"),

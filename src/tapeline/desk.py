@@ -131,7 +131,7 @@ def _checked(log: Any) -> pl.DataFrame:
         frame = frame.with_columns(tif=pl.lit(None, pl.String))
     _check_kinds(frame.schema)
     frame = frame.with_row_index("line")
-    _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)), f"expected one of {', '.join(_ACTIONS)}")
+    _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)).fill_null(value=False), f"expected one of {', '.join(_ACTIONS)}")
     is_new = pl.col("action") == "new"
     _refuse(frame, "side", is_new & ~pl.col("side").cast(pl.String).is_in(list(_SIDES)).fill_null(value=False), "expected buy or sell")
     _refuse(frame, "tif", ~pl.col("tif").is_in(list(_INSTRUCTIONS)), f"expected one of {', '.join(_INSTRUCTIONS)}")
