@@ -61,6 +61,12 @@ def test_logs_that_make_no_sense_are_refused(change, message):
         tl.replay_orders(LOG.drop("price"))
 
 
+def test_prices_are_sent_as_they_are_written():
+    """A float means the number that it prints: 17464845.38 in 1e-9 has more digits than it, and is no multiple of a cent when it is multiplied out."""
+    replay = tl.replay_orders(LOG.with_columns(price=pl.Series([17464845.38, 0.1, None, 1.0])))
+    assert _kept[int(replay.entries)]["price"].tolist()[:2] == [17_464_845_380_000_000, 100_000_000]
+
+
 def test_a_replay_takes_its_log_along(tmp_path):
     """Pickled, as for a process of its own, or copied, it has the messages themselves: with the address alone such a process read what lies there, and died."""
     path = simulated(tmp_path, 3)

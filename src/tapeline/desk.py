@@ -15,6 +15,7 @@ A log is a polars frame (or what polars makes one of), one line per message, wit
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -107,7 +108,7 @@ def replay_orders(log: Any) -> OrderReplay:
     entries = np.zeros(sent.height, ENTRY)
     for name in ("ts", "size", "order", "side", "instruction"):
         entries[name] = sent[name].to_numpy()
-    entries["price"] = [UNDEFINED_PRICE if p is None else round(p * PRICE_SCALE) for p in sent["price"].to_list()]
+    entries["price"] = [UNDEFINED_PRICE if p is None else round(Decimal(str(p)) * PRICE_SCALE) for p in sent["price"].to_list()]
     entries["action"] = [_ACTIONS[a] for a in sent["action"].to_list()]
     return _replay_of(entries.tobytes())
 
