@@ -201,7 +201,7 @@ class OrderComparison:
 def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> OrderComparison:
     """Set what a run filled of a replayed log beside what the log says. `strategy`: the label of the replay, if the run had several."""
     messages = _checked(log)
-    labels = [row["label"] for row in result.manifest["strategies"] if row.get("strategy", row.get("class")) == OrderReplay.__name__]
+    labels = [row["label"] for row in result.manifest["strategies"] if row["strategy"] == OrderReplay.__name__]
     label = strategy or (labels[0] if len(labels) == 1 else None)
     if label is None:
         raise ConfigError(f"compare: the run has {len(labels)} replays of orders; name one: strategy=…")
