@@ -214,7 +214,7 @@ class _Path:
         instruments = result.manifest["instruments"]
         self._index = list(result.contracts).index(line["symbol"][0])
         self._side = int(Side.BID if line["side"][0] == "buy" else Side.ASK)
-        tick = round(line["price"][0] * PRICE_SCALE) // instruments[self._index]["grid"]
+        tick = round(line["price"][0] * PRICE_SCALE / instruments[self._index]["grid"])
         self._level = tick if self._side == Side.BID else -tick
         self._arrived = int(line["ts_arrived"].to_physical()[0])
         end = line["ts_end"].to_physical()[0]

@@ -227,7 +227,7 @@ def _trade(line: Any, instrument: Instrument, now: int) -> dict[str, Any]:
 
 def _own(order: dict[str, Any], instrument: Instrument, now: int) -> dict[str, Any]:
     """One of our orders that rest."""
-    return {**order, "tick": round(order["price"] * PRICE_SCALE) // instrument.grid, "ms": _ms(order["since"], now), "since": _time(order["since"])}
+    return {**order, "tick": round(order["price"] * PRICE_SCALE / instrument.grid), "ms": _ms(order["since"], now), "since": _time(order["since"])}
 
 
 def _fill(fill: dict[str, Any], now: int) -> dict[str, Any]:
