@@ -5,6 +5,7 @@ stood in front in between. So it costs a run nothing, works for every saved resu
 here must end where the engine's ended. Orders that were modified or triggered took places that only the journal has.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ import polars as pl
 
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
 from tapeline.delays import is_integer
-from tapeline.errors import ConfigError
+from tapeline.errors import ConfigError, DataError
 from tapeline.instruments import format_price
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
@@ -234,17 +235,18 @@ class _Path:
         return any(what == "clear" for _, what, _, _ in self.steps)
 
     def read(self) -> None:
-        """From the beginning of the data to the end of the order."""
+        """From the beginning of the data to the end of the order, or to damage: that has ended the run, too."""
         from tapeline.inputs import open_input, reader_of, registry  # noqa: PLC0415 - imports Numba
         from tapeline.memory import view  # noqa: PLC0415 - same
 
         settings = market_settings(self._manifest)
         source = open_input([file["path"] for file in self._manifest["data"]])
         reader = reader_of(source, registry(source, multiplier=1.0, **settings), lambda _: None)
-        for n, _ in reader.chunks():
-            events = view(reader.events_address, n, TAPE_EVENT)
-            if self._chunk(events[events["instrument"] == self._index]):
-                return
+        with contextlib.suppress(DataError):
+            for n, _ in reader.chunks():
+                events = view(reader.events_address, n, TAPE_EVENT)
+                if self._chunk(events[events["instrument"] == self._index]):
+                    return
 
     def _chunk(self, events: Events) -> bool:
         """Take in some tape events of the order's book; whether the order has ended."""
