@@ -46,6 +46,8 @@ PRE_OPEN_NS_MIN: Final = 1_000_000_000
 """A venue that matches leaves no book locked or crossed for so long."""
 _SECOND_NS: Final = 1_000_000_000
 _SECOND_BITS: Final = 32
+_BOOK: Final = ("instrument_id", "publisher_id")
+"""Columns that tell books apart."""
 _NAMES: Final = {member.value: member.name.lower() for member in Action}
 
 
@@ -108,7 +110,7 @@ class Check:
     times: Times
     counters: dict[str, int]
     crossed: pl.DataFrame
-    """Spans in which a book was locked or crossed at the end of its events: symbol or id, from, to, events seen."""
+    """Spans in which a book was locked or crossed at the end of its events: instrument_id, publisher_id, from, to, events seen."""
     damage: str | None
     """Why reading stopped before the end, if it did."""
     fifo: tuple[int, int] = (0, 0)
@@ -230,22 +232,20 @@ def _is_crossed() -> pl.Expr:
 
 
 def turns(bbo: pl.DataFrame) -> pl.DataFrame:
-    """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each instrument's first and last."""
-    by = "instrument_id"
+    """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each book's first and last."""
     crossed = _is_crossed()
-    is_edge = (pl.int_range(pl.len()).over(by) == 0) | (pl.int_range(pl.len()).over(by) == pl.len().over(by) - 1)
-    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(by) | is_edge)
+    is_edge = (pl.int_range(pl.len()).over(_BOOK) == 0) | (pl.int_range(pl.len()).over(_BOOK) == pl.len().over(_BOOK) - 1)
+    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(_BOOK) | is_edge)
 
 
 def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
-    """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, from, to, events.
+    """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, publisher_id, from, to, events.
 
     A span ends at the event that uncrossed the book; where there is none, at the last event seen.
     """
-    by = "instrument_id"
-    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(by))
-    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(by))
-    spans = states.filter("crossed").group_by(by, "span", maintain_order=True)
+    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(_BOOK))
+    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(_BOOK))
+    spans = states.filter("crossed").group_by(*_BOOK, "span", maintain_order=True)
     return (
         spans.agg(
             pl.col("ts_event").first().alias("from"),

@@ -292,7 +292,7 @@ def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
 
 
 def check_place(directory: str | Path) -> Path:
-    """The directory in which a result can be saved, or that a link leads to; its parents are made. Raises ConfigError where there is anything else, or no way."""
+    """The directory in which a result can be saved, at the end of links; its parents are made. Raises ConfigError where it holds something, or is no place."""
     try:
         target = resolved(Path(directory))
         _check_replaceable(target)
