@@ -67,6 +67,13 @@ def test_instruments_are_told_with_their_ticks(tmp_path: Path) -> None:
     assert all(part in shown for part in ("instruments: 2", "EIGHT", "0.000000001", "SEVEN", "0.000000004"))
 
 
+def test_brackets_in_a_symbol_are_told(tmp_path: Path) -> None:
+    """A symbol is shown as it is: what is in brackets is no colour."""
+    path = tmp_path / "a.dbn"
+    write_mbo(path, [records([0, 1])], dataset="TEST", symbols={7: "[red]A[/]"}, start_ns=START)
+    assert "[red]A[/]" in invoke("check", path, "--tick-size", "1").stdout
+
+
 def test_gaps_are_told_with_the_record_after_them(tmp_path: Path) -> None:
     """A gap is a time of at least the length asked for without a record, also across files; undefined times and steps back make none."""
     first = records([0, 5, 4, 70, 71])

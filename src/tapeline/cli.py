@@ -96,8 +96,8 @@ def demo(
             result = run_demo(records, output, progress)
         commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
-            terminal.out.print(NEXT_STEPS, markup=False, soft_wrap=True)
-            terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)
+            terminal.out.print(NEXT_STEPS, soft_wrap=True)
+            terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", soft_wrap=True)
 
 
 @app.command()
@@ -132,7 +132,7 @@ def explain(
         if as_json:
             terminal.print_json(life.to_dict())
         else:
-            terminal.out.print(repr(life), markup=False, soft_wrap=True)
+            terminal.out.print(repr(life), soft_wrap=True)
 
 
 @app.command()
@@ -324,7 +324,7 @@ def verify(
         if as_json:
             terminal.print_json(found.to_dict())
         else:
-            terminal.out.print(str(found), markup=False, soft_wrap=True)
+            terminal.out.print(str(found), soft_wrap=True)
         if not found.is_equal:
             raise typer.Exit(Exit.DIFFERENCE)
 
