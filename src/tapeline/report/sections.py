@@ -146,4 +146,4 @@ def _book(run: Run) -> Section:
         "Displayed size over time and price, with best prices, trades, our orders from arrival to end, and our fills. Colours end where 1.5 % of the sizes are "
         "larger. Drag to zoom, double-click to go back."
     )
-    return Section("The book", _text(text if figures else f"The book cannot be shown: {problem}."), list(figures))
+    return Section("The book", _text(text if figures else html.escape(f"The book cannot be shown: {problem}.")), list(figures))
