@@ -101,7 +101,7 @@ def split_figure(run: Run) -> go.Figure:
             customdata=shown,
             hovertemplate="%{customdata:,.2f}",
             connector={"line": {"color": NEUTRAL, "width": 0.7, "dash": "dot"}},
-            visible=True if i == 0 else "legendonly",
+            visible="legendonly" if made.data else True,
             cliponaxis=False,
         )
     return made
