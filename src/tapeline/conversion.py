@@ -17,7 +17,7 @@ from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
-from tapeline.instruments import Instrument, Name, Tick, TickSize
+from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
 from tapeline.manifest import fingerprint, plain, versions
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
@@ -90,7 +90,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     tick_size: TickSize | None = None,
     definitions: Data | None = None,
     instruments: Sequence[str | int] | None = None,
-    multiplier: float | None = None,
+    multiplier: Multiplier | None = None,
     feed_time: Literal["received", "sent"] = "received",
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     with writing(output) as writer:
 
         def on_instrument(instrument: Instrument) -> None:
-            own = multiplier if multiplier is not None else multipliers.get(instrument.key)
+            own = instrument.multiplier if multiplier is not None else multipliers.get(instrument.key)
             names = ("publisher_id", "instrument_id", "symbol", "grid", "currency")
             opened.append({**{name: getattr(instrument, name) for name in names}, "multiplier": own, "opened_at": writer.events})
 
