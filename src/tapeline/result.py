@@ -115,10 +115,14 @@ class Result:
 
     @cached_property
     def parameters(self) -> pl.DataFrame:
-        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`."""
-        named = [{"row": row["row"], "strategy": row["label"]} for row in self.manifest["strategies"]]
-        lines = [name | row["parameters"] | name for name, row in zip(named, self.manifest["strategies"], strict=True)]
-        return pl.DataFrame(lines, infer_schema_length=None).cast({"row": pl.Int32})
+        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`.
+
+        Where classes have parameters of one name that no type holds, such as a number and an array, they are text.
+        """
+        rows = self.manifest["strategies"]
+        names = dict.fromkeys(name for row in rows for name in row["parameters"] if name not in ("row", "strategy"))
+        columns = [pl.Series("row", [row["row"] for row in rows], pl.Int32), pl.Series("strategy", [row["label"] for row in rows], pl.String)]
+        return pl.DataFrame([*columns, *(_parameter(name, [_numbers(row["parameters"].get(name)) for row in rows]) for name in names)])
 
     @cached_property
     def observed(self) -> Observed:
@@ -252,6 +256,18 @@ def _frame(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key:
     order, turner = order_of(records, key, rows_n), Turner(records, min(len(records), _BLOCK_ROWS))
     blocks = [make(turner.turned(order[first : first + _BLOCK_ROWS])) for first in range(0, max(len(records), 1), _BLOCK_ROWS)]
     return blocks[0] if len(blocks) == 1 else pl.concat(blocks)
+
+
+def _numbers(value: Any) -> Any:
+    """A parameter as a manifest has it: numbers that JSON lacks, such as inf, are text there."""
+    return [_numbers(one) for one in value] if isinstance(value, list) else float(value) if isinstance(value, str) else value
+
+
+def _parameter(name: str, values: list[Any]) -> pl.Series:
+    try:
+        return pl.DataFrame([{name: value} for value in values], infer_schema_length=None)[name]
+    except pl.exceptions.PolarsError:
+        return pl.Series(name, [None if value is None else str(value) for value in values])
 
 
 def _read_index(path: Path) -> dict[str, Any] | None:
