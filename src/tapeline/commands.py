@@ -283,11 +283,11 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
     if baseline is not None:
         try:
             before = json.loads(baseline.read_text(encoding="utf-8"))
+            changes(before, before)  # before minutes are spent
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why}") from error
-        if "results" not in before:
-            raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints")
+            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why(error) if isinstance(error, OSError) else error}") from error
+        except (TypeError, KeyError, ZeroDivisionError) as error:
+            raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints") from error
     report = run_suite(**settings, tell=lambda what: terminal.err.print(what, style="dim"))
     return report, None if before is None else changes(before, vars(report))
 
