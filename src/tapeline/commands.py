@@ -1,4 +1,4 @@
-"""What the command line's commands share: settings from options, results to the terminal."""
+"""What the command line's commands do, and how what comes out is shown."""
 
 import contextlib
 import difflib
@@ -96,9 +96,8 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
 
 def _summary(result: "Result") -> str:
     manifest = result.manifest
-    parts = [f"{result.orders.height:,} orders and {result.fills.height:,} fills"]
-    if result.signals.height:
-        parts = [f"{result.orders.height:,} orders, {result.fills.height:,} fills and {result.signals.height:,} values of signals"]
+    orders, fills, values = result.orders.height, result.fills.height, result.signals.height
+    parts = [f"{orders:,} orders, {fills:,} fills and {values:,} values of signals" if values else f"{orders:,} orders and {fills:,} fills"]
     if manifest.get("records"):
         parts.append(f"from {manifest['records']:,} records")
     elif manifest.get("events") == 0:
