@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -67,17 +67,17 @@ class Result:
         cls,
         journals: Journals,
         instruments: Sequence[Instrument],
-        rows: Iterable[tuple[Any, ...]],
+        rows: Sequence[Row],
         manifest: Mapping[str, Any],
         *,
         has_all_orders: bool = False,
     ) -> "Result":
         """Make a result of what an engine recorded.
 
-        `instruments` in order of their index; `rows`: per row the label, class name, parameters, Venue and names of its signals. `has_all_orders`: there is an
-        order to each fill. Raises InvariantError if the accounts do not follow from the fills, or the orders not (if they are all there).
+        `instruments` in order of their index. `has_all_orders`: there is an order to each fill. Raises InvariantError if the accounts do not follow from the
+        fills, or the orders not (if they are all there).
         """
-        context = Context(instruments, [Row(*row) for row in rows])
+        context = Context(instruments, rows)
         accounts = AccountCheck(len(context.rows), instruments)
         orders = OrderCheck(np.asarray(journals.fills, schema.FILLS)) if has_all_orders else None
 
