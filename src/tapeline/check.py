@@ -15,6 +15,7 @@ from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
+from tapeline.frames import TIME
 from tapeline.inputs import open_input
 from tapeline.instruments import Instrument
 from tapeline.schema import TAPE_EVENT
@@ -129,8 +130,7 @@ class Check:
                 key = int(trades[before - 1]) if before else 0
                 since = key % (1 << _SECOND_BITS) * _SECOND_NS if key >> _SECOND_BITS == line["instrument_id"] else None
                 lines.append((line["instrument_id"], since, line["from"], line["to"]))
-        time = pl.Datetime("ns", "UTC")
-        return pl.DataFrame(lines, {"instrument_id": pl.UInt32, "since": time, "from": time, "to": time}, orient="row")
+        return pl.DataFrame(lines, {"instrument_id": pl.UInt32} | dict.fromkeys(("since", "from", "to"), TIME), orient="row")
 
     @property
     def actions(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ import polars as pl
 from tapeline.constants import GTC, IOC, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.delays import UNITS_NS
 from tapeline.errors import ConfigError
+from tapeline.frames import TIME
 from tapeline.memory import record_at
 from tapeline.record import Record, int64
 from tapeline.strategy import Strategy
@@ -216,7 +217,7 @@ def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> O
         "size_agrees": pl.col("filled_real") == pl.col("filled_simulated"),
         "time_agrees": first & last,
     }
-    times = pl.col("^(first|last)_.*$").cast(pl.Datetime("ns", "UTC"))
+    times = pl.col("^(first|last)_.*$").cast(TIME)
     return OrderComparison(both.with_columns(**agrees).with_columns(times).drop("order", "step"))
 
 

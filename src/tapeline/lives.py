@@ -15,6 +15,7 @@ import polars as pl
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError, DataError
+from tapeline.frames import TIME
 from tapeline.instruments import format_price
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Events = np.ndarray[Any, Any]
 LINES_MAX: Final = 40
-STEPS: Final[dict[str, Any]] = {"ts_event": pl.Datetime("ns", "UTC"), "what": pl.String, "size": pl.Int64, "ahead": pl.Int64}
+STEPS: Final[dict[str, Any]] = {"ts_event": TIME, "what": pl.String, "size": pl.Int64, "ahead": pl.Int64}
 RULES: Final = {
     "fill_behind": "rule 2: an order behind it in the queue was executed",
     "trade_through": "rule 2: an order at a worse price was executed",

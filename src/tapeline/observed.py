@@ -11,6 +11,7 @@ import polars as pl
 from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import TapelineError
+from tapeline.frames import TIME
 from tapeline.manifest import fingerprint, market_settings
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
@@ -18,7 +19,6 @@ from tapeline.stats.metrics import HORIZONS
 if TYPE_CHECKING:
     from tapeline.observe import Watched
 
-TIME: Final = pl.Datetime("ns", "UTC")
 FILLS_ENOUGH: Final = 20_000
 """So many of the data's executions tell whether its venue matches by time, to half a percent; to count them all took as long as a run."""
 BARS_MAX: Final = 100_000
