@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all; and those that come with the package."""
 
 import contextlib
 import os
@@ -52,3 +52,12 @@ def _hidden(target: Path) -> Path:
     """The name beside a file that it has until it is complete: of the file's name, which may be as long as there are names, the first bytes."""
     name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
     return target.with_name(f".{name}.{os.getpid()}.partial")
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with the package, such as `examples/ofi_taker.py`: inside it where it is installed, at the top of a checkout. Raises ConfigError."""
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parents[1]):
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{name} is not installed; install Tapeline again")
