@@ -89,12 +89,14 @@ class Times:
         """Take in their times only."""
         event, recv = (run[name][run[name] != UNDEFINED_TIMESTAMP] for name in ("ts_event", "ts_recv"))
         if len(event):
-            self.ts_event_first = min(int(event.min()), self.ts_event_first if self.ts_event_first is not None else int(event.min()))
-            self.ts_event_last = max(int(event.max()), self.ts_event_last or int(event.max()))
+            first, last = int(event.min()), int(event.max())
+            self.ts_event_first = first if self.ts_event_first is None else min(self.ts_event_first, first)
+            self.ts_event_last = last if self.ts_event_last is None else max(self.ts_event_last, last)
         if len(recv):
             self._add_gaps(run["ts_recv"])
-            self.ts_recv_first = self.ts_recv_first if self.ts_recv_first is not None else int(recv[0])
-            self.ts_recv_last = max(int(recv.max()), self.ts_recv_last or int(recv.max()))
+            last = int(recv.max())
+            self.ts_recv_first = int(recv[0]) if self.ts_recv_first is None else self.ts_recv_first
+            self.ts_recv_last = last if self.ts_recv_last is None else max(self.ts_recv_last, last)
 
     def _add_gaps(self, recv: npt.NDArray[np.int64]) -> None:
         known = np.flatnonzero(recv != UNDEFINED_TIMESTAMP)
