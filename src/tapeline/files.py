@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -49,9 +50,9 @@ def resolved(path: Path) -> Path:
 
 
 def _hidden(target: Path) -> Path:
-    """The name beside a file that it has until it is complete: of the file's name, which may be as long as there are names, the first bytes."""
+    """The name beside a file that it has until it is complete, which no other thread writes to: of its own, as long as names may be, the first bytes."""
     name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
-    return target.with_name(f".{name}.{os.getpid()}.partial")
+    return target.with_name(f".{name}.{os.getpid()}-{threading.get_native_id()}.partial")
 
 
 def shipped(name: str) -> Path:
