@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import invoke
 from peers import conversion
 
+from tapeline import terminal
 from tapeline.bench import before_after, compare, stages, suite
 from tapeline.bench.streams import Stream, cached_share, tiled
 from tapeline.bench.timing import Timing, alternate
@@ -49,6 +51,16 @@ def test_changes_count_beyond_both_spreads() -> None:
     baseline = {"results": [line("a", 10), line("b", 10), line("c", 10), line("gone", 1), line("floor", 1)]}
     now = {"results": [line("a", 10.9), line("b", 11.2), line("c", 8), line("new", 1), line("floor", 2)]}
     assert [(found["name"], found["verdict"]) for found in compare.changes(baseline, now)] == [("a", "same"), ("b", "slower"), ("c", "faster")]
+
+
+@pytest.mark.parametrize("text", ["5", "[]", '{"results": 5}', '{"results": [7]}', '{"results": [{"stream": "a", "name": "b"}]}', "{}", "no JSON"])
+def test_a_baseline_that_is_none_is_told_before_anything_is_measured(text: str, tmp_path: Path) -> None:
+    """A file that no earlier measurement has printed is named at once, and not after minutes."""
+    (tmp_path / "x.json").write_text(text)
+    done = invoke("bench", "--quick", "--compare", tmp_path / "x.json")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert "--compare" in done.stderr
+    assert "making" not in done.stderr
 
 
 def test_criteria_say_what_was_met() -> None:

@@ -22,6 +22,8 @@ from tapeline.schema import MBO
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
+BOOKS = ((7, 1), (8, 1), (7, 2))
+BBO = {"ts_event": pl.Int64, "instrument_id": pl.UInt32, "publisher_id": pl.UInt16, "bid_px_00": pl.Int64, "ask_px_00": pl.Int64}
 
 
 def records(times: list[float], actions: str = "A", **fields: Any) -> np.ndarray:
@@ -65,6 +67,13 @@ def test_instruments_are_told_with_their_ticks(tmp_path: Path) -> None:
     assert all(part in shown for part in ("instruments: 2", "EIGHT", "0.000000001", "SEVEN", "0.000000004"))
 
 
+def test_brackets_in_a_symbol_are_told(tmp_path: Path) -> None:
+    """A symbol is shown as it is: what is in brackets is no colour."""
+    path = tmp_path / "a.dbn"
+    write_mbo(path, [records([0, 1])], dataset="TEST", symbols={7: "[red]A[/]"}, start_ns=START)
+    assert "[red]A[/]" in invoke("check", path, "--tick-size", "1").stdout
+
+
 def test_gaps_are_told_with_the_record_after_them(tmp_path: Path) -> None:
     """A gap is a time of at least the length asked for without a record, also across files; undefined times and steps back make none."""
     first = records([0, 5, 4, 70, 71])
@@ -96,26 +105,26 @@ def test_damage_is_reported_with_what_came_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_crossed_spans_are_those_of_a_plain_loop(seed: int) -> None:
-    """Spans start with the first event that leaves bid ≥ ask and end with the first that does not, per instrument; an absent side crosses nothing."""
+    """Spans start with the first event that leaves bid ≥ ask and end with the first that does not, per venue and instrument; an absent side crosses nothing."""
     rng = random.Random(seed)
     prices = [98, 99, 100, 101, UNDEFINED_PRICE]
-    lines = [(i, rng.choice([7, 8]), rng.choice(prices), rng.choice(prices)) for i in range(300)]
+    lines = [(i, *rng.choice(BOOKS), rng.choice(prices), rng.choice(prices)) for i in range(300)]
     expected = []
-    for instrument in (7, 8):
+    for book in BOOKS:
         start, events = None, 0
-        own = [line for line in lines if line[1] == instrument]
-        for time, _, bid, ask in own:
+        own = [line for line in lines if line[1:3] == book]
+        for time, _, _, bid, ask in own:
             is_crossed = UNDEFINED_PRICE not in (bid, ask) and bid >= ask
             if is_crossed:
                 start, events = time if start is None else start, events + 1
             elif start is not None:
-                expected.append((instrument, start, time, events))
+                expected.append((*book, start, time, events))
                 start, events = None, 0
         if start is not None:
-            expected.append((instrument, start, own[-1][0], events))
-    frame = pl.DataFrame(lines, schema={"ts_event": pl.Int64, "instrument_id": pl.UInt32, "bid_px_00": pl.Int64, "ask_px_00": pl.Int64}, orient="row")
+            expected.append((*book, start, own[-1][0], events))
+    frame = pl.DataFrame(lines, schema=BBO, orient="row")
     spans = crossed_spans(frame.with_columns(pl.col("ts_event").cast(pl.Datetime("ns", "UTC"))))
-    found = spans.with_columns(pl.col("from", "to").to_physical()).select("instrument_id", "from", "to", "events").rows()
+    found = spans.with_columns(pl.col("from", "to").to_physical()).select("instrument_id", "publisher_id", "from", "to", "events").rows()
     assert sorted(found) == sorted(expected)
     assert expected
 
@@ -226,8 +235,8 @@ def test_anomalies_are_counted_by_the_reference() -> None:
 def test_crossed_spans_of_parts_are_those_of_the_whole(seed: int) -> None:
     """What is kept of each part of a frame is enough for the spans of the whole, wherever it is cut."""
     rng = random.Random(seed)
-    lines = [(i, rng.choice([7, 8]), rng.choice([98, None, 100]), rng.choice([99, None, 101])) for i in range(400)]
-    frame = pl.DataFrame(lines, schema={"ts_event": pl.Int64, "instrument_id": pl.UInt32, "bid_px_00": pl.Int64, "ask_px_00": pl.Int64}, orient="row")
+    lines = [(i, *rng.choice(BOOKS), rng.choice([98, None, 100]), rng.choice([99, None, 101])) for i in range(400)]
+    frame = pl.DataFrame(lines, schema=BBO, orient="row")
     cuts = sorted({0, 400, *(rng.randrange(400) for _ in range(9))})
     kept = pl.concat([turns(frame[start:end]) for start, end in itertools.pairwise(cuts)])
     assert kept.height < frame.height

@@ -39,6 +39,7 @@ def test_a_log_becomes_messages_in_order_of_time():
     ("change", "message"),
     [
         ({"action": ["new", "amend", "cancel", "fill"]}, "line 1: action='amend': expected one of new"),
+        ({"action": ["new", None, "cancel", "fill"]}, "line 1: action=None: expected one of new"),
         ({"side": ["up", None, None, None]}, "line 0: side='up'"),
         ({"order_id": [7, 8, 7, 7]}, "line 1: modify of order 8, which is not new before"),
         ({"size": [None, 2, None, 1]}, "line 0: size=None"),
@@ -58,6 +59,12 @@ def test_logs_that_make_no_sense_are_refused(change, message):
         tl.replay_orders(pl.DataFrame(columns, strict=False))
     with pytest.raises(tl.ConfigError, match="column 'price' is missing"):
         tl.replay_orders(LOG.drop("price"))
+
+
+def test_prices_are_sent_as_they_are_written():
+    """A float means the number that it prints: 17464845.38 in 1e-9 has more digits than it, and is no multiple of a cent when it is multiplied out."""
+    replay = tl.replay_orders(LOG.with_columns(price=pl.Series([17464845.38, 0.1, None, 1.0])))
+    assert _kept[int(replay.entries)]["price"].tolist()[:2] == [17_464_845_380_000_000, 100_000_000]
 
 
 def test_a_replay_takes_its_log_along(tmp_path):

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -81,6 +82,19 @@ def test_a_name_may_be_as_long_as_names_are(tmp_path: Path, letter: str) -> None
     assert [one.name for one in tmp_path.iterdir()] == [letter * length]
     with pytest.raises(ConfigError, match="cannot be written: File name too long"):
         write(tmp_path / (letter * (length + 1)), "text")
+
+
+def test_threads_that_write_one_file_do_not_write_into_each_other(tmp_path: Path) -> None:
+    """Of two threads that write a file at a time, each writes all of it, and the last to be done stays."""
+    path = tmp_path / "file.txt"
+    with replacing(path) as partial:
+        partial.write_text("one")
+        other = threading.Thread(target=write, args=(path, "two"))
+        other.start()
+        other.join()
+        assert path.read_text() == "two"
+    assert path.read_text() == "one"
+    assert [one.name for one in tmp_path.iterdir()] == ["file.txt"]
 
 
 def test_links_and_devices_stay(tmp_path: Path) -> None:

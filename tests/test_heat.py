@@ -76,6 +76,14 @@ def test_frames_and_figures_hold_the_same(session: Path, bbo: pl.DataFrame) -> N
     assert repr(heat) == f"Heatmap(SYN1, {heat.start:%Y-%m-%d %H:%M:%S} to {heat.end:%Y-%m-%d %H:%M:%S} UTC: 20 times × {len(heat.prices)} prices)"
 
 
+def test_counts_may_be_numpys(session: Path, bbo: pl.DataFrame) -> None:
+    """Columns and levels are whole numbers of any type, as parameters that are swept over arrays are."""
+    span, settings = (bbo["ts_event"][500], bbo["ts_event"][800]), {"tick_size": "0.25"}
+    ours, numpys = (tl.heatmap(session, *span, columns=whole(20), levels=whole(3), **settings).to_frame() for whole in (int, np.int32))
+    assert numpys.equals(ours)
+    assert tl.depth(session, np.uint8(2), **settings).equals(tl.depth(session, 2, **settings))
+
+
 def test_times_are_utc_in_any_form() -> None:
     """Text, datetimes with and without a zone, and nanoseconds mean the same time; other text is refused by the setting's name."""
     expected = 1_703_545_200 * NS

@@ -1,6 +1,8 @@
 """What is read again from a run's data: mids and bars, when the data is there, and what is said when it is not."""
 
+import os
 import shutil
+import signal
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
@@ -129,7 +131,7 @@ def test_markouts_of_several_instruments_until_the_end_of_the_data(tmp_path: Pat
 
 
 def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:
-    """After save and load the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
+    """After save and load, and again, the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
     result, path = run
     data = tmp_path / "copy.dbn"
     shutil.copy(path, data)
@@ -140,10 +142,45 @@ def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Pa
     seen = Result.load(unseen.save(tmp_path / "seen"))
     late = Result.load(tmp_path / "unseen")
     data.unlink()
+    again = Result.load(Result.load(tmp_path / "seen").save(tmp_path / "again"))
+    assert again.stats.to_dict() == result.stats.to_dict()
     assert seen.stats.to_dict() == result.stats.to_dict()
     assert seen.observed.bars.equals(result.observed.bars)
     assert late.stats.frame["markout_1s"].null_count() == late.stats.frame.height
     assert "not there any more" in late.stats.notes[-1]
+
+
+def test_of_an_interrupted_run_the_rest_of_the_data_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has interrupted a run does not wait for its whole data to be read: bars end soon after the run did; mids are those of all of it."""
+    path = tmp_path / "session.dbn.zst"
+    write_synth(path, SynthConfig(records=80_000, live_orders=400, tick="0.25", seed=2))
+    monkeypatch.setattr("tapeline.backtest.PROGRESS_EVERY_S", 0.0)
+    sent: list[int] = []
+
+    def progress(at: tl.Progress) -> None:
+        if at.records and not sent:
+            sent.append(at.records)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = tl.Backtest(path, tick_size="0.25", multiplier=50, threads=1).run(load_strategy(MAKER)(), progress=progress)
+    whole = replace(result, manifest={**result.manifest, "interrupted": False})
+    assert result.fills.height > 10
+    assert result.observed.mids.equals(whole.observed.mids)
+    assert result.equity["ts"][-1] < result.observed.bars["ts"][-1] < whole.observed.bars["ts"][-1]
+    assert whole.observed.bars.head(result.observed.bars.height - 1).equals(result.observed.bars.head(-1))
+
+
+def test_a_saved_result_says_that_its_data_was_damaged(tmp_path: Path) -> None:
+    """Of a run that damage has ended, statistics say after save and load what they said before, in one sentence."""
+    whole, cut = tmp_path / "whole.dbn", tmp_path / "cut.dbn"
+    write_synth(whole, SynthConfig(records=2_000, live_orders=200, tick="0.25", seed=2))
+    cut.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(tl.DataError) as damage:
+        tl.Backtest(cut, tick_size="0.25", multiplier=50, engine="reference").run(load_strategy(MAKER)())
+    notes = damage.value.result.stats.notes
+    assert notes[-1].startswith("the data is damaged: ")
+    assert notes[-1].endswith("Get the file again.")
+    assert Result.load(damage.value.result.save(tmp_path / "run")).stats.notes == notes
 
 
 @pytest.mark.parametrize(

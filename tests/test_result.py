@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -326,6 +327,13 @@ def test_manifest_describes_the_run(tmp_path: Path) -> None:
     assert manifest["settings"]["fees"]["maker"] == 1.0
     assert manifest["settings"]["latency"]["entry"]["seed"] == 4
     assert (manifest["records_per_second"], manifest["events_per_second"]) == (5.0, 2.0)
+
+
+def test_parameters_are_numbers_or_else_text() -> None:
+    """Infinities are numbers, after JSON, too; where two classes have a number and an array under one name, both are told."""
+    given = [{"limit": math.inf, "window": 1.5}, {"limit": 2.0, "window": [1.0, -math.inf]}]
+    found = Journal(rows=[row(f"r{i}")._replace(parameters=parameters) for i, parameters in enumerate(given)]).result().parameters
+    assert found.rows() == [(0, "r0", math.inf, "1.5"), (1, "r1", 2.0, "[1.0, -inf]")]
 
 
 def test_fingerprints_tell_inputs_apart(tmp_path: Path) -> None:

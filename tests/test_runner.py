@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from strategy_files import HEAD, tiny_session
 
-from tapeline import jit
+from tapeline import jit, precompile
 from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
 
@@ -203,3 +203,20 @@ def test_the_cache_is_named_after_all_sources() -> None:
     """The directory of compiled code is named after the package's own sources and the versions of what compiles them."""
     directory = jit.cache_directory()
     assert directory is None or directory.name == jit.sources_key()
+
+
+def test_who_has_no_home_compiles_all_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a user whom the system does not know, as in a container with any number for one, nothing is kept, and that is said with what to do."""
+    for name in ("TAPELINE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
+    assert jit.cache_directory.__wrapped__() is None
+    assert "~/.cache cannot be written (Could not determine home directory.); set TAPELINE_CACHE" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_a_second_process_that_cannot_be_had_is_done_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the system starts no helper, for want of memory or of a program, this process compiles all by itself."""
+    monkeypatch.setattr(jit, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no such program"))
+    assert precompile.start() is None

@@ -110,9 +110,7 @@ class Backtest:
         callback never returns, a second one ends the process.
         Raises DataError where the input is damaged; its `result` attribute has the Result of everything before.
         """
-        rows = self._rows(strategies)
-        run = _Run(self, rows, progress)
-        return run.result()
+        return _Run(self, self._rows(strategies), progress).result()
 
     def _rows(self, strategies: Sequence[Any]) -> list[RowSpec]:
         rows = [spec for given in strategies for spec in self._specs(given)]
@@ -140,7 +138,7 @@ class Backtest:
                 limits=row.limits or self.venue.limits,
             )
             yield RowSpec(strategy, venue, row.label or type(strategy).__name__)
-        elif isinstance(strategy, list | tuple | np.ndarray) and not isinstance(strategy, np.void):
+        elif isinstance(strategy, list | tuple | np.ndarray):
             for one in strategy:
                 yield from self._specs(Row(one, row.latency, row.fees, row.rules, row.limits, row.label) if not isinstance(one, Row) else one)
         else:
@@ -315,20 +313,3 @@ def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
         how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
         error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if JIT else ''}")
         raise
-
-
-def count(data: Data, **instruments: Any) -> dict[str, int]:
-    """Counters of the normaliser over an input: records by action, anomalies. `instruments`: as in Backtest.
-
-    Raises DataError where the input is damaged; its `counters` attribute has the counts of everything before.
-    """
-    source = open_input(data)
-    instruments.setdefault("multiplier", 1.0)  # no money is counted
-    reader = reader_of(source, registry(source, **instruments), lambda _: None)
-    try:
-        for _ in reader.chunks():
-            pass
-    except DataError as damage:
-        damage.counters = reader.counters  # type: ignore[attr-defined]
-        raise
-    return reader.counters

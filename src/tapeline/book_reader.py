@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from tapeline.config import Limits
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError
+from tapeline.frames import TIME
 from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.instruments import Instrument
 from tapeline.jit import going
@@ -38,7 +39,6 @@ BLOCK_BYTES: Final = 1 << 13
 _LINE: Final = 8
 """Numbers in a cache line: columns are an odd number of lines apart, so that they lie in different sets of a cache."""
 
-_TIME: Final = pl.Datetime("ns", "UTC")
 _IDS: Final = {"instrument_id": np.uint32, "publisher_id": np.uint16}
 Rows = npt.NDArray[np.int64]
 
@@ -106,7 +106,7 @@ class BookReader:
 
     def framed(self, rows: Rows, values: Sequence[pl.Series]) -> pl.DataFrame:
         """A frame of the columns that say when, and of which instrument, from the first of the rows, and of others behind them."""
-        ts_event, ts_recv = (column.cast(_TIME) for column in self.columns(rows[:, :2], ("ts_event", "ts_recv")))
+        ts_event, ts_recv = (column.cast(TIME) for column in self.columns(rows[:, :2], ("ts_event", "ts_recv")))
         sequence = pl.Series("sequence", rows[:, 2].astype(np.uint32))  # a seventh of the time of a cast, which looks for what does not fit
         return ts_event.to_frame().hstack([ts_recv, sequence, *self._who(rows[:, 3]), *values])  # pl.DataFrame looks at each once more: four times as long
 

@@ -15,6 +15,7 @@ from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import DataError
 from tapeline.feeds.dbn import DbnInput, records
+from tapeline.frames import TIME
 from tapeline.inputs import open_input
 from tapeline.instruments import Instrument
 from tapeline.schema import TAPE_EVENT
@@ -46,6 +47,8 @@ PRE_OPEN_NS_MIN: Final = 1_000_000_000
 """A venue that matches leaves no book locked or crossed for so long."""
 _SECOND_NS: Final = 1_000_000_000
 _SECOND_BITS: Final = 32
+_BOOK: Final = ("instrument_id", "publisher_id")
+"""Columns that tell books apart."""
 _NAMES: Final = {member.value: member.name.lower() for member in Action}
 
 
@@ -86,12 +89,14 @@ class Times:
         """Take in their times only."""
         event, recv = (run[name][run[name] != UNDEFINED_TIMESTAMP] for name in ("ts_event", "ts_recv"))
         if len(event):
-            self.ts_event_first = min(int(event.min()), self.ts_event_first if self.ts_event_first is not None else int(event.min()))
-            self.ts_event_last = max(int(event.max()), self.ts_event_last or int(event.max()))
+            first, last = int(event.min()), int(event.max())
+            self.ts_event_first = first if self.ts_event_first is None else min(self.ts_event_first, first)
+            self.ts_event_last = last if self.ts_event_last is None else max(self.ts_event_last, last)
         if len(recv):
             self._add_gaps(run["ts_recv"])
-            self.ts_recv_first = self.ts_recv_first if self.ts_recv_first is not None else int(recv[0])
-            self.ts_recv_last = max(int(recv.max()), self.ts_recv_last or int(recv.max()))
+            last = int(recv.max())
+            self.ts_recv_first = int(recv[0]) if self.ts_recv_first is None else self.ts_recv_first
+            self.ts_recv_last = last if self.ts_recv_last is None else max(self.ts_recv_last, last)
 
     def _add_gaps(self, recv: npt.NDArray[np.int64]) -> None:
         known = np.flatnonzero(recv != UNDEFINED_TIMESTAMP)
@@ -108,7 +113,7 @@ class Check:
     times: Times
     counters: dict[str, int]
     crossed: pl.DataFrame
-    """Spans in which a book was locked or crossed at the end of its events: symbol or id, from, to, events seen."""
+    """Spans in which a book was locked or crossed at the end of its events: instrument_id, publisher_id, from, to, events seen."""
     damage: str | None
     """Why reading stopped before the end, if it did."""
     fifo: tuple[int, int] = (0, 0)
@@ -127,8 +132,7 @@ class Check:
                 key = int(trades[before - 1]) if before else 0
                 since = key % (1 << _SECOND_BITS) * _SECOND_NS if key >> _SECOND_BITS == line["instrument_id"] else None
                 lines.append((line["instrument_id"], since, line["from"], line["to"]))
-        time = pl.Datetime("ns", "UTC")
-        return pl.DataFrame(lines, {"instrument_id": pl.UInt32, "since": time, "from": time, "to": time}, orient="row")
+        return pl.DataFrame(lines, {"instrument_id": pl.UInt32} | dict.fromkeys(("since", "from", "to"), TIME), orient="row")
 
     @property
     def actions(self) -> dict[str, int]:
@@ -230,22 +234,20 @@ def _is_crossed() -> pl.Expr:
 
 
 def turns(bbo: pl.DataFrame) -> pl.DataFrame:
-    """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each instrument's first and last."""
-    by = "instrument_id"
+    """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each book's first and last."""
     crossed = _is_crossed()
-    is_edge = (pl.int_range(pl.len()).over(by) == 0) | (pl.int_range(pl.len()).over(by) == pl.len().over(by) - 1)
-    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(by) | is_edge)
+    is_edge = (pl.int_range(pl.len()).over(_BOOK) == 0) | (pl.int_range(pl.len()).over(_BOOK) == pl.len().over(_BOOK) - 1)
+    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(_BOOK) | is_edge)
 
 
 def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
-    """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, from, to, events.
+    """Spans of time in which best bid ≥ best ask, of frames as `tapeline.depth` makes them: instrument_id, publisher_id, from, to, events.
 
     A span ends at the event that uncrossed the book; where there is none, at the last event seen.
     """
-    by = "instrument_id"
-    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(by))
-    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(by))
-    spans = states.filter("crossed").group_by(by, "span", maintain_order=True)
+    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(_BOOK))
+    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(_BOOK))
+    spans = states.filter("crossed").group_by(*_BOOK, "span", maintain_order=True)
     return (
         spans.agg(
             pl.col("ts_event").first().alias("from"),

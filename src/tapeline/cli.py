@@ -62,13 +62,17 @@ def run(
         instance, given = settings.of_run(chosen, options, parameters or ())
         given |= {"engine": engine} if engine else {}
         place = commands.place_of(output, chosen.__name__) if save else None  # looked at before hours are spent
+        if profile:
+            from tapeline.bench import stages
+
+            stages.check_engine(given)  # likewise
         with terminal.progress_bar(chosen.__name__) as progress:
             result, error = commands.backtest(instance, data, given, progress)
-        stages = commands.profile(instance, data, given) if profile and error is None else None
         if result is not None:
-            _ = result.observed  # so that it is saved, too
-            saved, unsaved = commands.save(result, place)
-            commands.show_result(result, saved, stages, as_json=as_json)
+            saved, unsaved = commands.save(result, place)  # before what may be interrupted yet
+            is_whole = error is None and not result.manifest.get("interrupted")
+            lines = commands.profile(instance, data, given) if profile and is_whole else None
+            commands.show_result(result, saved, lines, as_json=as_json)
             if unsaved is not None:
                 terminal.fail(unsaved, with_traceback=traceback)
         if error is not None:
@@ -96,8 +100,8 @@ def demo(
             result = run_demo(records, output, progress)
         commands.show_result(result, None, None, as_json=as_json)
         if not as_json:
-            terminal.out.print(NEXT_STEPS, markup=False, soft_wrap=True)
-            terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", markup=False, soft_wrap=True)
+            terminal.out.print(NEXT_STEPS, soft_wrap=True)
+            terminal.out.print(f"\nthe report, to be opened in a browser: {output.absolute()}", soft_wrap=True)
 
 
 @app.command()
@@ -132,7 +136,7 @@ def explain(
         if as_json:
             terminal.print_json(life.to_dict())
         else:
-            terminal.out.print(repr(life), markup=False, soft_wrap=True)
+            terminal.out.print(repr(life), soft_wrap=True)
 
 
 @app.command()
@@ -324,7 +328,7 @@ def verify(
         if as_json:
             terminal.print_json(found.to_dict())
         else:
-            terminal.out.print(str(found), markup=False, soft_wrap=True)
+            terminal.out.print(str(found), soft_wrap=True)
         if not found.is_equal:
             raise typer.Exit(Exit.DIFFERENCE)
 

@@ -1,4 +1,4 @@
-"""What the command line's commands share: settings from options, results to the terminal."""
+"""What the command line's commands do, and how what comes out is shown."""
 
 import contextlib
 import difflib
@@ -47,9 +47,18 @@ def place_of(output: Path | None, name: str) -> Path:
 
 
 def save(result: "Result", place: Path | None) -> tuple[Path | None, ConfigError | None]:
-    """Where a result has been saved, or why not: what a long run found is shown all the same."""
+    """Where a result has been saved, or why not: what a long run found is shown all the same.
+
+    With it is saved what the market did around its fills, which takes a pass over the data; an interrupt of that is raised when the rest has been saved.
+    """
     try:
-        return (result.save(place) if place else None), None
+        try:
+            _ = result.observed
+        except KeyboardInterrupt:
+            if place is not None:
+                terminal.err.print(f"saved in {result.save(place)}, without markouts", soft_wrap=True)
+            raise
+        return (result.save(place) if place is not None else None), None
     except ConfigError as error:
         return None, error
 
@@ -74,15 +83,15 @@ def show_result(result: "Result", place: Path | None, stages: list[dict[str, Any
     odd = odd_counters(result.counters)
     if odd:
         terminal.out.print(tables.pairs_table(odd, "odd in the data (docs/ARCHITECTURE.md)"))
-    terminal.out.print(_summary(result), markup=False, soft_wrap=True)
+    terminal.out.print(_summary(result), soft_wrap=True)
     rejected = result.orders.filter(pl.col("status").cast(pl.String) == "rejected")["reason"].value_counts(sort=True)
     if rejected.height:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in rejected.iter_rows())
-        terminal.out.print(f"orders rejected: {reasons} (docs/reference.md, Enumerations)", markup=False, soft_wrap=True)
+        terminal.out.print(f"orders rejected: {reasons} (docs/reference.md, Enumerations)", soft_wrap=True)
     if stages is not None:
         terminal.out.print(tables.records_table(stages, "processor time per record, in ns, of one thread (docs/performance.md)"))
     if place is not None:
-        terminal.out.print(f"saved in {place}; tapeline report {place} makes a page of it", markup=False, soft_wrap=True)
+        terminal.out.print(f"saved in {place}; tapeline report {place} makes a page of it", soft_wrap=True)
 
 
 def _summary(result: "Result") -> str:
@@ -126,7 +135,7 @@ def view(paths: list[Path], strategy: str | None, port: int, *, browser: bool, *
 
     with opened(sort_out(paths), strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
         url = "http://{}:{}/".format(*listener.getsockname())
-        terminal.out.print(f"{session.title}: {url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        terminal.out.print(f"{session.title}: {url} (Ctrl-C ends it)", soft_wrap=True)
         if browser:
             open_browser(url)
         serve(session, listener)
@@ -161,7 +170,7 @@ def show_check(found: "Check") -> None:
     terminal.out.print(f"executions of resting orders: {fills:,}" + (f", of which {first / fills:.1%} hit the front of their queue" if fills else ""))
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
     if found.damage is not None:
-        terminal.err.print(f"damaged: {found.damage}", markup=False, soft_wrap=True, style="red")
+        terminal.err.print(f"damaged: {found.damage}", soft_wrap=True, style="red")
 
 
 def _show_instruments(found: "Check") -> None:
@@ -177,10 +186,10 @@ def _show_pre_opens(pre_opens: pl.DataFrame) -> None:
         since, until = (None if line[name] is None else f"{line[name]:%Y-%m-%d %H:%M:%S}" for name in ("since", "to"))
         when = f"before {until}" if since is None else f"between {since} and {until}"
         text = f"{line['instrument_id']}: no trade {when}, and a book that was locked or crossed: a pre-open or an auction"
-        terminal.out.print(text, markup=False, soft_wrap=True, style="yellow")
+        terminal.out.print(text, soft_wrap=True, style="yellow")
     if pre_opens.height:
         said = "a run knows such a phase from a status file (--status); without one, orders take from the book of it wherever that is not crossed"
-        terminal.out.print(f"{said} (docs/assumptions.md, Phases)", markup=False, soft_wrap=True, style="yellow")
+        terminal.out.print(f"{said} (docs/assumptions.md, Phases)", soft_wrap=True, style="yellow")
 
 
 def write_depth(output: Path, data: list[Path], **settings: Any) -> tuple[dict[str, Any], DataError | None]:
@@ -273,12 +282,12 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
     if baseline is not None:
         try:
             before = json.loads(baseline.read_text(encoding="utf-8"))
+            changes(before, before)  # before minutes are spent
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why}") from error
-        if "results" not in before:
-            raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints")
-    report = run_suite(**settings, tell=lambda what: terminal.err.print(what, markup=False, style="dim"))
+            raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why(error) if isinstance(error, OSError) else error}") from error
+        except (TypeError, KeyError, ZeroDivisionError) as error:
+            raise ConfigError(f"--compare {baseline}: is not what `tapeline bench --json` prints") from error
+    report = run_suite(**settings, tell=lambda what: terminal.err.print(what, style="dim"))
     return report, None if before is None else changes(before, vars(report))
 
 
@@ -299,7 +308,7 @@ def show_bench(report: "Report", changes: list[dict[str, Any]] | None) -> None:
         mix = " ".join(f"{name} {share:.1%}" for name, share in stream["mix"].items())
         warm = "not known" if stream["page_cache"] is None else f"{stream['page_cache']:.0%}"
         text = f"{stream['name']}: {stream['records']:,} records ({mix}), {stream['gap_ms_mean']:.3g} ms apart, {warm} of them in the page cache"
-        out.print(text, markup=False, soft_wrap=True)
+        out.print(text, soft_wrap=True)
         _show_timings([line for line in report.results if line["stream"] == stream["name"]])
     pairs = [{name: line[name] for name in ("name", "before_ns", "after_ns", "times_faster", "expected", "equal")} for line in report.before_after]
     out.print(tables.records_table(pairs, "faults of the old kind, before and after"))

@@ -9,11 +9,14 @@ from datetime import timedelta
 from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tapeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Duration = str | int | timedelta | np.timedelta64
 """As users give one; `duration_ns` reads it."""
@@ -146,8 +149,9 @@ class Delay:
         frame = _read(Path(path))
         missing = [name for name in ("time", *columns) if name not in frame and name not in optional]
         if missing:
-            raise ConfigError(f"{path}: no column {', '.join(missing)}; it has {', '.join(frame)}")
-        return {name: cls("table", points=Table(frame["time"], frame[name], f"{path}, column {name}")) for name in columns if name in frame}
+            raise ConfigError(f"{path}: no column {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        given = {name: _integers(frame[name], path) for name in ("time", *columns) if name in frame}
+        return {name: cls("table", points=Table(given["time"], given[name], f"{path}, column {name}")) for name in columns if name in given}
 
     @property
     def least_ns(self) -> int:
@@ -175,20 +179,19 @@ def _seed(seed: int) -> int:
     return int(seed)
 
 
-def _read(path: Path) -> dict[str, list[int]]:
-    """The integer columns of a table; timestamps and durations in nanoseconds."""
+def _read(path: Path) -> "pl.DataFrame":
     import polars as pl  # noqa: PLC0415 - only those who measured need it
 
     if path.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"{path}: expected a .parquet or .csv file of time, entry, response")
     try:
-        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+        return pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path}: cannot be read as a table: {error}") from error
-    return {name: _integers(frame[name], path) for name in frame.columns if name in {"time", "entry", "response", "modify", "cancel"}}
 
 
-def _integers(column: Any, path: Path) -> list[int]:
+def _integers(column: Any, path: str | Path) -> list[int]:
+    """A column as whole numbers; timestamps and durations in nanoseconds."""
     import polars as pl  # noqa: PLC0415 - as above
 
     whole = column

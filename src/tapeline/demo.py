@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tapeline.config import Fees
-from tapeline.errors import ConfigError
+from tapeline.files import shipped
 from tapeline.load import load_strategy
 from tapeline.result import Result
 
@@ -40,9 +40,5 @@ def run_demo(records: int, report: Path, progress: Callable[[Any], None] | None)
 
 
 def example(name: str) -> Path:
-    """The path of an example strategy: in an installed package beside this module, in a checkout at its top."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "examples", here.parents[1] / "examples"):
-        if (folder / f"{name}.py").is_file():
-            return folder / f"{name}.py"
-    raise ConfigError(f"the example {name}.py is not installed; install Tapeline again")
+    """The path of an example strategy."""
+    return shipped(f"examples/{name}.py")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from tapeline import tables
 from tapeline.constants import GTC, IOC, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.delays import UNITS_NS
 from tapeline.errors import ConfigError
+from tapeline.frames import TIME
 from tapeline.memory import record_at
 from tapeline.record import Record, int64
 from tapeline.strategy import Strategy
@@ -108,7 +110,7 @@ def replay_orders(log: Any) -> OrderReplay:
     entries = np.zeros(sent.height, ENTRY)
     for name in ("ts", "size", "order", "side", "instruction"):
         entries[name] = sent[name].to_numpy()
-    entries["price"] = [UNDEFINED_PRICE if p is None else round(p * PRICE_SCALE) for p in sent["price"].to_list()]
+    entries["price"] = [UNDEFINED_PRICE if p is None else round(Decimal(str(p)) * PRICE_SCALE) for p in sent["price"].to_list()]
     entries["action"] = [_ACTIONS[a] for a in sent["action"].to_list()]
     return _replay_of(entries.tobytes())
 
@@ -132,7 +134,7 @@ def _checked(log: Any) -> pl.DataFrame:
         frame = frame.with_columns(tif=pl.lit(None, pl.String))
     _check_kinds(frame.schema)
     frame = frame.with_row_index("line")
-    _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)), f"expected one of {', '.join(_ACTIONS)}")
+    _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)).fill_null(value=False), f"expected one of {', '.join(_ACTIONS)}")
     is_new = pl.col("action") == "new"
     _refuse(frame, "side", is_new & ~pl.col("side").cast(pl.String).is_in(list(_SIDES)).fill_null(value=False), "expected buy or sell")
     _refuse(frame, "tif", ~pl.col("tif").is_in(list(_INSTRUCTIONS)), f"expected one of {', '.join(_INSTRUCTIONS)}")
@@ -201,7 +203,7 @@ class OrderComparison:
 def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> OrderComparison:
     """Set what a run filled of a replayed log beside what the log says. `strategy`: the label of the replay, if the run had several."""
     messages = _checked(log)
-    labels = [row["label"] for row in result.manifest["strategies"] if row.get("strategy", row.get("class")) == OrderReplay.__name__]
+    labels = [row["label"] for row in result.manifest["strategies"] if row["strategy"] == OrderReplay.__name__]
     label = strategy or (labels[0] if len(labels) == 1 else None)
     if label is None:
         raise ConfigError(f"compare: the run has {len(labels)} replays of orders; name one: strategy=…")
@@ -216,7 +218,7 @@ def compare_orders(result: "Result", log: Any, strategy: str | None = None) -> O
         "size_agrees": pl.col("filled_real") == pl.col("filled_simulated"),
         "time_agrees": first & last,
     }
-    times = pl.col("^(first|last)_.*$").cast(pl.Datetime("ns", "UTC"))
+    times = pl.col("^(first|last)_.*$").cast(TIME)
     return OrderComparison(both.with_columns(**agrees).with_columns(times).drop("order", "step"))
 
 

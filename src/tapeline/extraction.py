@@ -1,6 +1,5 @@
 """Features as data: one row per event, or per interval, as a polars frame or piece by piece."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
@@ -13,7 +12,7 @@ from tapeline.book_reader import CHUNK_BYTES, HEAD, BookReader, Rows
 from tapeline.constants import Feature
 from tapeline.delays import Duration
 from tapeline.errors import CompileError, ConfigError
-from tapeline.inputs import Data
+from tapeline.inputs import Data, cores_used
 from tapeline.instruments import Instrument, TickSize
 from tapeline.market.book import MOVED
 from tapeline.market.books import Looks
@@ -111,7 +110,7 @@ def features_chunks(data: Data, which: Sequence[Any] | None = None, every: Durat
 class FeatureReader(BookReader):
     """Reads an input into columns of features; DBN is normalised on a second thread where there are two cores."""
 
-    threads = min(len(os.sched_getaffinity(0)), 2)
+    threads = cores_used()
 
     def __init__(
         self, data: Data, which: Sequence[Any] | None = None, every: Duration = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any

@@ -1,7 +1,8 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all; and those that come with the package."""
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,9 +21,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     hidden = None
     try:
-        target, is_file = _target(path)
+        target = resolved(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        hidden = _hidden(target) if is_file else None
+        hidden = _hidden(target) if target.is_file() or not target.exists() else None
         yield hidden or target
         if hidden:
             hidden.replace(target)
@@ -40,16 +41,24 @@ def why(error: Exception) -> str:
     return said.partition(" (os error")[0]
 
 
-def _target(path: Path) -> tuple[Path, bool]:
-    """What a path leads to, and whether that is a file, or nothing yet. Raises OSError, at links that lead in a circle, too."""
+def resolved(path: Path) -> Path:
+    """What a path leads to, be it there or not. Raises OSError, at links that lead in a circle, too."""
     try:
-        target = path.resolve()
-        return target, target.is_file() or not target.exists()
+        return path.resolve()
     except (RuntimeError, ValueError) as error:  # Python's words for a circle, and for a name with a zero in it
         raise OSError(str(error)) from error
 
 
 def _hidden(target: Path) -> Path:
-    """The name beside a file that it has until it is complete: of the file's name, which may be as long as there are names, the first bytes."""
+    """The name beside a file that it has until it is complete, which no other thread writes to: of its own, as long as names may be, the first bytes."""
     name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
-    return target.with_name(f".{name}.{os.getpid()}.partial")
+    return target.with_name(f".{name}.{os.getpid()}-{threading.get_native_id()}.partial")
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with the package, such as `examples/ofi_taker.py`: inside it where it is installed, at the top of a checkout. Raises ConfigError."""
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parents[1]):
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{name} is not installed; install Tapeline again")

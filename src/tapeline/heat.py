@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Side
+from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
 from tapeline.frames import TIME
 
@@ -135,8 +136,9 @@ def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
     from tapeline.observe import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
 
     for name, value, most in (("columns", columns, COLUMNS_MAX), ("levels", levels, ROWS_MAX)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        if not is_integer(value) or not 1 <= value <= most:
             raise ConfigError(f"{name}={value!r}: expected an integer from 1 to {most:,}")
+    columns, levels = int(columns), int(levels)  # a time divided by a number of 32 bits is one
     for span in spans:
         if span.end_ns - span.start_ns < columns:
             raise ConfigError(f"start, end: expected a time of at least {columns} ns, one per column; end comes after start")
@@ -167,7 +169,7 @@ def to_ns(time: Time, setting: str) -> int:
         time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
         since = time - datetime(1970, 1, 1, tzinfo=UTC)
         return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
-    if isinstance(time, bool) or not isinstance(time, int | np.integer):
+    if not is_integer(time):
         raise _no_time(time, setting)
     return int(time)
 

@@ -152,9 +152,7 @@ def cores_used() -> int:
     return min(len(os.sched_getaffinity(0)), 2)
 
 
-def reader_of(
-    source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, threads: int = 1
-) -> "TapeReader | TapePlayer | ReadAhead":
+def reader_of(source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, threads: int = 1) -> Reader:
     """What gives out the tape events of an input; with two threads, DBN is normalised on the second."""
     if isinstance(source, TapeInput):
         from tapeline.tape.player import TapePlayer  # noqa: PLC0415 - imports Numba

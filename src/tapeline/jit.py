@@ -58,14 +58,14 @@ def sources_key() -> str:
 @cache
 def cache_directory() -> Path | None:
     """Where compiled code is kept: $TAPELINE_CACHE, or the user's cache directory; None, with a word on stderr, if it cannot be written."""
-    base = os.environ.get("TAPELINE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    directory = Path(base).expanduser() / "tapeline" / sources_key()
+    directory = Path(os.environ.get("TAPELINE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     try:
+        directory = directory.expanduser() / "tapeline" / sources_key()
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=directory):
             pass
-    except OSError as error:
-        problem = f"{directory} cannot be written ({error.strerror})"
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home, as in some containers
+        problem = f"{directory} cannot be written ({getattr(error, 'strerror', error)})"
         sys.stderr.write(f"tapeline: compiled code is not kept, {problem}; set TAPELINE_CACHE to a directory that can\n")
         return None
     return directory

@@ -5,6 +5,7 @@ stood in front in between. So it costs a run nothing, works for every saved resu
 here must end where the engine's ended. Orders that were modified or triggered took places that only the journal has.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,8 @@ import polars as pl
 
 from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
 from tapeline.delays import is_integer
-from tapeline.errors import ConfigError
+from tapeline.errors import ConfigError, DataError
+from tapeline.frames import TIME
 from tapeline.instruments import format_price
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 Events = np.ndarray[Any, Any]
 LINES_MAX: Final = 40
-STEPS: Final[dict[str, Any]] = {"ts_event": pl.Datetime("ns", "UTC"), "what": pl.String, "size": pl.Int64, "ahead": pl.Int64}
+STEPS: Final[dict[str, Any]] = {"ts_event": TIME, "what": pl.String, "size": pl.Int64, "ahead": pl.Int64}
 RULES: Final = {
     "fill_behind": "rule 2: an order behind it in the queue was executed",
     "trade_through": "rule 2: an order at a worse price was executed",
@@ -216,7 +218,7 @@ class _Path:
         instruments = result.manifest["instruments"]
         self._index = list(result.contracts).index(line["symbol"][0])
         self._side = int(Side.BID if line["side"][0] == "buy" else Side.ASK)
-        tick = round(line["price"][0] * PRICE_SCALE) // instruments[self._index]["grid"]
+        tick = round(line["price"][0] * PRICE_SCALE / instruments[self._index]["grid"])
         self._level = tick if self._side == Side.BID else -tick
         self._arrived = int(line["ts_arrived"].to_physical()[0])
         end = line["ts_end"].to_physical()[0]
@@ -236,17 +238,18 @@ class _Path:
         return any(what == "clear" for _, what, _, _ in self.steps)
 
     def read(self) -> None:
-        """From the beginning of the data to the end of the order."""
+        """From the beginning of the data to the end of the order, or to damage: that has ended the run, too."""
         from tapeline.inputs import open_input, reader_of, registry  # noqa: PLC0415 - imports Numba
         from tapeline.memory import view  # noqa: PLC0415 - same
 
         settings = market_settings(self._manifest)
         source = open_input([file["path"] for file in self._manifest["data"]])
         reader = reader_of(source, registry(source, multiplier=1.0, **settings), lambda _: None)
-        for n, _ in reader.chunks():
-            events = view(reader.events_address, n, TAPE_EVENT)
-            if self._chunk(events[events["instrument"] == self._index]):
-                return
+        with contextlib.suppress(DataError):
+            for n, _ in reader.chunks():
+                events = view(reader.events_address, n, TAPE_EVENT)
+                if self._chunk(events[events["instrument"] == self._index]):
+                    return
 
     def _chunk(self, events: Events) -> bool:
         """Take in some tape events of the order's book; whether the order has ended."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from tapeline.book_reader import CHUNK_BYTES, HEAD, LEVEL_ITEMS, BookReader, Rows
 from tapeline.constants import UNDEFINED_PRICE
-from tapeline.delays import Duration
+from tapeline.delays import Duration, is_integer
 from tapeline.errors import ConfigError
 from tapeline.inputs import Data
 from tapeline.instruments import TickSize
@@ -47,10 +47,10 @@ class DepthReader(BookReader):
 
     def __init__(self, data: Data, levels: int = 10, every: Duration = "event", *, chunk_bytes: int = CHUNK_BYTES, **instruments: Any) -> None:
         """Open the input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
-        if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= LEVELS_MAX:
+        if not is_integer(levels) or not 1 <= levels <= LEVELS_MAX:
             raise ConfigError(f"levels={levels!r}: expected an integer from 1 to {LEVELS_MAX:,}")
+        self.levels = levels = int(levels)
         super().__init__(data, Looks(levels), every, **instruments)
-        self.levels = levels
         self.row_items = HEAD + 2 * levels * LEVEL_ITEMS
         fields = ("px", "sz", "ct")
         self._names = [f"{side}_{field}_{k:02}" for side in ("bid", "ask") for k in range(levels) for field in fields]

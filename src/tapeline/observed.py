@@ -11,6 +11,7 @@ import polars as pl
 from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import TapelineError
+from tapeline.frames import TIME
 from tapeline.manifest import fingerprint, market_settings
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
@@ -18,7 +19,6 @@ from tapeline.stats.metrics import HORIZONS
 if TYPE_CHECKING:
     from tapeline.observe import Watched
 
-TIME: Final = pl.Datetime("ns", "UTC")
 FILLS_ENOUGH: Final = 20_000
 """So many of the data's executions tell whether its venue matches by time, to half a percent; to count them all took as long as a run."""
 BARS_MAX: Final = 100_000
@@ -42,8 +42,11 @@ class Observed(NamedTuple):
     """The first executions of resting orders in the run's data (FILLS_ENOUGH or few more), and how many hit the front of their queue; None: not counted."""
 
 
-def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame) -> Observed:
-    """Read a run's data again. `symbols` in order of their index. If the data is not what the run read, nothing is read, and `missing` says why."""
+def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.DataFrame, fills: pl.DataFrame, end_ns: int | None = None) -> Observed:
+    """Read a run's data again. `symbols` in order of their index. If the data is not what the run read, nothing is read, and `missing` says why.
+
+    `end_ns`: of a run that ended before its data did; what comes more than the longest horizon later need not be read.
+    """
     traded = set(orders["symbol"].cast(pl.String).unique()) | set(fills["symbol"].cast(pl.String).unique())
     if not traded:
         return Observed(_no_mids(0), pl.DataFrame(schema=BARS_SCHEMA))
@@ -61,15 +64,16 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     index = {symbol: place for place, symbol in enumerate(symbols)}
     fifo, files = FifoCount(FILLS_ENOUGH), [file["path"] for file in manifest["data"]]
     try:
-        damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run()
+        until_ns = None if end_ns is None else end_ns + max(HORIZONS.values())
+        damage = Pass(files, {index[s]: w for s, w in watched.items()}, fifo=fifo, **market_settings(manifest)).run(until_ns)
     except TapelineError as error:
-        return _nothing(f"the run's data cannot be read again: {error}")
+        return _nothing(f"the run's data cannot be read again: {_sentence(error)}")
     mids = np.full((len(MIDS), fills.height), np.nan)
     for symbol, of_symbol in lines.items():
         known = _mids(_times(moments[symbol]), watched[symbol])
         mids[:, of_symbol] = _mids_of_fills(known.take(np.searchsorted(moments[symbol], at[of_symbol]), axis=1), is_maker[of_symbol])
     bars = bars_frame(list(watched), [one.bars for one in watched.values()])
-    problem = None if damage is None else f"the data is damaged: {damage}"
+    problem = None if damage is None else f"the data is damaged: {_sentence(damage)}"
     return Observed(
         pl.DataFrame([pl.Series(name, column).fill_nan(None) for name, column in zip(MIDS, mids, strict=True)]), bars, problem, (fifo.fills, fifo.first)
     )
@@ -132,6 +136,11 @@ def _mids(times: npt.NDArray[np.int64], watched: "Watched") -> npt.NDArray[np.fl
 
 def _no_mids(lines: int) -> pl.DataFrame:
     return pl.DataFrame({name: pl.Series([None] * lines, dtype=pl.Float64) for name in MIDS})
+
+
+def _sentence(error: TapelineError) -> str:
+    """What it says; the full stop is for who makes a sentence of it."""
+    return str(error).removesuffix(".")
 
 
 def _nothing(problem: str) -> Observed:

@@ -1,5 +1,6 @@
 """The first compilation on two cores: a second process compiles half of the engine into the cache, while the first compiles the rest and the strategies."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -39,14 +40,16 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
 
 
 def start() -> "subprocess.Popen[bytes] | None":
-    """Start the second process, if there is anything to compile and anywhere to keep it."""
+    """Start the second process, if there is anything to compile and anywhere to keep it, and if the system lets us."""
     directory = jit.cache_directory() if jit.JIT else None
     if directory is None or directory in _done:
         return None
     if any(directory.rglob("*.wake-*.nbc")):
         _done.add(directory)
         return None
-    return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(OSError):  # no memory for a second one, or no program: Python may be part of another
+        return subprocess.Popen([sys.executable, "-m", "tapeline.precompile"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return None
 
 
 def finish(process: "subprocess.Popen[bytes] | None") -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
-from tapeline.files import why
+from tapeline.files import resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -67,17 +67,17 @@ class Result:
         cls,
         journals: Journals,
         instruments: Sequence[Instrument],
-        rows: Iterable[tuple[Any, ...]],
+        rows: Sequence[Row],
         manifest: Mapping[str, Any],
         *,
         has_all_orders: bool = False,
     ) -> "Result":
         """Make a result of what an engine recorded.
 
-        `instruments` in order of their index; `rows`: per row the label, class name, parameters, Venue and names of its signals. `has_all_orders`: there is an
-        order to each fill. Raises InvariantError if the accounts do not follow from the fills, or the orders not (if they are all there).
+        `instruments` in order of their index. `has_all_orders`: there is an order to each fill. Raises InvariantError if the accounts do not follow from the
+        fills, or the orders not (if they are all there).
         """
-        context = Context(instruments, [Row(*row) for row in rows])
+        context = Context(instruments, rows)
         accounts = AccountCheck(len(context.rows), instruments)
         orders = OrderCheck(np.asarray(journals.fills, schema.FILLS)) if has_all_orders else None
 
@@ -115,15 +115,20 @@ class Result:
 
     @cached_property
     def parameters(self) -> pl.DataFrame:
-        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`."""
-        named = [{"row": row["row"], "strategy": row["label"]} for row in self.manifest["strategies"]]
-        lines = [name | row["parameters"] | name for name, row in zip(named, self.manifest["strategies"], strict=True)]
-        return pl.DataFrame(lines, infer_schema_length=None).cast({"row": pl.Int32})
+        """A line per row with its parameters, null those that its class lacks; to be joined with `stats.frame` on `row`.
+
+        Where classes have parameters of one name that no type holds, such as a number and an array, they are text.
+        """
+        rows = self.manifest["strategies"]
+        names = dict.fromkeys(name for row in rows for name in row["parameters"] if name not in ("row", "strategy"))
+        columns = [pl.Series("row", [row["row"] for row in rows], pl.Int32), pl.Series("strategy", [row["label"] for row in rows], pl.String)]
+        return pl.DataFrame([*columns, *(_parameter(name, [_numbers(row["parameters"].get(name)) for row in rows]) for name in names)])
 
     @cached_property
     def observed(self) -> Observed:
-        """What the market did around the fills: mids and bars. Reads the run's data again, once; saved with the result from then on."""
-        return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills)
+        """What the market did around the fills: mids and bars. Reads the run's data again, once, as far as the run did; saved with the result from then on."""
+        end: Any = self.equity["ts"].to_physical().max() if self.manifest.get("interrupted") else None
+        return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills, end)
 
     @cached_property
     def stats(self) -> Stats:
@@ -185,20 +190,22 @@ class Result:
             work.mkdir()
             for name in FRAMES:
                 getattr(self, name).write_parquet(work / f"{name}.parquet")
-            if "observed" in self.__dict__ and self.observed.mids is not None:
-                self.observed.mids.write_parquet(work / "mids.parquet")
-                self.observed.bars.write_parquet(work / "bars.parquet")
+            seen = self.__dict__.get("observed", self.kept)  # if anybody has asked: the data is not read for it
+            if seen is not None and seen.mids is not None:
+                seen.mids.write_parquet(work / "mids.parquet")
+                seen.bars.write_parquet(work / "bars.parquet")
             index = {
                 "format": _FORMAT,
                 "format_version": _FORMAT_VERSION,
                 "counters": self.counters,
                 "contracts": self.contracts,
                 "manifest": self.manifest,
-                "fifo": self.observed.fifo if "observed" in self.__dict__ else None,
+                "fifo": seen.fifo if seen is not None else None,
+                "missing": seen.missing if seen is not None else None,
                 "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
             }
             text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
-            (work / _INDEX).write_text(text + "\n", encoding="utf-8")
+            (work / _INDEX).write_text(text + "\n", encoding="utf-8", errors="surrogateescape")  # as Python has names of files that are no UTF-8
             _replace(work, target)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{target}: cannot be written: {why(error)}") from error
@@ -217,7 +224,7 @@ class Result:
             raise ConfigError(f"{path}: saved in format {index.get('format_version')}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
         try:
             _check_files(path, index)
-            frames = {name: pl.read_parquet(path / f"{name}.parquet") for name in FRAMES}
+            frames = {name: _read(path, name) for name in FRAMES}
             kept = _read_observed(path, index)
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise ConfigError(f"{path}: the saved result is damaged: {error}; run the backtest again") from error
@@ -251,9 +258,21 @@ def _frame(part: Sequence[tuple[Any, ...]] | Records, dtype: np.dtype[Any], key:
     return blocks[0] if len(blocks) == 1 else pl.concat(blocks)
 
 
+def _numbers(value: Any) -> Any:
+    """A parameter as a manifest has it: numbers that JSON lacks, such as inf, are text there."""
+    return [_numbers(one) for one in value] if isinstance(value, list) else float(value) if isinstance(value, str) else value
+
+
+def _parameter(name: str, values: list[Any]) -> pl.Series:
+    try:
+        return pl.DataFrame([{name: value} for value in values], infer_schema_length=None)[name]
+    except pl.exceptions.PolarsError:
+        return pl.Series(name, [None if value is None else str(value) for value in values])
+
+
 def _read_index(path: Path) -> dict[str, Any] | None:
     try:
-        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((path / _INDEX).read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError, RecursionError):
         return None
     return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
@@ -276,21 +295,26 @@ def _check_files(path: Path, index: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(changed)}: not what was saved")
 
 
+def _read(path: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(path / f"{name}.parquet", glob=False)  # brackets in a path are brackets
+
+
 def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
     fifo = index["fifo"]
     if "mids.parquet" not in index["files"]:
         return None
-    return Observed(pl.read_parquet(path / "mids.parquet"), pl.read_parquet(path / "bars.parquet"), fifo=(fifo[0], fifo[1]) if fifo else None)
+    mids, bars = (_read(path, name) for name in ("mids", "bars"))
+    return Observed(mids, bars, index.get("missing"), (fifo[0], fifo[1]) if fifo else None)
 
 
 def check_place(directory: str | Path) -> Path:
-    """The path of a directory in which a result can be saved; its parents are made. Raises ConfigError where it holds anything else, or cannot be written."""
-    target = Path(directory).absolute()
-    _check_replaceable(target)
+    """The directory in which a result can be saved, at the end of links; its parents are made. Raises ConfigError where it holds something, or is no place."""
     try:
+        target = resolved(Path(directory))
+        _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{directory}: cannot be written: {why(error)}") from error
     if not os.access(target.parent, os.W_OK):
         raise ConfigError(f"{target}: cannot be written: nobody may write in {target.parent}")
     return target

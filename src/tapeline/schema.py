@@ -122,7 +122,7 @@ STEPS: Final = np.dtype(
         ("size", "<i8"),  # lots that came in front or went, or (FILLED) were executed: negative
         ("stamp", "<i8"),  # of the order that did; of PLACED the price, 1e-9; else 0
         ("row", "<i4"),
-        ("what", "u1"),  # Step
+        ("what", "u1"),  # QueueStep
     ],
     align=True,
 )

@@ -88,8 +88,10 @@ def latency_of(base: Latency, given: Mapping[str, Any], where: str) -> Latency:
     changes: dict[str, Any] = {}
     for name, value in given.items():
         if name == BOTH and (call := _CALL.fullmatch(str(value))) and call[1] == "table":
-            table = Latency.from_table(*_arguments(call[2])[0])
-            changes |= {leg: getattr(table, leg) for leg in LEGS}
+            files, named = _arguments(call[2])
+            if len(files) != 1 or named:
+                raise ConfigError(f"{where}{value}: expected table(FILE), of all legs, or entry=table(FILE, COLUMN)")
+            changes |= dict(zip(LEGS, Latency.from_table(files[0]).legs, strict=True))
         elif name == BOTH:
             changes |= {leg: _delay(value, leg, f"{where}{value}") for leg in LEGS}
         elif name not in fields:

@@ -230,7 +230,7 @@ def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]
     table = Table()
     table.add_column("", no_wrap=True)
     for line in lines:
-        table.add_column(_title(line), justify="right")
+        table.add_column(Text(_title(line)), justify="right")  # as it is, in whichever console: brackets are no markup
     for section, names in by_section(metrics).items():
         table.add_row(Text(section, style="bold"))
         for name in names:
@@ -247,7 +247,7 @@ def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[
     for line in _ranked(frame):
         if line["row"] is None:
             table.add_section()
-        table.add_row(_title(line), *(format_metric(metrics[name], line[name]) for name in names))
+        table.add_row(Text(_title(line)), *(format_metric(metrics[name], line[name]) for name in names))
     return table
 
 

@@ -40,8 +40,8 @@ class _Stdout(Console):
         raise SystemExit(Exit.PIPE)
 
 
-out: Final = _Stdout(highlight=False)
-err: Final = Console(stderr=True, highlight=False)
+out: Final = _Stdout(highlight=False, markup=False)  # brackets in labels, symbols and paths are brackets
+err: Final = Console(stderr=True, highlight=False, markup=False)
 COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 
@@ -60,7 +60,7 @@ def reporting(*, with_traceback: bool) -> Iterator[None]:
     def tell(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in told:  # data is opened more than once
             told.add(str(message))
-            err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+            err.print(f"warning: {message}", style="yellow", soft_wrap=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = tell
@@ -71,7 +71,7 @@ def reporting(*, with_traceback: bool) -> Iterator[None]:
         except BrokenPipeError:  # whoever reads stdout has seen enough
             out.on_broken_pipe()
         except KeyboardInterrupt as interrupt:
-            err.print(f"{place(interrupt)}interrupted", markup=False, soft_wrap=True)
+            err.print(f"{place(interrupt)}interrupted", soft_wrap=True)
             raise typer.Exit(Exit.INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - the last place where anything can be said about it
             fail(error, with_traceback=with_traceback)
@@ -84,12 +84,12 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
         traceback.print_exception(error)
     expected = isinstance(error, errors.TapelineError | OSError)
     err.print("error:", style="bold red", end=" ")
-    err.print(_words(error) if expected else f"{place(error)}{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    err.print(_words(error) if expected else f"{place(error)}{type(error).__name__}: {error}", soft_wrap=True)
     notes = getattr(error, "__notes__", ())
     for note in notes:
-        err.print(note, markup=False, soft_wrap=True)
+        err.print(note, soft_wrap=True)
     if not (with_traceback or expected or notes):  # which say what shows where
-        err.print("(--traceback shows where)", markup=False)
+        err.print("(--traceback shows where)")
     raise typer.Exit(exit_code(error))
 
 
@@ -150,7 +150,7 @@ def told_of_compiling() -> Iterator[None]:
 def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
     """Give a function that shows a run's progress: a bar where stderr is a terminal, otherwise only the line that says it compiles."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),

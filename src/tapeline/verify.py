@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from tapeline.frames import TIME
 from tapeline.result import FRAMES, Result
 
 _TIMES: Final = {"fills": "ts_local", "orders": "ts_sent", "equity": "ts", "signals": "ts", "stops": "ts", "steps": "ts_event"}
@@ -37,7 +38,7 @@ class Difference:
 
     def __str__(self) -> str:
         """One sentence."""
-        when = pl.Series([self.time]).cast(pl.Datetime("ns", "UTC")).dt.strftime("%Y-%m-%d %H:%M:%S.%9f UTC")[0]
+        when = pl.Series([self.time]).cast(TIME).dt.strftime("%Y-%m-%d %H:%M:%S.%9f UTC")[0]
         return (
             f"{self.frame}, line {self.index} of {self.strategy} (row {self.row}), at {when} ({self.time}): "
             f"{self.column} is {self.compiled} compiled, {self.reference} in the reference"

@@ -15,7 +15,8 @@ from command_line import MAKER, invoke
 from journals import one_fill
 
 import tapeline
-from tapeline import errors, terminal
+from tapeline import errors, result, terminal
+from tapeline.bench import stages  # before a stand-in is there for what it imports
 from tapeline.result import Result
 
 
@@ -137,6 +138,30 @@ def test_an_interrupted_run_is_saved(engine: SimpleNamespace, tmp_path: Path) ->
     engine.answer = one_fill(interrupted=True)
     invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run")
     assert Result.load(tmp_path / "run").manifest["interrupted"] is True
+
+
+def test_what_comes_after_a_run_may_be_interrupted(engine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the data is read again for markouts, or while stages are profiled, leaves the result of the run, and says where it is."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name, options in ((stages, "profile", ["--profile"]), (result, "observe_run", [])):
+        engine.answer = one_fill()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupted)
+            done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / name, *options)
+        assert done.exit_code == terminal.Exit.INTERRUPTED
+        assert Result.load(tmp_path / name).fills.height == 1
+    assert f"saved in {tmp_path / name}, without markouts" in done.stderr.replace("\n", " ")
+
+
+def test_what_cannot_be_profiled_is_told_before_the_run(engine: SimpleNamespace, tmp_path: Path) -> None:
+    """A profile is of the compiled engine: with the other one nothing is run for it."""
+    done = invoke("run", MAKER, "x.dbn", "-o", tmp_path / "run", "--profile", "--engine", "reference")
+    assert done.exit_code == terminal.Exit.USAGE
+    assert "compiled engine" in done.stderr
+    assert not hasattr(engine, "strategies")
 
 
 @pytest.mark.usefixtures("engine")

@@ -154,6 +154,8 @@ def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: t
         (["run", MAKER, "a.dbn", "--latency", "soon"], "'soon'"),
         (["run", MAKER, "a.dbn", "--latency", "entri=1us"], "did you mean 'entry'"),
         (["run", MAKER, "a.dbn", "--latency", "entry=gamma(mean=1us)"], "shape"),
+        (["run", MAKER, "a.dbn", "--latency", "table()"], "--latency table(): expected table(FILE)"),
+        (["run", MAKER, "a.dbn", "--latency", "table(a.csv, entry)"], "--latency table(a.csv, entry): expected table(FILE)"),
         (["run", MAKER, "a.dbn", "--limit", "position_max"], "expected name=value"),
         (["run", MAKER, "a.dbn", "--limit", "position_max=many"], "position_max"),
         (["run", MAKER, "a.dbn", "--limit", "loss_max=much"], "expected a number"),

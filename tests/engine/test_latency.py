@@ -150,6 +150,14 @@ def test_delays_are_interpolated_between_measured_points(tmp_path):
     assert trips(result, "ts_end_local") == [950]
 
 
+def test_a_delay_may_be_any_column_of_a_table(tmp_path):
+    """A column of any name is read; others may be text; one that is not there is told with all that are."""
+    pl.DataFrame({"time": [10, 20], "order_entry": [100, 300], "host": ["a", "b"]}).write_csv(tmp_path / "x.csv")
+    assert tl.Delay.table(tmp_path / "x.csv", "order_entry") == tl.Delay.interpolated([10, 20], [100, 300])
+    with pytest.raises(tl.ConfigError, match="no column entry; it has time, order_entry, host"):
+        tl.Delay.table(tmp_path / "x.csv", "entry")
+
+
 def test_the_gateway_makes_messages_wait(tmp_path):
     """At most `messages_max` requests pass in any time of length `messages_per`: further ones wait their turn, in order."""
     latency = tl.Latency(entry=10, messages_max=2, messages_per=100)

@@ -65,6 +65,19 @@ def test_a_life_is_told_step_by_step(run):
     assert "filled 1 at 123456.75, 1 left" in repr(dear)
 
 
+def test_an_order_that_damage_left_open_is_told_of(tmp_path):
+    """The data of a run that damage has ended is read up to there again: what was in front of an order by then is told."""
+    stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "B", 100, 3).add(4, "A", 101, 4).cancel(2, 1, ts=300).quiet(600)
+    path = stream.write(tmp_path / "x.dbn", symbols={1: "ONE"})
+    with path.open("ab") as file:
+        file.write(b"\x0e\xa0")
+    with pytest.raises(tl.DataError, match="truncated") as damage:
+        tl.Backtest(path, tick_size="1", multiplier=1.0).run(OneOrder())
+    life = damage.value.result.explain(1)
+    assert life.order["status"] == "open"
+    assert (life.steps["what"].to_list(), life.steps["ahead"].to_list(), life.untold) == (["cancel ahead"], [7], "")
+
+
 def test_what_cannot_be_told_says_so(run):
     """A guessed place has no true path; two strategies with that number need a name; an order that never was is an error."""
     assert "queue='log'" in run.explain(1, "guessing").untold

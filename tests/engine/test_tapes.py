@@ -6,6 +6,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -172,6 +173,14 @@ def test_header_says_where_it_comes_from(session: tuple[Path, Path]) -> None:
     assert [(i["grid"], i["multiplier"]) for i in header["instruments"]] == [(250_000_000, 50)] * 3
     assert header["sources"][0]["hash"] == "sha256"
     assert header["counters"]["records"] > 2 * BATCH_EVENTS
+
+
+@pytest.mark.parametrize("multiplier", [{"SYN1": 50, 2: Decimal("0.5")}, {"SYN1": np.float32(50), "SYN2": 0.5}])
+def test_multipliers_are_those_of_each_instrument(multiplier: dict[Any, Any], tmp_path: Path) -> None:
+    """Where instruments differ they are given by name, as for a run, as numbers of any kind; the tape keeps each instrument's."""
+    write_synth(tmp_path / "x.dbn", SynthConfig(records=500, live_orders=200, instruments=2))
+    tl.write_tape(tmp_path / "x.dbn", tmp_path / "x.tape", tick_size="0.25", multiplier=multiplier)
+    assert [i["multiplier"] for i in TapeInput(tmp_path / "x.tape").header["instruments"]] == [50.0, 0.5]
 
 
 def test_damage_is_named_and_what_came_before_is_kept(session: tuple[Path, Path], tmp_path: Path) -> None:

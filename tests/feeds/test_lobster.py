@@ -209,6 +209,32 @@ def test_zips_and_pairs_are_one_input(tmp_path: Path) -> None:
         tl.write_dbn(packed, outputs[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*is not beside it")
+def test_a_damaged_zip_is_told_whatever_is_damaged(tmp_path: Path) -> None:
+    """A changed byte anywhere among a zip's own, or in what is packed, gives the records or a DataError with its path, and nothing else."""
+    packed, told = tmp_path / "day.zip", 0
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(NAME.format(3), "".join(f"{34200 + i}.{i * 7919 % 1000:03},1,{i},{1 + i % 7},{5_850_000 + i * i % 900},1\n" for i in range(300)))
+    whole = packed.read_bytes()
+    for place in (*range(100), *range(len(whole) - 160, len(whole))):
+        packed.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            tl.write_dbn(packed, tmp_path / "made.dbn")
+        except tl.DataError as error:
+            assert "day.zip: " in str(error)  # noqa: PT017 - either is right
+            told += 1
+    assert told > 100
+
+
+@pytest.mark.filterwarnings("ignore:.*is not beside it")
+def test_a_day_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """A name with a day that no calendar has is told as such."""
+    path = tmp_path / NAME.format(3).replace("2012-06-21", "2012-06-31")
+    path.write_text("34200.5,1,7,100,5000000,1\n")
+    with pytest.raises(tl.ConfigError, match="date='2012-06-31': expected a day"):
+        tl.write_dbn(path, tmp_path / "made.dbn")
+
+
 @pytest.mark.parametrize(
     ("told", "shown", "error"),
     [

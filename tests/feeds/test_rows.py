@@ -1,5 +1,6 @@
 """Rows of other sources become the records that they say, or the row and the column are named that cannot."""
 
+import math
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +57,21 @@ def made(path: Path) -> np.ndarray:
     found, error, _ = read(path)
     assert error is None
     return found
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 5, 8])
+def test_floats_mean_the_decimals_that_they_print(decimals: int, tmp_path: Path) -> None:
+    """A price of up to fifteen digits is the same as a float and as text, negative and large ones, too: 17464845.38 is no 17464845.380000002."""
+    draw = np.random.default_rng(decimals)
+    largest = min(9_200_000_000, 10 ** (15 - decimals) - 1)
+    texts = [f"{sign * int(10.0**power * fraction) / 10**decimals:.{decimals}f}" for sign, power, fraction in zip(
+        draw.choice([-1, 1], 2_000), draw.uniform(0, math.log10(largest * 10.0**decimals), 2_000), draw.uniform(0.5, 1, 2_000), strict=True)]  # fmt: skip
+    frame = pl.DataFrame({"ts_event": START + np.arange(len(texts)), "action": "A", "side": "B", "price": texts, "size": 1, "order_id": 1})
+    prices = []
+    for price in (pl.col("price").cast(pl.Float64), pl.col("price").cast(pl.Decimal(38, 9))):
+        tl.write_dbn(frame.with_columns(price), tmp_path / "x.dbn", symbol="A")
+        prices.append(made(tmp_path / "x.dbn")["price"])
+    assert prices[0].tolist() == prices[1].tolist()
 
 
 def test_every_field_is_kept_in_whatever_form_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

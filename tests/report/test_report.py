@@ -19,13 +19,15 @@ from tapeline.constants import Side, Status
 from tapeline.delays import Delay
 from tapeline.errors import ConfigError
 from tapeline.manifest import plain
+from tapeline.observed import BARS_SCHEMA, Observed
 from tapeline.report import words, write_report
 from tapeline.report.base import Run
 from tapeline.report.market import grouped_fills, inventory_figure, mean_over_time, own_quotes
-from tapeline.report.money import compared_equity
+from tapeline.report.money import compared_equity, split_figure
 from tapeline.report.placed import lifetime_figure
 from tapeline.report.sections import sections
 from tapeline.result import Result
+from tapeline.stats.markouts import MIDS
 
 SECTIONS = (
     *("Equity and drawdown", "Where the PnL came from", "Markouts", "Price, own quotes and fills, position", "Inventory", "Queue", "Latency", "Lifetime"),
@@ -101,14 +103,14 @@ def test_several_runs_are_compared(result: Result, tmp_path: Path) -> None:
 
 
 def test_names_are_text(tmp_path: Path) -> None:
-    """Labels, symbols and titles with markup in them are shown as they are, and end no element."""
+    """Labels, symbols, titles and names of files with markup in them are shown as they are, and end no element."""
     evil = "</script><script>alert(1)</script>"
     journal = Journal([instrument(symbol=evil)], [row(evil)])
     journal.fill(1, 1, 100)
     journal.order(1, 1, 1)
     journal.sample(2, 202)
     journal.sample(200, 204)
-    text = write_report(tmp_path / "r.html", {evil: journal.result(note=evil)}).read_text(encoding="utf-8")
+    text = write_report(tmp_path / "r.html", {evil: journal.result(note=evil, data=[{"path": evil}])}).read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
 
 
@@ -149,6 +151,18 @@ def test_of_many_strategies_it_is_said_which_are_shown() -> None:
     assert "9 strategies by net PnL; stats.frame has all" in table
     assert all(f">depth={10 * i}</td>" in table for i in range(9))
     assert "size=1" not in table
+
+
+def test_the_first_split_that_is_drawn_is_shown() -> None:
+    """Where the best strategy has traded nothing, while the others lost, the next one's split of its PnL is what one sees at first."""
+    journal = Journal(rows=[row("idle"), row("worse"), row("worst")])
+    journal.sample(1, 200)
+    for i in (1, 2):
+        journal.fill(1, 1, 100, row=i, order_id=1)
+        journal.sample(2, 200 - 10 * i, row=i)
+    mids = pl.DataFrame({name: [25.0, 25.0] for name in MIDS})
+    result = replace(journal.result(), kept=Observed(mids, pl.DataFrame(schema=BARS_SCHEMA)))
+    assert [(trace.name, trace.visible) for trace in split_figure(Run("run", result)).data] == [("worse", True), ("worst", "legendonly")]
 
 
 def test_runs_without_a_common_time_start_together() -> None:

@@ -1,5 +1,6 @@
 """Statistics against formulas written out in plain Python."""
 
+import io
 import json
 import pickle
 from datetime import timedelta
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from journals import Journal, instrument, row
 from plain import MULTIPLIERS, TICK_PRICE, random_journal
+from rich.console import Console
 
 from tapeline.constants import Status
 from tapeline.errors import ConfigError
@@ -243,6 +245,19 @@ def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width
         assert ("no room for" in text) == (width < 240)
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+def test_brackets_in_a_label_are_brackets(rows: int) -> None:
+    """A label is printed as it is, in anybody's console: `[fast]` is no colour, and `[/x]` ends none."""
+    journal = Journal(rows=[row(f"m[fast][/x]{i}") for i in range(rows)])
+    for i in range(rows):
+        journal.fill(1, 1, 100, row=i)
+        journal.sample(2, 200, row=i)
+    stats, console = journal.result().stats, Console(file=io.StringIO(), width=200)
+    console.print(stats)
+    assert f"m[fast][/x]{rows - 1}" in str(stats)
+    assert f"m[fast][/x]{rows - 1}" in console.file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("amount", "shown"),
     [
@@ -277,7 +292,7 @@ def test_durations_are_readable() -> None:
     assert texts == ["0 ns", "2 ns", "350 ns", "100 µs", "12.5 ms", "12.5 s", "59.99 s", "0:01:00", "1:02:03"]
 
 
-@pytest.mark.parametrize("settings", [{"interval": "0s"}, {"capital": -5.0}, {"capital": 0}, {"trials": 0}, {"trials": 1.5}])
+@pytest.mark.parametrize("settings", [{"interval": "0s"}, {"capital": -5.0}, {"capital": 0}, {"capital": "1000"}, {"trials": 0}, {"trials": 1.5}])
 def test_settings_of_statistics_are_above_0(settings: dict[str, object]) -> None:
     """A period of no length, capital of nothing or less, no trials and half ones are refused by name."""
     (name,) = settings

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from journals import START, Journal, instrument
 
 import tapeline as tl
+from tapeline.constants import Status
 from tapeline.errors import ConfigError
+from tapeline.lives import _Path
 from tapeline.market.follow import OWN_MAX
 from tapeline.result import Result
 from tapeline.viewer.own import OwnOrders
-from tapeline.viewer.session import Session
+from tapeline.viewer.session import Session, _own
 from tapeline.viewer.view import Shown, opened, sort_out
 
 
@@ -200,3 +203,15 @@ def test_what_a_run_has_journalled_is_shown(data: Path, tmp_path: Path) -> None:
             assert line["tick"] == round(now["price"] * 4)
             prices.add(line["price"])
     assert len(prices) > 2
+
+
+def test_ticks_of_large_prices_are_their_own() -> None:
+    """An order at 17,464,845.38 stands on that tick, and not on the one below: its price times 1e9 has more digits than a float."""
+    tick, grid = 1_746_484_538, 10_000_000
+    journal = Journal([instrument(grid=grid)])
+    journal.order(1, status=Status.CANCELLED, price=tick * grid, ts_end=START + 9)
+    result = journal.result(instruments=[{"grid": grid}], settings={})
+    own = OwnOrders(result)
+    assert own.tables[0]["level"].tolist() == [tick]
+    assert _own({**own.orders.row(0, named=True), "since": START}, instrument(grid=grid), START)["tick"] == tick
+    assert _Path(result, result.orders)._level == tick

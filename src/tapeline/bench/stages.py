@@ -60,13 +60,18 @@ def _of_news(self: Any, news: Any, market: Any, orders: Any, account: Any) -> No
     """One that is about something."""
 
 
+def check_engine(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError for settings of a run on the reference engine, which has no such stages."""
+    if settings.get("engine", "compiled") != "compiled":
+        raise ConfigError("a profile is of the compiled engine")
+
+
 def profile(strategy: Any, data: Data, settings: Mapping[str, Any], rounds: int = ROUNDS) -> list[Stage]:
     """The stages of `Backtest(data, **settings).run(strategy)`, medians over the rounds, in which all passes take turns. One thread does everything.
 
     Raises what a run raises, and ConfigError for the reference engine.
     """
-    if settings.get("engine", "compiled") != "compiled":
-        raise ConfigError("a profile is of the compiled engine")
+    check_engine(settings)
     backtest = Backtest(data, **{**settings, "threads": 1})
     passes = _passes(strategy, data, backtest, {name: settings[name] for name in _OF_BOOKS if name in settings})
     n = 0

@@ -3,7 +3,7 @@
 import ctypes
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,6 @@ class Stream:
     name: str
     folder: Path
     config: SynthConfig | None = None
-    _keep: Any = field(default=None, repr=False)
 
     @property
     def dbn(self) -> Path:

@@ -15,10 +15,10 @@ from tapeline.bench.streams import FEW_WAKES, TICK, Stream, streams, tiled
 from tapeline.bench.timing import Candidate, Timing, alternate
 from tapeline.book_reader import BookReader
 from tapeline.config import Fees, Latency
-from tapeline.errors import ConfigError
 from tapeline.extraction import FeatureReader
 from tapeline.feeds import zstd
 from tapeline.feeds.dbn import CHUNK_BYTES, DbnInput, records
+from tapeline.files import shipped
 from tapeline.inputs import cores_used, open_input, reader_of, registry
 from tapeline.load import load_strategy
 from tapeline.manifest import versions
@@ -56,18 +56,9 @@ class Report:
         return all(check["holds"] for check in self.checks)
 
 
-def strategies_file() -> Path:
-    """The strategies that are timed: in an installed package beside this one, in a checkout at its top."""
-    here = Path(__file__).resolve().parents[1]
-    for folder in (here / "benchmarks", here.parents[1] / "benchmarks"):
-        if (folder / "strategies.py").is_file():
-            return folder / "strategies.py"
-    raise ConfigError("benchmarks/strategies.py is not installed; install Tapeline again")
-
-
 def strategy(name: str, **parameters: Any) -> Any:
-    """One of them."""
-    return load_strategy(f"{strategies_file()}:{name}")(**parameters)
+    """One of those that are timed."""
+    return load_strategy(f"{shipped('benchmarks/strategies.py')}:{name}")(**parameters)
 
 
 def run_suite(*, quick: bool = False, n_records: int | None = None, real: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> Report:

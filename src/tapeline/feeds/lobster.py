@@ -1,6 +1,5 @@
 """LOBSTER's files of a stock's day: messages, and the order book after each of them, made into DBN's records. They are made of Nasdaq's ITCH."""
 
-import datetime as dt
 import itertools
 import re
 import shutil
@@ -8,6 +7,7 @@ import tempfile
 import warnings
 import weakref
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tapeline.constants import UNDEFINED_PRICE, Action, RecordFlag, Side
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS, SIZE_MAX
-from tapeline.feeds.itch import midnight
+from tapeline.feeds.itch import day_of, midnight
 from tapeline.feeds.itch_kernels import PRICE_UNIT, PUBLISHER_ID
 from tapeline.feeds.lobster_book import ADD, ADDED, ASK, BID, DELETED, EXECUTED, UNKNOWN_IDS, Change, Later, Levels, Message, OneSide
 from tapeline.feeds.rows import collected
@@ -59,7 +59,7 @@ class LobsterInput:
             raise ConfigError(f"{path}: holds LOBSTER's order books: name the message file, such as {_EXAMPLE}; the books beside it are found")
         books = messages.with_name(messages.name.replace("_message_", "_orderbook_"))
         self._books = books if books.is_file() else None
-        self._midnight = midnight(dt.date.fromisoformat(name["day"]))
+        self._midnight = midnight(day_of(name["day"]))
         self.start_ns = self._midnight + int(name["start"]) * _MS_NS
         self.symbols = {_INSTRUMENT_ID: name["symbol"]}
         self._messages = _messages(messages)
@@ -93,8 +93,8 @@ class LobsterInput:
                 for name, place in found.items():
                     with archive.open(place) as packed, (folder / name).open("wb") as file:
                         shutil.copyfileobj(packed, file)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: cannot be read as a zip: {error}") from error
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # all of them are Python's words for a damaged one, or a locked one
+            raise DataError(f"{path}: cannot be read as a zip: {str(error) or 'it ends too early'}") from error
         return folder / messages[0]
 
     def _told(self) -> Iterator[Message]:
@@ -173,7 +173,7 @@ def _row(change: Change, ts: int, sequence: int, flags: int) -> Row:
 
 def _messages(path: Path) -> pl.DataFrame:
     """A message file as whole numbers, times in nanoseconds since midnight. Raises DataError, naming the row, for what is no message."""
-    text = collected(str(path), lambda: pl.read_csv(path, has_header=False, infer_schema=False))
+    text = collected(str(path), lambda: pl.read_csv(path, has_header=False, infer_schema=False, glob=False))
     if text.width < len(_COLUMNS):
         raise DataError(f"{path}: has {text.width} columns: expected {', '.join(_COLUMNS)}")
     text = text.select(pl.col(old).alias(new) for old, new in zip(text.columns, _COLUMNS, strict=False))
@@ -186,7 +186,7 @@ def _messages(path: Path) -> pl.DataFrame:
 
 def _shown(path: Path) -> tuple[int, Iterator[dict[int, Levels]]]:
     """How many levels an order-book file has, and what it shows after each message. Raises DataError, naming the row, for what is no order book."""
-    table = pl.scan_csv(path, has_header=False, infer_schema=False)
+    table = pl.scan_csv(path, has_header=False, infer_schema=False, glob=False)
     columns = collected(str(path), table.collect_schema).names()
     if len(columns) % 4:
         raise DataError(f"{path}: has {len(columns)} columns: expected four for each level, {', '.join(_OF_LEVEL)}")

@@ -35,6 +35,8 @@ _WHOLE: Final = {
 event, too: rule 1 of the normaliser goes on with a next one of equal instrument, time and sequence."""
 _TIME_FIRST: Final = 10**17
 """March 1973. What is earlier was counted in another unit than nanoseconds."""
+_FLOAT_STEPS: Final = {23: 10, 26: 100, 29: 1_000, 33: 10_000}
+"""From 2^23 on, floats are more than 1e-9 apart, and so on: what is finer than the step, in 1e-9, is none of the number that was meant."""
 _POLARS: Final = {name: pl.Series(np.zeros(0, MBO[name])).dtype for name in MBO.names or ()}
 """The type in polars of each field of a record."""
 
@@ -127,9 +129,9 @@ def _open(rows: Rows) -> tuple[str, pl.LazyFrame]:
     paths = files_of(rows)
     name = ", ".join(str(path) for path in paths)
     if all(path.suffix == ".parquet" for path in paths):
-        return name, pl.scan_parquet(paths)
+        return name, pl.scan_parquet(paths, glob=False)
     if all(path.name.endswith(_CSV_SUFFIXES) for path in paths):
-        return name, pl.scan_csv(paths, infer_schema=False)
+        return name, pl.scan_csv(paths, infer_schema=False, glob=False)
     raise ConfigError(f"{name}: expected files that end in .csv, .csv.gz, .csv.zst or .parquet, all of one kind")
 
 
@@ -206,12 +208,15 @@ def _whole(name: str, schema: pl.Schema, low: int, high: int) -> pl.Expr:
 
 
 def _nano(name: str, schema: pl.Schema, unit: int) -> pl.Expr:
-    """A column in 1e-9, exact but for floats, which are rounded; `unit` is what a whole number is worth. Null where it is no number."""
+    """A column in 1e-9, exact; floats are rounded to as many decimals as they hold. `unit`: what a whole number is worth. Null where it is no number."""
     value, kind = pl.col(name), schema[name]
     if kind.is_integer() or (kind == pl.String and unit != PRICE_SCALE):
         return value.cast(pl.Int128, strict=False) * unit
     if kind.is_float():
-        return (value * PRICE_SCALE).round().cast(pl.Int128, strict=False)
+        step = pl.lit(1, pl.Int64)
+        for bits, least in _FLOAT_STEPS.items():
+            step = pl.when(value.abs() >= 2.0**bits).then(least).otherwise(step)
+        return (value * (PRICE_SCALE / step)).round().cast(pl.Int128, strict=False) * step
     return value.cast(pl.Decimal(38, 9), strict=False).to_physical()
 
 

@@ -26,7 +26,7 @@ def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
         tabs = [("Comparison", title, compared(runs)), *tabs]
     text = page(", ".join(results) or "report", tabs, {run.name: _by_column(run.stats.to_dict()) for run in runs})
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
     return path
 
 

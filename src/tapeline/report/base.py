@@ -21,6 +21,8 @@ SERIES: Final = ("#2f81f7", "#e8710a", "#2da44e", "#a371f7", "#d29922", "#db61a2
 """Told apart by most colour-blind people, and on dark and light grounds."""
 GRID: Final = "rgba(128,128,128,0.18)"
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+STRATEGY: Final = ["row", "strategy", "currency"]
+"""Columns that tell a line of statistics."""
 LINES_MAX: Final = 6
 """Strategies that figures show: the best by net PnL."""
 VARIED_MAX: Final = 40
@@ -57,7 +59,7 @@ class Run:
     def shown(self) -> pl.DataFrame:
         """The lines of its statistics that figures show, best first: row, strategy, currency."""
         lines = self.stats.frame.filter(pl.col("row").is_not_null()).sort("pnl_net", descending=True, nulls_last=True)
-        return lines.select("row", "strategy", "currency").head(LINES_MAX)
+        return lines.select(STRATEGY).head(LINES_MAX)
 
     @cached_property
     def strategies_n(self) -> int:

@@ -128,7 +128,7 @@ def chosen_minutes(run: Run) -> list[Minute]:
 
 
 def _note(found: dict[tuple[str, int], list[str]], line: dict[str, Any], why: str) -> None:
-    start = pl.Series([line["ts"]]).cast(pl.Datetime("ns", "UTC")).to_physical()[0]
+    start = pl.Series([line["ts"]]).cast(TIME).to_physical()[0]
     found.setdefault((line["symbol"], start), []).append(why)
 
 

@@ -8,11 +8,10 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, TIME_AXIS, Run, currency_axis, figure, ms
+from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, STRATEGY, TIME_AXIS, Run, currency_axis, figure, ms
 from tapeline.report.downsample import minmax
 from tapeline.stats.money import net_curve
 
-ONE = ["row", "strategy", "currency"]
 _HOUR_MS: Final = 3_600_000.0
 
 
@@ -22,12 +21,12 @@ def equity_figure(run: Run) -> go.Figure:
     The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
     """
     made = _two_rows(currency_axis(run.shown["currency"][0] if run.shown.height else ""))
-    curves = net_curve(run.frames.equity, ONE)
+    curves = net_curve(run.frames.equity, STRATEGY)
     for i, line in enumerate(run.shown.to_dicts()):
         curve = run.of(curves, line)
         _add_curve(made, ms(curve["ts"]), curve["net"].to_numpy(), run.name_of(line), SERIES[i])
         if not run.is_several:
-            gross = run.of(net_curve(run.frames.equity.with_columns(net="gross"), ONE), line)
+            gross = run.of(net_curve(run.frames.equity.with_columns(net="gross"), STRATEGY), line)
             _add_line(made, ms(gross["ts"]), gross["net"].to_numpy(), "before fees", {"line": {"color": NEUTRAL, "width": 1, "dash": "dot", "shape": "hv"}})
     if run.is_several and run.shown["currency"].n_unique() == 1:
         total = net_curve(run.frames.equity, ["currency"])
@@ -101,7 +100,7 @@ def split_figure(run: Run) -> go.Figure:
             customdata=shown,
             hovertemplate="%{customdata:,.2f}",
             connector={"line": {"color": NEUTRAL, "width": 0.7, "dash": "dot"}},
-            visible=True if i == 0 else "legendonly",
+            visible="legendonly" if made.data else True,
             cliponaxis=False,
         )
     return made

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from tapeline.report import book, market, money, placed, words
-from tapeline.report.base import LINES_MAX, Run, currency_axis
+from tapeline.report.base import LINES_MAX, STRATEGY, Run, currency_axis
 from tapeline.report.signals import SIGNALS_MAX, recorded, signals_figure
 from tapeline.report.sweep import sweep_figures, sweeps
 from tapeline.stats.markouts import markout_curve
@@ -35,7 +35,6 @@ class Section:
     """Whether its figures do, as many as have room."""
 
 
-ONE = ["row", "strategy", "currency"]
 _CLICK: Final = " A click on a name in the legend shows or hides a strategy."
 
 
@@ -103,10 +102,10 @@ def _parameters(run: Run) -> list[Section]:
 def _where(run: Run) -> list[Section]:
     if run.result.observed.mids is None:
         return [Section("Where it came from", _text("The market after the fills is not known, so neither markouts nor the split of the PnL are."))]
-    curve = markout_curve(run.frames.fills, ONE)
+    curve = markout_curve(run.frames.fills, STRATEGY)
     lines = [(run.name_of(line), run.of(curve, line)) for line in run.shown.to_dicts()]
     if not run.is_several:  # then there is room to tell makers from takers
-        kinds = markout_curve(run.frames.fills, [*ONE, "is_maker"])
+        kinds = markout_curve(run.frames.fills, [*STRATEGY, "is_maker"])
         parts = [("as maker", kinds.filter("is_maker")), ("as taker", kinds.filter(~pl.col("is_maker")))]
         lines = [*lines, *parts] if all(part.height for _, part in parts) else lines
     unit = currency_axis(run.shown["currency"][0] if run.shown.height else "")
@@ -146,4 +145,4 @@ def _book(run: Run) -> Section:
         "Displayed size over time and price, with best prices, trades, our orders from arrival to end, and our fills. Colours end where 1.5 % of the sizes are "
         "larger. Drag to zoom, double-click to go back."
     )
-    return Section("The book", _text(text if figures else f"The book cannot be shown: {problem}."), list(figures))
+    return Section("The book", _text(text if figures else html.escape(f"The book cannot be shown: {problem}.")), list(figures))

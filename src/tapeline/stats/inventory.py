@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from tapeline.stats.risk import Sampling
+from tapeline.stats.risk import DAY_NS, Sampling
 
 ONE: Final = ["row", "strategy", "symbol", "currency"]
 """What a cell is, by name."""
@@ -65,7 +65,7 @@ def time_of(by: list[str], sampling: Sampling) -> pl.Expr:
     if "day" not in by:
         return pl.lit(sampling.end_ns - sampling.start_ns)
     first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
-    return pl.min_horizontal(first + 86_400 * 10**9, pl.lit(sampling.end_ns)) - pl.max_horizontal(first, pl.lit(sampling.start_ns))
+    return pl.min_horizontal(first + DAY_NS, pl.lit(sampling.end_ns)) - pl.max_horizontal(first, pl.lit(sampling.start_ns))
 
 
 def position_range(lines: pl.DataFrame, equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:

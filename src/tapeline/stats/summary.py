@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from tapeline import tables
-from tapeline.delays import Duration, duration_ns, is_integer
+from tapeline.delays import Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 from tapeline.frames import Contract
 from tapeline.stats import inventory, markouts, money, orders, risk, trips
@@ -177,7 +177,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
     settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval)), capital, trials)
-    if capital is not None and not capital > 0:
+    if capital is not None and not (is_number(capital) and capital > 0):
         raise ConfigError(f"capital={capital!r}: expected a number above 0")
     if trials is not None and not (is_integer(trials) and trials > 0):
         raise ConfigError(f"trials={trials!r}: expected a whole number above 0")

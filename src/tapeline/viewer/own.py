@@ -124,7 +124,7 @@ class OwnOrders:
         table["arrived"] = arrived = lines.select(pl.coalesce("ts_triggered", "ts_arrived")).to_series().to_numpy()
         table["end"] = lines["ts_end"].fill_null(int(NEVER)).to_numpy()
         is_buy = (lines["side"] == "buy").to_numpy()
-        tick = np.round(lines["price"].to_numpy() * PRICE_SCALE).astype(np.int64) // grid
+        tick = np.round(lines["price"].to_numpy() * PRICE_SCALE / grid).astype(np.int64)
         table["side"], table["level"] = np.where(is_buy, int(Side.BID), int(Side.ASK)), np.where(is_buy, tick, -tick)
         table["ahead"] = np.where(is_known.to_numpy(), lines["ahead_at_entry"].to_numpy(), UNKNOWN)
         table["number"] = lines["number"].to_numpy()

@@ -68,7 +68,7 @@ class Query:
         if name not in self._given and default is not None:
             return default
         text = self.text(name)
-        if not text.lstrip("-").isdecimal() or len(text) > 20 or abs(int(text)) > most:
+        if not text.removeprefix("-").isdecimal() or len(text) > 20 or abs(int(text)) > most:
             raise ConfigError(f"{name}={text[:40]}: expected an integer" + (f" up to {most:,}" if most < _NUMBER_MAX else ""))
         return int(text)
 

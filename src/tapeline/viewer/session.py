@@ -227,7 +227,7 @@ def _trade(line: Any, instrument: Instrument, now: int) -> dict[str, Any]:
 
 def _own(order: dict[str, Any], instrument: Instrument, now: int) -> dict[str, Any]:
     """One of our orders that rest."""
-    return {**order, "tick": round(order["price"] * PRICE_SCALE) // instrument.grid, "ms": _ms(order["since"], now), "since": _time(order["since"])}
+    return {**order, "tick": round(order["price"] * PRICE_SCALE / instrument.grid), "ms": _ms(order["since"], now), "since": _time(order["since"])}
 
 
 def _fill(fill: dict[str, Any], now: int) -> dict[str, Any]:
@@ -256,8 +256,12 @@ def _to_ns(found: re.Match[str], now: int, text: str) -> int:
     """What a text of a time means; without a date, on the day of `now`."""
     day, hour, minute, second, fraction = found.groups()
     date = day or f"{datetime.fromtimestamp(now // 10**9, UTC):%Y-%m-%d}"
+    nothing = ConfigError(f"{text!r}: there is no such time; {HINT}")
     try:
         time = datetime.fromisoformat(f"{date}T{int(hour):02}:{minute}:{second or '00'}+00:00")
     except ValueError:
-        raise ConfigError(f"{text!r}: there is no such time; {HINT}") from None
-    return int(time.timestamp()) * 10**9 + int((fraction or "").ljust(9, "0"))
+        raise nothing from None
+    ns = int(time.timestamp()) * 10**9 + int((fraction or "").ljust(9, "0"))
+    if abs(ns) >= 1 << 63:  # in a year that such numbers do not reach
+        raise nothing
+    return ns
