@@ -176,6 +176,13 @@ def test_stops_at_negative_prices(tmp_path):
     assert lines == [("TRIGGERED", 1, "NONE", 300, -1), ("FILL", 1, -101, 300, 2)]
 
 
+def test_a_stop_that_was_reached_cannot_be_moved_any_more(tmp_path):
+    """A trade at the stop price and a request to move the stop away, both at 300: the stop was reached by an event of that time, behind which requests come."""
+    stream = book().trade("A", 100, 1, ts=300).quiet(900)
+    lines = run(tmp_path, stream, (200, SELL_STOP, 100 * P, 2), (250, MODIFY_STOP, 1, 98 * P), latency=tl.Latency(modify=50))
+    assert lines == [("MODIFY_REJECTED", 1, "NOT_WAITING", 300, -1), ("TRIGGERED", 1, "NONE", 300, -1), ("FILL", 1, 100, 300, 2)]
+
+
 # ---------------------------------------------------------------------- reduce-only
 
 
@@ -197,6 +204,13 @@ def test_reduce_only_orders_that_rest_never_open_a_position(tmp_path):
         ("FILL", 2, 101, 300, 2), ("CANCELLED", 3, "NOTHING_TO_REDUCE", 300, -1),
     ]  # fmt: skip
     assert result.fills["position"].to_list() == [2, 0]
+
+
+def test_reduce_only_orders_without_a_purpose_go_the_last_to_come_first(tmp_path):
+    """Long 2; three reduce-only asks of 2. The first is filled, then the third and the second are cancelled, in this order."""
+    sells = [(210 + k, SELL, (101 + k) * P, 2, tl.REDUCE_ONLY) for k in range(3)]
+    lines = run(tmp_path, book().execute(5, 6, ts=300).quiet(900), (200, BUY, 101 * P, 2, tl.IOC), *sells)
+    assert lines[1:] == [("FILL", 2, 101, 300, 2), *(("CANCELLED", k, "NOTHING_TO_REDUCE", 300, -1) for k in (4, 3))]
 
 
 def test_reduce_only_stops_are_looked_at_when_triggered(tmp_path):
