@@ -67,6 +67,12 @@ def test_auction_prints_that_no_auction_could_make(tmp_path):
     assert run(tmp_path, stream, (200, BUY, 100 * P, 1)) == []
 
 
+def test_fills_at_a_print_that_no_auction_could_make(tmp_path):
+    """Asks 103: 9 *2, then 2 (id 7): a print at 103 and the FILL of the 2 behind us fill our 2 by stamp, and nothing of our ask at 101, priced better."""
+    stream = crossed().add(7, "A", 103, 2, ts=250).trade("N", 103, 2, ts=300, last=False).fill(7, 2, last=False).cancel(7, 2).quiet(900)
+    assert run(tmp_path, stream, (200, SELL, 103 * P, 2), (210, SELL, 101 * P, 1)) == [("FILL", 1, 103, 300, 2)]
+
+
 def test_auction_off(tmp_path):
     """FillRules(auction=False): an auction fills nobody."""
     assert run(tmp_path, uncross(crossed()), (200, BUY, 102 * P, 9), rules=tl.FillRules(auction=False)) == []
@@ -104,6 +110,19 @@ def test_on_gap_one_order_that_came_back_is_enough(tmp_path):
     """The snapshot has the old 3 (id 2) and a new 6: ours keeps its stamp, with 3 in front; the 6 are behind it, and their FILL is ours."""
     order = place(tmp_path, rebuilt((2, 3), (9, 6)).execute(9, 1, ts=500).quiet(900))
     assert (order["ahead_at_end"], order["gaps"], order["filled"]) == (3, 0, 1)
+
+
+def test_on_gap_of_two_clears_the_first_counts(tmp_path):
+    """A snapshot of other orders, then one that brings back these: nothing that was there when ours came is, so ours is behind everything."""
+    stream = rebuilt((8, 6)).clear(ts=410, last=False, flags=SNAPSHOT).add(8, "B", 100, 6, last=False, flags=SNAPSHOT)
+    order = place(tmp_path, stream.add(40, "A", 101, 4, flags=SNAPSHOT).quiet(500).quiet(900))
+    assert (order["ahead_at_end"], order["gaps"]) == (6, 1)
+
+
+def test_on_gap_an_order_that_moved_before_it_was_known_has_lost_nothing(tmp_path):
+    """Moved between the snapshot and the next ordinary event, an order has a place of its own in the new book."""
+    order = place(tmp_path, rebuilt((8, 6)).quiet(500).quiet(900), (450, MODIFY, 1, 99 * P, 2))
+    assert (order["ahead_at_end"], order["gaps"], order["price"]) == (0, 0, 99)
 
 
 def test_on_gap_cancel(tmp_path):

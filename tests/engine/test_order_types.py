@@ -24,6 +24,7 @@ from scripts import (
     script,
     told,
 )  # fmt: skip
+from status_files import HALT, write_status
 from streams import Stream
 
 import tapeline as tl
@@ -175,6 +176,13 @@ def test_stops_at_negative_prices(tmp_path):
     assert lines == [("TRIGGERED", 1, "NONE", 300, -1), ("FILL", 1, -101, 300, 2)]
 
 
+def test_a_stop_that_was_reached_cannot_be_moved_any_more(tmp_path):
+    """A trade at the stop price and a request to move the stop away, both at 300: the stop was reached by an event of that time, behind which requests come."""
+    stream = book().trade("A", 100, 1, ts=300).quiet(900)
+    lines = run(tmp_path, stream, (200, SELL_STOP, 100 * P, 2), (250, MODIFY_STOP, 1, 98 * P), latency=tl.Latency(modify=50))
+    assert lines == [("MODIFY_REJECTED", 1, "NOT_WAITING", 300, -1), ("TRIGGERED", 1, "NONE", 300, -1), ("FILL", 1, 100, 300, 2)]
+
+
 # ---------------------------------------------------------------------- reduce-only
 
 
@@ -196,6 +204,13 @@ def test_reduce_only_orders_that_rest_never_open_a_position(tmp_path):
         ("FILL", 2, 101, 300, 2), ("CANCELLED", 3, "NOTHING_TO_REDUCE", 300, -1),
     ]  # fmt: skip
     assert result.fills["position"].to_list() == [2, 0]
+
+
+def test_reduce_only_orders_without_a_purpose_go_the_last_to_come_first(tmp_path):
+    """Long 2; three reduce-only asks of 2. The first is filled, then the third and the second are cancelled, in this order."""
+    sells = [(210 + k, SELL, (101 + k) * P, 2, tl.REDUCE_ONLY) for k in range(3)]
+    lines = run(tmp_path, book().execute(5, 6, ts=300).quiet(900), (200, BUY, 101 * P, 2, tl.IOC), *sells)
+    assert lines[1:] == [("FILL", 2, 101, 300, 2), *(("CANCELLED", k, "NOTHING_TO_REDUCE", 300, -1) for k in (4, 3))]
 
 
 def test_reduce_only_stops_are_looked_at_when_triggered(tmp_path):
@@ -228,6 +243,51 @@ def test_cancel_all_reaches_orders_that_are_on_their_way(tmp_path):
         ("CANCEL_REJECTED", 1, "CANCEL_PENDING", 217), ("MODIFY_REJECTED", 2, "CANCEL_PENDING", 218),
         ("ACCEPTED", 1, "NONE", 230), ("ACCEPTED", 2, "NONE", 245), ("CANCELLED", 2, "REQUESTED", 245), ("CANCELLED", 1, "REQUESTED", 245),
     ]  # fmt: skip
+
+
+def test_a_refused_cancel_all_gives_back_what_it_asked_for_and_nothing_else(tmp_path):
+    """Two mass cancels are refused. When that is told of the first, its orders may be cancelled again; the order of the second is still being cancelled."""
+    latency = tl.Latency(entry=10, response=50, messages_max=2, messages_per=1000, messages_excess="reject")
+    steps = ((200, BUY, 99 * P, 1), (201, BUY, 98 * P, 1), (211, CANCEL_ALL), (212, BUY, 99 * P, 1), (213, CANCEL_ALL), (271, CANCEL, 3), (271, CANCEL, 1))
+    assert [line[:4] for line in told(play(tmp_path, book().quiet(900), script(*steps), latency=latency))] == [
+        ("ACCEPTED", 1, "NONE", 210), ("ACCEPTED", 2, "NONE", 211), ("CANCEL_REJECTED", 0, "MESSAGE_RATE", 221), ("CANCEL_REJECTED", 3, "CANCEL_PENDING", 271),
+        ("REJECTED", 3, "MESSAGE_RATE", 222), ("CANCEL_REJECTED", 0, "MESSAGE_RATE", 223), ("CANCEL_REJECTED", 1, "MESSAGE_RATE", 281),
+    ]  # fmt: skip
+
+
+class Refused(tl.Strategy):
+    """Signals what it is told of an order whose modify and cancel are refused."""
+
+    signals = ("price", "size", "size_left")
+
+    def on_start(self, market, orders, account):
+        """An order, and requests of it."""
+        orders.buy(99 * P, 3)
+        orders.wake_at(210)
+
+    def on_timer(self, market, orders, account):
+        """Of a live order."""
+        orders.modify(1, 98 * P, 2)
+        orders.cancel(1)
+
+    def on_order(self, update, market, orders, account):
+        """Of the refusals alone."""
+        if update.what in (tl.Update.MODIFY_REJECTED, tl.Update.CANCEL_REJECTED):
+            self.signal(0, update.price / P)
+            self.signal(1, update.size)
+            self.signal(2, update.size_left)
+
+
+@pytest.mark.parametrize(
+    ("refused", "settings"),
+    [(2, {"latency": tl.Latency(messages_max=1, messages_per=1000, messages_excess="reject")}), (1, {"status": [(205, 1, HALT)]})],
+)
+def test_a_refusal_tells_of_the_order_that_lives(tmp_path, refused, settings):
+    """Where the gateway's rate or a halt refuses a request of a live order, price, size and what is left are the order's, as they are in any other refusal."""
+    if "status" in settings:
+        settings = {"status": write_status(tmp_path / "status.dbn", settings["status"])}
+    result = play(tmp_path, book().quiet(900), Refused(), **settings)
+    assert result.signals["value"].to_list() == [99.0, 3.0, 3.0] * refused
 
 
 def test_a_modify_in_flight_can_lose_to_a_fill(tmp_path):

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 import scripts
-from scripts import BUY, BUY_MARKET, BUY_STOP, CANCEL, MODIFY, SELL, play, script
+from scripts import BUY, BUY_MARKET, BUY_STOP, BUY_STOP_LIMIT, CANCEL, MODIFY, SELL, play, script
 from status_files import CLOSE, HALT, PRE_OPEN, SSR, TRADING, write_status
 from streams import Stream
 
@@ -69,6 +69,14 @@ def test_nothing_takes_before_the_open_and_the_auction_fills(tmp_path):
     steps = ((200, BUY, 102 * P, 3), (210, BUY_MARKET, 1), (600, BUY, 101 * P, 1))
     lines = run(tmp_path, stream, [(50, 1, PRE_OPEN), (450, 1, TRADING)], *steps)
     assert lines == [("EXPIRED", 2, "NO_LIQUIDITY", 210, -1), ("FILL", 1, 101, 400, 3), ("FILL", 3, 101, 600, 1)]
+
+
+def test_a_stop_reached_in_an_auction_is_triggered_behind_it(tmp_path):
+    """The auction trades at the stop price, at 400. From 450 on the next event, whether it trades or not, triggers it, and so does a modify."""
+    stream, changes = book().trade("N", 101, 2, ts=400).quiet(500).quiet(900), [(50, 1, PRE_OPEN), (450, 1, TRADING)]
+    assert run(tmp_path, stream, changes, (200, BUY_STOP, 101 * P, 1)) == [("TRIGGERED", 1, "NONE", 500, -1), ("FILL", 1, 101, 500, 1)]
+    lines = run(tmp_path, stream, changes, (200, BUY_STOP_LIMIT, 101 * P, 103 * P, 1), (470, MODIFY, 1, 102 * P, 1))
+    assert lines == [("MODIFIED", 1, "NONE", 470, -1), ("TRIGGERED", 1, "NONE", 470, 0), ("FILL", 1, 101, 470, 1)]
 
 
 def test_an_auction_at_its_price_goes_by_stamp(tmp_path):

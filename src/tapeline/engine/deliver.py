@@ -259,11 +259,11 @@ def settle_modifies(row, node):
 
 
 @kernel
-def allow_cancels(engine, row, instrument):
-    """A mass cancel was refused: nothing that it asked for is being cancelled."""
+def allow_cancels(row, number):
+    """A mass cancel was refused: what it asked for is not being cancelled."""
     for place in range(row.mask + 1):
         ticket = ticket_at(row, place)
-        if ticket.index != 0 and node_at(engine, ticket.index).instrument == instrument:
+        if ticket.cancelling == number:
             ticket.cancelling = 0
 
 
@@ -273,7 +273,7 @@ def learn_of_none(engine, row, message):
     if message.what == REJECTED:
         record_refused(engine, message)
     elif message.what == CANCEL_REJECTED and message.by_exchange and message.order_id == 0:
-        allow_cancels(engine, row, message.instrument)
+        allow_cancels(row, message.market_size)
 
 
 @kernel

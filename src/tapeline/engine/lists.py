@@ -8,7 +8,7 @@ from tapeline.jit import kernel, leaf
 from tapeline.market.book import side_of
 from tapeline.market.ladder import CELL, FAR_CELL, LEVEL_NONE, cell_at, far_drop_empty, far_place
 from tapeline.memory import address_of, record_at, unlikely
-from tapeline.record import Record, int32, int64, uint8
+from tapeline.record import Record, int32, int64
 
 
 class Place(Record):
@@ -23,8 +23,7 @@ class Ticket(Record):
     order_id: int64  # 0: nobody's
     price_requested: int64  # 1e-9
     index: int32  # of its node
-    cancelling: uint8
-    spare: int64
+    cancelling: int64  # 0: no cancel is under way for it; 1: one of its own is; more: a mass cancel, the row's number of it
 
 
 PLACE, TICKET = Place.dtype_, Ticket.dtype_

@@ -54,7 +54,7 @@ class Message(Record):
     size: int64  # of news of a phase: number of the change
     size_left: int64
     ahead: int64
-    market_size: int64
+    market_size: int64  # of a mass cancel, and of its refusal: its number
     level: int64  # of an order that the gateway refused: its stop price, 1e-9
     place: int64  # of ACCEPTED and MODIFIED: number of the place in a queue that the order was given; 0: none, or the row knows of it
     ahead_shown: int64  # what the feed has shown of that place while the answer was on its way
@@ -194,7 +194,8 @@ class Row(Record):
     loss_max: float64
     rate_times: int64  # address of a ring of the times of the latest
     rate_n: int64
-    spare: (int64, (8,))  # type: ignore[syntax]  # as in a Node
+    mass_cancels: int64  # number of the latest, counted from 2: see Ticket.cancelling
+    spare: (int64, (7,))  # type: ignore[syntax]  # as in a Node
 
 
 class Notice(Record):

@@ -383,12 +383,16 @@ def send_cancel_all(orders, instrument):
     """One request for the end of a row's live orders in an instrument; how many there are that no cancel is under way for."""
     engine, row, request = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW), orders.request
     n = 0
+    number = max(row.mass_cancels, 1) + 1
     for place in range(row.mask + 1):
         ticket = ticket_at(row, place)
         if ticket.index != 0 and record_at(engine.nodes, np.int64(ticket.index), NODE).instrument == instrument and not ticket.cancelling:
-            ticket.cancelling = 1
+            ticket.cancelling = number
             n += 1
     if n > 0:
+        row.mass_cancels = number
         request.order_id = 0
-        send(orders, CANCEL_ALL, np.int64(0), row.latency_cancel, NO_REASON).instrument = instrument
+        message = send(orders, CANCEL_ALL, np.int64(0), row.latency_cancel, NO_REASON)
+        message.instrument = instrument
+        message.market_size = number
     return n

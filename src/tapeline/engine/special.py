@@ -43,7 +43,7 @@ from tapeline.engine.venue import (
     opposite_limit,
     reason_of,
     refusal,
-    refuse_unknown,
+    refuse_request,
     rests,
     set_level,
     tell_place,
@@ -73,7 +73,7 @@ def let_in_special(engine):
         cancel_all(engine, book, message)
     elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
         if message.kind != TRIGGER and message.kind != EXPIRE:
-            refuse_unknown(engine, message)
+            refuse_request(engine, message)
     elif message.kind == TRIGGER:
         trigger(engine, book, index, message.ts_event)
     elif message.kind == EXPIRE:

@@ -79,7 +79,7 @@ def let_in(engine):
     if message.kind == NEW:
         arrive(engine, book, index, message)
     elif is_refused(message) or node.order_id != message.order_id or node.venue_state == ENDED:
-        refuse_unknown(engine, message)
+        refuse_request(engine, message)
     elif message.kind == CANCEL:
         close_order(engine, book, index, message.ts_event, CANCELLED, REQUESTED if message.reason == NO_REASON else np.int64(message.reason))
     else:
@@ -88,8 +88,15 @@ def let_in(engine):
 
 
 @kernel
-def refuse_unknown(engine, request):
-    """A cancel or modify came too late, the order is no longer there; or the gateway refuses it, for the reason it came with."""
+def refuse_request(engine, request):
+    """A cancel or modify came too late, the order is no longer there; or it is refused for the reason it came with, and an order that lives is told of."""
+    index = np.int64(request.node)
+    node = node_at(engine, index)
+    what = CANCEL_REJECTED if request.kind == CANCEL or request.kind == CANCEL_ALL else MODIFY_REJECTED
+    reason = request.reason if is_refused(request) else UNKNOWN_ORDER
+    if index != 0 and node.order_id == request.order_id and node.venue_state != ENDED:
+        answer(engine, index, request.ts_event, what).reason = reason
+        return
     row = row_at(engine, request.row)
     message = new_message(engine.agenda)
     message.order_id = request.order_id
@@ -102,8 +109,9 @@ def refuse_unknown(engine, request):
     message.row = request.row
     message.instrument = request.instrument
     message.kind = ANSWER
-    message.what = CANCEL_REJECTED if request.kind == CANCEL or request.kind == CANCEL_ALL else MODIFY_REJECTED
-    message.reason = request.reason if is_refused(request) else UNKNOWN_ORDER
+    message.what = what
+    message.reason = reason
+    message.market_size = request.market_size  # a mass cancel's number
     message.side = request.side
     message.by_exchange = True
     row.last_response = response_time(engine, row, request.ts_event)

@@ -79,6 +79,8 @@ class Ticket:
     modifies_pending: int = 0
     is_live: bool = True
     is_cancelling: bool = False
+    mass_cancel: int = 0
+    """Number of the CANCEL_ALL that is under way for it; 0 where a cancel of its own is."""
     filled: int = 0
     place: Place = NOWHERE
     status: int = int(Status.IN_FLIGHT)
@@ -129,6 +131,7 @@ class Gateway:
         """`instruments` and `accounts` are the run's own lists: they grow with it."""
         self.tickets: dict[int, Ticket] = {}
         self._live: dict[int, Ticket] = {}
+        self._mass_cancels = 0
         self._instruments = instruments
         self._accounts = accounts
         self._limits: Limits = venue.limits
@@ -189,24 +192,25 @@ class Gateway:
         if ticket is None or ticket.is_cancelling:
             self._refuse(Update.CANCEL_REJECTED, Reason.UNKNOWN_ORDER if ticket is None else Reason.CANCEL_PENDING, order_id, index)
             return False
-        ticket.is_cancelling = True
+        ticket.is_cancelling, ticket.mass_cancel = True, 0
         self._line.send(Request(Ask.CANCEL, order_id, ticket.instrument))
         return True
 
     def cancel_all(self, index: int) -> int:
         """Ask, with one request, for the end of all live orders of an instrument that no cancel is under way for; how many."""
         tickets = [ticket for ticket in self._live.values() if ticket.instrument == index and not ticket.is_cancelling]
-        for ticket in tickets:
-            ticket.is_cancelling = True
         if tickets:
-            self._line.send(Request(Ask.CANCEL_ALL, 0, index))
+            self._mass_cancels += 1
+            self._line.send(Request(Ask.CANCEL_ALL, 0, index, number=self._mass_cancels))
+        for ticket in tickets:
+            ticket.is_cancelling, ticket.mass_cancel = True, self._mass_cancels
         return len(tickets)
 
     def stop(self, reason: Reason) -> None:
         """Cancel everything, from the first order on, for a reason that the orders will show."""
         for ticket in self._live.values():
             if not ticket.is_cancelling:
-                ticket.is_cancelling = True
+                ticket.is_cancelling, ticket.mass_cancel = True, 0
                 self._line.send(Request(Ask.CANCEL, ticket.order_id, ticket.instrument, reason=reason))
 
     def wake_at(self, time: int) -> None:
@@ -307,10 +311,10 @@ class Gateway:
             self._accounts[answer.instrument].book_fill(lots, tick, is_maker=answer.is_maker)
         elif answer.order_id in self.tickets:
             self.tickets[answer.order_id].learn(answer, now)
-        elif answer.order_id == 0 and not answer.by_gateway:  # a mass cancel was refused: nothing that it asked for is being cancelled
+        elif answer.order_id == 0 and not answer.by_gateway:  # a mass cancel was refused: what it asked for is not being cancelled
             for ticket in self._live.values():
-                if ticket.instrument == answer.instrument:
-                    ticket.is_cancelling = False
+                if ticket.mass_cancel == answer.number:
+                    ticket.is_cancelling, ticket.mass_cancel = False, 0
         if answer.order_id in self._live and not self._live[answer.order_id].is_live:
             del self._live[answer.order_id]
 

@@ -63,7 +63,7 @@ class Ask(IntEnum):
 
 @dataclass(slots=True, frozen=True)
 class Request:
-    """A request on its way to the exchange. Of a cancel only the id and the instrument are read, of a CANCEL_ALL only the instrument."""
+    """A request on its way to the exchange. Of a cancel only the id and the instrument are read, of a CANCEL_ALL only the instrument and its number."""
 
     ask: Ask
     order_id: int
@@ -78,6 +78,8 @@ class Request:
     expires: int = 0
     reason: Reason = Reason.NONE
     """MESSAGE_RATE: the exchange's gateway refuses it on arrival; of a cancel, anything else is what CANCELLED will say in place of REQUESTED."""
+    number: int = 0
+    """Of a CANCEL_ALL: which of the row's it is. Its refusal brings it back."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,6 +99,8 @@ class OrderUpdate:
     """Of ACCEPTED and MODIFIED: the place given. For the gateway's use."""
     by_gateway: bool = False
     """Whether it was the gateway that refused."""
+    number: int = 0
+    """Of a refused CANCEL_ALL: its number. For the gateway's use."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -200,8 +200,11 @@ class Desk:
         elif order is None or is_refused:
             what = Update.MODIFY_REJECTED if request.ask == Ask.MODIFY else Update.CANCEL_REJECTED
             reason = request.reason if is_refused else Reason.UNKNOWN_ORDER
-            index = self._book.instrument.index
-            self._answer(OrderUpdate(request.order_id, int(what), int(reason), ts, UNDEFINED_PRICE, 0, 0, -1, index))
+            if order is not None:
+                self._update(order, what, ts, reason)
+            else:
+                index = self._book.instrument.index
+                self._answer(OrderUpdate(request.order_id, int(what), int(reason), ts, UNDEFINED_PRICE, 0, 0, -1, index, number=request.number))
         elif request.ask == Ask.CANCEL:
             self._end(order, Update.CANCELLED, ts, request.reason or Reason.REQUESTED)
         elif order in self._waiting:
