@@ -132,6 +132,11 @@ def fingerprint(folder: Path, text: str) -> str:
 
 
 BASE = """
+import types
+package, module = types.ModuleType("package"), types.ModuleType("package.module")
+package.module, module.SETTING = module, 11
+ONE, OTHER, THIRD = 1, 2, 1
+TABLES = (np.zeros(2000), np.full(2000, 1.0))
 K = 3
 TABLE = np.array([1.0, 2.0])
 def far(x):
@@ -146,12 +151,19 @@ class Part(tl.Record):
     inner: (Inner, (2,))
     def more(self, x):
         return x + 9
+class Settings(tl.Record):
+    sizes: (tl.int64, (20,)) = 1
+    def last(self):
+        return self.sizes[19]
+SETTINGS = Settings()
+SETTINGS.sizes[10] = 3
 class S(tl.Strategy):
     n: tl.int64 = 1
     part: Part
     limit = 7
     def on_book(self, market, orders, account):
-        self.n = near(3) + self.limit + int(TABLE[0]) + self.help()
+        self.n = near(3) + self.limit + int(TABLE[0]) + self.help() + ONE + OTHER + THIRD + int(TABLES[1][1000]) + SETTINGS.sizes[10] + SETTINGS.last()
+        self.n += package.module.SETTING
     def help(self):
         return 5
 """
@@ -171,12 +183,17 @@ class S(tl.Strategy):
         ("return 8", "return 9"),
         ("n: tl.int64 = 1", "n: tl.int32 = 1"),
         ("on_book", "on_fill"),
+        ("1, 2, 1", "1, 2, 2"),
+        ("2000, 1.0)", "2000, 1.5)"),
+        ("sizes[10] = 3", "sizes[10] = 4"),
+        ("sizes[19]", "sizes[18]"),
+        ("module, 11", "module, 12"),
     ],
 )
 def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:
     """A change of a constant, a helper's helper, a class attribute, an array, a method or a field's type is another name; a comment is none.
 
-    So is that of a method of a record that a field is, or of one that is a field of that.
+    So is that of a method of a record that a field is, or of one that is a field of that; and of a constant that becomes equal to another one.
     """
     before = fingerprint(tmp_path, BASE)
     assert fingerprint(tmp_path, BASE.replace(old, new)) != before

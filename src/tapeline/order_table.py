@@ -111,7 +111,7 @@ def address_in(table, order_id):
 
 @leaf
 def is_full(table):
-    """Whether a quarter of the slots is taken: the table should grow."""
+    """Whether as many slots are taken as may be: the table should grow."""
     return table.room <= 0
 
 

@@ -96,7 +96,8 @@ class Fingerprint:
     def __init__(self) -> None:
         """Start with nothing."""
         self._digest = hashlib.sha256()
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, tuple[int, Any]] = {}
+        """Functions and classes by their id: how many came before, and the thing itself, which keeps its id."""
         self.names: set[str] = set()
         """All names and attributes that the code mentions."""
 
@@ -108,46 +109,61 @@ class Fingerprint:
         self._digest.update(repr(what).encode())
 
     def add(self, thing: Any) -> None:
-        """Take in a class, function, value, and what they reach."""
-        if id(thing) in self._seen:
-            return
-        self._seen[id(thing)] = thing
+        """Take in a class, function, value, and what they reach. A value is told each time that it is met: what is equal may be one and the same to Python."""
         thing = getattr(thing, "py_func", thing)
-        if inspect.isfunction(thing):
-            self._add_function(thing)
-        elif isinstance(thing, type) and issubclass(thing, Record):
-            self._add_record(thing)
-        elif isinstance(thing, type) and issubclass(thing, Enum):
-            self._say(thing.__qualname__, {name: member.value for name, member in thing.__members__.items()})
-        elif isinstance(thing, np.ndarray):
-            self._say(thing.dtype, thing.shape, hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest())
-        elif isinstance(thing, types.ModuleType) or callable(thing):
+        if inspect.isfunction(thing) or isinstance(thing, type):
+            self._add_once(thing)
+        elif isinstance(thing, np.ndarray | np.void):
+            self._say(type(thing), thing.dtype, thing.shape, hashlib.sha256(thing.tobytes()).hexdigest())
+            self.add(thing.dtype.type)  # a Record has methods
+        elif isinstance(thing, tuple):
+            self._say(type(thing), len(thing))
+            for one in thing:
+                self.add(one)
+        elif callable(thing):
             self._say(getattr(thing, "__name__", type(thing)))
         else:
             self._say(thing)
+
+    def _add_once(self, thing: Any) -> None:
+        """Take in a function or class; where it comes again, only which of them it is."""
+        is_new = id(thing) not in self._seen
+        self._say(self._seen.setdefault(id(thing), (len(self._seen), thing))[0])
+        if not is_new:
+            return
+        if inspect.isfunction(thing):
+            self._add_function(thing)
+        elif issubclass(thing, Record):
+            self._add_record(thing)
+        elif issubclass(thing, Enum):
+            self._say(thing.__qualname__, {name: member.value for name, member in thing.__members__.items()})
+        else:
+            self._say(thing.__name__)
+
+    def _add_named(self, names: set[str], where: dict[str, Any], modules: set[Any]) -> None:
+        """Take in what has one of some names, in modules that have one, too; `modules`: those that were looked at."""
+        for name in sorted(names & where.keys()):
+            value = where[name]
+            self._say(name, value.__name__ if isinstance(value, types.ModuleType) else "")
+            if not isinstance(value, types.ModuleType):
+                self.add(value)
+            elif value.__name__.partition(".")[0] not in _TRUSTED and value not in modules:
+                modules.add(value)
+                self._add_named(names, {n: getattr(value, n) for n in names if hasattr(value, n)}, modules)
 
     def _add_function(self, function: types.FunctionType) -> None:
         if (function.__module__ or "").partition(".")[0] in _TRUSTED:
             self._say(function.__module__, function.__qualname__)
             return
-        self._say(function.__qualname__, function.__defaults__)
+        self._say(function.__qualname__)
+        self.add(function.__defaults__)
         names: set[str] = set()
         for code in _nested(function.__code__):
             self._say(code.co_code, code.co_varnames, code.co_names, [c for c in code.co_consts if not isinstance(c, types.CodeType)])
             names.update(code.co_names)
         self.names |= names
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
-        reached = {name: cell.cell_contents for name, cell in cells} | {n: function.__globals__[n] for n in names if n in function.__globals__}
-        for name in sorted(reached):
-            value = reached[name]
-            self._say(name)
-            if isinstance(value, types.ModuleType):
-                if value.__name__.partition(".")[0] not in _TRUSTED:
-                    for attribute in sorted(names):
-                        if hasattr(value, attribute):
-                            self.add(getattr(value, attribute))
-            else:
-                self.add(value)
+        cells = {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)}
+        self._add_named(names | cells.keys(), function.__globals__ | cells, set())
 
     def _add_record(self, cls: type[Record]) -> None:
         self._say(cls.__module__, cls.__qualname__)

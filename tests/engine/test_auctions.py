@@ -143,7 +143,7 @@ class TwoBids(tl.Strategy):
 
 @pytest.mark.parametrize(("lots", "filled"), [(1, [0, 1]), (2, [1, 1])])
 def test_on_gap_what_came_meanwhile_stands_in_front(lots, filled, tmp_path):
-    """After a CLEAR a second order of ours comes (another instrument's events let it in), then a snapshot's 5: the first goes behind these, and is filled last."""
+    """Our second order comes after the CLEAR (another instrument's events let it in), then a snapshot's 5: the first goes behind these, and is filled last."""
     stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "A", 101, 4).add(51, "B", 100, 5, instrument=2).quiet(300)
     stream.clear(ts=400, flags=SNAPSHOT).quiet(500, instrument=2).quiet(600, instrument=2)
     stream.add(8, "B", 100, 5, last=False, flags=SNAPSHOT).add(40, "A", 101, 4, flags=SNAPSHOT)
