@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from strategy_files import HEAD, tiny_session
+from streams import Stream
 
+import tapeline as tl
 from tapeline import jit
 from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
@@ -108,6 +111,45 @@ def test_edited_helpers_are_noticed(folder: Folder) -> None:
     folder.write(0, 0)
     assert folder.price() == before
     assert folder.kept() == kept
+
+
+def signalled(path: Path, *strategies: tl.Strategy) -> list[float]:
+    """What rows signal in a run of a few records."""
+    return tl.Backtest(path, tick_size="1", multiplier=1.0, instruments=[1]).run(*strategies).signals["value"].to_list()
+
+
+def test_a_class_that_is_defined_again_is_compiled_again(tmp_path: Path) -> None:
+    """As a cell of a notebook that was edited: the new methods run, those of its records too, with the constants of now. What it was can still be run."""
+    path = Stream().add(1, "B", 100, 5, ts=100).quiet(300).write(tmp_path / "x.dbn")
+    cell = types.ModuleType("cell")
+    sys.modules["cell"] = cell
+
+    def defined(text: str) -> type:
+        exec(text, cell.__dict__)  # noqa: S102 - as a notebook does
+        return cell.S
+
+    first = defined(CELL)
+    assert signalled(path, first()) == [111]
+    second = defined(CELL.replace("100 + ", "200 + ").replace("return 10", "return 20").replace("K = 1", "K = 2"))
+    assert signalled(path, second()) == [222]
+    assert signalled(path, first()) == [112]
+    with pytest.raises(tl.ConfigError, match=r"cell\.S is the name of two classes"):
+        signalled(path, first(), second())
+
+
+CELL = """
+import tapeline as tl
+K = 1
+class Part(tl.Record):
+    n: tl.int64
+    def value(self):
+        return 10
+class S(tl.Strategy):
+    signals = ("value",)
+    part: Part
+    def on_start(self, market, orders, account):
+        self.signal(0, 100 + self.part.value() + K)
+"""
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_path: Path) -> None:
