@@ -78,6 +78,9 @@ class Seen(Record):
     prints_ended: int64
     volume_begun: int64  # lots of the event under way, too
     touches_n: int64  # changes of the best prices
+    first_ts: int64  # the clock when the first event had ended,
+    first_bid: int64  # and the best prices
+    first_ask: int64
     own_next: int64  # how many of our orders have come
     own_n: int64  # how many rest
     tape: (TapeEvent, (KEPT,))  # type: ignore[syntax]
@@ -191,6 +194,10 @@ def remember(seen, event):
 @leaf
 def note_touch(seen, market):
     """Keep the best prices, if they have changed."""
+    if seen.touches_n == 0:
+        seen.first_ts = seen.clock
+        seen.first_bid = market.bid_price
+        seen.first_ask = market.ask_price
     first = address_of(seen) + TOUCHES_OFFSET
     last = record_at(first, (seen.touches_n - 1) & (TOUCHES_KEPT - 1), TOUCH)
     if seen.touches_n == 0 or last.bid != market.bid_price or last.ask != market.ask_price:
