@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from strategy_files import HEAD, tiny_session
+from streams import Stream
 
+import tapeline as tl
 from tapeline import jit, precompile
 from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
@@ -110,6 +113,45 @@ def test_edited_helpers_are_noticed(folder: Folder) -> None:
     assert folder.kept() == kept
 
 
+def signalled(path: Path, *strategies: tl.Strategy) -> list[float]:
+    """What rows signal in a run of a few records."""
+    return tl.Backtest(path, tick_size="1", multiplier=1.0, instruments=[1]).run(*strategies).signals["value"].to_list()
+
+
+def test_a_class_that_is_defined_again_is_compiled_again(tmp_path: Path) -> None:
+    """As a cell of a notebook that was edited: the new methods run, those of its records too, with the constants of now. What it was can still be run."""
+    path = Stream().add(1, "B", 100, 5, ts=100).quiet(300).write(tmp_path / "x.dbn")
+    cell = types.ModuleType("cell")
+    sys.modules["cell"] = cell
+
+    def defined(text: str) -> type:
+        exec(text, cell.__dict__)  # noqa: S102 - as a notebook does
+        return cell.S
+
+    first = defined(CELL)
+    assert signalled(path, first()) == [111]
+    second = defined(CELL.replace("100 + ", "200 + ").replace("return 10", "return 20").replace("K = 1", "K = 2"))
+    assert signalled(path, second()) == [222]
+    assert signalled(path, first()) == [112]
+    with pytest.raises(tl.ConfigError, match=r"cell\.S is the name of two classes"):
+        signalled(path, first(), second())
+
+
+CELL = """
+import tapeline as tl
+K = 1
+class Part(tl.Record):
+    n: tl.int64
+    def value(self):
+        return 10
+class S(tl.Strategy):
+    signals = ("value",)
+    part: Part
+    def on_start(self, market, orders, account):
+        self.signal(0, 100 + self.part.value() + K)
+"""
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_path: Path) -> None:
     """Where nothing can be kept the run works, says so, and says what to do."""
     blocked = tmp_path / "file"
@@ -132,6 +174,11 @@ def fingerprint(folder: Path, text: str) -> str:
 
 
 BASE = """
+import types
+package, module = types.ModuleType("package"), types.ModuleType("package.module")
+package.module, module.SETTING = module, 11
+ONE, OTHER, THIRD = 1, 2, 1
+TABLES = (np.zeros(2000), np.full(2000, 1.0))
 K = 3
 TABLE = np.array([1.0, 2.0])
 def far(x):
@@ -146,12 +193,19 @@ class Part(tl.Record):
     inner: (Inner, (2,))
     def more(self, x):
         return x + 9
+class Settings(tl.Record):
+    sizes: (tl.int64, (20,)) = 1
+    def last(self):
+        return self.sizes[19]
+SETTINGS = Settings()
+SETTINGS.sizes[10] = 3
 class S(tl.Strategy):
     n: tl.int64 = 1
     part: Part
     limit = 7
     def on_book(self, market, orders, account):
-        self.n = near(3) + self.limit + int(TABLE[0]) + self.help()
+        self.n = near(3) + self.limit + int(TABLE[0]) + self.help() + ONE + OTHER + THIRD + int(TABLES[1][1000]) + SETTINGS.sizes[10] + SETTINGS.last()
+        self.n += package.module.SETTING
     def help(self):
         return 5
 """
@@ -171,12 +225,17 @@ class S(tl.Strategy):
         ("return 8", "return 9"),
         ("n: tl.int64 = 1", "n: tl.int32 = 1"),
         ("on_book", "on_fill"),
+        ("1, 2, 1", "1, 2, 2"),
+        ("2000, 1.0)", "2000, 1.5)"),
+        ("sizes[10] = 3", "sizes[10] = 4"),
+        ("sizes[19]", "sizes[18]"),
+        ("module, 11", "module, 12"),
     ],
 )
 def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:
     """A change of a constant, a helper's helper, a class attribute, an array, a method or a field's type is another name; a comment is none.
 
-    So is that of a method of a record that a field is, or of one that is a field of that.
+    So is that of a method of a record that a field is, or of one that is a field of that; and of a constant that becomes equal to another one.
     """
     before = fingerprint(tmp_path, BASE)
     assert fingerprint(tmp_path, BASE.replace(old, new)) != before

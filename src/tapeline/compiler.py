@@ -339,6 +339,11 @@ _read = JITCodeLibrary._unserialize.__func__
 _resolve_builtin, _resolve_compiled = types.BaseFunction.get_call_type, types.Dispatcher.get_call_type
 
 
+def forget_calls() -> None:
+    """Find out again which function a call is."""
+    _known.clear()
+
+
 def _size_of(target: Any, of: Any) -> int:
     """As Numba's, which writes a module for LLVM to read, for each variable."""
     name = str(of)

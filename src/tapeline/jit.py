@@ -43,6 +43,12 @@ USER_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundsch
 """For strategies' own methods: bounds checks cost nothing measurable there and turn silent corruption into IndexError."""
 
 
+def forget_calls() -> None:
+    """Forget which compiled function a call of a method is; where Numba compiles in its own way, it does not remember."""
+    if compiler := sys.modules.get("tapeline.compiler"):
+        compiler.forget_calls()
+
+
 @cache
 def sources_key() -> str:
     """Hash of everything that compiled code depends on."""

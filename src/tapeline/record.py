@@ -20,6 +20,7 @@ import inspect
 import operator
 import sys
 import sysconfig
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -29,6 +30,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core.imputils import builtin_registry
+from numba.core.registry import cpu_target
 from numba.core.typing.arraydecl import RecordAttribute, StaticGetItemLiteralRecord
 from numba.core.typing.context import BaseContext
 from numba.core.typing.templates import AbstractTemplate
@@ -36,7 +38,7 @@ from numba.core.utils import pysignature
 from numba.extending import overload, typeof_impl
 
 from tapeline.contract import FIELD_NOT_WHOLE
-from tapeline.jit import CALLED_BY_KERNELS, JIT, KERNEL_OPTIONS, USER_OPTIONS, kernel
+from tapeline.jit import CALLED_BY_KERNELS, JIT, KERNEL_OPTIONS, USER_OPTIONS, forget_calls, kernel
 
 if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
     bool_ = bool
@@ -149,7 +151,7 @@ class Record(_Void, metaclass=_RecordMeta):
         """Turn the annotations of the class and its bases into a dtype, and bind the methods to its compiled type."""
         if cls.__module__.partition(".")[0] != PACKAGE:
             user_modules.add(cls.__module__)
-        lineage = [c for c in reversed(cls.__mro__) if issubclass(c, Record) and c is not Record]
+        lineage = _lineage(cls)
         hints: dict[str, Any] = {}
         for c in lineage:
             annotations: dict[str, Any] = inspect.get_annotations(c, eval_str=True)
@@ -241,6 +243,29 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, np.void) else str(value).replace("\n", "")
 
 
+def forget_compiled(classes: Iterable[type[Record]]) -> None:
+    """Let Numba forget what it has compiled of users' code, and know the methods of some classes as they are now.
+
+    It knows a method by its name and the record's type, of which a class that was defined again, as in a notebook, has the same; and a function of a module
+    keeps the values of globals that it was compiled with.
+    """
+    users = {record_type for record_type, cls in record_classes.items() if cls.__module__.partition(".")[0] != PACKAGE}
+    typing = cpu_target.typing_context
+    for function in (*_called.values(), operator.getitem):
+        for template in typing.resolve_value_type(function).templates:
+            known = getattr(template, "_impl_cache", {})
+            for key in [key for key in known if not users.isdisjoint(key[1])]:
+                del known[key]
+    forget_calls()
+    _dispatchers.clear()
+    for cls in classes:
+        _bind_class(cls, _lineage(cls))
+
+
+def _lineage(cls: type) -> list[Any]:
+    return [c for c in reversed(cls.__mro__) if issubclass(c, Record) and c is not Record]
+
+
 def _bind_class(cls: type[Record], lineage: list[Any]) -> None:
     cls.type_ = record_type = numba.from_dtype(cls.dtype_)
     record_classes[record_type] = cls
@@ -297,11 +322,12 @@ def _bind_method(name: str, record_type: Any, function: Any, options: dict[str, 
 
 
 def _bind_property(name: str, record_type: Any, getter: Any) -> None:
-    dispatcher = kernel(getter)
-    _properties.setdefault(name, {})[record_type] = dispatcher
+    table = _properties.setdefault(name, {})
+    table[record_type] = kernel(getter)
 
     @builtin_registry.lower_getattr(record_type, name)
     def _(context: Any, builder: Any, _record_type: Any, value: Any) -> Any:
+        dispatcher = table[record_type]
         compiled = dispatcher.get_overload((record_type,))  # compiled by the typing below
         result = dispatcher.overloads[record_type,]
         del compiled

@@ -1,7 +1,7 @@
 """Rule 4 and `on_gap`, in both engines. Books are drawn with sizes; ours is marked by *. Latencies are 0."""
 
 import pytest
-from scripts import BUY, MODIFY, SELL, play, run, script, told
+from scripts import BUY, MODIFY, SELL, agreed, play, run, script, told
 from streams import SNAPSHOT, Stream
 
 import tapeline as tl
@@ -144,6 +144,41 @@ def test_on_gap_a_modify_gives_a_new_place(tmp_path):
     """An order that is moved after the gap queues as any other: behind 6 at 100, then, at 99, first."""
     order = place(tmp_path, rebuilt((8, 6)).quiet(500).quiet(900), (600, MODIFY, 1, 99 * P, 2))
     assert (order["ahead_at_end"], order["gaps"], order["price"]) == (0, 1, 99)
+
+
+class TwoBids(tl.Strategy):
+    """Bids for one lot of the first of two instruments at 200, and again at 550."""
+
+    def on_start(self, market, orders, account):
+        """Wait for the first."""
+        orders.wake_at(200)
+
+    def on_timer(self, market, orders, account):
+        """One bid; then wait for the second."""
+        orders[0].buy(100 * P, 1)
+        if orders.now == 200:
+            orders.wake_at(550)
+
+
+@pytest.mark.parametrize(("lots", "filled"), [(1, [0, 1]), (2, [1, 1])])
+def test_on_gap_what_came_meanwhile_stands_in_front(lots, filled, tmp_path):
+    """Our second order comes after the CLEAR (another instrument's events let it in), then a snapshot's 5: the first goes behind these, and is filled last."""
+    stream = Stream().add(1, "B", 100, 5, ts=100).add(2, "A", 101, 4).add(51, "B", 100, 5, instrument=2).quiet(300)
+    stream.clear(ts=400, flags=SNAPSHOT).quiet(500, instrument=2).quiet(600, instrument=2)
+    stream.add(8, "B", 100, 5, last=False, flags=SNAPSHOT).add(40, "A", 101, 4, flags=SNAPSHOT)
+    stream.quiet(700).add(9, "B", 100, lots).execute(9, lots, ts=800).quiet(900)
+    result = agreed(stream.write(tmp_path / "case.dbn"), TwoBids(), tick_size="1", multiplier=1.0, instruments=[1, 2])
+    assert result.orders["filled"].to_list() == filled
+    assert result.orders["gaps"].to_list() == [1, 0]
+
+
+@pytest.mark.parametrize("at", [250, 650])
+def test_on_gap_of_two_orders_the_first_stays_the_first(at, tmp_path):
+    """A second order of ours comes before the CLEAR, or when the whole snapshot is there: both stand behind that, and the first is filled first."""
+    stream = rebuilt((8, 6)).quiet(700).add(9, "B", 100, 1).execute(9, 1, ts=800).quiet(900)
+    orders = play(tmp_path, stream, script((200, BUY, 100 * P, 1), (at, BUY, 100 * P, 1))).orders
+    assert orders["filled"].to_list() == [1, 0]
+    assert orders["gaps"].to_list() == [1, int(at < 400)]
 
 
 def test_several_days_in_one_run(tmp_path):

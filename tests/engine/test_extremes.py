@@ -11,7 +11,7 @@ from random_markets import RandomMarket, random_venue
 from streams import GRID, SNAPSHOT, SYMBOLS
 
 import tapeline as tl
-from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE
+from tapeline.constants import LEVEL_MAX, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP
 from tapeline.feeds import dbn
 from tapeline.verify import compare
 
@@ -159,7 +159,7 @@ def test_prices_off_the_grid_agree(seed, tmp_path):
     assert found.is_equal, found
 
 
-@pytest.mark.parametrize("time", [2**62, 2**62 + 12_345, 2**63 - 1])
+@pytest.mark.parametrize("time", [2**62, 2**63 - 1, 2**63 + 1_704_236_400_000_000_000])
 @pytest.mark.parametrize("field", [4, 12])
 @pytest.mark.parametrize("place", [0, 250])
 @pytest.mark.parametrize("form", ["dbn", "sent", "tape"])
@@ -171,7 +171,7 @@ def test_a_time_that_is_none_ends_a_run(form, place, field, time, tmp_path):
     stream = RandomMarket(2).grow(300)
     place += next(i for i, row in enumerate(stream.rows) if not row[8] & SNAPSHOT)
     row = list(stream.rows[place])
-    row[field], row[13] = time, 0
+    row[field], row[13] = (time + 2**63) % 2**64 - 2**63, 0
     stream.rows[place] = tuple(row)
     path = stream.write(tmp_path / "x.dbn")
     said = f"record {place + 1} .*is of the time {time}, which is none: the data is damaged there"
@@ -187,6 +187,20 @@ def test_a_time_that_is_none_ends_a_run(form, place, field, time, tmp_path):
     assert found.is_equal, found
     assert results[0].counters["records"] == place
     assert found.lines["signals"] > 100 or place < 250
+
+
+@pytest.mark.parametrize("place", [0, 250])
+def test_a_record_without_any_time_ends_a_run(place, tmp_path):
+    """Neither time of a record is defined: it happened at none, and the engines end with the same result of everything before."""
+    stream = RandomMarket(2).grow(300)
+    place += next(i for i, row in enumerate(stream.rows) if not row[8] & SNAPSHOT)
+    row = list(stream.rows[place])
+    row[4] = row[12] = UNDEFINED_TIMESTAMP
+    stream.rows[place] = tuple(row)
+    *results, errors = both(stream.write(tmp_path / "x.dbn"), lambda: rows(2, SINGLE), tick_size="1", instruments=[1])
+    assert [bool(re.search(rf"record {place + 1} .*is of the time {2**64 - 1}, which is none", str(error))) for error in errors] == [True, True]
+    found = compare(*results)
+    assert found.is_equal, found
 
 
 @pytest.mark.parametrize("field", [4, 12])

@@ -94,7 +94,9 @@ def damaged_rows(seed, records=600, ids=25):
         size = rng.choice((0, 1, UINT32_MAX, UINT32_MAX - 1)) if rng.random() < odd / 2 else rng.randrange(1, 6)
         order_id = rng.randrange(ids) if rng.random() < 0.9 else rng.choice((0, 2**64 - 1, 2**63))
         flags = SNAPSHOT * in_snapshot | rng.choice((0, 0, 0, 8, 4)) | (TOP_OF_BOOK if rng.random() < odd / 3 else 0)
-        now, recv = (rng.choice((-1, -1, -2, INT64_MIN, TIME_END - 1, 0)) if rng.random() < odd / 5 else t for t in (ts, ts + rng.randrange(-1, 30)))
+        odd_times = (-1, -1, -2, INT64_MIN, TIME_END - 1, 0) if in_snapshot else (-1, TIME_END - 1, 0)
+        now, recv = (rng.choice(odd_times) if rng.random() < odd / 5 else t for t in (ts, ts + rng.randrange(-1, 30)))
+        recv = ts if now == recv == -1 else recv  # without any time a record ends all
         stream.record(
             action, order_id, side, price, size, ts=now, recv=recv, last=rng.random() < 0.8, flags=flags,
             sequence=max(1, stream.sequence - (rng.random() < 0.2)),
@@ -121,7 +123,7 @@ def test_times_that_are_none_end_both_alike(seed, tmp_path):
     rows = [row for row in damaged_rows(seed) if isinstance(row, tuple)]
     first = rng.randrange(100, 500)
     for place in (first, *rng.choices(range(len(rows)), k=3)):
-        row, none = rows[place], rng.choice((TIME_END, INT64_MAX))
+        row, none = rows[place], rng.choice((TIME_END, INT64_MAX, INT64_MIN, -2))
         is_snapshot = place != first and rng.random() < 0.5
         flags = row[8] | SNAPSHOT if is_snapshot else row[8] & ~SNAPSHOT
         rows[place] = (*row[:4], rng.choice((none, row[4])), *row[5:8], flags, *row[9:12], none, *row[13:])

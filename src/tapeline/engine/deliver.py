@@ -7,7 +7,7 @@ import numpy as np
 from tapeline import schema
 from tapeline.constants import UNDEFINED_PRICE, Reason, Status, Update
 from tapeline.engine.account import ACCOUNT, book_fill
-from tapeline.engine.answers import STATUS_REJECTED, status_of
+from tapeline.engine.answers import ASK, BID, STATUS_REJECTED, status_of
 from tapeline.engine.lists import account_at, find_node, free_node, node_at, row_at, ticket_at
 from tapeline.engine.readers import catch_up_all
 from tapeline.engine.records import GROUP, NODE
@@ -151,7 +151,7 @@ def record_order(engine, node, status, reason, ts_end, ts_end_local):  # noqa: P
     to.ahead_at_end = node.ahead
     to.row, to.instrument = node.row, node.instrument
     to.modifies, to.requests_refused = node.modifies, node.refused
-    to.side = 66 if node.side == 0 else 65
+    to.side = BID if node.side == 0 else ASK
     to.instruction = node.instruction
     to.status = status
     to.reason = reason

@@ -160,7 +160,7 @@ def move_queue(engine, book, event, first):
     From the last of the list to the first with an earlier stamp: whatever stands before that has an earlier one, too.
     """
     first, nodes, priority, delta = np.int64(first), engine.nodes, event.priority, np.int64(event.delta)
-    shows, in_order = engine.shows_ahead, engine.in_order
+    shows = engine.shows_ahead
     index = np.int64(record_at(nodes, first, NODE).prev)
     while True:
         node = record_at(nodes, index, NODE)
@@ -176,7 +176,7 @@ def move_queue(engine, book, event, first):
                     forget_take(engine, book, index)
             if node.ahead < 0:
                 engine.broken = 1 + index
-        elif node.priority > 0 and in_order:
+        elif node.priority > 0:
             return
         if index == first:
             return

@@ -175,7 +175,6 @@ class Session:
             engine.guesses = self._flat(first, GUESS).ctypes.data
             engine.told_all = SNAPSHOT
         engine.takes_first = engine.takes_top = first
-        engine.in_order = 1
         engine.takes_end = len(self._nodes)
 
     def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from tapeline.constants import DAY, FOK, GTD, MARKET, ON_QUOTE, REDUCE_ONLY, STOP, TIF_BITS, UNDEFINED_PRICE, Reason, Update
 from tapeline.engine.agenda import message_at, new_message, push_far
 from tapeline.engine.answers import NOTHING_TO_REDUCE, answer, close_order, drop_reducers, open_lots
-from tapeline.engine.lists import account_at, link_in_line, node_at, row_at, unlink_from_line
+from tapeline.engine.lists import account_at, link, link_in_line, node_at, row_at, unlink, unlink_from_line
 from tapeline.engine.records import (
     ARRIVAL,
     CANCEL,
@@ -51,7 +51,7 @@ from tapeline.engine.venue import (
 from tapeline.jit import kernel
 from tapeline.market.book import BOOK, HALTED, PHASE_CHANGE, WATCHED, go_to, is_matching, side_of
 from tapeline.market.book import CLOSED as MARKET_CLOSED
-from tapeline.market.ladder import LEVEL_NONE, has_best, next_level, size_at
+from tapeline.market.ladder import LEVEL_NONE, cell_at, has_best, next_level, size_at
 from tapeline.memory import record_at, unit
 from tapeline.tape.records import EVENT
 
@@ -326,10 +326,14 @@ def find_places(engine):
 def find_place(engine, book, index, event):
     """An order keeps its place, goes behind everything, or is cancelled."""
     node = node_at(engine, index)
-    if node.instrument != book.index or not node.voided:
+    if node.instrument != book.index:
         return
-    node.voided = 0
+    was_there, node.voided = node.voided, 0
     if not book.lost:
+        return
+    if not was_there:
+        if node.priority == book.stamp:  # it came to rest since, and stays behind those that go behind everything now
+            go_last(engine, book, node, index)
         return
     row = row_at(engine, node.row)
     if row.cancel_on_gap:
@@ -340,7 +344,7 @@ def find_place(engine, book, index, event):
         account = account_at(row, node)
         unlink_from_line(engine, account, node)
         node.priority = book.stamp
-        engine.in_order = 0  # what came to rest since may stand behind it
+        go_last(engine, book, node, index)
         link_in_line(engine, account, node, index)
     elif row.queue != NO_QUEUE:
         record_at(engine.guesses, index, GUESS).arrival = -1  # to be guessed afresh
@@ -349,6 +353,13 @@ def find_place(engine, book, index, event):
         if ahead != node.ahead:
             node.ahead = ahead
             show_ahead(engine, index, event, LOST)
+
+
+@kernel
+def go_last(engine, book, node, index):
+    """An order goes to the end of its level's list, which is in order of stamps: others may have come to rest since the book was voided."""
+    unlink(engine, book, node, index)
+    link(engine, cell_at(side_of(book, node.side), np.int64(node.level)), node, index)
 
 
 UNITS = (let_in_special, trigger_stops, drop_reducers, find_places)

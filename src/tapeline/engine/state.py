@@ -120,7 +120,6 @@ class Engine(Record):
     runs_back: int64  # 1: it is before that of another
     followed: int64  # 1: every tape event is followed, by a class, a feature or a latency
     exact: int64  # 1: no row's queue is an estimator
-    in_order: int64  # 1: at each level our nodes stand in order of their stamps, but for those whose stamps are in front of everything
     told_all: int64  # SNAPSHOT, if some row's queue is an estimator: orders are told of every event at their level, as they are of a snapshot's; else 0
     shown_capacity: int64
     shown_room: int64  # what one tape event may take of it

@@ -299,8 +299,7 @@ class ViewPlan(Record):
     end: int64
     events: int64  # address of the first tape event of the chunk
     sides: int64  # DIRTY_BIDS, DIRTY_ASKS: what this event may have changed
-    changed: int64  # likewise: the sides of whose levels in the view it changed one
-    near: int64  # likewise: of the LEVELS_OF_SHAPE best
+    near: int64  # likewise: the sides of whose LEVELS_OF_SHAPE best it changed one
     walked: int64  # likewise: the sides whose levels were looked at one by one
     places: (Place, (EVENTS_MAX,))  # type: ignore[syntax]  # an array of them
     follows: int64  # 1: levels, or features of more than the touch, follow every event

@@ -340,7 +340,7 @@ def update_slopes(plan, market, seen):
     is_moved = mid_twice != seen.mid_twice
     seen.mid_twice = mid_twice
     if is_moved:
-        plan.walked = plan.near = plan.changed = np.int64(DIRTY)
+        plan.walked = plan.near = np.int64(DIRTY)
     for side in range(2):
         if (plan.walked >> side) & 1:
             lay_distances(market, seen, side)

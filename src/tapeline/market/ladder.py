@@ -2,8 +2,8 @@
 
 Both sides are stored so that *better is a larger level* (asks are mirrored): one code path, no branch on the side. A window of `width` levels around the
 market is a flat array; its cell 0 is a guard that is never empty, so that the scan for the next best needs no bound. Levels worse than the window (far stub
-quotes) live in a short sorted list, `far`: slow and right. A level better than the window, or a window that ran empty, makes the driver move it (`make_room`):
-rare, since a quarter of it is kept free above the best.
+quotes), and those better than it where only orders of ours rest, live in a short sorted list, `far`: slow and right. A size better than the window, or a window
+that ran empty, makes the driver move it (`make_room`): rare, since a quarter of it is kept free above the best.
 """
 
 from typing import Final

@@ -162,7 +162,7 @@ def place_at(plan, number):
 def follow_levels(book, plan, n):
     """Bring the Levels at the `n` places of the plan up to date; the first that changed, of either side, or the depth."""
     depth, of_shape = plan.depth, plan.followed & SHAPE_FEATURES != 0
-    first, changed, near = depth, np.int64(0), np.int64(0)
+    first, near = depth, np.int64(0)
     for j in range(n):
         place = place_at(plan, j)
         side, k = place.side, place.number
@@ -172,11 +172,10 @@ def follow_levels(book, plan, n):
         shown.size = cell.size
         shown.count = count
         first = min(first, k if is_changed else depth)
-        changed |= np.int64(is_changed) << side
         near |= np.int64(is_changed & (k < LEVELS_OF_SHAPE)) << side
         if of_shape:
             change_size(record_at(book.shape_memory, 0, SHAPE_MEMORY), side, k, more)
-    plan.changed, plan.near, plan.walked = changed, near, 0
+    plan.near, plan.walked = near, 0
     return first
 
 
@@ -184,7 +183,7 @@ def follow_levels(book, plan, n):
 def walk_levels(book, plan):
     """Bring all Levels of the sides on which something changed up to date; likewise."""
     market, depth = book.market, plan.depth
-    plan.changed, plan.near, plan.walked = 0, 0, plan.sides
+    plan.near, plan.walked = 0, plan.sides
     first = depth
     for side in range(2):
         if (plan.sides >> side) & 1:
@@ -193,7 +192,6 @@ def walk_levels(book, plan):
             ladder = side_of(book, side)
             changed = refresh_levels(ladder, -book.grid if side == ASKS else book.grid, market.levels + side * depth * LEVEL_SIZE, depth)
             deepest_of(book, side).n = ladder.watch
-            plan.changed |= np.int64(changed < depth) << side
             plan.near |= np.int64(changed < LEVELS_OF_SHAPE) << side
             first = min(first, changed)
     return first

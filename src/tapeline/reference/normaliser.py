@@ -192,7 +192,7 @@ class Normaliser:
             record = record._replace(ts_event=record.ts_recv)
         if record.is_snapshot:
             return record
-        if (time := max(record.ts_event, record.ts_recv)) >= TIME_END:
+        if (time := max(record.ts_event % 2**64, record.ts_recv % 2**64)) >= TIME_END:  # the file's are not signed
             raise DataError(f"record {self._records_read} is of the time {time}, which is none: the data is damaged there. Get the file again.")
         self.counters["timestamps_undefined"] += undefined
         self.counters["ts_recv_before_ts_event"] += record.ts_recv < record.ts_event

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapeline.constants import LEVEL_MAX, PRICE_SCALE, UNDEFINED_PRICE, RecordFlag
+from tapeline.constants import LEVEL_MAX, PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, RecordFlag
 from tapeline.errors import DataError, LimitError
 from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
 from tapeline.instruments import Instrument, Instruments, format_price
@@ -28,7 +28,6 @@ from tapeline.tape.records import (
     NO_TIME,
     SOURCE,
     TABLE_FULL,
-    UNTIMED,
     Mbo,
     Reader,
     Source,
@@ -176,7 +175,8 @@ class TapeReader:
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
         where = f"{span.path}: record {number} at byte {span.offset + position}:"
         if status == NO_TIME:
-            time = max(int(record["ts_event"]), int(record["ts_recv"]))
+            given = [int(record[name]) for name in ("ts_event", "ts_recv")]
+            time = max(time % 2**64 for time in given if time != UNDEFINED_TIMESTAMP or len(set(given)) == 1)
             return DataError(f"{where} is of the time {time}, which is none: the data is damaged there; everything before was read. Get the file again.")
         instrument = self._instruments.known[self._index.value]
         price, grid = (format_price(int(units) / PRICE_SCALE) for units in (record["price"], instrument.grid))
@@ -269,7 +269,7 @@ class TapeReader:
 
 def _blank_source(grid: int, *, excludes: bool) -> Any:
     """What books of one grid have in common at first."""
-    source = Source(ts_event=-(2**63), oddity=UNTIMED | EXCLUDES if excludes else UNTIMED)
+    source = Source(oddity=EXCLUDES if excludes else 0)
     source.grid = grid
     source.grid_shift = shift = (grid & -grid).bit_length() - 1
     source.grid_inverse = np.uint64(pow(grid >> shift, -1, 1 << 64))

@@ -17,7 +17,7 @@ BAD_TS_RECV, MAYBE_BAD_BOOK = np.int64(RecordFlag.BAD_TS_RECV), np.int64(RecordF
 MODIFIED, EXCESS = np.int64(TapeFlag.MODIFIED), np.int64(TapeFlag.EXCESS)
 RTYPE_MBO: Final = 160
 HEADER_SIZE: Final = 16
-IN_SNAPSHOT, EXCLUDES, UNTIMED = np.uint8(1), np.uint8(2), np.uint8(4)
+IN_SNAPSHOT, EXCLUDES = np.uint8(1), np.uint8(2)
 
 # what normalise() answers; PROCEED, SKIPPED and DONE stay inside
 PROCEED, SKIPPED, DONE, BUFFER_FULL, NEED_DATA, NEW_INSTRUMENT, TABLE_FULL, OFF_GRID, NO_TIME, BAD_RECORD = range(10)
@@ -118,7 +118,7 @@ class Source(Record):
     index: int64  # of the book
     word: uint64  # first eight bytes of its last record: length, type, publisher, instrument; equal means same book
     table: Table
-    ts_event: int64  # of the last record that was no SNAPSHOT; int64 min: there was none
+    ts_event: int64  # of the last record that was no SNAPSHOT; 0: there was none
     # ---
     grid_shift: uint64  # trailing zero bits of the grid
     grid_inverse: uint64  # modular inverse of its odd part: exact division by one multiplication
@@ -128,7 +128,7 @@ class Source(Record):
     trade_order_id: uint64
     grid: int64
     snapshot_sequence: uint32
-    oddity: uint8  # why no record is usual: IN_SNAPSHOT; EXCLUDES, it may be of an order that is taken out; UNTIMED, `ts_event` is negative
+    oddity: uint8  # why no record is usual: IN_SNAPSHOT; EXCLUDES, it may be of an order that is taken out
     snapshot_ended: uint8
     # ---
     voided: Table  # the orders that the last CLEAR voided

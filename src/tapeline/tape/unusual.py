@@ -56,7 +56,6 @@ from tapeline.tape.records import (
     SOURCE_SIZE,
     STATUS,
     TOP_OF_BOOK,
-    UNTIMED,
     A,
     C,
     M,
@@ -120,8 +119,9 @@ def _ts_recv(record):
 
 @leaf
 def is_no_time(record):
-    """Rule 8: whether a record that is no SNAPSHOT is of a time that none can be."""
-    return record.flags & SNAPSHOT == 0 and max(record.ts_event, record.ts_recv) >= TIME_END
+    """Rule 8: whether a record that is no SNAPSHOT is of a time that none can be. With their highest bit times are seen as negative."""
+    ts_event, ts_recv = _ts_event(record), _ts_recv(record)
+    return record.flags & SNAPSHOT == 0 and (min(ts_event, ts_recv) < 0 or max(ts_event, ts_recv) >= TIME_END)
 
 
 @kernel
@@ -152,7 +152,6 @@ def _count_times(reader, source, record):
     if ts_event < source.ts_event:
         count(reader, N_BACKWARDS)
     source.ts_event = ts_event
-    source.oddity = source.oddity & ~UNTIMED | (UNTIMED if ts_event < 0 else 0)
 
 
 @kernel
