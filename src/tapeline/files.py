@@ -44,8 +44,10 @@ def why(error: Exception) -> str:
 def resolved(path: Path) -> Path:
     """What a path leads to, be it there or not. Raises OSError, at links that lead in a circle, too."""
     try:
+        return path.resolve(strict=True)  # from Python 3.13 on, circles are told only so
+    except FileNotFoundError:
         return path.resolve()
-    except (RuntimeError, ValueError) as error:  # Python's words for a circle, and for a name with a zero in it
+    except (RuntimeError, ValueError) as error:  # older Pythons' words for a circle, and for a name with a zero in it
         raise OSError(str(error)) from error
 
 
