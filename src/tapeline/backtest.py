@@ -1,7 +1,6 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from tapeline import notebook
+from tapeline import jit, notebook
 from tapeline.config import Fees, FeesGiven, FillRules, Latency, Limits, Row, RowSpec, Venue, check_kinds
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
@@ -19,14 +18,12 @@ from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores_used, open_input, order_ids, paths_of, reader_of, registry
 from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
-from tapeline.jit import JIT
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
 from tapeline.strategy import Strategy
 
 PROGRESS_EVERY_S: Final = 0.1
-_compiling: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ class _Run:
             self._interrupted = True
 
     def _compiled(self) -> Journals:
-        with _compiling:
+        with jit.compiling:
             session = self._session()
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
@@ -311,5 +308,5 @@ def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
         raise
     except Exception as error:
         how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
-        error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if JIT else ''}")
+        error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if jit.JIT else ''}")
         raise

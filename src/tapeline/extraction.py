@@ -195,9 +195,10 @@ def _runner(own: list[CustomFeature], copies: list[Any], state: Any) -> Any:
     fingerprint.add((text, jit.sources_key()))
     module = import_generated(f"tapeline_features_{fingerprint.hexdigest()}", text)
     if jit.JIT:
-        forget_edited(module, classes)
-        try:
-            module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
-        except Exception as error:  # noqa: BLE001 - Numba also raises AttributeError and others
-            raise diagnose.explain_method(classes, "update", error) from None  # as in compile_runner
+        with jit.compiling:
+            forget_edited(module, classes)
+            try:
+                module.run.compile((state.type_, *(numba.typeof(array) for array in copies)))
+            except Exception as error:  # noqa: BLE001 - Numba also raises AttributeError and others
+                raise diagnose.explain_method(classes, "update", error) from None  # as in compile_runner
     return module

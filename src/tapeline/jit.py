@@ -27,6 +27,8 @@ COMPILER_TESTED_WITH = "0.68."
 """compiler.py uses parts of Numba that may change. Other versions compile in their own way, to the same effect: it takes twice as long."""
 
 
+compiling = threading.Lock()
+"""Held where users' code is compiled: of several threads the first compiles, and the others find it done."""
 _setting = threading.Lock()
 
 
