@@ -104,7 +104,7 @@ class Groups:
     def _ring(self, capacity: int) -> None:
         """A ring of notices of this size, with what is under way moved over."""
         engine = self._engine
-        if capacity > max(self._limits.notices_in_flight_max, _NOTICES):
+        if capacity // 2 >= max(self._limits.notices_in_flight_max, _NOTICES):  # full at the limit or above it: a ring's size is a power of two
             raise LimitError("more market notices are on their way to strategies than Limits(notices_in_flight_max=…) allows")
         depth = int(engine.depth)
         notices, levels = np.zeros(capacity, NOTICE), np.zeros((capacity, 2 * depth), LEVEL)
@@ -122,7 +122,7 @@ class Groups:
     def _shown_ring(self, capacity: int) -> None:
         """Rings of this size for changes of queues ahead of our orders, with what is under way moved over."""
         old, self._shown = self._shown, np.zeros((len(self), capacity), SHOWN)
-        if capacity > max(self._limits.notices_in_flight_max, 4 * self._shown_room, _SHOWN):
+        if capacity // 2 >= max(self._limits.notices_in_flight_max, 4 * self._shown_room, _SHOWN):
             raise LimitError("more changes of queues ahead of orders are on their way to strategies than Limits(notices_in_flight_max=…) allows")
         for g, group in enumerate(self.records):
             for number in range(int(group.shown_read), int(group.shown_written)):
