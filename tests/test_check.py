@@ -197,6 +197,16 @@ def test_a_pre_open_of_one_instrument_is_not_anothers(tmp_path: Path) -> None:
     assert found.select("instrument_id", "since").rows() == [(7, None)]
 
 
+def test_a_pre_open_at_one_venue_is_not_anothers(tmp_path: Path) -> None:
+    """Trades in the instrument of the same id at another venue are none here, of DBN and of a tape."""
+    array = np.concatenate([np.frombuffer(pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9)).read_bytes()[-5 * 56 :], MBO), records([7], "T")])
+    array["publisher_id"][5] = 2
+    path = write(tmp_path / "b.dbn", np.sort(array, order="ts_recv"))
+    write_tape(path, tmp_path / "b.tape", tick_size="1")
+    for data, settings in ((path, {"tick_size": "1"}), (tmp_path / "b.tape", {})):
+        assert check([data], **settings).pre_opens.select("instrument_id", "publisher_id").rows() == [(7, 1)]
+
+
 def test_check_of_damaged_data_tells_the_rest(tmp_path: Path) -> None:
     """A file cut in the middle is checked up to there, and the damage named."""
     path = write(tmp_path / "a.dbn", records([1, 2, 3]))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import DataError
@@ -46,9 +45,9 @@ ANOMALIES: Final = (
 PRE_OPEN_NS_MIN: Final = 1_000_000_000
 """A venue that matches leaves no book locked or crossed for so long."""
 _SECOND_NS: Final = 1_000_000_000
-_SECOND_BITS: Final = 32
-_BOOK: Final = ("instrument_id", "publisher_id")
+_BOOK: Final = {"instrument_id": pl.UInt32, "publisher_id": pl.UInt16}
 """Columns that tell books apart."""
+_TRADES: Final = {**_BOOK, "second": pl.Int64}
 _NAMES: Final = {member.value: member.name.lower() for member in Action}
 
 
@@ -65,25 +64,26 @@ class Times:
     actions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     """(from, to, number of the record after the gap, from 1), both times `ts_recv`."""
-    _trades: list[npt.NDArray[np.uint64]] = field(default_factory=list)
+    _trades: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, run: npt.NDArray[np.void]) -> None:
         """Take in the next run of MBO records."""
         self.actions += np.bincount(run["action"], minlength=256)
         trades = run[run["action"] == Action.TRADE]
-        self.add_trades(trades["instrument_id"], trades["ts_event"])
+        self.add_trades(trades["instrument_id"], trades["publisher_id"], trades["ts_event"])
         self.add_times(run)
         self.records += len(run)
 
-    def add_trades(self, ids: npt.NDArray[np.uint32], ts_event: npt.NDArray[np.int64]) -> None:
-        """Take in trades by their instruments."""
+    def add_trades(self, instruments: npt.NDArray[np.uint32], publishers: npt.NDArray[np.uint16], ts_event: npt.NDArray[np.int64]) -> None:
+        """Take in trades by their books."""
         known = ts_event != UNDEFINED_TIMESTAMP
-        self._trades.append(growing(_second_key(ids[known], ts_event[known])))
+        columns = {"instrument_id": instruments[known], "publisher_id": publishers[known], "second": ts_event[known] // _SECOND_NS}
+        self._trades.append(pl.DataFrame(columns, _TRADES).unique())
 
     @property
-    def trades(self) -> npt.NDArray[np.uint64]:
-        """Seconds in which there was a trade, by instrument: growing, `instrument_id << 32 | second`."""
-        return growing(np.concatenate([np.empty(0, np.uint64), *self._trades]))
+    def trades(self) -> pl.DataFrame:
+        """Seconds since the epoch in which there was a trade, by book: instrument_id, publisher_id, second; growing."""
+        return pl.concat([pl.DataFrame(schema=_TRADES), *self._trades]).unique().sort("second")
 
     def add_times(self, run: npt.NDArray[np.void]) -> None:
         """Take in their times only."""
@@ -123,16 +123,16 @@ class Check:
 
     @property
     def pre_opens(self) -> pl.DataFrame:
-        """Spans of `crossed` in which nothing was matched: instrument_id, since (the second of the last trade before; null: there was none), from, to."""
+        """Spans of `crossed` in which nothing was matched: the book's ids, since (the second of the last trade before; null: there was none), from, to."""
         trades, lines = self.times.trades, []
         for line in self.crossed.with_columns(pl.col("from", "to").to_physical()).filter(pl.col("to") - pl.col("from") >= PRE_OPEN_NS_MIN).to_dicts():
-            first, last = _second_key(line["instrument_id"], np.array([line["from"], line["to"]])).tolist()
-            before, end = np.searchsorted(trades, np.array([first, last], np.uint64)).tolist()
-            if all(key == first for key in trades[before:end].tolist()):
-                key = int(trades[before - 1]) if before else 0
-                since = key % (1 << _SECOND_BITS) * _SECOND_NS if key >> _SECOND_BITS == line["instrument_id"] else None
-                lines.append((line["instrument_id"], since, line["from"], line["to"]))
-        return pl.DataFrame(lines, {"instrument_id": pl.UInt32} | dict.fromkeys(("since", "from", "to"), TIME), orient="row")
+            first, last = line["from"] // _SECOND_NS, line["to"] // _SECOND_NS
+            seconds = trades.filter(*(pl.col(name) == line[name] for name in _BOOK))["second"]
+            if not seconds.is_between(first + 1, last - 1).any():
+                before = seconds.filter(seconds < first)
+                since = before[-1] * _SECOND_NS if len(before) else None
+                lines.append((*(line[name] for name in _BOOK), since, line["from"], line["to"]))
+        return pl.DataFrame(lines, _BOOK | dict.fromkeys(("since", "from", "to"), TIME), orient="row")
 
     @property
     def actions(self) -> dict[str, int]:
@@ -165,10 +165,6 @@ class Check:
             "fifo": {"fills": self.fifo[0], "first": self.fifo[1], "share": self.fifo[1] / self.fifo[0] if self.fifo[0] else None},
             "damage": self.damage,
         }
-
-
-def _second_key(ids: Any, ts: Any) -> npt.NDArray[np.uint64]:
-    return np.asarray(ids, np.uint64) << np.uint64(_SECOND_BITS) | np.asarray(ts // _SECOND_NS, np.uint64)
 
 
 def odd_counters(counters: Mapping[str, int]) -> dict[str, int]:
@@ -216,10 +212,12 @@ def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
 def _read_tape(times: Times, tape: "TapeInput") -> None:
     """Times and gaps of a tape are those of its events; its records by action were counted when it was made."""
     events = np.zeros(1 << 16, TAPE_EVENT)
-    ids = np.array([instrument.instrument_id for instrument in tape.instruments], np.uint32)
+    ids, publishers = (
+        np.array([getattr(one, name) for one in tape.instruments], kind) for name, kind in (("instrument_id", np.uint32), ("publisher_id", np.uint16))
+    )
     for n, _ in tape.chunks(events, np.arange(max(len(tape.instruments), 1))):
         trades = events[:n][events["kind"][:n] == Kind.TRADE]
-        times.add_trades(ids[trades["instrument"]], trades["ts_event"])
+        times.add_trades(ids[trades["instrument"]], publishers[trades["instrument"]], trades["ts_event"])
         times.add_times(events[:n])
         times.records += n
     times.records = tape.counters["records"]
@@ -236,8 +234,8 @@ def _is_crossed() -> pl.Expr:
 def turns(bbo: pl.DataFrame) -> pl.DataFrame:
     """Those lines of a frame that the spans of any longer one depend on: crossed ones, those after them, and each book's first and last."""
     crossed = _is_crossed()
-    is_edge = (pl.int_range(pl.len()).over(_BOOK) == 0) | (pl.int_range(pl.len()).over(_BOOK) == pl.len().over(_BOOK) - 1)
-    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(_BOOK) | is_edge)
+    is_edge = (pl.int_range(pl.len()).over(*_BOOK) == 0) | (pl.int_range(pl.len()).over(*_BOOK) == pl.len().over(*_BOOK) - 1)
+    return bbo.filter(crossed | crossed.shift(1).fill_null(value=False).over(*_BOOK) | is_edge)
 
 
 def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
@@ -245,8 +243,8 @@ def crossed_spans(bbo: pl.DataFrame) -> pl.DataFrame:
 
     A span ends at the event that uncrossed the book; where there is none, at the last event seen.
     """
-    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(_BOOK))
-    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(_BOOK))
+    states = bbo.with_columns(crossed=_is_crossed(), next=pl.col("ts_event").shift(-1).over(*_BOOK))
+    states = states.with_columns(span=(pl.col("crossed") != pl.col("crossed").shift(1)).fill_null(value=True).cum_sum().over(*_BOOK))
     spans = states.filter("crossed").group_by(*_BOOK, "span", maintain_order=True)
     return (
         spans.agg(
