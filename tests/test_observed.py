@@ -130,6 +130,23 @@ def test_markouts_of_several_instruments_until_the_end_of_the_data(tmp_path: Pat
     assert result.stats.frame["markout_1s"][0] == pytest.approx(sum(gains.values()) / sum(lots.values()))
 
 
+def test_a_result_is_at_home_in_any_directory(run: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result of files that were named by relative paths reads them again from wherever it is loaded; definitions are named whole, too."""
+    _, path = run
+    (tmp_path / "day").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(path, tmp_path / "day" / "session.dbn")
+    monkeypatch.chdir(tmp_path / "day")
+    backtest = tl.Backtest("session.dbn", tick_size="0.25", multiplier=50, engine="reference")
+    backtest.run(load_strategy(MAKER)()).save("saved")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = Result.load(tmp_path / "day" / "saved")
+    assert there.stats.frame["markout_1s"][0] is not None
+    assert there.observed.missing is None
+    assert str(there.explain(int(there.orders["order_id"][0])))
+    assert tl.Backtest("session.dbn", definitions="of_today.dbn").settings()["definitions"] == [Path.cwd() / "of_today.dbn"]
+
+
 def test_saved_results_keep_what_was_read(run: tuple[Result, Path], tmp_path: Path) -> None:
     """After save and load, and again, the statistics are equal without the data; a result saved before anybody looked reads the data, if it is there."""
     result, path = run

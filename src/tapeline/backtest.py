@@ -143,8 +143,9 @@ class Backtest:
             raise ConfigError(f"run(): expected instances of Strategy subclasses, got {what}")
 
     def settings(self) -> dict[str, Any]:
-        """What was given, for the manifest."""
-        return {**self._instruments, "engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
+        """What was given, for the manifest; files by their whole paths, since a saved result may be read elsewhere."""
+        files = {name: [path.absolute() for path in paths_of(self._instruments[name])] for name in ("definitions", "status") if self._instruments.get(name)}
+        return {**self._instruments, **files, "engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
 
     def open(self, rows: Sequence[RowSpec] = ()) -> tuple[Input, Instruments, list[RowSpec]]:
         """The input, its instruments, and the rows of a run with fees by the instruments' keys, where they were given by name."""
@@ -165,7 +166,7 @@ class _Run:
         self._interrupted = False
         self._damage: DataError | None = None
         self._source, self._instruments, self._rows = backtest.open(rows)
-        self._files = [fingerprint(path) for path in backtest.paths]  # now: they may change, or vanish, while they are read
+        self._files = [fingerprint(path.absolute()) for path in backtest.paths]  # now: they may change, or vanish, while they are read
         self._bytes_total = (
             None if isinstance(self._source, DbnInput) and any(f.is_compressed for f in self._source.files) else sum(file["bytes"] for file in self._files)
         )
