@@ -244,10 +244,12 @@ class Scaled:
     OFFSET = 100
 
     def scaled(self):
+        """A method."""
         return self.a * self.scale + self.OFFSET + self.half
 
     @property
     def half(self):
+        """A property."""
         return self.a // 2
 
 
