@@ -202,6 +202,9 @@ SETTINGS.sizes[10] = 3
 class Mixin:
     def mixed(self):
         return 12
+    @property
+    def mean(self):
+        return 14
 class S(Mixin, tl.Strategy):
     n: tl.int64 = 1
     part: Part
@@ -234,6 +237,7 @@ class S(Mixin, tl.Strategy):
         ("sizes[19]", "sizes[18]"),
         ("module, 11", "module, 12"),
         ("return 12", "return 13"),
+        ("return 14", "return 15"),
     ],
 )
 def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:

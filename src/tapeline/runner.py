@@ -202,7 +202,7 @@ class Fingerprint:
             for name, member in sorted(vars(c).items()):
                 if inspect.isfunction(member):
                     self.add(member)
-                elif isinstance(member, property) and member.fget and name not in c.fields_:
+                elif isinstance(member, property) and member.fget and name not in cls.fields_:
                     self.add(member.fget)
                 elif isinstance(member, (int, float, str, tuple)) and not name.startswith("__"):
                     self._say(name, member)

@@ -217,7 +217,7 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path, changes: dict, setti
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    """No such file, another kind, columns that are missing, another schema, an id with two symbols, a damaged Parquet file, the output itself, another suffix."""
+    """No such file, another kind, missing columns, another schema, an id with two symbols, a damaged Parquet file, the output itself, another suffix."""
     path, output = tmp_path / "a.csv", tmp_path / "a.dbn"
     pl.DataFrame([row()]).drop("side", "size").write_csv(path)
     (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
