@@ -48,7 +48,7 @@ def test_a_log_becomes_messages_in_order_of_time():
         ({"price": [100_250_000_000, 100, None, 100]}, "line 0: price=100250000000: expected price units"),
         ({"price": [float("nan"), 100.0, None, 100.0]}, "line 0: price=nan: expected price units"),
         ({"price": ["100.25", "100", None, "100"]}, "column 'price' is String: expected numbers"),
-        ({"ts": ["2024-01-02T03:04:05"] * 4}, "column 'ts' is String: expected datetimes, or whole nanoseconds since the epoch"),
+        ({"ts": ["2024-01-02T03:04:05"] * 4}, "column 'ts' is String: expected datetimes, or whole nanoseconds since the epoch; of text, pl.col"),
         ({"ts": [date(2024, 1, 2)] * 4}, "column 'ts' is Date: expected datetimes"),
     ],
 )
@@ -57,6 +57,8 @@ def test_logs_that_make_no_sense_are_refused(change, message):
     columns = LOG.to_dict(as_series=False) | change
     with pytest.raises(tl.ConfigError, match=message.replace("(", r"\(")):
         tl.replay_orders(pl.DataFrame(columns, strict=False))
+    with pytest.raises(tl.ConfigError, match=r"not 'log.csv': read the file first, such as pl.read_csv\('log.csv', try_parse_dates=True\)"):
+        tl.replay_orders("log.csv")
     with pytest.raises(tl.ConfigError, match="column 'price' is missing"):
         tl.replay_orders(LOG.drop("price"))
 

@@ -150,6 +150,8 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
             "'TABLE' is a list of the module, which compiled code cannot have: make it a tuple",
         ),
         (f"{BOOK}self.n = TABLE[1]", "TABLE = {1: 2}", "'TABLE' is a dict of the module, which compiled code cannot have: make it a tuple"),
+        (f"{BOOK}self.n = TABLE.args[0]", "TABLE = ValueError(1)", "'TABLE' is a ValueError of the module, which compiled code cannot have: make it a tuple"),
+        (f"{BOOK}self.n = market.mid_price", "", "market has no attribute 'mid_price': it is a feature, market.features[tl.Feature.MID]"),
         (f"{BOOK}self.n = 1 in TABLE", "TABLE = {1, 2}", "'TABLE' is a set of the module, which compiled code cannot have: make it a tuple"),
         (f"{BOOK}TABLE[1] = 2", "TABLE = np.arange(3)", "an array of the module is a constant in compiled code: make it a field of the class"),
         (f"{BOOK}super().on_book(market, orders, account)", "", "super() cannot be compiled: what a base's callback does goes into a helper"),

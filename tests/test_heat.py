@@ -84,6 +84,12 @@ def test_counts_may_be_numpys(session: Path, bbo: pl.DataFrame) -> None:
     assert tl.depth(session, np.uint8(2), **settings).equals(tl.depth(session, 2, **settings))
 
 
+class Timestamp(datetime):
+    """A time as pandas has it: what a datetime has no room for stands beside it."""
+
+    nanosecond = 789
+
+
 def test_times_are_utc_in_any_form() -> None:
     """Text, datetimes with and without a zone, and nanoseconds mean the same time; other text is refused by the setting's name."""
     expected = 1_703_545_200 * NS
@@ -93,6 +99,9 @@ def test_times_are_utc_in_any_form() -> None:
     assert to_ns(datetime(2023, 12, 25, 23), "start") == expected  # noqa: DTZ001 - without a zone on purpose
     assert to_ns(expected + 1, "start") == to_ns(np.int64(expected + 1), "start") == expected + 1
     assert to_ns(np.datetime64("2023-12-25T23"), "start") == to_ns(np.datetime64(expected, "ns"), "start") == expected
+    for exact in ("2023-12-25T23:00:00.123456789Z", Timestamp(2023, 12, 25, 23, 0, 0, 123_456)):  # Python's datetime would end at the microsecond
+        assert to_ns(exact, "start") == expected + 123_456_789
+    assert to_ns("2023-12-25T23:00:00.1234567", "start") == expected + 123_456_700
     for time in ("yesterday", None, 1.5, True, datetime(2023, 12, 25, tzinfo=UTC).date()):
         with pytest.raises(ConfigError, match=r"start=.*expected a time"):
             to_ns(time, "start")

@@ -153,6 +153,27 @@ def test_an_event_loop_keeps_its_signals() -> None:
     os.close(write)
 
 
+IMPORTING = """
+import os, signal, sys, time
+from tapeline.__main__ import main
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "tapeline.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+sys.meta_path.insert(0, Slow())
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_line_is_imported_says_nothing() -> None:
+    """Who takes back a command in its first half second is shown no traceback: the signal ends the process, which shells tell as 130."""
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=HANG_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_with_130_and_a_result(tmp_path: Path, number: int) -> None:
     """A run stopped by Ctrl-C, or by what supervisors of jobs send, ends soon with 130, and what it recorded is on disk."""

@@ -237,6 +237,42 @@ def test_a_base_class_keeps_its_own_method():
         assert [function(Base(a=1)), function(Derived(a=1)), function(Twin(a=1))] == [3, -1, 200]
 
 
+class Scaled:
+    """A plain class, to be a base among others."""
+
+    scale: int64 = 3
+    OFFSET = 100
+
+    def scaled(self):
+        """A method."""
+        return self.a * self.scale + self.OFFSET + self.half
+
+    @property
+    def half(self):
+        """A property."""
+        return self.a // 2
+
+
+class Mixed(Scaled, Base):
+    """A record with a mixin: fields, defaults, methods, properties and constants of a class that is no record."""
+
+    b: int64
+
+
+def test_what_a_plain_base_class_has_is_the_records():
+    """Fields with their defaults, methods, properties and constants of a mixin are those of the record that has it, and of those derived from that."""
+
+    class Deeper(Mixed):
+        scale: int64 = 5
+
+    def call(record):
+        return record.scaled()
+
+    assert list(Mixed.fields_) == [*Base.fields_, "scale", "b"]
+    for function in both(call):
+        assert [function(Mixed(a=4)), function(Mixed(a=4, scale=2)), function(Deeper(a=4))] == [114, 110, 122]
+
+
 def test_a_field_may_have_the_name_of_anothers_method():
     """A field called `grow` is a field, whatever methods other classes have."""
 

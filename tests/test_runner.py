@@ -199,7 +199,13 @@ class Settings(tl.Record):
         return self.sizes[19]
 SETTINGS = Settings()
 SETTINGS.sizes[10] = 3
-class S(tl.Strategy):
+class Mixin:
+    def mixed(self):
+        return 12
+    @property
+    def mean(self):
+        return 14
+class S(Mixin, tl.Strategy):
     n: tl.int64 = 1
     part: Part
     limit = 7
@@ -230,6 +236,8 @@ class S(tl.Strategy):
         ("sizes[10] = 3", "sizes[10] = 4"),
         ("sizes[19]", "sizes[18]"),
         ("module, 11", "module, 12"),
+        ("return 12", "return 13"),
+        ("return 14", "return 15"),
     ],
 )
 def test_whatever_code_depends_on_is_in_its_name(tmp_path: Path, old: str, new: str) -> None:

@@ -1,5 +1,6 @@
 """A desk's own record: its orders sent again through the simulated venue, and simulated fills beside real ones. `replay_orders` says what a log is."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -126,6 +127,8 @@ def _replay_of(messages: bytes) -> OrderReplay:
 
 def _checked(log: Any) -> pl.DataFrame:
     """A log in order of time, with integers: ts in ns, and its step; side ±1 (0 where not given), instruction, and `order`, the number of the new one meant."""
+    if isinstance(log, str | os.PathLike):
+        raise ConfigError(f"order log: expected a polars frame, not {log!r}: read the file first, such as pl.read_csv({str(log)!r}, try_parse_dates=True)")
     frame = log if isinstance(log, pl.DataFrame) else pl.DataFrame(log)
     missing = [name for name in _COLUMNS if name not in frame.columns]
     if missing:
@@ -169,7 +172,8 @@ def _check_kinds(schema: pl.Schema) -> None:
     """Raise ConfigError where a column holds something else than its name says: text of a CSV, days in place of times."""
     ts = schema["ts"]
     if not (ts.is_integer() or ts == pl.Datetime):
-        raise ConfigError(f"order log: column 'ts' is {ts}: expected datetimes, or whole nanoseconds since the epoch")
+        hint = '; of text, pl.col("ts").str.to_datetime(time_unit="ns", time_zone="UTC") makes datetimes' if ts == pl.String else ""
+        raise ConfigError(f"order log: column 'ts' is {ts}: expected datetimes, or whole nanoseconds since the epoch{hint}")
     for name in ("price", "size"):
         if not (schema[name].is_numeric() or schema[name] == pl.Null):
             raise ConfigError(f"order log: column {name!r} is {schema[name]}: expected numbers")

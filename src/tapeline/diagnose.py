@@ -33,6 +33,8 @@ _KNOWN = "of Python's and NumPy's functions Numba knows those that work on numbe
 _INDEX = "market, orders and account are indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"
 _DECLARE = ": declare it in the class, such as {0}: tl.int64"
 _OF_THE_MODULE = "{} is a {} of the module, which compiled code cannot have: make it a tuple or a field of the class"
+_OWN_KINDS = r"(?!(?:\w+\.)*(?:type|\w+Meta|\w+Type|module|\w*function\w*|\w*method\w*|ufunc|_\w+)')(?:\w+\.)*(\w+)'>"
+"""The types of things of a module that are neither classes nor functions: a dictionary, settings in a dataclass, a logger."""
 _SAYINGS = {
     r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
@@ -40,7 +42,7 @@ _SAYINGS = {
     r"Untyped global name '(\w+)': <class ": (
         "{1!r} is a class, which compiled code cannot use: records are fields, and what a base's callback does goes into a helper that both call"
     ),
-    r"Untyped global name '(\w+)': Cannot determine Numba type of <class 'dict'>": _OF_THE_MODULE.format("{1!r}", "dict"),
+    rf"Untyped global name '(\w+)': Cannot determine Numba type of <class '{_OWN_KINDS}": _OF_THE_MODULE.format("{1!r}", "{2}"),
     r"Untyped global name '(\w+)'": f"{{1!r}} cannot be used in compiled code: {_KNOWN}",
     r"NameError: (?:global )?(name '\w+' is not defined)": "{1}",
     r"compiler re-entrant to the same function": "a method that calls itself cannot be compiled: write a loop",

@@ -1,5 +1,6 @@
 """The book itself: a heat map of the size that rests over time and price, with best prices and trades."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ LEVELS: Final = 12
 ROWS_MAX: Final = 400
 """More price levels are cut to those around the middle: a stub quote must not stretch the picture."""
 COLUMNS_MAX: Final = 10_000
+_BEYOND_US: Final = re.compile(r"[.,]\d{6}(\d+)")
 _BARS: Final = 256
 """So often the best prices are looked at for the range."""
 
@@ -158,7 +160,10 @@ def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
 
 def to_ns(time: Time, setting: str) -> int:
     """Nanoseconds since the epoch; text and datetimes without a zone are UTC. Raises ConfigError, naming the setting."""
+    beyond_us = getattr(time, "nanosecond", 0)  # of pandas' Timestamp
     if isinstance(time, str):
+        digits = _BEYOND_US.search(time)  # which Python reads and forgets
+        beyond_us = int(digits[1].ljust(3, "0")[:3]) if digits else 0
         try:
             time = datetime.fromisoformat(time)
         except ValueError:
@@ -168,7 +173,7 @@ def to_ns(time: Time, setting: str) -> int:
     if isinstance(time, datetime):
         time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
         since = time - datetime(1970, 1, 1, tzinfo=UTC)
-        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000 + beyond_us
     if not is_integer(time):
         raise _no_time(time, setting)
     return int(time)

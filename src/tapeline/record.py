@@ -162,7 +162,7 @@ class Record(_Void, metaclass=_RecordMeta):
             raise TypeError(f"{cls.__name__}: a field cannot be named {named!r}: structures have an attribute of that name; choose another")
         cls.fields_ = hints
         # a base's defaults have already made way for properties
-        cls._defaults = {name: value for c in lineage[:-1] for name, value in vars(c).get("_defaults", {}).items()}
+        cls._defaults = {name: value for c in lineage[:-1] for name, value in _defaults_of(c).items()}
         cls._defaults |= {name: vars(cls)[name] for name in hints if name in vars(cls)}
         if not hints:
             return
@@ -263,7 +263,14 @@ def forget_compiled(classes: Iterable[type[Record]]) -> None:
 
 
 def _lineage(cls: type) -> list[Any]:
-    return [c for c in reversed(cls.__mro__) if issubclass(c, Record) and c is not Record]
+    """What a class is made of, the class itself last: records, and plain classes among its bases, whose fields and methods are its own, too."""
+    return [c for c in reversed(cls.__mro__) if c not in Record.__mro__]
+
+
+def _defaults_of(base: type) -> dict[str, Any]:
+    if issubclass(base, Record):
+        return vars(base).get("_defaults", {})
+    return {name: vars(base)[name] for name in inspect.get_annotations(base) if name in vars(base)}
 
 
 def _bind_class(cls: type[Record], lineage: list[Any]) -> None:

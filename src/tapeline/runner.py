@@ -193,15 +193,16 @@ class Fingerprint:
     def _add_record(self, cls: type[Record]) -> None:
         self._say(cls.__module__, cls.__qualname__)
         for c in cls.__mro__:
-            if not issubclass(c, Record) or c.__module__.partition(".")[0] == PACKAGE:
+            if c in Record.__mro__ or c.__module__.partition(".")[0] == PACKAGE:
                 continue
-            self._say(str(c.dtype_) if c.fields_ else "")
-            for part in parts(c):
-                self.add(part)
+            if issubclass(c, Record):  # of what a plain class among the bases declares, the class itself has the fields
+                self._say(str(c.dtype_) if c.fields_ else "")
+                for part in parts(c):
+                    self.add(part)
             for name, member in sorted(vars(c).items()):
                 if inspect.isfunction(member):
                     self.add(member)
-                elif isinstance(member, property) and member.fget and name not in c.fields_:
+                elif isinstance(member, property) and member.fget and name not in cls.fields_:
                     self.add(member.fget)
                 elif isinstance(member, (int, float, str, tuple)) and not name.startswith("__"):
                     self._say(name, member)

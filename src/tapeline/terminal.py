@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import sys
 import traceback
 import warnings
@@ -56,6 +57,8 @@ EXIT_CODES: Final = (
 def reporting(*, with_traceback: bool) -> Iterator[None]:
     """Turn what is raised inside into a message on stderr and the exit code for it, and warnings into lines there."""
     told = set[str]()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # `__main__`: from here on an interruption is told
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in told:  # data is opened more than once

@@ -176,8 +176,9 @@ def _parsed(method: Any) -> tuple[int, Nodes]:
 
 def unlike(attribute: str, argument: str) -> str:
     """What to use in place of an attribute that an argument of a callback lacks."""
-    if argument == "market" and attribute.upper() in Feature.__members__:
-        name = f"tl.Feature.{attribute.upper()}"
+    feature = attribute.removesuffix("_price").upper()  # mid_price is no misspelt bid_price
+    if argument == "market" and feature in Feature.__members__:
+        name = f"tl.Feature.{feature}"
         return f": it is a feature, market.features[{name}], to be declared, features = ({name},)"
     return near(attribute, MEMBERS[argument]) or f"; it has {', '.join(MEMBERS[argument])}"
 

@@ -166,6 +166,8 @@ def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: t
         (["run", "nowhere.py:X", "a.dbn"], "no such file"),
         (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
         (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--price", "-3"], "error: price='-3': expected a positive number"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--gap-scale", "0"], "error: gap_scale=0.0: expected a positive number"),
         (["synth", "-n", "10", "-o", "x.csv"], ".dbn or .dbn.zst"),
     ],
 )

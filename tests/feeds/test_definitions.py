@@ -121,7 +121,7 @@ def test_ticks_and_multipliers_by_instrument(tmp_path):
     assert each == [("SEVEN", 500_000_000, 500_000_000, 5.0), ("", 100_000_000, 100_000_000, 20.0), ("NINE", 250_000_000, 250_000_000, 50.0)]
     only_one = instruments_of(source, tick_size={8: "0.25"}, multiplier=1.0)
     assert [only_one.register(key).tick for key in (SEVEN, (1, 8))] == [1_500_000_000, 250_000_000]
-    with pytest.raises(ConfigError, match="no contract multiplier is known for SEVEN"):
+    with pytest.raises(ConfigError, match=r"no contract multiplier is known for SEVEN.*multiplier= \(--multiplier\)"):
         instruments_of(source, tick_size=1, multiplier={8: 20}).register(SEVEN)
 
 

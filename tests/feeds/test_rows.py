@@ -217,7 +217,7 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path, changes: dict, setti
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    """No such file, another kind, columns that are missing, an id with two symbols, a damaged Parquet file, the output itself, another suffix."""
+    """No such file, another kind, missing columns, another schema, an id with two symbols, a damaged Parquet file, the output itself, another suffix."""
     path, output = tmp_path / "a.csv", tmp_path / "a.dbn"
     pl.DataFrame([row()]).drop("side", "size").write_csv(path)
     (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
@@ -231,6 +231,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ({"ts_event": [START]}, tl.ConfigError, r"source: expected a polars frame .*, not dict"),
         (two, tl.DataError, "instrument_id 1 is A in one row and B in another"),
         (pl.DataFrame([row(instrument_id=1.5)]), tl.DataError, "instrument_id"),
+        (pl.DataFrame([row(rtype=160), row(rtype=10)]), tl.DataError, "has rows of rtype 10, and those of schema mbo have 160"),
     ]
     for source, error, told in cases:
         with pytest.raises(error, match=told):

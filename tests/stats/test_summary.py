@@ -11,7 +11,7 @@ from journals import Journal, instrument, row
 from plain import MULTIPLIERS, TICK_PRICE, random_journal
 from rich.console import Console
 
-from tapeline.constants import Status
+from tapeline.constants import UNDEFINED_PRICE, Status
 from tapeline.errors import ConfigError
 from tapeline.stats import METRICS, TOTAL
 from tapeline.tables import format_metric, format_seconds, frame_table, pairs_table, records_table, to_lines, to_text
@@ -172,6 +172,29 @@ def test_currencies_are_not_summed() -> None:
     value = TICK_PRICE * 50
     assert [(t["currency"], t["pnl_net"]) for t in stats.totals()] == [("EUR", 4 * value), ("USD", 2 * value)]
     assert stats.frame.select("strategy", "currency").rows() == [("x", "EUR"), ("x", "USD"), ("y", "EUR"), ("y", "USD"), (TOTAL, "EUR"), (TOTAL, "USD")]
+
+
+def test_a_note_says_whose_money_is_added_up_unknown() -> None:
+    """Instruments whose currency nobody knows share a line, and the notes name them; one alone, or those of known currencies, are no reason for a note."""
+    for currencies, is_told in ((("", "", "USD"), True), (("", "USD", "USD"), False)):
+        journal = Journal([instrument(i, f"S{i}", currency=currency) for i, currency in enumerate(currencies)])
+        for place in range(3):
+            journal.fill(1, 1, 10, place=place)
+            journal.sample(2, 22, place=place)
+        notes = [note for note in journal.result().stats.notes if "currency" in note]
+        assert notes == ["The currency of S0, S1 is not known (definitions= tells it): their money is added up as if it were one."] * is_told
+
+
+def test_a_note_says_which_positions_have_no_mark() -> None:
+    """A position whose strategy has never seen a mid is named; what is flat again, or marked, is not."""
+    journal = Journal([instrument(0, "A"), instrument(1, "B"), instrument(2, "C")])
+    for place, lots in ((0, (2,)), (1, (1, -1)), (2, (3,))):
+        for lot in lots:
+            journal.fill(1, lot, 10, place=place)
+        journal.sample(2, 22 if place == 2 else UNDEFINED_PRICE, place=place)
+    assert [note for note in journal.result().stats.notes if "mid was seen" in note] == [
+        "No mid was seen with which to mark +2 A of Maker: what that position has won or lost since is not in the PnL."
+    ]
 
 
 def test_what_is_undefined_is_null() -> None:

@@ -277,8 +277,8 @@ class _Describer:
         others = sorted({other.symbol for other in self.definitions.values()}) if definition is None else []
         given = f" (those given are of {', '.join(others[:5])}{', …' if len(others) > 5 else ''})" if others else ""
         raise ConfigError(
-            f"no contract multiplier is known for {name}: without it money means nothing. Give multiplier= (50 for ES; 1 for shares and coins) "
-            f"or definitions= with a file that has it{given}"
+            f"no contract multiplier is known for {name}: without it money means nothing. Give multiplier= (--multiplier), 50 for ES, 1 for shares and coins, "
+            f"or definitions= (--definitions) with a file that has it{given}"
         )
 
     def keys_of(self, name: Name | Key, setting: str = "instruments") -> list[Key]:

@@ -67,6 +67,7 @@ class RowsInput:
         missing = [name for name in _REQUIRED if name not in self._schema]
         if missing:
             raise DataError(f"{self.source}: has no column {', '.join(missing)}: rows need {', '.join(_REQUIRED)}; there are {', '.join(self._schema)}")
+        self._check_schema()
         price = pl.col("price")
         whole = price.str.contains(r"[.eE]").any().not_() if self._schema["price"] == pl.String else pl.lit(self._schema["price"].is_integer())
         self.rows, is_whole = self._ask(self._table.select(pl.len(), whole.alias("whole"))).row(0)
@@ -86,6 +87,14 @@ class RowsInput:
             yield _records(self.source, batch, self._columns, done)
             done += batch.height
             self.bytes_done = done * MBO.itemsize
+
+    def _check_schema(self) -> None:
+        """Rows of Databento's other schemas have the names of these columns, too, and tell of no orders. Raises DataError."""
+        if "rtype" not in self._schema or not self._schema["rtype"].is_integer():
+            return
+        other = self._ask(self._table.filter(pl.col("rtype") != MBO_RTYPE).select(pl.col("rtype").first())).item()
+        if other is not None:
+            raise DataError(f"{self.source}: has rows of rtype {other}, and those of schema mbo have {MBO_RTYPE}: what tells of levels or trades has no orders")
 
     def _ask(self, question: pl.LazyFrame) -> pl.DataFrame:
         """The answer to a question about all rows, found in passing."""

@@ -88,31 +88,31 @@ class SynthConfig:
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                each = f": 8 or more for each of {self.instruments:,} instruments" if name == "live_orders" else ""
-                raise ConfigError(f"SynthConfig({name}={value!r}): expected an integer from {least:,} to {most:,}{each}")
+                each = f": 8 or more for each instrument, and there are {self.instruments:,}" if name == "live_orders" and self.instruments != 1 else ""
+                raise ConfigError(f"{name}={value!r}: expected an integer from {least:,} to {most:,}{each}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_share") and not 0.0 <= value <= 1.0:
-                raise ConfigError(f"SynthConfig({field.name}={value!r}): expected a share from 0 to 1")
+                raise ConfigError(f"{field.name}={value!r}: expected a share from 0 to 1")
         if self.trade_share + self.modify_share > 0.9:
-            raise ConfigError("SynthConfig: trade_share + modify_share must leave room for adds and cancels: at most 0.9 together")
+            raise ConfigError("trade_share + modify_share must leave room for adds and cancels: at most 0.9 together")
         if not (math.isfinite(self.gap_scale) and self.gap_scale > 0):
-            raise ConfigError(f"SynthConfig(gap_scale={self.gap_scale!r}): expected a positive number")
+            raise ConfigError(f"gap_scale={self.gap_scale!r}: expected a positive number")
         for tick in self.ticks:
             if self.lowest_price(tick) <= 0:
                 lowest = format_price((self.levels // 2 + 1) * tick / PRICE_SCALE)
                 raise ConfigError(
-                    f"SynthConfig(price={self.price!r}): expected {lowest} or more: a book has levels={self.levels:,} prices, half of them below the start, "
+                    f"price={self.price!r}: expected {lowest} or more: a book has levels={self.levels:,} prices, half of them below the start, "
                     f"and none at 0; give a higher price, a finer tick than {format_price(tick / PRICE_SCALE)}, or fewer levels"
                 )
             if self.lowest_price(tick) + tick * self.levels > 2**62:
-                raise ConfigError(f"SynthConfig(tick={self.tick!r}, price={self.price!r}, levels={self.levels}): prices do not fit into 64 bits of 1e-9")
+                raise ConfigError(f"tick={self.tick!r}, price={self.price!r}, levels={self.levels}: prices do not fit into 64 bits of 1e-9")
 
     @property
     def ticks(self) -> list[int]:
         """In 1e-9, for the instruments in turn."""
         several = [self.tick] if isinstance(self.tick, str) or not isinstance(self.tick, Iterable) else self.tick
-        return [price_units(tick, "SynthConfig(tick)") for tick in several]
+        return [price_units(tick, "tick") for tick in several]
 
     @property
     def symbols(self) -> dict[int, str]:
@@ -126,7 +126,7 @@ class SynthConfig:
 
     def lowest_price(self, tick: int) -> int:
         """Of level 0."""
-        return (price_units(self.price, "SynthConfig(price)") // tick - self.levels // 2) * tick
+        return (price_units(self.price, "price") // tick - self.levels // 2) * tick
 
 
 def synth(config: SynthConfig, chunk_records: int = CHUNK_RECORDS) -> Generator[NDArray[np.void], None, None]:

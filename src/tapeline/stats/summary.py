@@ -181,7 +181,8 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
         raise ConfigError(f"capital={capital!r}: expected a number above 0")
     if trials is not None and not (is_integer(trials) and trials > 0):
         raise ConfigError(f"trials={trials!r}: expected a whole number above 0")
-    return Stats(prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling), settings, notes)
+    frames = prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling)
+    return Stats(frames, settings, (*money.notes(equity, contracts or {}), *notes))
 
 
 def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame:
