@@ -64,7 +64,7 @@ def test_a_day_counts_from_the_day_before() -> None:
     assert second["day"] - first["day"] == timedelta(days=1)
     assert isinstance(first["day"], date)
     assert (first["time_in_market"], second["time_in_market"]) == (pytest.approx(0.5), pytest.approx(1.0))
-    assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
+    assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(seconds=100))  # since midnight, when the day's equity was 0
 
 
 def test_times_of_a_day_are_nanoseconds() -> None:

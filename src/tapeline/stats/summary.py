@@ -190,7 +190,7 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
     fills, equity, sampling, group = frames.fills, frames.equity, settings.sampling, ["group", *(name for name in by if name == "day")]
     parts = (
         money.pnl(equity, group),
-        money.drawdown(equity, group),
+        money.drawdown(equity, group, *sampling.bounds(group)),
         risk.risk(equity, group, sampling),
         markouts.markouts_summary(fills, group),
         orders.fills_summary(fills, group),
