@@ -2,8 +2,8 @@
 
 The loop behind markouts, the report and `tapeline.heatmap`. Times are those of the exchange (`ts_event`), per book and never running back; a book is looked at
 between its events only, as the last event at or before a time left it, until the data ends: what a quiet book last showed stands while other books have events.
-Events of a snapshot move no clock: what the first one shows has rested there since before. Until another was taken (`ts_recv`), best prices and resting sizes are
-those of the book that it replaces: a fill at the end of a day's file knows nothing of the next day's.
+Events of a snapshot move no clock: what the first one shows has rested there since before. Until another was taken (`ts_recv`), best prices and resting sizes
+are those of the book that it replaces: a fill at the end of a day's file knows nothing of the next day's.
 """
 
 import numpy as np

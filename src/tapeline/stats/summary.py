@@ -25,6 +25,7 @@ _ZERO: Final = (
     "orders_filled",
     "rejects",
     "requests_refused",
+    "requests",
     "pnl_net",
     "pnl_gross",
     "fees",
