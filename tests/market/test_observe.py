@@ -127,6 +127,29 @@ def test_a_snapshot_replaces_the_book_when_it_was_taken(tmp_path: Path) -> None:
     assert len({last.bid, *(bid for bid, _ in shown[3:])}) >= 3
 
 
+def test_sizes_between_two_files_are_of_the_book_of_the_day(tmp_path: Path) -> None:
+    """From a file's last event until the next file's snapshot was taken its own book rests, then what that shows: a column with both has the mean by time."""
+    first, second = (tmp_path / f"{day}.dbn" for day in range(2))
+    for day, path in enumerate((first, second)):
+        start = 1_704_236_400_000_000_000 + day * 86_400 * 10**9
+        write_synth(path, SynthConfig(records=500, live_orders=300, tick=TICK, seed=day, start_ns=start))
+    last, opening = states(first)[0][-1], states(second)[0][0]
+    taken = int(next(iter(records(DbnInput([second]))))[0]["ts_recv"][0])
+    assert last.ts < taken < opening.ts - 4
+    shown = snapshot_of(second)
+    half = (opening.ts - taken) // 2
+    low = min(last.bid, shown[0]) // GRID - 5
+    window = Window(taken - 5 * half, 2 * half, 3, low, 40)
+    Pass([first, second], {0: Watched(windows=[window])}, tick_size=TICK).run()
+    assert [(int(quote["bid"]), int(quote["ask"])) for quote in window.quotes] == [(last.bid, last.ask)] * 2 + [shown]
+    held = np.array([[last.sizes.get((side, low + row), 0) for row in range(40)] for side in (0, 1)])
+    opened = Window(taken, half, 1, low, 40)
+    Pass([second], {0: Watched(windows=[opened])}, tick_size=TICK).run()
+    assert (opened.sizes[0] != held).any()
+    assert (window.sizes[:2] == held).all()
+    assert window.sizes[2] == pytest.approx((held + opened.sizes[0]) / 2)
+
+
 def test_bars_count_events_trades_and_extremes(session: Path) -> None:
     """A bar per interval with events: closing, least and greatest best price, number of events, trades and lots; more bars than there was room for at first."""
     timeline = states(session)[0]

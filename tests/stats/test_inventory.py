@@ -64,7 +64,20 @@ def test_a_day_counts_from_the_day_before() -> None:
     assert second["day"] - first["day"] == timedelta(days=1)
     assert isinstance(first["day"], date)
     assert (first["time_in_market"], second["time_in_market"]) == (pytest.approx(0.5), pytest.approx(1.0))
-    assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(0))
+    assert (second["drawdown_max"], second["drawdown_duration"]) == (2.0, timedelta(seconds=100))  # since midnight, when the day's equity was 0
+
+
+def test_a_day_with_fills_and_no_order_sent_has_no_messages_to_trade() -> None:
+    """An order that rests overnight is of the day on which it was sent: on the next its fill stands beside 0 messages, and not beside an unknown number."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    midnight = DAY - (START // SECOND) % DAY  # seconds after START
+    journal.order(1, filled=1)
+    journal.fill(midnight + 50, 1, 100)
+    journal.sample(midnight + 100, 200)
+    first, second = journal.result().stats.by_day.to_dicts()
+    assert (first["orders"], first["fills"], first["order_to_trade"]) == (1, 0, None)
+    assert (second["orders"], second["fills"], second["order_to_trade"]) == (0, 1, 0.0)
+    assert second["fill_ratio_orders"] is None
 
 
 def test_times_of_a_day_are_nanoseconds() -> None:

@@ -45,9 +45,9 @@ def plain_curve(journal: Journal, rows: set[int]) -> list[tuple[int, float]]:
     return list(curve.items())
 
 
-def plain_drawdown(curve: list[tuple[int, float]]) -> tuple[float, int]:
+def plain_drawdown(curve: list[tuple[int, float]], start: int, end: int) -> tuple[float, int]:
     """Largest fall, and longest time (ns) from a high until it was regained or the end."""
-    high, high_time, deepest, longest, below = 0.0, curve[0][0], 0.0, 0, False
+    high, high_time, deepest, longest, below = 0.0, start, 0.0, 0, False
     for time, net in curve:
         if net >= high - 1e-7:
             if below:
@@ -55,7 +55,9 @@ def plain_drawdown(curve: list[tuple[int, float]]) -> tuple[float, int]:
             high, high_time, below = max(net, high), time, False
         else:
             below = True
-            deepest, longest = max(deepest, high - net), max(longest, time - high_time)
+            deepest = max(deepest, high - net)
+    if below:
+        longest = max(longest, end - high_time)
     return deepest, longest
 
 
@@ -77,9 +79,11 @@ def test_pnl_and_fees_follow_from_fills(seed: int) -> None:
 def test_drawdown_of_the_summed_curve(seed: int) -> None:
     """Drawdown is that of the net equity summed over instruments (and rows), each as last sampled."""
     journal = random_journal(seed)
+    start = min(line["ts_local"] for line in journal.fills)
+    end = max(line["ts"] for line in journal.samples)
     for line in journal.result().stats.frame.to_dicts():
         rows = {0, 1} if line["strategy"] == TOTAL else {line["row"]}
-        deepest, longest = plain_drawdown(plain_curve(journal, rows))
+        deepest, longest = plain_drawdown(plain_curve(journal, rows), start, end)
         assert line["drawdown_max"] == pytest.approx(deepest)
         assert line["drawdown_duration"] == timedelta(microseconds=longest / 1000)
 
@@ -103,6 +107,15 @@ def test_a_loss_from_the_start_is_a_drawdown() -> None:
     journal.sample(5, 2 * 4)
     line = journal.result().stats.frame.row(0, named=True)
     assert (line["drawdown_max"], line["drawdown_duration"]) == (7.0, timedelta(seconds=5))
+
+
+def test_a_drawdown_lasts_from_the_start_of_the_run_and_to_its_end() -> None:
+    """A loss that is there at the first sample, and still at the last, lasted all the time of the run: from its first fill, however rare samples are."""
+    journal = Journal([instrument(grid=10**9, multiplier=1.0)])
+    journal.fill(0, 1, 10)
+    journal.sample(3600, 2 * 3)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert (line["drawdown_max"], line["drawdown_duration"]) == (7.0, timedelta(hours=1))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,8 +2,8 @@
 
 The loop behind markouts, the report and `tapeline.heatmap`. Times are those of the exchange (`ts_event`), per book and never running back; a book is looked at
 between its events only, as the last event at or before a time left it, until the data ends: what a quiet book last showed stands while other books have events.
-Events of a snapshot move no clock: what it shows has rested there since before. At times before it was taken (`ts_recv`) the best prices are those of the book
-that it replaces: a fill at the end of a day's file knows nothing of the next day's.
+Events of a snapshot move no clock: what the first one shows has rested there since before. Until another was taken (`ts_recv`), best prices and resting sizes
+are those of the book that it replaces: a fill at the end of a day's file knows nothing of the next day's.
 """
 
 import numpy as np
@@ -169,17 +169,23 @@ def answer(watch, book):
 
 
 @kernel
+def pass_heats(watch, book, ts):
+    """Finish the columns of windows that end at or before a time, up to which the book is as it is."""
+    while watch.heats_done < watch.heats_n:
+        heat = record_at(watch.heats, watch.heats_done, HEAT)
+        if ts <= heat.start or not advance_heat(heat, book, ts):
+            break
+        watch.heats_done += 1
+
+
+@kernel
 def pass_time(watch, book, ts):
     """Answer what was asked about the time before `ts`, at which the book's next event is."""
     while watch.answered < watch.n and record_at(watch.times, watch.answered, TIME).ts < ts:
         if watch.clock != CLOCK_START:
             answer(watch, book)
         watch.answered += 1
-    while watch.heats_done < watch.heats_n:
-        heat = record_at(watch.heats, watch.heats_done, HEAT)
-        if ts <= heat.start or not advance_heat(heat, book, ts):
-            break
-        watch.heats_done += 1
+    pass_heats(watch, book, ts)
 
 
 @kernel
@@ -189,9 +195,10 @@ def touch_heat(watch, book, event):
     if heat.column < 0:
         return
     if event.kind == CLEAR:
+        until = max(watch.clock, watch.replaced_until)  # what a snapshot replaces rested until it was taken
         for side in range(2):
             for row in range(heat.rows):
-                count_area(heat, book, side, row, watch.clock)
+                count_area(heat, book, side, row, until)
     elif event.kind < FILL:
         side = side_index(event.side)
         row = (-np.int64(event.level) if side == ASKS else np.int64(event.level)) - heat.tick_low
@@ -213,6 +220,8 @@ def begin_snapshot(watch, book, event):
         pass_time(watch, book, event.ts_recv)
     quote(book, watch.replaced)
     watch.replaced_until = event.ts_recv
+    if watch.clock != CLOCK_START:
+        pass_heats(watch, book, event.ts_recv)
 
 
 @kernel

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from tapeline.stats.risk import DAY_NS, Sampling
+from tapeline.stats.risk import Sampling
 
 ONE: Final = ["row", "strategy", "symbol", "currency"]
 """What a cell is, by name."""
@@ -53,19 +53,12 @@ def position_over_time(lines: pl.DataFrame, equity: pl.DataFrame, by: list[str],
         held=seconds.filter(pl.col("position") != 0).sum(),
         cells=pl.col("cell").n_unique(),
     )
-    whole = time_of(by, sampling)
+    start, end = sampling.bounds(by)
+    whole = end - start
     amounts = ("position_abs_mean", "exposure_mean", "held")
     sums = equity.select(by).unique().join(sums, on=by, how="left").with_columns(pl.col(amounts).fill_null(0), pl.col("cells").fill_null(1))
     means = [pl.when(whole > 0).then(pl.col(name) / whole).alias(name) for name in amounts]
     return sums.with_columns(means).select(*by, *amounts[:2], time_in_market=pl.col("held") / pl.col("cells"))
-
-
-def time_of(by: list[str], sampling: Sampling) -> pl.Expr:
-    """Nanoseconds of a group: of the run, or of that day of it."""
-    if "day" not in by:
-        return pl.lit(sampling.end_ns - sampling.start_ns)
-    first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
-    return pl.min_horizontal(first + DAY_NS, pl.lit(sampling.end_ns)) - pl.max_horizontal(first, pl.lit(sampling.start_ns))
 
 
 def position_range(lines: pl.DataFrame, equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:

@@ -43,20 +43,23 @@ def pnl(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return last.group_by(by).agg(pl.col("gross").sum().alias("pnl_gross"), pl.col("fees").sum(), pl.col("net").sum().alias("pnl_net"))
 
 
-def drawdown(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+def drawdown(equity: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) -> pl.DataFrame:
     """Columns drawdown_max (currency) and drawdown_duration per group, of the sum of the net equities of its rows and instruments.
 
-    The equity before the first sample is 0, and so is the first high.
+    The equity from `start` (of the group, ns) to the first sample is 0, and so is the first high; that of the last sample lasts to `end`.
     """
-    first = pl.col("ts").first().over(by)
+    ts = pl.col("ts").to_physical()
     curve = net_curve(equity, by).with_columns(fall=pl.col("net").cum_max().clip(lower_bound=0).over(by) - pl.col("net"))
-    under = pl.col("fall") > _ROUNDING * pl.col("net").abs().max().over(by)
-    curve = curve.with_columns(under=under).with_columns(high=pl.when(~pl.col("under")).then("ts").forward_fill().over(by))
-    # A fall ends with the sample that regains the high, so its length is counted there too.
-    since = pl.col("ts") - pl.col("high").shift(1).over(by).fill_null(first)
-    falling = pl.col("under") | pl.col("under").shift(1, fill_value=False).over(by)
-    curve = curve.with_columns(length=pl.when(falling).then(since).otherwise(pl.duration(nanoseconds=0, time_unit="ns")))
-    return curve.group_by(by).agg(pl.when("under").then("fall").otherwise(0.0).max().alias("drawdown_max"), pl.col("length").max().alias("drawdown_duration"))
+    curve = curve.with_columns(under=pl.col("fall") > _ROUNDING * pl.col("net").abs().max().over(by))
+    curve = curve.with_columns(
+        high=pl.coalesce(pl.when(~pl.col("under")).then(ts).forward_fill().over(by), start),
+        until=pl.coalesce(ts.shift(-1).over(by), end),  # a fall ends with the sample that regains the high
+    )
+    length = pl.when("under").then(pl.col("until") - pl.col("high")).otherwise(0)
+    return curve.group_by(by).agg(
+        drawdown_max=pl.when("under").then("fall").otherwise(0.0).max(),
+        drawdown_duration=length.max().cast(pl.Duration("ns")),
+    )
 
 
 def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:

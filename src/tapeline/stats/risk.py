@@ -54,6 +54,13 @@ class Sampling(NamedTuple):
         """Of years of DAYS_PER_YEAR days as long as those that were seen."""
         return DAYS_PER_YEAR * self.periods / self.days if self.days else 0.0
 
+    def bounds(self, by: list[str]) -> tuple[pl.Expr, pl.Expr]:
+        """Start and end of a group, ns: of the run; of its part of one day where groups are days."""
+        if "day" not in by:
+            return pl.lit(self.start_ns), pl.lit(self.end_ns)
+        first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
+        return pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(first + DAY_NS, pl.lit(self.end_ns))
+
     def periods_in(self, by: list[str]) -> pl.Expr:
         """Number of periods of a group; of one day where groups are days."""
         if "day" not in by:

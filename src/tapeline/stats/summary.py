@@ -25,6 +25,7 @@ _ZERO: Final = (
     "orders_filled",
     "rejects",
     "requests_refused",
+    "requests",
     "pnl_net",
     "pnl_gross",
     "fees",
@@ -191,7 +192,7 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
     fills, equity, sampling, group = frames.fills, frames.equity, settings.sampling, ["group", *(name for name in by if name == "day")]
     parts = (
         money.pnl(equity, group),
-        money.drawdown(equity, group),
+        money.drawdown(equity, group, *sampling.bounds(group)),
         risk.risk(equity, group, sampling),
         markouts.markouts_summary(fills, group),
         orders.fills_summary(fills, group),
