@@ -131,9 +131,9 @@ def view(paths: list[Path], strategy: str | None, port: int, *, browser: bool, *
         from tapeline.viewer.server import listening, serve  # noqa: PLC0415 - of use here only, and not everybody has it
     except ModuleNotFoundError as error:
         raise ConfigError(f"tapeline view needs {error.name}, which is not installed: pip install 'tapeline[view]'") from error
-    from tapeline.viewer.view import open_browser, opened, sort_out  # noqa: PLC0415 - imports Numba
+    from tapeline.viewer.view import open_browser, opened  # noqa: PLC0415 - imports Numba
 
-    with opened(sort_out(paths), strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
+    with opened(paths, strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
         url = "http://{}:{}/".format(*listener.getsockname())
         terminal.out.print(f"{session.title}: {url} (Ctrl-C ends it)", soft_wrap=True)
         if browser:
