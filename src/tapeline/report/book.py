@@ -8,10 +8,10 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.constants import PRICE_SCALE
 from tapeline.errors import TapelineError
 from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
+from tapeline.instruments import nearest_ticks
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.report.base import BUY, SELL, TIME_AXIS, Run, figure, ms, short
@@ -139,7 +139,7 @@ def _best_prices(result: Result, minute: Minute) -> npt.NDArray[np.int64]:
     ordinary = result.observed.bars.filter((pl.col("symbol") == minute.symbol) & (pl.col("bid") < pl.col("ask")) & (pl.col("ts") < end))
     bars = pl.concat([ordinary.filter(pl.col("ts") < start).tail(1), ordinary.filter(pl.col("ts") >= start)])
     prices = np.concatenate([bars["bid"].to_numpy(), bars["ask"].to_numpy()])
-    ticks: npt.NDArray[np.int64] = np.round(prices * (PRICE_SCALE / grid)).astype(np.int64)
+    ticks: npt.NDArray[np.int64] = nearest_ticks(prices, grid)
     return ticks
 
 

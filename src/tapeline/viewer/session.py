@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature, Kind, TapeFlag
 from tapeline.errors import ConfigError
-from tapeline.instruments import Instrument
+from tapeline.instruments import Instrument, nearest_ticks
 from tapeline.market.book import ASKS, BIDS
 from tapeline.market.follow import KEPT
 from tapeline.viewer.index import Index
@@ -227,7 +227,7 @@ def _trade(line: Any, instrument: Instrument, now: int) -> dict[str, Any]:
 
 def _own(order: dict[str, Any], instrument: Instrument, now: int) -> dict[str, Any]:
     """One of our orders that rest."""
-    return {**order, "tick": round(order["price"] * PRICE_SCALE / instrument.grid), "ms": _ms(order["since"], now), "since": _time(order["since"])}
+    return {**order, "tick": int(nearest_ticks(order["price"], instrument.grid)), "ms": _ms(order["since"], now), "since": _time(order["since"])}
 
 
 def _fill(fill: dict[str, Any], now: int) -> dict[str, Any]:
