@@ -5,8 +5,8 @@ A feature is a formula over a *state*: prices, sizes, sums. The state follows ev
 columns (market.trace). Only those that wake strategies by changing, of several levels, are looked at after each event (`plan.wakes`). What the others
 of several levels follow from is added up when a strategy is told, where no strategy looks at levels itself (market.walk).
 
-To add one: a member of `constants.Feature`, a kernel here or in market.shape, a line in `show_touch` or `show_shape`, one in `trace.FORMULAS`, one in the table of
-docs/ARCHITECTURE.md, and its twin in `reference/features.py`. `update_touch` is called when the BBO changed, `update_shape` when one of the declared levels
+To add one: a member of `constants.Feature`, a kernel here or in market.shape, a line in `show_touch` or `show_shape`, one in `trace.FORMULAS`, one in the table
+of docs/ARCHITECTURE.md, and its twin in `reference/features.py`. `update_touch` is called when the BBO changed, `update_shape` when one of the declared levels
 did. Each is a unit, compiled for runs that declare one of its features. Prices are 1e-9 integers until the last step; NaN stands for "not defined now" (a side
 is absent).
 """
