@@ -25,6 +25,10 @@ SAMPLE_EVENTS: Final = 1 << 6
 SAMPLES_MAX: Final = 1 << 12
 SAMPLE_LINES_MAX: Final = 1 << 18
 """Samples of all instruments."""
+_PATIENCE_S: Final = 2.0
+"""How long a viewer that ends waits for the thread that reads."""
+_EXPANSION: Final = 5
+"""What zstd makes of DBN, about: for progress only."""
 
 
 class Sample(NamedTuple):
@@ -173,8 +177,3 @@ class Index:
 
     def _nbytes(self) -> int:
         return sum({id(book): book.nbytes for checkpoint in self.checkpoints for book in checkpoint.books}.values())
-
-
-_PATIENCE_S: Final = 2.0
-_EXPANSION: Final = 5
-"""What zstd makes of DBN, about: for progress only."""
