@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tapeline.inputs import Data
     from tapeline.instruments import Instrument, TickSize
-    from tapeline.observe import Window
+    from tapeline.market_pass import Window
     from tapeline.result import Result
 
 Time = str | int | datetime | np.datetime64
@@ -132,7 +132,7 @@ def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
 
     `ticks`: best prices of each span's time, in steps of the instrument's grid. Where they are not known, a pass over the data finds them.
     """
-    from tapeline.observe import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
+    from tapeline.market_pass import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
 
     for name, value, most in (("columns", columns, COLUMNS_MAX), ("levels", levels, ROWS_MAX)):
         if not is_integer(value) or not 1 <= value <= most:
@@ -179,7 +179,7 @@ def _no_time(time: object, setting: str) -> ConfigError:
 
 def _best_prices(data: "Data", spans: Sequence[Span], settings: Mapping[str, Any]) -> list[Ints]:
     """Best prices of each span's time, in steps of the grid; where the book was never but crossed, those, too."""
-    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - imports Numba
+    from tapeline.market_pass import Pass, Watched  # noqa: PLC0415 - imports Numba
 
     bar_ns = max(1, min(s.end_ns - s.start_ns for s in spans) // _BARS)
     asked = {i: Watched(times=np.unique([s.start_ns for s in spans if s.instrument == i]), bar_ns=bar_ns) for i in {s.instrument for s in spans}}

@@ -17,7 +17,7 @@ from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
 
 if TYPE_CHECKING:
-    from tapeline.observe import Watched
+    from tapeline.market_pass import Watched
 
 FILLS_ENOUGH: Final = 20_000
 """So many of the data's executions tell whether its venue matches by time, to half a percent; to count them all took as long as a run."""
@@ -54,7 +54,7 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     if problem:
         return _nothing(problem)
     from tapeline.fifo import FifoCount  # noqa: PLC0415 - imports Numba, which statistics without data do without
-    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - same
+    from tapeline.market_pass import Pass, Watched  # noqa: PLC0415 - same
 
     times = pl.concat([fills["ts_event"], orders["ts_sent"]]).drop_nulls().to_physical().to_numpy()
     bar_ns = max(1, -(-int(times.max() - times.min()) // BARS_MAX // 10**9)) * 10**9
