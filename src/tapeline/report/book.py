@@ -24,7 +24,7 @@ SCALE: Final = (
     (0.0, "rgba(139,148,158,0)"), (0.05, "rgba(139,148,158,0.10)"), (0.35, "rgba(139,148,178,0.40)"), (0.65, "rgba(163,113,247,0.62)"),
     (0.85, "rgba(205,100,210,0.85)"), (1.0, "rgba(240,190,60,1)"),
 )  # fmt: skip
-"""Nothing is transparent, so that it works on dark and light grounds."""
+"""Where nothing rests it is transparent, so that it works on dark and light grounds."""
 
 
 class Minute(NamedTuple):
