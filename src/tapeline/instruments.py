@@ -27,6 +27,11 @@ def format_price(price: float) -> str:
     return f"{Decimal(f'{price:.15g}').normalize():f}"
 
 
+def decimals(step: float) -> int:
+    """How many decimals prices have that are multiples of a step: of 0.25, two."""
+    return len(f"{step:.9f}".rstrip("0").partition(".")[2])
+
+
 def nearest_ticks(prices: Any, grid: int) -> Any:
     """Prices in price units, one or an array of them, as int64 multiples of a grid (1e-9): the nearest, for a float may lie a hair beside its price."""
     return np.round(np.asarray(prices) * PRICE_SCALE / grid).astype(np.int64)
