@@ -43,7 +43,7 @@ def timed(command: list[Any], environment: dict[str, str]) -> tuple[float, float
 
 def parts() -> None:
     """Compile the second process's half, and print what each part of it took."""
-    from tapeline import compiler, precompile  # noqa: PLC0415 - only here
+    from tapeline import compiler, machine_code, precompile  # noqa: PLC0415 - only here
 
     seconds, inner = Counter[str](), [0.0]
 
@@ -60,8 +60,8 @@ def parts() -> None:
     run_pass = compiler._KernelPasses._runPass
     compiler._KernelPasses._runPass = lambda self, i, one, state: measured(type(one).__name__, run_pass, self, i, one, state)
     for name in ("_optimize_final_module", "_finalize_final_module"):
-        method = getattr(compiler._Library, name)
-        setattr(compiler._Library, name, lambda self, name=name, method=method: measured(name, method, self))
+        method = getattr(machine_code.Library, name)
+        setattr(machine_code.Library, name, lambda self, name=name, method=method: measured(name, method, self))
     for dispatcher, types in precompile._units():
         measured("", dispatcher.compile, types)  # type: ignore[attr-defined]
     total = seconds.total()

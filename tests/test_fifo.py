@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import invoke
+from fifo_counts import count_fills
 from streams import SNAPSHOT, Stream
 
 from tapeline.check import check
 from tapeline.constants import Kind, TapeFlag
-from tapeline.fifo import FifoCount, count_fills
+from tapeline.fifo import FifoCount
 from tapeline.inputs import open_input, reader_of, registry
 
 

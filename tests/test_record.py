@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tapeline import jit
+from tapeline.desk import OrderReplay
 from tapeline.record import Record, bool_, float64, int32, int64, uint8
 
 pytestmark = pytest.mark.nojit
@@ -273,6 +274,16 @@ def test_what_a_plain_base_class_has_is_the_records():
         assert [function(Mixed(a=4)), function(Mixed(a=4, scale=2)), function(Deeper(a=4))] == [114, 110, 122]
 
 
+def test_a_record_with_a_plain_base_takes_no_names_but_its_fields():
+    """A name that is no field, or a method's, cannot be set in plain Python, though the plain base brings a __dict__ along; fields can."""
+    record = Mixed()
+    record.scale, record.b = 7, 8
+    assert (record.scale, record.b) == (7, 8)
+    for name in ("scael", "scaled", "OFFSET"):
+        with pytest.raises(AttributeError, match=f"'Mixed' object has no attribute '{name}'"):
+            setattr(record, name, 1)
+
+
 def test_a_field_may_have_the_name_of_anothers_method():
     """A field called `grow` is a field, whatever methods other classes have."""
 
@@ -284,6 +295,51 @@ def test_a_field_may_have_the_name_of_anothers_method():
 
     for function in both(read):
         assert function(Field()) == 5
+
+
+def test_a_users_method_checks_bounds_whatever_its_name():
+    """An index out of range is an IndexError in a method that a record of this package has the name of, too (`OrderReplay.send_due`)."""
+
+    class Window(Record):
+        values: (float64, (4,))
+
+        def send_due(self, i):
+            return self.values[i]
+
+    def read(record):
+        return record.send_due(1000)
+
+    assert hasattr(OrderReplay, "send_due")
+    for function in both(read):
+        with pytest.raises(IndexError):
+            function(Window())
+
+
+@pytest.mark.parametrize("again", [property(lambda self: self.n + 1), 2, None])
+def test_a_class_defined_again_has_the_members_of_the_new_one(again):
+    """A constant that became a property has its value, and one that was left out is none, though both classes are one type to compiled code."""
+
+    def make(member):
+        class Changed(Record):
+            n: int64 = 7
+            if member is not None:
+                limit = member
+
+        return Changed
+
+    def limit(record):
+        return record.limit
+
+    def found(record):  # not from the disk cache, which knows the type by its name
+        return {function(record) for function in ([numba.njit(limit), limit] if jit.JIT else [limit])}
+
+    assert found(make(5)()) == {5}
+    changed = make(again)()
+    if again is None:
+        with pytest.raises((AttributeError, numba.TypingError)):
+            found(changed)
+    else:
+        assert found(changed) == {2 if again == 2 else 8}
 
 
 def test_numbers_wrap_and_round_like_numpy():

@@ -29,7 +29,6 @@ def accounts_frame(equity: pl.DataFrame, fills: pl.DataFrame, contracts: Mapping
         .with_columns(pl.col("fees_maker", "fees_taker").fill_null(0.0))
     )
     currency = {symbol: contract.currency for symbol, contract in contracts.items()}
-    single = last.with_columns(currency=pl.col("symbol").cast(pl.String).replace_strict(currency, return_dtype=pl.String))
-    single = single.select(_COLUMNS)
+    single = last.with_columns(currency=pl.col("symbol").cast(pl.String).replace_strict(currency, return_dtype=pl.String)).select(_COLUMNS)
     total = single.group_by("strategy", "row", "currency", maintain_order=True).agg(pl.col(MONEY).sum(), n=pl.len()).filter(pl.col("n") > 1).drop("n")
     return pl.concat([single, total], how="diagonal")

@@ -1,7 +1,6 @@
 """What the command line's commands do, and how what comes out is shown."""
 
 import contextlib
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -131,9 +130,9 @@ def view(paths: list[Path], strategy: str | None, port: int, *, browser: bool, *
         from tapeline.viewer.server import listening, serve  # noqa: PLC0415 - of use here only, and not everybody has it
     except ModuleNotFoundError as error:
         raise ConfigError(f"tapeline view needs {error.name}, which is not installed: pip install 'tapeline[view]'") from error
-    from tapeline.viewer.view import open_browser, opened, sort_out  # noqa: PLC0415 - imports Numba
+    from tapeline.viewer.view import open_browser, opened  # noqa: PLC0415 - imports Numba
 
-    with opened(sort_out(paths), strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
+    with opened(paths, strategy, settings) as session, listening(port) as listener, contextlib.suppress(KeyboardInterrupt):  # it is how a viewer ends
         url = "http://{}:{}/".format(*listener.getsockname())
         terminal.out.print(f"{session.title}: {url} (Ctrl-C ends it)", soft_wrap=True)
         if browser:
@@ -213,12 +212,10 @@ def write_features(output: Path, data: list[Path], names: list[str] | None, **se
 def _feature(name: str) -> Any:
     if ":" in name:
         return load.load_feature(name)()
-    known = Feature.__members__
-    if name.upper() not in known:
-        near = difflib.get_close_matches(name.upper(), known, n=1)
-        hint = f"did you mean {near[0].lower()!r}?" if near else f"there are: {', '.join(known).lower()}"
-        raise ConfigError(f"--feature {name}: there is no such feature; {hint}")
-    return known[name.upper()]
+    known = {member.lower(): feature for member, feature in Feature.__members__.items()}
+    if name.lower() not in known:
+        raise ConfigError(f"--feature {name}: there is no such feature; {load.meant(name.lower(), known, 'there are: ' + ', '.join(known))}")
+    return known[name.lower()]
 
 
 def _check_output(output: Path) -> None:

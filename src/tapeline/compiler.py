@@ -1,149 +1,39 @@
-"""How Numba compiles this package: by the passes that kernels need, and every instruction optimised once.
+"""How Numba compiles this package: by the passes that kernels need, into libraries of which every instruction is optimised once (machine_code.py).
 
-Numba by itself optimises each function, makes machine code of it as if Python called it, and does so again as a part of each of its callers. Here only what has
-an address of its own (entries and units) becomes machine code: it takes in the intermediate code of all that it calls, and is optimised as a whole, once. That
-left a quarter of LLVM's work. Before that, Numba looks at each function in thirty passes; kernels, which have neither closures nor generators nor array
-expressions, need ten. And what it finds out about `a + b` it finds out again at the next `a + b`: here it remembers. It takes 40 % of the time.
+Numba looks at each function in thirty passes; kernels, which have neither closures nor generators nor array expressions, need ten. And what it finds out about
+`a + b` it finds out again at the next `a + b`: here it remembers. It takes 40 % of the time, machine_code.py included.
 
-Some of this is documented (`CompilerBase`, `PassManager`), some is not (`CodeLibrary`, and the functions that are replaced at the end of this file): so jit.py
+Some of this is documented (`CompilerBase`, `PassManager`), some is not (`CodeLibrary`, and the functions that are replaced at the end of both files): so jit.py
 imports this module only with the versions of Numba that it was tested with. Others compile in their own way, to the same effect.
 """
 
 import gc
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from llvmlite import binding
 from numba import types
 from numba._dynfunc import make_function
-from numba.core.caching import Cache
 from numba.core.callconv import CPUCallConv
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, PassManager, register_pass
 from numba.core.cpu import CPUContext
-from numba.core.environment import lookup_environment
 from numba.core.ir_utils import build_definitions
 from numba.core.lowering import Lower
 from numba.core.rewrites import rewrite_registry
-from numba.core.runtime import rtsys
 from numba.core.ssa import reconstruct_ssa
 from numba.core.transforms import canonicalize_cfg
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.typing import Context
 from numba.core.untyped_passes import FixupArgs, TranslateByteCode
-from numba.cpython import hashing  # noqa: F401 - registers the seed
+
+from tapeline.machine_code import Library
 
 _COLLECT_AFTER = (100_000, 50, 50)
 """Compiling makes many objects and little garbage: looking for it as often as Python does by itself took 7 % of the time."""
-_LAZY = "tapeline"
-"""What Numba would say of how the cache has it: as machine code, or not."""
-_tidying: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
 
-# ---------------------------------------------------------------------- what becomes machine code
-
-
-class _Library(JITCodeLibrary):
-    """The code of one function: of a kernel, what others take in; of an entry, with all that it calls."""
-
-    is_kernel = False
-
-    def _optimize_functions(self, module: Any) -> None:
-        """Tidy each function, where Numba optimises it: local variables become registers, so that less has to be taken in."""
-        codegen = self._codegen
-        module.data_layout = codegen._data_layout
-        if codegen not in _tidying:
-            passes = binding.create_new_function_pass_manager()
-            passes.add_sroa_pass()
-            passes.add_simplify_cfg_pass()
-            passes.add_mem_copy_opt_pass()  # a local record's zeroes, which the first pass takes apart by bytes, become one again
-            _tidying[codegen] = passes, codegen._pass_builder()
-        passes, builder = _tidying[codegen]
-        for function in module.functions:
-            if not function.is_declaration:
-                passes.run(function, builder)
-
-    def _reached(self) -> Iterator[Any]:
-        """What this needs, each once, ready to be taken in: kernels have not taken in anything themselves."""
-        seen, to_visit = {self}, [self]
-        while to_visit:
-            for library in to_visit.pop()._linking_libraries:
-                if library in seen:
-                    continue
-                seen.add(library)
-                if isinstance(library, _Library) and library.is_kernel:
-                    to_visit.append(library)
-                    yield library._final_module
-                else:
-                    yield library._get_module_for_linking()
-                self._reload_init.update(library._reload_init)
-
-    def finalize(self) -> None:
-        """A kernel is done; an entry takes in what it calls, and becomes machine code."""
-        self._raise_if_finalized()
-        if self.is_kernel:
-            for function in self._final_module.functions:
-                if not function.is_declaration and function.linkage == binding.Linkage.external:
-                    function.linkage = "linkonce_odr"  # several entries have it
-            self._finalized = True
-            return
-        for module in self._reached():
-            self._final_module.link_in(module, preserve=True)
-        self._make_own()
-        self._optimize_final_module()
-        self._final_module.verify()
-        self._finalize_final_module()
-        self._give_environments()
-
-    def _give_environments(self) -> None:
-        """What was taken in finds its environment, which `print` needs: else it would return with Python's lock held. Numba does so for what it loads."""
-        for variable in self._final_module.global_variables:
-            environment = lookup_environment(variable.name)
-            if environment is not None:
-                self._codegen.set_env(variable.name, environment)
-
-    def _make_own(self) -> None:
-        """Nobody else calls what was taken in: what is called once may move into its caller, and callers may know that a kernel raises nothing.
-
-        An order, from sending to the end, takes 15 % fewer instructions (64 rows of a market maker), and no longer to compile.
-        """
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.linkage == binding.Linkage.linkonce_odr:
-                function.linkage = "internal"
-
-    def _optimize_final_module(self) -> None:
-        """Once, where Numba first runs a cheaper pass that gathers the counting of references: there is none here."""
-        passes, builder = self._codegen._module_pass_manager()
-        passes.run(self._final_module, builder)
-
-    def serialize_using_object_code(self) -> tuple[str, str, tuple[Any, ...]]:
-        """For the cache: what _Loaded is made of."""
-        _, _, (code, intermediate) = super().serialize_using_object_code()
-        defined = [one.name for ones in (self._final_module.functions, self._final_module.global_variables) for one in ones if not one.is_declaration]
-        return self.name, _LAZY, (code, intermediate, defined)
-
-    def _get_module_for_linking(self) -> Any:
-        """For libraries of Numba's own kind, which take in what they call, but not what that calls."""
-        if self.is_kernel:
-            whole = self._final_module.clone()
-            for module in self._reached():
-                whole.link_in(module, preserve=True)
-            return whole
-        return super()._get_module_for_linking()
-
-
-class _Loaded(JITCodeLibrary):
-    """Machine code from the cache. Its intermediate code is read if something that calls it is compiled: rarely, and it took a twentieth of each start."""
-
-    intermediate = b""
-
-    def _get_module_for_linking(self) -> Any:
-        if self._shared_module is None:
-            self._shared_module: Any = binding.parse_bitcode(self.intermediate)
-        return self._shared_module
+# ---------------------------------------------------------------------- the passes
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -155,7 +45,7 @@ class _OpenLibrary(LoweringPass):
 
     def run_pass(self, state: Any) -> bool:
         """Numba's lowering takes the library that it finds."""
-        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         state.library.is_kernel = state.flags.no_compile = state.flags.no_cpython_wrapper
         return False
@@ -178,9 +68,6 @@ class _RegisterKernel(LoweringPass):
             state.targetctx.insert_user_function(key, description, [state.library])
             state["cr"] = lowered._replace(cfunc=key)
         return False
-
-
-# ---------------------------------------------------------------------- the passes
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -335,7 +222,6 @@ _PLAIN = (types.Number, types.Boolean, types.IntegerLiteral, types.BooleanLitera
 _sizes: dict[str, int] = {}
 _known: dict[Any, Any] = {}
 _return_user_exc = CPUCallConv.return_user_exc
-_read = JITCodeLibrary._unserialize.__func__
 _resolve_builtin, _resolve_compiled = types.BaseFunction.get_call_type, types.Dispatcher.get_call_type
 
 
@@ -390,32 +276,6 @@ def _return_exception(self: Any, builder: Any, exc: Any, exc_args: Any = None, *
     _return_user_exc(self, builder, exc, exc_args, *where, **named)
 
 
-def _load(self: Any, signature: Any, target: Any) -> Any:
-    """What the cache has. Numba first imports all that it can compile (and SciPy, where that is installed): a quarter of a warm start. Code needs none of it.
-
-    What code may ask for is registered by `import numba`, but for counting references, and the seed of hashes.
-    """
-    rtsys.initialize(target)
-    with self._guard_against_spurious_io_errors():
-        return self._load_overload(signature, target)
-
-
-def _unserialize(cls: Any, codegen: Any, state: Any) -> Any:
-    """A library from the cache, and the symbols that it defines: to look for them in the intermediate code took as long as all else."""
-    name, kind, data = state
-    if kind != _LAZY:
-        return _read(cls, codegen, state)
-    library = _Loaded(codegen, name)
-    code, library.intermediate, defined = data
-    library.enable_object_caching()
-    library._set_compiled_object(code)
-    library._finalize_final_module()
-    codegen._engine._defined_symbols.update(defined)
-    return library
-
-
-Cache.load_overload = _load
-JITCodeLibrary._unserialize = classmethod(_unserialize)
 CPUCallConv.return_user_exc = _return_exception
 types.BaseFunction.get_call_type, types.Dispatcher.get_call_type = _call_of_builtin, _call_of_compiled
 for one in (CPUContext, Context):

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from tapeline import tables
 from tapeline.constants import GTC, IOC, POST_ONLY, PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.delays import UNITS_NS
 from tapeline.errors import ConfigError
+from tapeline.feeds.rows import nano
 from tapeline.frames import TIME
 from tapeline.memory import record_at
 from tapeline.record import Record, int64
@@ -111,7 +111,7 @@ def replay_orders(log: Any) -> OrderReplay:
     entries = np.zeros(sent.height, ENTRY)
     for name in ("ts", "size", "order", "side", "instruction"):
         entries[name] = sent[name].to_numpy()
-    entries["price"] = [UNDEFINED_PRICE if p is None else round(Decimal(str(p)) * PRICE_SCALE) for p in sent["price"].to_list()]
+    entries["price"] = sent.select(nano("price", sent.schema, PRICE_SCALE).fill_null(UNDEFINED_PRICE)).to_series().cast(pl.Int64).to_numpy()
     entries["action"] = [_ACTIONS[a] for a in sent["action"].to_list()]
     return _replay_of(entries.tobytes())
 

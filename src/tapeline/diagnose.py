@@ -20,7 +20,7 @@ from tapeline.engine.records import Message, PhaseNews, Print
 from tapeline.errors import CompileError, ConfigError, TapelineError
 from tapeline.jit import USER_OPTIONS, cache_directory
 from tapeline.market.book import Market, Markets
-from tapeline.record import record_classes
+from tapeline.record_members import record_classes
 from tapeline.runner import codes
 from tapeline.uses import near, unlike
 

@@ -4,22 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from tapeline.inputs import Data, open_input, reader_of, registry
 from tapeline.jit import going
 from tapeline.market import fifo as kernels
 from tapeline.market.fifo import BOOK_EVENTS, FREE_MIN, PENDING, PENDING_MAX, RESTING, Fifo, count_fifo
 from tapeline.order_table import SLOT, TABLE_BITS_MIN, rehash
-
-
-def count_fills(data: Data, **instruments: Any) -> "FifoCount":
-    """The count of a whole input. `instruments`: tick_size, definitions, instruments of Backtest. Raises ConfigError and DataError."""
-    source = open_input(data)
-    known = registry(source, multiplier=1.0, **instruments)
-    known.several = True
-    reader, count = reader_of(source, known, lambda _: None), FifoCount()
-    for n, _ in reader.chunks():
-        count.take(reader.events_address, n, len(known.known))
-    return count
 
 
 class FifoCount:

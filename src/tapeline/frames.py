@@ -163,7 +163,7 @@ def fills_frame(fills: Columns, context: Context, position: Ints) -> pl.DataFram
             *_who(fills, context),
             pl.Series("order_id", fills["order_id"]),
             _side(fills["side"]),
-            _price("price", fills["price"]),
+            price_column("price", fills["price"]),
             pl.Series("size", size),
             pl.Series("size_left", fills["size_left"]),
             pl.Series("position", position),
@@ -190,8 +190,8 @@ def orders_frame(orders: Columns, context: Context) -> pl.DataFrame:
             _enum("tif", tif, TimeInForce, lower=False, may_be_null=status == Status.REJECTED),
             pl.Series("post_only", (instruction & POST_ONLY) != 0),
             pl.Series("reduce_only", (instruction & REDUCE_ONLY) != 0),
-            _price("price", orders["price"]),
-            _price("stop", orders["stop"]),
+            price_column("price", orders["price"]),
+            price_column("stop", orders["stop"]),
             pl.Series("size", orders["size"]),
             pl.Series("filled", orders["filled"]),
             _enum("status", status, Status),
@@ -325,7 +325,8 @@ def _optional(name: str, values: Ints) -> pl.Series:
     return _masked(name, values, values == -1)
 
 
-def _price(name: str, values: Ints) -> pl.Series:
+def price_column(name: str, values: Ints) -> pl.Series:
+    """Prices in 1e-9 in price units, the undefined null."""
     absent = values == UNDEFINED_PRICE
     if len(absent) and absent.all():  # as nearly all stop prices are
         return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(absent))

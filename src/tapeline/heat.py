@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -14,16 +13,16 @@ import polars as pl
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Side
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
-from tapeline.frames import TIME
+from tapeline.frames import TIME, price_column
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from tapeline.inputs import Data
     from tapeline.instruments import Instrument, TickSize
-    from tapeline.observe import Window
+    from tapeline.market_pass import Window
     from tapeline.result import Result
 
-Data = str | Path | Sequence[str | Path]
 Time = str | int | datetime | np.datetime64
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -101,14 +100,14 @@ class Span(NamedTuple):
 
 
 def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
-    data: Data,
+    data: "Data",
     start: Time,
     end: Time,
     *,
     columns: int = COLUMNS,
     levels: int = LEVELS,
     tick_size: "TickSize | None" = None,
-    definitions: Data | None = None,
+    definitions: "Data | None" = None,
     instruments: Sequence[str | int] | None = None,
 ) -> Heatmap:
     """The book of an instrument from `start` to `end` (UTC text such as "2023-12-25T23:00:00", datetimes, or ns), in `columns` intervals.
@@ -123,7 +122,7 @@ def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
 
 
 def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
-    data: Data,
+    data: "Data",
     spans: Sequence[Span],
     *,
     columns: int = COLUMNS,
@@ -135,7 +134,7 @@ def heatmaps(  # noqa: PLR0913 - settings by keyword, as above
 
     `ticks`: best prices of each span's time, in steps of the instrument's grid. Where they are not known, a pass over the data finds them.
     """
-    from tapeline.observe import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
+    from tapeline.market_pass import Pass, Watched, Window  # noqa: PLC0415 - imports Numba
 
     for name, value, most in (("columns", columns, COLUMNS_MAX), ("levels", levels, ROWS_MAX)):
         if not is_integer(value) or not 1 <= value <= most:
@@ -183,9 +182,9 @@ def _no_time(time: object, setting: str) -> ConfigError:
     return ConfigError(f"{setting}={time!r}: expected a time such as '2023-12-25T23:00:00' (UTC), a datetime, or nanoseconds")
 
 
-def _best_prices(data: Data, spans: Sequence[Span], settings: Mapping[str, Any]) -> list[Ints]:
+def _best_prices(data: "Data", spans: Sequence[Span], settings: Mapping[str, Any]) -> list[Ints]:
     """Best prices of each span's time, in steps of the grid; where the book was never but crossed, those, too."""
-    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - imports Numba
+    from tapeline.market_pass import Pass, Watched  # noqa: PLC0415 - imports Numba
 
     bar_ns = max(1, min(s.end_ns - s.start_ns for s in spans) // _BARS)
     asked = {i: Watched(times=np.unique([s.start_ns for s in spans if s.instrument == i]), bar_ns=bar_ns) for i in {s.instrument for s in spans}}
@@ -217,9 +216,7 @@ def _range(ticks: Ints, span: Span, levels: int) -> tuple[int, int]:
 
 def _heatmap(instrument: "Instrument", window: "Window") -> Heatmap:
     starts = window.start_ns + np.arange(window.columns, dtype=np.int64) * window.bin_ns
-    prices = {
-        name: pl.Series(np.where(window.quotes[name] == UNDEFINED_PRICE, np.nan, window.quotes[name] / PRICE_SCALE)).fill_nan(None) for name in ("bid", "ask")
-    }
+    prices = [price_column(name, window.quotes[name]) for name in ("bid", "ask")]
     prints = window.prints
     side = [_SIDES.get(int(code)) for code in prints["side"]]
     trades = {"ts": _times(prints["ts"]), "price": prints["price"] / PRICE_SCALE, "size": prints["size"].copy(), "side": pl.Series(side, dtype=pl.String)}
@@ -229,7 +226,7 @@ def _heatmap(instrument: "Instrument", window: "Window") -> Heatmap:
         prices=np.arange(window.tick_low, window.tick_low + window.rows).astype(np.float64) * instrument.grid / PRICE_SCALE,
         bid_size=window.sizes[:, 0],
         ask_size=window.sizes[:, 1],
-        quotes=pl.DataFrame({"ts": _times(starts + window.bin_ns), **prices}),
+        quotes=pl.DataFrame([_times(starts + window.bin_ns).alias("ts"), *prices]),
         trades=pl.DataFrame(trades),
     )
 

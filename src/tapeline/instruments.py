@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tapeline.constants import Phase
+import numpy as np
+
+from tapeline.constants import PRICE_SCALE, Phase
 from tapeline.errors import ConfigError
 
 Key = tuple[int, int]
@@ -23,6 +25,16 @@ Multiplier = float | Decimal | Mapping[Name, float | Decimal]
 def format_price(price: float) -> str:
     """A price in price units with all its digits, and no more: 123456.75, and neither 123457 nor 123456.750; 15 of them are what a float holds for sure."""
     return f"{Decimal(f'{price:.15g}').normalize():f}"
+
+
+def decimals(step: float) -> int:
+    """How many decimals prices have that are multiples of a step: of 0.25, two."""
+    return len(f"{step:.9f}".rstrip("0").partition(".")[2])
+
+
+def nearest_ticks(prices: Any, grid: int) -> Any:
+    """Prices in price units, one or an array of them, as int64 multiples of a grid (1e-9): the nearest, for a float may lie a hair beside its price."""
+    return np.round(np.asarray(prices) * PRICE_SCALE / grid).astype(np.int64)
 
 
 class PhaseChange(NamedTuple):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from tapeline.constants import PRICE_SCALE, Kind, Side, TapeFlag
+from tapeline.constants import Kind, Side, TapeFlag
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError, DataError
 from tapeline.frames import TIME
-from tapeline.instruments import format_price
+from tapeline.instruments import format_price, nearest_ticks
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
@@ -218,7 +218,7 @@ class _Path:
         instruments = result.manifest["instruments"]
         self._index = list(result.contracts).index(line["symbol"][0])
         self._side = int(Side.BID if line["side"][0] == "buy" else Side.ASK)
-        tick = round(line["price"][0] * PRICE_SCALE / instruments[self._index]["grid"])
+        tick = int(nearest_ticks(line["price"][0], instruments[self._index]["grid"]))
         self._level = tick if self._side == Side.BID else -tick
         self._arrived = int(line["ts_arrived"].to_physical()[0])
         end = line["ts_end"].to_physical()[0]

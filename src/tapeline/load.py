@@ -57,13 +57,18 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
         if not equals or not name:
             raise ConfigError(f"{where}{setting!r}: expected name=value")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"its parameters are: {', '.join(known) or 'none'}"
+            hint = meant(name, known, f"its parameters are: {', '.join(known) or 'none'}")
             raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
         if name in values:
             raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array({name}=[…])")
         values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
+
+
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The known name that is like one that is none, as a question; `otherwise` where there is none like it."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def parse_bool(text: str) -> bool:
@@ -170,8 +175,7 @@ def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], st
         raise ConfigError(f"{place}: which class? {candidates}")
     found = getattr(module, name, None)
     if found is None:
-        near = difflib.get_close_matches(name, own, n=1)
-        raise ConfigError(f"{place}: has no class {name!r}; {f'did you mean {near[0]!r}?' if near else candidates}")
+        raise ConfigError(f"{place}: has no class {name!r}; {meant(name, own, candidates)}")
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{place}: {name} is no subclass of tapeline.{base.__name__}; {candidates}")
     return found

@@ -11,13 +11,13 @@ import polars as pl
 from tapeline.columns import growing
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE
 from tapeline.errors import TapelineError
-from tapeline.frames import TIME
+from tapeline.frames import TIME, price_column
 from tapeline.manifest import fingerprint, market_settings
 from tapeline.stats.markouts import MIDS
 from tapeline.stats.metrics import HORIZONS
 
 if TYPE_CHECKING:
-    from tapeline.observe import Watched
+    from tapeline.market_pass import Watched
 
 FILLS_ENOUGH: Final = 20_000
 """So many of the data's executions tell whether its venue matches by time, to half a percent; to count them all took as long as a run."""
@@ -54,7 +54,7 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
     if problem:
         return _nothing(problem)
     from tapeline.fifo import FifoCount  # noqa: PLC0415 - imports Numba, which statistics without data do without
-    from tapeline.observe import Pass, Watched  # noqa: PLC0415 - same
+    from tapeline.market_pass import Pass, Watched  # noqa: PLC0415 - same
 
     times = pl.concat([fills["ts_event"], orders["ts_sent"]]).drop_nulls().to_physical().to_numpy()
     bar_ns = max(1, -(-int(times.max() - times.min()) // BARS_MAX // 10**9)) * 10**9
@@ -101,16 +101,12 @@ def is_missing(manifest: Mapping[str, Any]) -> str | None:
 def bars_frame(symbols: Sequence[str], bars_of: Sequence[npt.NDArray[np.void]]) -> pl.DataFrame:
     """Bars of symbols, one after the other, as a frame in price units."""
     bars = np.concatenate([np.empty(0, bars_of[0].dtype), *bars_of])
-    prices = {name: _price(bars[name]) for name in ("bid", "ask", "low", "high")}
-    prices["high"] = _price(np.where(bars["high"] == -UNDEFINED_PRICE, UNDEFINED_PRICE, bars["high"]))
+    prices = {name: price_column(name, bars[name]) for name in ("bid", "ask", "low")}
+    prices["high"] = price_column("high", np.where(bars["high"] == -UNDEFINED_PRICE, UNDEFINED_PRICE, bars["high"]))
     counts = {name: bars[name].copy() for name in ("events", "trades", "volume")}
     named = pl.Series(symbols, dtype=pl.String).gather(np.repeat(np.arange(len(symbols)), [len(one) for one in bars_of]))
     columns = {"symbol": named, "ts": pl.Series(bars["start"].copy()).cast(TIME), **prices, **counts}
     return pl.DataFrame(columns, schema_overrides=BARS_SCHEMA)
-
-
-def _price(values: npt.NDArray[np.int64]) -> pl.Series:
-    return pl.Series(np.where(values == UNDEFINED_PRICE, np.nan, values / PRICE_SCALE)).fill_nan(None)
 
 
 def _times(moments: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

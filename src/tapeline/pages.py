@@ -64,6 +64,13 @@ def bytes_left(pages: mmap.mmap) -> int:
     return min(len(pages), pages.size())
 
 
+def give_back(pages: mmap.mmap | None, start: int, size: int) -> None:
+    """Take what was read of a mapped file out of this process's memory; the page cache keeps it, and whoever looks at it again gets it from there."""
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        first = start & -mmap.PAGESIZE
+        pages.madvise(mmap.MADV_DONTNEED, first, max(((start + size) & -mmap.PAGESIZE) - first, 0))
+
+
 class BlockWriter(io.BufferedWriter):
     """Writes a file that is to be mapped in whole blocks, each at a multiple of its size.
 

@@ -1,7 +1,6 @@
 """Settings of a run as text: `name=value` on a command line, and TOML files with the same names and the same values."""
 
 import dataclasses
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -217,5 +216,4 @@ def _number(text: str) -> int | float | str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"there is no such setting; did you mean {near[0]!r}?" if near else f"there is no such setting; there are: {', '.join(known)}"
+    return f"there is no such setting; {load.meant(name, known, 'there are: ' + ', '.join(known))}"

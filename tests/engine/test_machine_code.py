@@ -16,8 +16,8 @@ from tapeline.engine.state import Engine
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan
-from tapeline.market.features import update_shape
 from tapeline.market.replay import Replay, keep_columns, replay
+from tapeline.market.shape import update_shape
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import make_columns
 from tapeline.market.traced import replay_traced

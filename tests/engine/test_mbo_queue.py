@@ -8,8 +8,7 @@ import pytest
 pytest.importorskip("mboq", reason="mbo-queue is not installed (pip install -e .[dev])")
 
 from against_mbo_queue import compare, estimators, mbo_queue, read, simulated
-
-from tapeline.fifo import count_fills
+from fifo_counts import count_fills
 
 ES = Path(__file__).resolve().parents[3] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 START = int(np.datetime64("2023-12-25T23:00:01", "ns").astype(np.int64))

@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from dbn_files import DATA, read
+from fifo_counts import count_fills
 from lobster_files import NAME, Market
 
 import tapeline as tl
 from tapeline.feeds import lobster
-from tapeline.fifo import count_fills
 
 LOBSTER = DATA.parent / "lobster"
 GOOG = LOBSTER / "LOBSTER_SampleFile_GOOG_2012-06-21_5.zip"

@@ -12,7 +12,7 @@ from tapeline.constants import UNDEFINED_PRICE, Kind, Side
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import registry
-from tapeline.observe import Pass, Watched, Window
+from tapeline.market_pass import Pass, Watched, Window
 from tapeline.reference import tape
 from tapeline.reference.book import Book
 from tapeline.reference.tape import TapeEvent

@@ -17,7 +17,7 @@ from tapeline.load import load_strategy
 from tapeline.result import Result
 from tapeline.viewer.server import application, listening
 from tapeline.viewer.session import Session
-from tapeline.viewer.view import Shown, opened
+from tapeline.viewer.view import opened
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def result(run: Path) -> Result:
 @pytest.fixture(scope="session")
 def session(run: Path) -> Iterator[Session]:
     """The run, and all of its data indexed."""
-    with opened(Shown([], run), None, {}) as made:
+    with opened([run], None, {}) as made:
         made.index._thread.join()
         yield made
 

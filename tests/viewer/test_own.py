@@ -15,7 +15,7 @@ from tapeline.market.follow import OWN_MAX
 from tapeline.result import Result
 from tapeline.viewer.own import OwnOrders
 from tapeline.viewer.session import Session, _own
-from tapeline.viewer.view import Shown, opened, sort_out
+from tapeline.viewer.view import opened
 
 
 def rested(result: Result, label: str) -> pl.DataFrame:
@@ -62,7 +62,7 @@ def test_orders_are_gone_when_they_have_ended(session: Session, result: Result) 
         assert found["order"]["ahead_at_end"] == order["ahead_at_end"]
 
 
-def test_a_guessed_place_is_not_shown_as_known(session: Session, result: Result) -> None:
+def test_a_guessed_place_is_not_pathsas_known(session: Session, result: Result) -> None:
     """Where a run guessed the queue, the order stands in the book, and lots ahead are null."""
     order = rested(result, "guessed").to_dicts()[0]
     assert shown(session, order, order["ts_arrived"])["ahead"] is None
@@ -99,10 +99,10 @@ def test_trades_are_found_one_after_the_other(session: Session) -> None:
 
 def test_one_strategy_may_be_chosen(run: Path) -> None:
     """`--strategy` shows that strategy's orders and fills only; a label that is not there is refused with those that are."""
-    with opened(Shown([], run), "guessed", {}) as session:
+    with opened([run], "guessed", {}) as session:
         assert session.describe()["run"]["strategies"] == ["guessed"]
         assert set(session.own.orders["strategy"]) == {"guessed"}
-    with pytest.raises(ConfigError, match=r"--strategy nobody.*exact, guessed"), opened(Shown([], run), "nobody", {}):
+    with pytest.raises(ConfigError, match=r"--strategy nobody.*exact, guessed"), opened([run], "nobody", {}):
         pass
 
 
@@ -114,21 +114,20 @@ def test_too_many_orders_at_a_time_are_refused(result: Result, monkeypatch: pyte
     assert OWN_MAX > 2
 
 
-def test_a_run_is_shown_on_its_own_data(run: Path, data: Path, tmp_path: Path) -> None:
+def test_a_run_is_pathson_its_own_data(run: Path, data: Path, tmp_path: Path) -> None:
     """Data that the run was not made on, two runs, settings that are the run's, and `--strategy` without a run are refused."""
     other = tmp_path / "other.dbn"
     other.write_bytes(data.read_bytes()[:-56])
     cases = [
-        (sort_out([other, run]), None, {}, "was run on other data"),
-        (sort_out([data, run]), None, {"tick_size": "0.5"}, "--tick-size"),
-        (sort_out([data]), "exact", {}, "--strategy"),
+        ([other, run], None, {}, "was run on other data"),
+        ([data, run], None, {"tick_size": "0.5"}, "--tick-size"),
+        ([data], "exact", {}, "--strategy"),
+        ([run, data, tmp_path], None, {}, "one run"),
     ]
-    for shown_, strategy, settings, message in cases:
-        with pytest.raises(ConfigError, match=message), opened(shown_, strategy, settings):
+    for paths, strategy, settings, message in cases:
+        with pytest.raises(ConfigError, match=message), opened(paths, strategy, settings):
             pass
-    with pytest.raises(ConfigError, match="one run"):
-        sort_out([run, data, tmp_path])
-    with opened(sort_out([data, run]), None, {}) as session:
+    with opened([data, run], None, {}) as session:
         assert session.title == f"{data.name} · {run.name}"
 
 
@@ -142,11 +141,11 @@ def test_data_of_any_kind_show_the_same(data: Path, tmp_path: Path) -> None:
     settings = {"tick_size": "0.25"}
     scenes = []
     for paths in ([data], [tape]):
-        with opened(Shown(paths), None, {} if paths[0] == tape else settings) as session:
+        with opened(paths, None, {} if paths[0] == tape else settings) as session:
             session.index._thread.join()
             scenes.append([session.at_event(0, event) for event in (1, 50, 9_999)])
     assert scenes[0] == scenes[1]
-    with opened(Shown([data, second]), None, settings) as session:
+    with opened([data, second], None, settings) as session:
         session.index._thread.join()
         counts = tl.features([data, second], **settings).group_by("publisher_id", "instrument_id", maintain_order=True).len()["len"].to_list()
         assert list(session.index.reach.events) == counts
@@ -157,7 +156,7 @@ def test_damage_ends_the_index_and_is_told(data: Path, tmp_path: Path) -> None:
     """Everything before the damage can be looked at, and the page is told why there is no more."""
     cut = tmp_path / "cut.dbn"
     cut.write_bytes(data.read_bytes()[:-20])
-    with opened(Shown([cut]), None, {"tick_size": "0.25"}) as session:
+    with opened([cut], None, {"tick_size": "0.25"}) as session:
         session.index._thread.join()
         assert "truncated" in session.describe()["progress"]["problem"]
         assert session.at_event(0, 2**40)["event"] == session.index.reach.events[0] > 1_000
@@ -194,7 +193,7 @@ def test_what_a_run_has_journalled_is_shown(data: Path, tmp_path: Path) -> None:
     steps = result.steps.filter(pl.col("order_id") == order["order_id"]).with_columns(pl.col("ts_event").to_physical(), pl.col("price").forward_fill())
     rng = random.Random(4)
     prices = set()
-    with opened(Shown([], directory), None, {}) as session:
+    with opened([directory], None, {}) as session:
         session.index._thread.join()
         for ts in (rng.randrange(order["ts_arrived"], order["ts_end"] or steps["ts_event"][-1]) for _ in range(60)):
             now = steps.filter(pl.col("ts_event") <= ts).row(-1, named=True)

@@ -11,7 +11,7 @@ from streams import SNAPSHOT, Stream
 
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
-from tapeline.viewer.view import Shown, opened
+from tapeline.viewer.view import opened
 
 PATIENCE_S = 180
 """Of a machine with other work."""
@@ -282,7 +282,7 @@ def test_several_instruments_and_no_run(browser: Any, serve: Callable[[Session],
     """A selector changes the instrument and keeps the time; without a run there is no talk of orders; a reload stays where one was."""
     path = tmp_path / "two.dbn"
     write_synth(path, SynthConfig(records=20_000, live_orders=600, instruments=3, seed=4))
-    with opened(Shown([path]), None, {"tick_size": "0.25"}) as session:
+    with opened([path], None, {"tick_size": "0.25"}) as session:
         session.index._thread.join()
         page = Page(browser, serve(session), "#1/500")
         now, bid = (page.page.evaluate(f"tapeline.scene.{name}") for name in ("now", "bids[0]"))
@@ -307,7 +307,7 @@ def test_damage_is_said_on_the_page(browser: Any, serve: Callable[[Session], Ser
     """Where the data is damaged, the page says so, and shows what came before."""
     cut = tmp_path / "cut.dbn"
     cut.write_bytes(data.read_bytes()[:400_020])
-    with opened(Shown([cut]), None, {"tick_size": "0.25"}) as session:
+    with opened([cut], None, {"tick_size": "0.25"}) as session:
         session.index._thread.join()
         page = Page(browser, serve(session))
         assert "truncated" in page.page.inner_text('[role="alert"]')
@@ -334,7 +334,7 @@ def sparse() -> Stream:
 def test_odd_books_have_a_page(browser: Any, serve: Callable[[Session], Served], tmp_path: Path, name: str, stream: Stream, words: str) -> None:
     """An empty file, a snapshot and nothing more, a book of one side, one with wide gaps that is crossed at last: each is shown, without a complaint."""
     path = stream.write(tmp_path / "odd.dbn", symbols={1: "ODD"})
-    with opened(Shown([path]), None, {"tick_size": "0.01" if name != "nothing" else "1"}) as session:
+    with opened([path], None, {"tick_size": "0.01" if name != "nothing" else "1"}) as session:
         session.index._thread.join()
         page = Page(browser, serve(session), wait="body", color_scheme="dark")
         if name == "sparse":

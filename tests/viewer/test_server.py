@@ -18,7 +18,7 @@ from streams import SNAPSHOT, Stream
 from tapeline.errors import ConfigError
 from tapeline.viewer.server import HOST, listening
 from tapeline.viewer.session import Session
-from tapeline.viewer.view import Shown, opened
+from tapeline.viewer.view import opened
 
 PAGES = ("/", "/view.css", "/view.js", "/draw.js", "/panels.js", "/preact.js")
 
@@ -161,7 +161,7 @@ def test_the_overview_begins_with_the_first_event(serve: Callable[[Session], Ser
     for i in range(100):
         stream.add(200 + i, "B", 1_001 + i // 20, 1, ts=start + (i + 1) * hour // 100)
     path = stream.write(tmp_path / "quiet.dbn", symbols={1: "QUIET"})
-    with opened(Shown([path]), None, {"tick_size": "0.01"}) as session:
+    with opened([path], None, {"tick_size": "0.01"}) as session:
         session.index._thread.join()
         overview = serve(session).ask("/api/overview")
     assert overview["start"] == str(start)

@@ -21,7 +21,7 @@ from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
-from tapeline.pages import bytes_left, mapped
+from tapeline.pages import bytes_left, give_back, mapped
 from tapeline.schema import MBO
 
 CHUNK_BYTES: Final = 1 << 20
@@ -270,13 +270,6 @@ def _joined(tail: Bytes, buffer: Bytes, begin: int, end: int) -> Bytes:
         data = np.concatenate((tail, buffer[begin:end]))
     data.flags.writeable = False  # as mapped files are: kernels are compiled once for both
     return data
-
-
-def give_back(mapping: mmap.mmap | None, start: int, size: int) -> None:
-    """Take what was read of a mapped file out of this process's memory; the page cache keeps it, and whoever looks at it again gets it from there."""
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        first = start & -mmap.PAGESIZE
-        mapping.madvise(mmap.MADV_DONTNEED, first, max(((start + size) & -mmap.PAGESIZE) - first, 0))
 
 
 def _mapped(file: DbnFile) -> tuple[Bytes, mmap.mmap | None]:

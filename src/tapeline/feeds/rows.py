@@ -164,7 +164,7 @@ def collected(source: str, ask: Callable[[], T]) -> T:
 
 def _columns(schema: pl.Schema, symbols: dict[int, str], price_unit: int, lot: int) -> list[_Column]:
     """All that a record has, of the columns that there are."""
-    price, size, ts_event = _nano("price", schema, price_unit), _nano("size", schema, PRICE_SCALE), _time("ts_event", schema)
+    price, size, ts_event = nano("price", schema, price_unit), nano("size", schema, PRICE_SCALE), _time("ts_event", schema)
     wanted = "expected a time, or whole nanoseconds since 1970; those before 1973 count something else"
     columns = [
         _Column("ts_event", ts_event, wanted),
@@ -216,7 +216,7 @@ def _whole(name: str, schema: pl.Schema, low: int, high: int) -> pl.Expr:
     return pl.when(number.is_between(low, high)).then(number)
 
 
-def _nano(name: str, schema: pl.Schema, unit: int) -> pl.Expr:
+def nano(name: str, schema: pl.Schema, unit: int) -> pl.Expr:
     """A column in 1e-9, exact; floats are rounded to as many decimals as they hold. `unit`: what a whole number is worth. Null where it is no number."""
     value, kind = pl.col(name), schema[name]
     if kind.is_integer() or (kind == pl.String and unit != PRICE_SCALE):

@@ -15,8 +15,9 @@ from tapeline.instruments import Instrument
 from tapeline.jit import JIT, bound
 from tapeline.market.activity import ACTIVITY_FEATURES, ActivityMemory, note_activity, update_activity
 from tapeline.market.book import BOOK, FEATURES_N, PHASE_CHANGE, RUN, Book, Market, ViewPlan, ask_ahead
-from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, ShapeMemory, TouchMemory, bits_of, update_shape
+from tapeline.market.features import BOOK_FEATURES, LEVELS_OF_SHAPE, SHAPE_FEATURES, TEN_LEVELS, TOUCH_FEATURES, TouchMemory, bits_of
 from tapeline.market.ladder import CELL, FAR_CELL, FAR_TOUCHES_MAX, LEVEL, WIDTH_FIRST, WIDTH_MIN, Ladder, best_anywhere, lay_window
+from tapeline.market.shape import ShapeMemory, update_shape
 from tapeline.market.view import show_features, update_deep
 from tapeline.market.walk import update_walked
 from tapeline.memory import copy, view

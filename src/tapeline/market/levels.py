@@ -11,8 +11,9 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, DEEPEST_OFFSET, EVENTS_MAX, PLACE, VIEW_PLAN, side_of
-from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES, SHAPE_MEMORY, change_size, keep_levels
+from tapeline.market.features import LEVELS_OF_SHAPE, SHAPE_FEATURES
 from tapeline.market.ladder import CELL, LEVEL, LEVEL_NONE, LEVEL_SIZE, count_at, has_best, next_level, size_at
+from tapeline.market.shape import SHAPE_MEMORY, change_size, keep_levels
 from tapeline.memory import address_of, record_at
 from tapeline.tape.records import CLEAR, COUNTER, EVENT, EVENT_SIZE, FILL, LAST, SNAPSHOT, side_index
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from tapeline.constants import Feature
 from tapeline.jit import kernel, leaf
-from tapeline.market import activity, features
+from tapeline.market import activity, features, shape
 from tapeline.market.activity import ACTIVITY_MEMORY
 from tapeline.market.book import MARKET
-from tapeline.market.features import SHAPE_MEMORY, TOUCH_MEMORY
+from tapeline.market.features import TOUCH_MEMORY
+from tapeline.market.shape import SHAPE_MEMORY
 from tapeline.memory import record_at, unit, view, write_past
 from tapeline.record import Record, int64
 
@@ -142,7 +143,7 @@ def make_of_two(block, formula, source, out):
             out[i] = features.imbalance(first[i], second[i])
     elif formula == SLOPE:
         for i in range(ROWS):
-            out[i] = features.slope(first[i], second[i])
+            out[i] = shape.slope(first[i], second[i])
     else:
         for i in range(ROWS):
             out[i] = activity.trade_imbalance(second[i], first[i])

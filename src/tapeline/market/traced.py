@@ -11,8 +11,9 @@ import numpy as np
 from tapeline.jit import entry, kernel, leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, end_counts, follow_touch, note_change, note_rarely
 from tapeline.market.book import BIDS, BOOK, DIRTY, DONE, MOVED, MOVED_SHIFT, NUMBER
-from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, SHAPE_MEMORY, SLOPES, TOUCH_FEATURES, TOUCH_MEMORY, number_at, update_touch
+from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, TOUCH_FEATURES, TOUCH_MEMORY, number_at, update_touch
 from tapeline.market.replay import MOVES, ROW, ROWS_FULL, apply_change, change_rarely, keep_columns, thin_out
+from tapeline.market.shape import SHAPE_MEMORY, SLOPES
 from tapeline.market.touch import put_word
 from tapeline.market.trace import (
     ACTIVITY_AT,

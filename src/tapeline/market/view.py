@@ -8,21 +8,10 @@ from tapeline.constants import FEATURE_ACTIVITY_FIRST, UNDEFINED_PRICE
 from tapeline.jit import leaf
 from tapeline.market.activity import ACTIVITY_FEATURES, ACTIVITY_MEMORY, show_activity, update_activity
 from tapeline.market.book import ASKS, BIDS, BITS, BOOK, DIRTY, FEATURES_OFFSET, MARKET, TIMED, side_of
-from tapeline.market.features import (
-    BOOK_FEATURES,
-    SHAPE_FEATURES,
-    SHAPE_MEMORY,
-    TOUCH_FEATURES,
-    TOUCH_MEMORY,
-    set_feature,
-    show_shape,
-    show_sums,
-    show_touch,
-    update_shape,
-    update_touch,
-)
+from tapeline.market.features import BOOK_FEATURES, SHAPE_FEATURES, TOUCH_FEATURES, TOUCH_MEMORY, set_feature, show_touch, update_touch
 from tapeline.market.ladder import CELL, has_best
 from tapeline.market.levels import update_levels
+from tapeline.market.shape import SHAPE_MEMORY, show_shape, show_sums, update_shape
 from tapeline.market.walk import update_walked, walk_shape
 from tapeline.memory import address_of, copy, record_at, unit
 from tapeline.record import Record, bool_

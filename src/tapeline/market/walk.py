@@ -14,28 +14,9 @@ import numpy as np
 from tapeline.constants import UNDEFINED_PRICE
 from tapeline.jit import kernel, leaf
 from tapeline.market.book import ASKS, BIDS, BOOK, DIRTY, side_of
-from tapeline.market.features import (
-    BEFORE,
-    CELLS,
-    DEEPEST,
-    DISTANCES,
-    LEVELS,
-    LEVELS_OF_SHAPE,
-    NOTHING,
-    PLACES,
-    SHAPE_MEMORY,
-    SIZES_5,
-    SIZES_10,
-    SLOPES,
-    TEN_LEVELS,
-    TIGHT_DISTANCES,
-    TOUCH_MEMORY,
-    flow,
-    number_at,
-    show_news,
-    sums_of,
-)
+from tapeline.market.features import LEVELS_OF_SHAPE, TEN_LEVELS, TIGHT_DISTANCES, TOUCH_MEMORY, flow, number_at
 from tapeline.market.ladder import CELL, CELL_SIZE, FAR_CELL, LEVEL, LEVEL_NONE
+from tapeline.market.shape import BEFORE, CELLS, DEEPEST, DISTANCES, LEVELS, NOTHING, PLACES, SHAPE_MEMORY, SIZES_5, SIZES_10, SLOPES, show_news, sums_of
 from tapeline.memory import address_of, count_bits, filled, first_bit, record_at, ten_filled, unit, unseen
 from tapeline.tape.records import COUNTER
 
@@ -70,7 +51,7 @@ def add_tight(cells, seen):
 
 @leaf
 def sums_tight(cells, seen):
-    """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.features` defines them."""
+    """Size of the five and the ten best levels of a side, which lie beside each other, and the sums for its slope, as `market.shape` defines them."""
     near, total, products, _ = add_tight(cells, seen)
     return near, total, products, seen.squares
 

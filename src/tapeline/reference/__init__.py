@@ -1,8 +1,8 @@
 """The plain engine: what the compiled one means, in ordinary Python, and the oracle that it is tested against.
 
-It shares no code with the compiled engine. Read it in this order: `tape`, `normaliser`, `book`, `features`, `activity` (what history is); `messages`, `rules`,
-`venue` (what the exchange would have done with our orders); `market`, `account`, `gateway`, `orders` (what a strategy sees and may do); `schedule`, `row`,
-`publisher`, `journal`, `engine` (when what happens). docs/ARCHITECTURE.md and docs/assumptions.md say the same in words.
+It shares no code with the compiled engine. Read it in this order: `tape`, `records`, `normaliser`, `book`, `features`, `activity` (what history is);
+`messages`, `rules`, `venue` (what the exchange would have done with our orders); `market`, `account`, `gateway`, `orders` (what a strategy sees and may do);
+`schedule`, `row`, `publisher`, `journal`, `engine` (when what happens). docs/ARCHITECTURE.md and docs/assumptions.md say the same in words.
 """
 
 from tapeline.reference.book import DepthRow, depth_rows

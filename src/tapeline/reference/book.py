@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from tapeline.constants import LEVEL_MAX, LEVEL_NONE, UNDEFINED_PRICE, Kind, Phase, Side, TapeFlag
 from tapeline.instruments import Instrument, Instruments
-from tapeline.reference.normaliser import Chunks, tape
+from tapeline.reference.normaliser import tape
+from tapeline.reference.records import Chunks
 from tapeline.reference.tape import TapeEvent
 
 

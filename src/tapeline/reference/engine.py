@@ -10,9 +10,10 @@ from tapeline.reference.book import ExchangeBook
 from tapeline.reference.journal import Journal
 from tapeline.reference.market import PerInstrument
 from tapeline.reference.messages import FillReport
-from tapeline.reference.normaliser import TAPE_COUNTERS, Chunks, tape
+from tapeline.reference.normaliser import TAPE_COUNTERS, tape
 from tapeline.reference.orders import Orders
 from tapeline.reference.publisher import Publisher
+from tapeline.reference.records import Chunks
 from tapeline.reference.row import Row
 from tapeline.reference.schedule import Arrival, Clock, Delivery, Due, PatienceEnds, PhaseNews, Response, Schedule
 from tapeline.reference.tape import TapeEvent

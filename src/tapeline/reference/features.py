@@ -8,7 +8,8 @@ from tapeline.constants import FEATURE_ACTIVITY_FIRST, PRICE_SCALE, Feature, Sid
 from tapeline.instruments import Instruments
 from tapeline.reference.activity import Activity
 from tapeline.reference.book import ABSENT, Book, Level, price_of
-from tapeline.reference.normaliser import Chunks, tape
+from tapeline.reference.normaliser import tape
+from tapeline.reference.records import Chunks
 from tapeline.reference.tape import TapeEvent
 
 LEVELS_MAX: Final = 10

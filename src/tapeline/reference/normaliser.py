@@ -1,14 +1,13 @@
 """From DBN records to tape events: order ids become resting places, prices become levels. The rules are numbered as in docs/ARCHITECTURE.md."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from typing import Final
 
 from tapeline.constants import LEVEL_MAX, TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action, Kind, RecordFlag, Side, TapeFlag
 from tapeline.errors import DataError
 from tapeline.instruments import Instrument, Instruments, Key
+from tapeline.reference.records import Chunks, MboTuple, Record, records_with_next
 from tapeline.reference.tape import TapeEvent
 
 CHANGES: Final = (Action.ADD, Action.CANCEL, Action.MODIFY)
@@ -23,46 +22,6 @@ COUNTERS: Final = ("records", *(f"records_{chr(a)}" for a in Action), "events", 
 """Every counter of the normaliser; all exist in a result, even at 0."""
 TAPE_COUNTERS: Final = {int(kind): f"tape_{kind.name}" for kind in Kind}
 """Kind of a tape event → the counter of those."""
-
-MboTuple = tuple[int, ...]
-"""The fields of a record, in the order of `schema.MBO`."""
-Chunks = Iterable[tuple[np.ndarray[Any, Any], bool]]
-"""Arrays of `schema.MBO`, each with whether it is the last of its file."""
-
-
-class Record(NamedTuple):
-    """A DBN MBO record, fields as in `schema.MBO`."""
-
-    length: int
-    rtype: int
-    publisher_id: int
-    instrument_id: int
-    ts_event: int
-    order_id: int
-    price: int
-    size: int
-    flags: int
-    channel_id: int
-    action: int
-    side: int
-    ts_recv: int
-    ts_in_delta: int
-    sequence: int
-
-    @property
-    def key(self) -> Key:
-        """Which book it is of."""
-        return self.publisher_id, self.instrument_id
-
-    @property
-    def is_snapshot(self) -> bool:
-        """Whether it belongs to a snapshot."""
-        return bool(self.flags & RecordFlag.SNAPSHOT)
-
-    @property
-    def ends_event(self) -> bool:
-        """Whether the venue ends an event with it. An R that begins no snapshot does so, flagged or not: Nasdaq's days begin with one that is not."""
-        return bool(self.flags & RecordFlag.LAST) or (self.action == Action.CLEAR and not self.is_snapshot)
 
 
 @dataclass(slots=True)
@@ -387,21 +346,6 @@ class Normaliser:
         event = TapeEvent(record.ts_event, record.ts_recv, 0, 0, 0, record.sequence, index, int(kind), int(flags), int(Side.NONE), 0)
         self._out.append(event)
         return event
-
-
-def records_with_next(chunks: Chunks) -> Iterator[tuple[MboTuple, MboTuple | None]]:
-    """Each record with the one after it in its file, over the seams of chunks; None after the last of a file."""
-    record: MboTuple | None = None
-    for chunk, is_last_of_file in chunks:
-        for following in chunk.tolist():
-            if record is not None:
-                yield record, following
-            record = following
-        if is_last_of_file and record is not None:
-            yield record, None
-            record = None
-    if record is not None:
-        yield record, None
 
 
 def tape(chunks: Chunks, instruments: Instruments, counters: dict[str, int]) -> Iterator[TapeEvent]:

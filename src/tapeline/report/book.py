@@ -8,10 +8,10 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.constants import PRICE_SCALE
 from tapeline.errors import TapelineError
 from tapeline.frames import TIME
 from tapeline.heat import Heatmap, Span, heatmaps
+from tapeline.instruments import nearest_ticks
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.report.base import BUY, SELL, TIME_AXIS, Run, figure, ms, short
@@ -24,7 +24,7 @@ SCALE: Final = (
     (0.0, "rgba(139,148,158,0)"), (0.05, "rgba(139,148,158,0.10)"), (0.35, "rgba(139,148,178,0.40)"), (0.65, "rgba(163,113,247,0.62)"),
     (0.85, "rgba(205,100,210,0.85)"), (1.0, "rgba(240,190,60,1)"),
 )  # fmt: skip
-"""Nothing is transparent, so that it works on dark and light grounds."""
+"""Where nothing rests it is transparent, so that it works on dark and light grounds."""
 
 
 class Minute(NamedTuple):
@@ -139,7 +139,7 @@ def _best_prices(result: Result, minute: Minute) -> npt.NDArray[np.int64]:
     ordinary = result.observed.bars.filter((pl.col("symbol") == minute.symbol) & (pl.col("bid") < pl.col("ask")) & (pl.col("ts") < end))
     bars = pl.concat([ordinary.filter(pl.col("ts") < start).tail(1), ordinary.filter(pl.col("ts") >= start)])
     prices = np.concatenate([bars["bid"].to_numpy(), bars["ask"].to_numpy()])
-    ticks: npt.NDArray[np.int64] = np.round(prices * (PRICE_SCALE / grid)).astype(np.int64)
+    ticks: npt.NDArray[np.int64] = nearest_ticks(prices, grid)
     return ticks
 
 

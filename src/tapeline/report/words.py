@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from tapeline.config import UNLIMITED
+from tapeline.instruments import decimals
 from tapeline.observed import is_missing
 from tapeline.report.base import Run
 from tapeline.report.signals import names_of
@@ -168,7 +169,7 @@ def large_fills(run: Run) -> str:
     if not fills.height:
         return "<p>No fill was more than half of what it traded against.</p>"
     share = fills.with_columns(share=pl.col("size") / pl.col("market_size")).sort("size", "share", descending=True, maintain_order=True).head(LARGEST)
-    digits = {symbol: len(f"{contract.tick:.9f}".rstrip("0").partition(".")[2]) for symbol, contract in run.result.contracts.items()}
+    digits = {symbol: decimals(contract.tick) for symbol, contract in run.result.contracts.items()}
     columns = {
         "time (UTC)": share["ts_event"].dt.strftime("%m-%d %H:%M:%S%.6f" if run.sampling.days > 1 else "%H:%M:%S%.6f"),
         "strategy": share["strategy"],

@@ -1,7 +1,7 @@
 """Markouts: what the market did after fills, for or against them.
 
 `mids` is a line per fill, in the order of the fills, with the market's mid (price units, null where unknown): `mid_before`, the last one before the event of
-the fill, and `mid_1ms` … `mid_60s`, the last one up to so long after it (`tapeline.observe` reads them from the data). A fill without such a mid counts
+the fill, and `mid_1ms` … `mid_60s`, the last one up to so long after it (`tapeline.market_pass` reads them from the data). A fill without such a mid counts
 nowhere: its lots are not among those that a mean is divided by.
 """
 

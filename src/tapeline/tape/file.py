@@ -18,12 +18,11 @@ from typing import Any, Final
 import numpy as np
 
 from tapeline.errors import DataError
-from tapeline.feeds.dbn import give_back
 from tapeline.files import replacing
 from tapeline.instruments import Key
 from tapeline.jit import going
 from tapeline.memory import field as field_of
-from tapeline.pages import BlockWriter, bytes_left, mapped
+from tapeline.pages import BlockWriter, bytes_left, give_back, mapped
 from tapeline.schema import TAPE_EVENT
 from tapeline.tape import arrow
 from tapeline.tape.file_kernels import AT_ONCE, CHUNK, DAMAGED, END, Batch, Columns, Play, checksum, lay, play, scatter
@@ -61,8 +60,8 @@ class TapeWriter:
         self._write(arrow.MAGIC + bytes(2) + arrow.schema_message(arrow.schema(TAPE_EVENT, _TIMES, {})))
         self._write(bytes(-self._offset % arrow.ALIGNMENT))
         self._places, size = arrow.batch_layout(TAPE_EVENT, BATCH_EVENTS)
-        self._body = np.zeros(size + arrow.ALIGNMENT, np.uint8)[: size + arrow.ALIGNMENT]
-        self._body = self._body[-self._body.ctypes.data % arrow.ALIGNMENT :][:size]
+        body = np.zeros(size + arrow.ALIGNMENT, np.uint8)
+        self._body = body[-body.ctypes.data % arrow.ALIGNMENT :][:size]
         self._columns = Columns.array(1)[0]
         lay(self._columns, self._body.ctypes.data, BATCH_EVENTS)
         self._held = 0

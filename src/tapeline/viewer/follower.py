@@ -51,7 +51,6 @@ class Follower:
         self._unseen = Seen.array(1)
         self.seen: Rows = self._unseen.repeat(4)
         self._tables = np.zeros(4, OWN_TABLE)
-        self.instruments: list[Instrument] = []
 
     def open(self, instrument: Instrument) -> None:
         """An empty book for the next instrument."""
@@ -62,7 +61,6 @@ class Follower:
         own = self._own.get(instrument.index, np.zeros(0, OWN))
         self._keep.append(own)
         self._tables[instrument.index]["first"], self._tables[instrument.index]["n"] = own.ctypes.data, len(own)
-        self.instruments.append(instrument)
         self.state.books, self.state.seen, self.state.own = self.books.address, self.seen.ctypes.data, self._tables.ctypes.data
 
     def give(self, address: int) -> None:

@@ -25,6 +25,10 @@ SAMPLE_EVENTS: Final = 1 << 6
 SAMPLES_MAX: Final = 1 << 12
 SAMPLE_LINES_MAX: Final = 1 << 18
 """Samples of all instruments."""
+_PATIENCE_S: Final = 2.0
+"""How long a viewer that ends waits for the thread that reads."""
+_EXPANSION: Final = 5
+"""What zstd makes of DBN, about: for progress only."""
 
 
 class Sample(NamedTuple):
@@ -154,11 +158,11 @@ class Index:
         n = len(self.instruments)
         seen, markets = self._follower.seen[:n], self._follower.books.array[:n]["market"]
         sample = Sample(seen["clock"].copy(), markets["bid_price"].copy(), markets["ask_price"].copy(), seen["events"].copy(), seen["volume"].copy())
-        self.samples = (*self.samples, sample) if len(self.samples) < min(SAMPLES_MAX, max(SAMPLE_LINES_MAX // max(n, 1), 64)) else self._fewer_samples(sample)
-
-    def _fewer_samples(self, sample: Sample) -> tuple[Sample, ...]:
-        self._sample_spacing *= 2
-        return (*self.samples[1::2], sample)
+        kept = self.samples
+        if len(kept) >= min(SAMPLES_MAX, max(SAMPLE_LINES_MAX // max(n, 1), 64)):
+            kept = kept[1::2]
+            self._sample_spacing *= 2
+        self.samples = (*kept, sample)
 
     def _checkpoint(self, x: int) -> None:
         before = self.checkpoints[-1].books if self.checkpoints else ()
@@ -173,8 +177,3 @@ class Index:
 
     def _nbytes(self) -> int:
         return sum({id(book): book.nbytes for checkpoint in self.checkpoints for book in checkpoint.books}.values())
-
-
-_PATIENCE_S: Final = 2.0
-_EXPANSION: Final = 5
-"""What zstd makes of DBN, about: for progress only."""

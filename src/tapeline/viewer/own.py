@@ -11,9 +11,10 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from tapeline.constants import PRICE_SCALE, Side
+from tapeline.constants import Side
 from tapeline.errors import ConfigError
 from tapeline.inputs import paths_of
+from tapeline.instruments import nearest_ticks
 from tapeline.manifest import fingerprint
 from tapeline.market.follow import NEVER, OWN, OWN_MAX, UNKNOWN
 from tapeline.result import Result
@@ -124,7 +125,7 @@ class OwnOrders:
         table["arrived"] = arrived = lines.select(pl.coalesce("ts_triggered", "ts_arrived")).to_series().to_numpy()
         table["end"] = lines["ts_end"].fill_null(int(NEVER)).to_numpy()
         is_buy = (lines["side"] == "buy").to_numpy()
-        tick = np.round(lines["price"].to_numpy() * PRICE_SCALE / grid).astype(np.int64)
+        tick = nearest_ticks(lines["price"].to_numpy(), grid)
         table["side"], table["level"] = np.where(is_buy, int(Side.BID), int(Side.ASK)), np.where(is_buy, tick, -tick)
         table["ahead"] = np.where(is_known.to_numpy(), lines["ahead_at_entry"].to_numpy(), UNKNOWN)
         table["number"] = lines["number"].to_numpy()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature, Kind, TapeFlag
 from tapeline.errors import ConfigError
-from tapeline.instruments import Instrument
+from tapeline.instruments import Instrument, decimals, nearest_ticks
 from tapeline.market.book import ASKS, BIDS
 from tapeline.market.follow import KEPT
 from tapeline.viewer.index import Index
@@ -183,13 +183,12 @@ class Session:
 
 def _instrument(instrument: Instrument) -> dict[str, Any]:
     """What the page has to know of an instrument; prices in its units."""
-    digits = f"{instrument.grid / PRICE_SCALE:.9f}".rstrip("0").partition(".")[2]
     return {
         "index": instrument.index,
         "symbol": instrument.symbol or str(instrument.instrument_id),
         "grid": instrument.grid / PRICE_SCALE,
         "step": instrument.tick // instrument.grid,
-        "decimals": len(digits),
+        "decimals": decimals(instrument.grid / PRICE_SCALE),
     }
 
 
@@ -227,7 +226,7 @@ def _trade(line: Any, instrument: Instrument, now: int) -> dict[str, Any]:
 
 def _own(order: dict[str, Any], instrument: Instrument, now: int) -> dict[str, Any]:
     """One of our orders that rest."""
-    return {**order, "tick": round(order["price"] * PRICE_SCALE / instrument.grid), "ms": _ms(order["since"], now), "since": _time(order["since"])}
+    return {**order, "tick": int(nearest_ticks(order["price"], instrument.grid)), "ms": _ms(order["since"], now), "since": _time(order["since"])}
 
 
 def _fill(fill: dict[str, Any], now: int) -> dict[str, Any]:

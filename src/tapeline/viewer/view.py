@@ -4,7 +4,6 @@ import os
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,29 @@ from tapeline.viewer.own import OwnOrders, check_same_data
 from tapeline.viewer.session import Session
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Data, and perhaps a run on it."""
+@contextmanager
+def opened(paths: list[Path], strategy: str | None, settings: dict[str, Any]) -> Iterator[Session]:
+    """The session, which is being read from now on. Of `paths`, files are data, a directory is a saved run; a run alone brings its data along.
 
-    data: list[Path]
-    run: Path | None = None
-
-
-def sort_out(paths: list[Path]) -> Shown:
-    """Files are data, a directory is a saved run; a run alone brings its data along. Raises ConfigError."""
+    `settings`: tick_size, definitions, instruments; of a run its own hold. Raises TapelineError.
+    """
     runs = [path for path in paths if path.is_dir()]
-    data = [path for path in paths if not path.is_dir()]
+    data, result = [path for path in paths if not path.is_dir()], None
     if len(runs) > 1:
         raise ConfigError(f"view: one run can be shown at a time, not {len(runs)}: {', '.join(map(str, runs))}")
-    return Shown(data, runs[0] if runs else None)
-
-
-@contextmanager
-def opened(shown: Shown, strategy: str | None, settings: dict[str, Any]) -> Iterator[Session]:
-    """The session, which is being read from now on. `settings`: tick_size, definitions, instruments; of a run its own hold. Raises TapelineError."""
-    data, result = shown.data, None
-    if shown.run is not None:
-        result = Result.load(shown.run)
+    if runs:
+        result = Result.load(runs[0])
         if settings:
             raise ConfigError(f"--{next(iter(settings)).replace('_', '-')}: the book is shown as the run saw it, with the run's own settings")
         settings = market_settings(result.manifest)
         if data:
-            check_same_data(result, shown.run, data)
+            check_same_data(result, runs[0], data)
         data = data or [Path(file["path"]) for file in result.manifest["data"]]
     elif strategy is not None:
         raise ConfigError("--strategy: chooses one of a run's strategies; name the run, too")
     own = OwnOrders(result, strategy)
     index = Index(data, own.tables, **settings)
-    names = [path.name for path in data] + ([shown.run.resolve().name] if shown.run is not None else [])
+    names = [path.name for path in data] + [run.resolve().name for run in runs]
     index.start()
     try:
         yield Session(index, own, " · ".join(names))

@@ -1,4 +1,7 @@
-"""A pass over data to look at the market: best prices at asked times, bars, and windows of resting size. Memory does not grow with the input's length."""
+"""A pass over data to look at the market: best prices at asked times, bars, and windows of resting size; the Python side of `market.observe`.
+
+Memory does not grow with the input's length.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
