@@ -94,7 +94,7 @@ METRICS: Final = (
         "Queue and time",
         ahead_at_entry_median=("lots", "median queue ahead of an order when it came to rest"),
         ahead_at_fill_median=("lots", "median queue displayed ahead of a resting order when it was filled, lots that the same event executed included"),
-        time_to_fill_median=("duration", "median time from arrival at the exchange to the first fill, of orders filled while resting"),
+        time_to_fill_median=("duration", "median time from arrival at the exchange to the first fill while resting, of orders that had one"),
         entry_latency_median=("duration", "median time from sending an order to its arrival"),
         entry_latency_p99=("duration", "its 99th percentile"),
         response_latency_median=("duration", "median time from a fill to the strategy's learning of it"),
