@@ -175,7 +175,7 @@ def test_written_sessions_read_back(tmp_path, name):
 def test_a_price_without_room_below_is_refused():
     """Half of a book's levels are below the price at which it starts: a price that is too low is told with the least that will do, and not raised to that."""
     assert SynthConfig(records=1, price="10.25", tick="0.01").lowest_price(10_000_000) == 10_000_000
-    with pytest.raises(ConfigError, match=r"^SynthConfig\(price='10.24'\): expected 10.25 or more: .* a finer tick than 0.01, or fewer levels$"):
+    with pytest.raises(ConfigError, match=r"^price='10.24': expected 10.25 or more: .* a finer tick than 0.01, or fewer levels$"):
         SynthConfig(records=1, price="10.24", tick="0.01")
 
 
@@ -184,5 +184,5 @@ def test_settings_are_checked(wrong):
     """A setting that makes no sense is named."""
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))}"):
         SynthConfig(**{"records": 10, **wrong})
-    with pytest.raises(ConfigError, match="from 16,000 to 1,073,741,824: 8 or more for each of 2,000 instruments"):
+    with pytest.raises(ConfigError, match="from 16,000 to 1,073,741,824: 8 or more for each instrument, and there are 2,000"):
         SynthConfig(records=10, instruments=2_000)
