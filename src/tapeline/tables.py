@@ -252,15 +252,18 @@ def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[
 
 
 def _best_title(frame: pl.DataFrame) -> str:
-    strategies = frame.filter(pl.col("row").is_not_null()).height
-    return f"{f'the {LINES_MAX} best of {strategies}' if strategies > LINES_MAX else strategies} strategies by net PnL"
+    strategies, currencies = (frame.filter(pl.col("row").is_not_null())[name].n_unique() for name in ("row", "currency"))
+    most = LINES_MAX // currencies
+    of = f"the {most} best of {strategies}" if strategies > most else f"{strategies}"
+    return f"{of} strategies by net PnL{f' in each of {currencies} currencies' if currencies > 1 else ''}"
 
 
 def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """The lines of the best strategies by net PnL, then the totals."""
+    """The lines of the best strategies by net PnL, of each currency apart, then the totals."""
     is_total = pl.col("row").is_null()
-    best = frame.filter(~is_total).sort("pnl_net", descending=True, nulls_last=True).head(LINES_MAX)
-    return to_lines(best) + to_lines(frame.filter(is_total))
+    of_strategies = frame.filter(~is_total).sort("currency", "pnl_net", descending=[False, True], nulls_last=True)
+    best = of_strategies.group_by("currency", maintain_order=True).head(LINES_MAX // of_strategies["currency"].n_unique())
+    return to_lines(best.select(frame.columns)) + to_lines(frame.filter(is_total))
 
 
 def _html_row(tag: str, cells: Sequence[str], meaning: str | None = None) -> str:
