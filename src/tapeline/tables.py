@@ -79,7 +79,7 @@ def _best_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], parameters:
     lines = [(line, [parameters.get(line["row"], "")] if has_parameters else []) for line in _ranked(frame)]
     body = [_html_row("td", [_title(line), *given, *(format_metric(metrics[name], line[name]) for name in _SHORT)]) for line, given in lines]
     head = _html_row("th", ["strategy", *(["parameters"] if has_parameters else []), *_SHORT])
-    return f"<p>{_best_title(frame)}; stats.frame has all of them, with every metric.</p>{_html_table(head, body)}"
+    return f"<p>{best_title(frame, LINES_MAX)}; stats.frame has all of them, with every metric.</p>{_html_table(head, body)}"
 
 
 def _html_table(head: str, body: Sequence[str]) -> str:
@@ -240,7 +240,7 @@ def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]
 
 
 def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[str]) -> Table:
-    table = Table(title=_best_title(frame), title_justify="left")
+    table = Table(title=best_title(frame, LINES_MAX), title_justify="left")
     table.add_column("strategy", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right")
@@ -251,16 +251,28 @@ def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[
     return table
 
 
-def _best_title(frame: pl.DataFrame) -> str:
-    strategies = frame.filter(pl.col("row").is_not_null()).height
-    return f"{f'the {LINES_MAX} best of {strategies}' if strategies > LINES_MAX else strategies} strategies by net PnL"
-
-
 def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """The lines of the best strategies by net PnL, then the totals."""
-    is_total = pl.col("row").is_null()
-    best = frame.filter(~is_total).sort("pnl_net", descending=True, nulls_last=True).head(LINES_MAX)
-    return to_lines(best) + to_lines(frame.filter(is_total))
+    """The lines of the best strategies, then the totals."""
+    return to_lines(best_lines(frame, LINES_MAX)) + to_lines(frame.filter(pl.col("row").is_null()))
+
+
+def best_lines(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The lines of the best strategies by net PnL, of each currency apart; not more than `most`."""
+    lines = frame.filter(pl.col("row").is_not_null()).sort("currency", "pnl_net", descending=[False, True], nulls_last=True)
+    return lines.group_by("currency", maintain_order=True).head(_most_each(lines, most)).select(frame.columns).head(most)
+
+
+def best_title(frame: pl.DataFrame, most: int) -> str:
+    """Which lines these are."""
+    lines = frame.filter(pl.col("row").is_not_null())
+    strategies, currencies, each = lines["row"].n_unique(), min(lines["currency"].n_unique(), most), _most_each(lines, most)
+    of = f"the {each} best of {strategies}" if strategies > each else f"{strategies}"
+    return f"{of} strategies by net PnL{f' in each of {currencies} currencies' if currencies > 1 else ''}"
+
+
+def _most_each(lines: pl.DataFrame, most: int) -> int:
+    """Lines that each currency has room for."""
+    return max(most // max(lines["currency"].n_unique(), 1), 1)
 
 
 def _html_row(tag: str, cells: Sequence[str], meaning: str | None = None) -> str:

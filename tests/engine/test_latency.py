@@ -12,7 +12,7 @@ from streams import Stream
 
 import tapeline as tl
 from tapeline.delays import DELAY_MAX_NS
-from tapeline.engine.latency import Way, gamma, new_ways, normal, seed_draws
+from tapeline.engine.latency import Way, gamma, looked_up, new_ways, normal, seed_draws
 from tapeline.jit import entry
 from tapeline.reference.latency import BACK, OUT, Draws, interpolated
 
@@ -28,6 +28,12 @@ def draw_all(way, row, numbers, normals, gammas):
         normals[i] = normal(way)
         seed_draws(way, row, numbers[i])
         gammas[i] = gamma(way)
+
+
+@entry
+def look_up(way, now):
+    """What the compiled engine finds between measured points."""
+    return looked_up(way, now)
 
 
 class Sender(tl.Strategy):
@@ -148,6 +154,23 @@ def test_delays_are_interpolated_between_measured_points(tmp_path):
     assert trips(result) == [120]  # sent at 1100
     assert trips(result, "ts_end") == [900]
     assert trips(result, "ts_end_local") == [950]
+
+
+@pytest.mark.parametrize(
+    ("times", "delays", "now"),
+    [
+        ([0, 49], [0, 49], 1),
+        ([0, 10**9], [100_000, 150_000], 280_000),
+        ([0, 84_946_491_438_553_146], [0, 440_244_520_745_172], 52_022_897_783_517_539),
+        ([-(10**17), 10**17 + 3], [10**15, 7], 99_999_999_999_999_999),
+    ],
+)
+def test_both_engines_interpolate_to_the_same_nanosecond(times, delays, now):
+    """Where float64 falls just short of a whole number, and where points are further apart than it has digits, too."""
+    ways, kept = new_ways(0, tl.Latency(entry=tl.Delay.interpolated(times, delays)))
+    found = look_up(ways[0], np.int64(now))
+    assert len(kept) > 0  # what the leg points to lives until here
+    assert found == interpolated(times, delays, now)
 
 
 def test_a_delay_may_be_any_column_of_a_table(tmp_path):

@@ -241,6 +241,9 @@ def test_instruments_chosen(tmp_path):
         ([70], "70 is not in the input; it has SEVEN"),
         ([1.5], r"1\.5 is neither a symbol"),
         ([None], "None is neither a symbol"),
+        ([(1, 70)], "70 is not in the input; it has SEVEN"),
+        ([(1, 7, 0)], r"\(1, 7, 0\) is neither a symbol"),
+        ([(1, "SEVEN")], r"\(1, 'SEVEN'\) is neither a symbol"),
     ],
 )
 def test_instruments_that_cannot_be_chosen(source, only, said):

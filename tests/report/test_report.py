@@ -131,6 +131,22 @@ def test_poor_results_have_a_page(tmp_path: Path) -> None:
         assert ("No order was sent." in text) == (i < 2)
 
 
+def test_figures_show_the_best_of_each_currency() -> None:
+    """No currency takes the room of another, what is left out is said, and an axis of several currencies is named after none of them."""
+    journal = Journal([instrument(0, "A", currency="USD"), instrument(1, "B", currency="EUR")], [row(f"m{i}") for i in range(4)])
+    for i in range(4):
+        for place in (0, 1):
+            journal.fill(1, 1, 100, row=i, place=place)
+            journal.sample(2, 200 + (2 + 98 * place) * i, row=i, place=place)
+    run = Run("two", journal.result())
+    parts = {part.title: part for part in sections(run)}
+    equity = parts["Equity and drawdown"]
+    assert "Figures show the 3 best of 4 strategies by net PnL in each of 2 currencies." in equity.words
+    traces = [trace.name for trace in equity.figures[0][1].data if trace.showlegend is not False]
+    assert traces == [f"m{i} {currency}" for currency in ("EUR", "USD") for i in (3, 2, 1)]
+    assert [one.layout.yaxis.title.text for one in (equity.figures[0][1], split_figure(run))] == ["net equity, currency", "currency"]
+
+
 def test_of_many_strategies_it_is_said_which_are_shown() -> None:
     """Headlines of a sweep are said to be sums; figures name the best with their parameters, and hide the sum of all; the table has everybody's parameters."""
     journal = Journal(rows=[row(f"m{i}")._replace(parameters={"size": 1, "depth": 10 * i}) for i in range(9)])

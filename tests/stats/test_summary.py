@@ -259,6 +259,22 @@ def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "total" in str(journal.result().stats)
 
 
+@pytest.mark.parametrize(("rows", "title", "first", "lines"), [(4, "4 strategies by", "r3", 8), (30, "the 20 best of 30 strategies by", "r29", 40)])
+def test_strategies_are_ranked_in_each_currency(monkeypatch: pytest.MonkeyPatch, rows: int, title: str, first: str, lines: int) -> None:
+    """A strategy in two currencies is counted once, is not ranked by dollars among euros, and neither currency has all the lines."""
+    monkeypatch.setenv("COLUMNS", "200")
+    journal = Journal([instrument(0, "A", currency="USD"), instrument(1, "B", currency="EUR")], [row(f"r{i}") for i in range(rows)])
+    for i in range(rows):
+        for place in (0, 1):
+            journal.fill(1, 1, 100, row=i, place=place)
+            journal.sample(2, 200 + (2 + 98 * place) * i, row=i, place=place)
+    text = str(journal.result().stats)
+    assert f"{title} net PnL in each of 2 currencies" in text
+    told = [line.split()[1:3] for line in text.splitlines() if "│ r" in line]
+    assert len(told) == lines
+    assert [told[0], told[lines // 2]] == [[first, "EUR"], [first, "USD"]]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 240])
 @pytest.mark.parametrize("rows", [2, 5, 60])
 def test_tables_cut_no_name_and_no_number(monkeypatch: pytest.MonkeyPatch, width: int, rows: int) -> None:

@@ -283,9 +283,7 @@ class _Describer:
 
     def keys_of(self, name: Name | Key, setting: str = "instruments") -> list[Key]:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
-        if isinstance(name, tuple) and setting == "instruments":
-            return [name]
-        if isinstance(name, tuple) and setting == "fees" and len(name) == 2 and all(isinstance(part, Integral) for part in name):
+        if isinstance(name, tuple) and setting in {"instruments", "fees"} and len(name) == 2 and all(isinstance(part, Integral) for part in name):
             self._keys_of_id(name[1], setting)  # raises where the input has no such id
             return [name]
         if not isinstance(name, str | Integral):

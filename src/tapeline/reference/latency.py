@@ -123,5 +123,5 @@ def interpolated(times: Sequence[int], delays: Sequence[int], now: int) -> int:
     i = bisect.bisect_right(times, now)
     if i in (0, len(times)):
         return delays[max(i - 1, 0)]
-    share = (now - times[i - 1]) / (times[i] - times[i - 1])
-    return delays[i - 1] + math.floor((delays[i] - delays[i - 1]) * share)
+    share = float(now - times[i - 1]) / float(times[i] - times[i - 1])  # whole numbers of Python divide more exactly than float64
+    return delays[i - 1] + math.floor(float(delays[i] - delays[i - 1]) * share)

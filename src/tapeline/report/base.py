@@ -15,6 +15,7 @@ from tapeline.result import Result
 from tapeline.stats import Stats
 from tapeline.stats.risk import Sampling
 from tapeline.stats.summary import Frames
+from tapeline.tables import best_lines, best_title
 
 BUY, SELL, GAIN, LOSS, NEUTRAL = "#2f81f7", "#e8710a", "#2da44e", "#e5534b", "#8b949e"
 SERIES: Final = ("#2f81f7", "#e8710a", "#2da44e", "#a371f7", "#d29922", "#db61a2", "#8b949e")
@@ -57,9 +58,20 @@ class Run:
 
     @cached_property
     def shown(self) -> pl.DataFrame:
-        """The lines of its statistics that figures show, best first: row, strategy, currency."""
-        lines = self.stats.frame.filter(pl.col("row").is_not_null()).sort("pnl_net", descending=True, nulls_last=True)
-        return lines.select(STRATEGY).head(LINES_MAX)
+        """The lines of its statistics that figures show, of each currency the best first: row, strategy, currency."""
+        return best_lines(self.stats.frame, LINES_MAX).select(STRATEGY)
+
+    @cached_property
+    def shown_of(self) -> str:
+        """Which strategies these are, where they are not all."""
+        lines = self.stats.frame["row"].drop_nulls().len()
+        return best_title(self.stats.frame, LINES_MAX) if lines > self.shown.height else ""
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit of money of what is shown: its currency, where it has one in common."""
+        currencies = self.shown["currency"].unique()
+        return currency_axis(currencies[0] if len(currencies) == 1 else "")
 
     @cached_property
     def strategies_n(self) -> int:

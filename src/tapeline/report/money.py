@@ -8,7 +8,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, STRATEGY, TIME_AXIS, Run, currency_axis, figure, ms
+from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, STRATEGY, TIME_AXIS, Run, figure, ms
 from tapeline.report.downsample import minmax
 from tapeline.stats.money import net_curve
 
@@ -20,7 +20,7 @@ def equity_figure(run: Run) -> go.Figure:
 
     The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
     """
-    made = _two_rows(currency_axis(run.shown["currency"][0] if run.shown.height else ""))
+    made = _two_rows(run.unit)
     curves = net_curve(run.frames.equity, STRATEGY)
     for i, line in enumerate(run.shown.to_dicts()):
         curve = run.of(curves, line)
@@ -72,7 +72,7 @@ def _add_line(made: go.Figure, times: Values, values: Values, name: str, look: d
 
 def split_figure(run: Run) -> go.Figure:
     """From captured spread to net PnL: what was earned by resting, what the market took back, what positions and fees made of it."""
-    made = figure(360, legend=run.is_several, waterfallgap=0.35, yaxis={"title": currency_axis(run.shown["currency"][0] if run.shown.height else "")})
+    made = figure(360, legend=run.is_several, waterfallgap=0.35, yaxis={"title": run.unit})
     steps = {
         "spread<br>capture": "spread_capture",
         "adverse<br>selection": "adverse_selection",

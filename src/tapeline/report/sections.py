@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from tapeline.report import book, market, money, placed, words
-from tapeline.report.base import LINES_MAX, STRATEGY, Run, currency_axis
+from tapeline.report.base import STRATEGY, Run
 from tapeline.report.signals import SIGNALS_MAX, recorded, signals_figure
 from tapeline.report.sweep import sweep_figures, sweeps
 from tapeline.stats.markouts import markout_curve
@@ -41,11 +41,11 @@ _CLICK: Final = " A click on a name in the legend shows or hides a strategy."
 def sections(run: Run) -> list[Section]:
     """The page of one run."""
     total = " A click on it in the legend shows the total of all." if run.shown["currency"].n_unique() == 1 else ""
-    few = f"Figures show the {LINES_MAX} best of {run.strategies_n} strategies by net PnL.{total}"
-    days = "" if run.strategies_n <= LINES_MAX else _text(f"The {LINES_MAX} best strategies.")
+    few = f"Figures show {run.shown_of}.{total}" if run.shown_of else ""
+    days = _text(f"Of {run.shown_of}.") if run.shown_of else ""
     shown = [] if run.stats.by_day["day"].n_unique() < 2 else [Section("Days", days, [("", money.days_figure(run))], words.days_table(run))]
     return [
-        _drawn("Equity and drawdown", few if run.strategies_n > LINES_MAX else "", money.equity_figure(run), "There is no sample of equity.", is_half=False),
+        _drawn("Equity and drawdown", few, money.equity_figure(run), "There is no sample of equity.", is_half=False),
         *_parameters(run),
         *_where(run),
         *_charts(run),
@@ -108,7 +108,6 @@ def _where(run: Run) -> list[Section]:
         kinds = markout_curve(run.frames.fills, [*STRATEGY, "is_maker"])
         parts = [("as maker", kinds.filter("is_maker")), ("as taker", kinds.filter(~pl.col("is_maker")))]
         lines = [*lines, *parts] if all(part.height for _, part in parts) else lines
-    unit = currency_axis(run.shown["currency"][0] if run.shown.height else "")
     split = (
         f"Captured spread against the mid before each fill, what the mid did within {SPLIT_HORIZON}, and what positions gained later.{_CLICK * run.is_several}"
     )
@@ -116,7 +115,7 @@ def _where(run: Run) -> list[Section]:
     none = "No fill has a mid to be measured against." if run.frames.fills.height else "There was no fill."
     return [
         _drawn("Where the PnL came from", split, money.split_figure(run), none),
-        _drawn("Markouts", gains, money.markout_figure([(n, c) for n, c in lines if c.height], unit), none),
+        _drawn("Markouts", gains, money.markout_figure([(n, c) for n, c in lines if c.height], run.unit), none),
     ]
 
 
