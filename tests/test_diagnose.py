@@ -105,11 +105,12 @@ def test_a_mistake_in_a_helper_names_the_helpers_line(tmp_path: Path, session: P
         ("self.n = market['SYN1'].bid_price", "indexed by whole numbers, not by symbols: market[i] is the i-th of instruments=, from 0"),
         ("orders['SYN1'].buy(1, 1)", "indexed by whole numbers, not by symbols"),
         ("self.n = market[self.n / 2].bid_price", "indexed by whole numbers, not by symbols"),
+        ("for i in range(len(market)):\n        self.n = i", "market.n is the number of instruments, and range(market.n) are their indices"),
         ("self.n = market.bid_price", "write market[i].bid_price, or choose one with instruments=[…]"),
     ],
 )
 def test_how_instruments_are_indexed_is_told(tmp_path: Path, body: str, said: str) -> None:
-    """In a run on several instruments symbols and floats are no index, and whoever leaves the index out learns of both ways on."""
+    """In a run on several instruments symbols and floats are no index, how many there are is market.n, and who leaves the index out learns of both ways on."""
     assert said in complaint(tmp_path, tiny_session(tmp_path / "two.dbn", instruments=2), f"{BOOK}{body}")
 
 
@@ -151,6 +152,8 @@ def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, bod
         ),
         (f"{BOOK}self.n = TABLE[1]", "TABLE = {1: 2}", "'TABLE' is a dict of the module, which compiled code cannot have: make it a tuple"),
         (f"{BOOK}self.n = TABLE.args[0]", "TABLE = ValueError(1)", "'TABLE' is a ValueError of the module, which compiled code cannot have: make it a tuple"),
+        (f"{BOOK}self.n = sys.flags.debug", "import sys", "sys.flags is a flags of the module, which compiled code cannot have: make it a tuple or a field"),
+        (f"{BOOK}self.signals.append(1)", "", "a tuple has no append: what changes is a field of the class; a value of a series is recorded by self.signal"),
         (f"{BOOK}self.n = market.mid_price", "", "market has no attribute 'mid_price': it is a feature, market.features[tl.Feature.MID]"),
         (f"{BOOK}self.n = 1 in TABLE", "TABLE = {1, 2}", "'TABLE' is a set of the module, which compiled code cannot have: make it a tuple"),
         (f"{BOOK}TABLE[1] = 2", "TABLE = np.arange(3)", "an array of the module is a constant in compiled code: make it a field of the class"),

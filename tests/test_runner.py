@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import numba
 import pytest
 from strategy_files import HEAD, tiny_session
 from streams import Stream
@@ -150,6 +151,29 @@ class S(tl.Strategy):
     def on_start(self, market, orders, account):
         self.signal(0, 100 + self.part.value() + K)
 """
+
+
+def test_a_class_that_came_by_value_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class of a notebook reaches joblib's workers attribute by attribute: compiled code, which was never told of it or its parts, learns of them."""
+    data = tiny_session(tmp_path / "tiny.dbn")
+    with monkeypatch.context() as patch:
+        patch.setattr("tapeline.record.bind", lambda cls: setattr(cls, "type_", numba.from_dtype(cls.dtype_)))
+
+        class Carried(tl.Record):
+            size: tl.int64 = 2
+
+            def lots(self):
+                return self.size
+
+        class Worker(tl.Strategy):
+            carried: Carried
+            order_id: tl.int64
+
+            def on_book(self, market, orders, account):
+                if self.order_id == 0 and market.has_bid:
+                    self.order_id = orders.buy(market.bid_price, self.carried.lots())
+
+    assert tl.Backtest(data, tick_size="0.25", multiplier=50).run(Worker()).orders["size"].to_list() == [2]
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def replay_orders(log: Any) -> OrderReplay:
     a Datetime("us").
 
     For runs of one instrument. Take the real orders out of the tape with `Backtest(exclude_orders=…)`, give `Limits(orders_live_max=…)` room for those that
-    live at once. Raises ConfigError, naming the line, for a log that makes no sense.
+    live at once. Raises ConfigError, naming the row, for a log that makes no sense.
     """
     messages = _checked(log)
     sent = messages.filter(pl.col("action") != "fill")
@@ -136,7 +136,7 @@ def _checked(log: Any) -> pl.DataFrame:
     if "tif" not in frame.columns:
         frame = frame.with_columns(tif=pl.lit(None, pl.String))
     _check_kinds(frame.schema)
-    frame = frame.with_row_index("line")
+    frame = frame.with_row_index("number", offset=1)  # as people count, and write_dbn does
     _refuse(frame, "action", ~pl.col("action").cast(pl.String).is_in(list(_ACTIONS)).fill_null(value=False), f"expected one of {', '.join(_ACTIONS)}")
     is_new = pl.col("action") == "new"
     _refuse(frame, "side", is_new & ~pl.col("side").cast(pl.String).is_in(list(_SIDES)).fill_null(value=False), "expected buy or sell")
@@ -156,11 +156,11 @@ def _checked(log: Any) -> pl.DataFrame:
         raise ConfigError(f"order log: order {twice[0]} is new {Counter(news)[twice[0]]} times; ids have to be unique")
     number = {order_id: k for k, order_id in enumerate(news, 1)}
     known: set[Any] = set()
-    for line, order_id, action in frame.select("line", "order_id", "action").iter_rows():
+    for at, order_id, action in frame.select("number", "order_id", "action").iter_rows():
         if action == "new":
             known.add(order_id)
         elif order_id not in known:
-            raise ConfigError(f"order log, line {line}: {action} of order {order_id}, which is not new before")
+            raise ConfigError(f"order log, row {at}: {action} of order {order_id}, which is not new before")
     return frame.with_columns(
         order=pl.Series([number[i] for i in frame["order_id"].to_list()], dtype=pl.Int64),
         side=pl.Series([_SIDES.get(s, 0) for s in frame["side"].to_list()], dtype=pl.Int64),
@@ -182,7 +182,7 @@ def _check_kinds(schema: pl.Schema) -> None:
 def _refuse(frame: pl.DataFrame, column: str, wrong: pl.Expr, expected: str) -> None:
     bad = frame.filter(wrong)
     if bad.height:
-        raise ConfigError(f"order log, line {bad['line'][0]}: {column}={bad[column][0]!r}: {expected}")
+        raise ConfigError(f"order log, row {bad['number'][0]}: {column}={bad[column][0]!r}: {expected}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -37,6 +37,9 @@ _OWN_KINDS = r"(?!(?:\w+\.)*(?:type|\w+Meta|\w+Type|module|\w*function\w*|\w*met
 """The types of things of a module that are neither classes nor functions: a dictionary, settings in a dataclass, a logger."""
 _SAYINGS = {
     r"Field '.*' was not found in record with fields .*'tapeline\.(?:market|engine)\.": _INDEX,
+    r"Unknown attribute '(\w+)' of type (?:Uni)?Tuple\b": (
+        "a tuple has no {1}: what changes is a field of the class; a value of a series is recorded by self.signal(0, …), 0 for the first of signals"
+    ),
     r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'": f"{{2}}.{{1}} cannot be used in compiled code: {_KNOWN}",
     r"Untyped global name 'super'|LOAD_SUPER_ATTR": "super() cannot be compiled: what a base's callback does goes into a helper that both call",
     r"Untyped global name '(\w+)': <class ": (
@@ -164,6 +167,8 @@ def _is_foreign(path: str) -> bool:
 
 def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     """What Numba's text says, in a line: the causes that are known by their words, else its first line that says anything."""
+    if (match := re.search(r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'", text)) and (thing := _thing(match[2], match[1])):
+        return thing
     for words, said in _SAYINGS.items():
         if match := re.search(words, text):
             return said.format(match[0], *match.groups())
@@ -183,9 +188,17 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
     return _impossible(calls[-1]) if calls else _first_line(text)
 
 
+def _thing(module: str, name: str) -> str:
+    """What to say of what a module has of that name, if it is neither a function nor a class, such as settings; else nothing."""
+    value = getattr(sys.modules.get(module), name, None)
+    return "" if value is None or callable(value) or inspect.ismodule(value) else _OF_THE_MODULE.format(f"{module}.{name}", type(value).__name__)
+
+
 def _impossible(call: str) -> str:
     """What to say of a call of a built-in function with arguments that it is not for."""
     call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", call)
+    if (owner := re.match(r"len\((\w+)\)", call)) and _arguments_of(owner[1]):
+        return "market.n is the number of instruments, and range(market.n) are their indices"
     if (owner := re.match(r"getitem\((\w+), ", call)) and _arguments_of(owner[1]):
         return _INDEX
     if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):

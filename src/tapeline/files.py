@@ -41,6 +41,12 @@ def why(error: Exception) -> str:
     return said.partition(" (os error")[0]
 
 
+def absent(path: Path) -> str:
+    """What to say of a file that is not there. A shell makes names of a pattern; Python does not."""
+    hint = f": a pattern is not expanded here; give sorted(Path({str(path.parent)!r}).glob({path.name!r}))" if set("*?[") & set(path.name) else ""
+    return f"{path}: no such file{hint}"
+
+
 def resolved(path: Path) -> Path:
     """What a path leads to, be it there or not. Raises OSError, at links that lead in a circle, too."""
     try:

@@ -72,6 +72,7 @@ def forget_compiled(classes: Iterable[Any]) -> None:
     """
     users = {record_type for record_type, cls in record_classes.items() if not is_ours(cls.__module__)}
     typing = cpu_target.typing_context
+    typing.refresh()  # in a process that has compiled nothing yet, it knows none of these functions
     for function in (*_called.values(), operator.getitem):
         for template in typing.resolve_value_type(function).templates:
             known = getattr(template, "_impl_cache", {})

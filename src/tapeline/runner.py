@@ -24,7 +24,7 @@ from tapeline import jit
 from tapeline.contract import CALLBACKS
 from tapeline.errors import ConfigError
 from tapeline.record import Record
-from tapeline.record_members import forget_compiled, is_ours
+from tapeline.record_members import forget_compiled, is_ours, record_classes
 
 _TO_ALL, _OF_NOTICES = ("on_start", "on_end"), ("on_book", "on_trade", "on_event")
 _READERS, _ABOUT_MESSAGE = "readers, group = readers_of(feed)", "record_at(engine.call_message, 0, MESSAGE)"
@@ -67,17 +67,22 @@ _ENDING = """        what, feed, due, notice, told = next_news(engine, feed, due
 
 
 def forget_edited(module: Any, classes: Sequence[Any]) -> None:
-    """Before a module that calls methods of these classes is compiled: forget what was compiled of users' code, if one of them is not what it was then."""
+    """Before a module that calls methods of these classes is compiled: forget what was compiled of users' code, if one of them is not what it was then.
+
+    Or if compiled code does not know one: joblib's workers get a class of a notebook or script by value (cloudpickle), attribute by attribute after its making.
+    """
     if module.run.signatures:
         return
+    whole = [part for cls in classes for part in _whole(cls)]
     now = {}
     for cls in classes:
         made = Fingerprint()
         made.add(cls)
         now[cls.type_] = made.hexdigest()
-    if any(_compiled.get(record_type, digest) != digest for record_type, digest in now.items()):
+    is_edited = any(_compiled.get(record_type, digest) != digest for record_type, digest in now.items())
+    if is_edited or any(record_classes.get(part.type_) is not part for part in whole):
         _compiled.clear()
-        forget_compiled([part for cls in classes for part in _whole(cls)])
+        forget_compiled(whole)
     _compiled.update(now)
 
 

@@ -316,6 +316,7 @@ def test_what_is_no_dbn_file(tmp_path):
     (tmp_path / "new.dbn").write_bytes(b"DBN\x09" + bytes(100))
     for path, message in (
         (tmp_path / "none", "no such file"),
+        (tmp_path / "es*.dbn.zst", r"no such file: a pattern is not expanded here; give sorted\(Path\('.*'\)\.glob\('es\*\.dbn\.zst'\)\)"),
         (tmp_path, "directory"),
         (tmp_path / "pipe", "no file but a pipe or a device"),
         (tmp_path / "x.csv", "no DBN file"),

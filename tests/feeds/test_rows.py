@@ -223,7 +223,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
     two = pl.DataFrame([row(instrument_id=1, symbol="A"), row(instrument_id=1, symbol="B")])
     cases = [
-        (tmp_path / "no.csv", tl.DataError, r"no\.csv: there is no such file"),
+        (tmp_path / "no.csv", tl.DataError, r"no\.csv: no such file"),
         (path, tl.DataError, r"a\.csv: has no column side, size: rows need ts_event, .*; there are ts_event, action"),
         (tmp_path / "b.parquet", tl.DataError, r"b\.parquet: cannot be read"),
         ([path, tmp_path / "b.parquet"], tl.ConfigError, "all of one kind"),

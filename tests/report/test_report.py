@@ -149,17 +149,17 @@ def test_figures_show_the_best_of_each_currency() -> None:
 
 def test_of_many_strategies_it_is_said_which_are_shown() -> None:
     """Headlines of a sweep are said to be sums; figures name the best with their parameters, and hide the sum of all; the table has everybody's parameters."""
-    journal = Journal(rows=[row(f"m{i}")._replace(parameters={"size": 1, "depth": 10 * i}) for i in range(9)])
+    journal = Journal(rows=[row()._replace(parameters={"size": 1, "depth": 10 * i}) for i in range(9)])
     for i in range(9):
         journal.fill(1, 1, 100, row=i)
         journal.sample(2, 200 + i, row=i)
         journal.sample(200, 200 + 2 * i, row=i)
     run = Run("sweep", journal.result())
-    assert "The 9 strategies together. Best by net PnL: m8 (depth=80), 100.00." in words.headline(run)
+    assert "The 9 strategies together. Best by net PnL: Maker#8 (depth=80), 100.00." in words.headline(run)
     parts = {part.title: part for part in sections(run)}
     assert "the 6 best of 9 strategies" in parts["Equity and drawdown"].words
     traces = [trace for trace in parts["Equity and drawdown"].figures[0][1].data if trace.showlegend is not False]
-    assert [trace.name for trace in traces] == [*(f"m{i} (depth={10 * i})" for i in range(8, 2, -1)), "total"]
+    assert [trace.name for trace in traces] == [*(f"Maker#{i} (depth={10 * i})" for i in range(8, 2, -1)), "total"]
     assert [trace.visible for trace in traces] == [None] * 6 + ["legendonly"]
     legend = [trace.name for trace in parts["Price, own quotes and fills, position"].figures[0][1].data if trace.showlegend is not False]
     assert legend == [trace.name for trace in traces[:-1]]
@@ -167,6 +167,21 @@ def test_of_many_strategies_it_is_said_which_are_shown() -> None:
     assert "9 strategies by net PnL; stats.frame has all" in table
     assert all(f">depth={10 * i}</td>" in table for i in range(9))
     assert "size=1" not in table
+
+
+def test_rows_are_called_what_they_were_called() -> None:
+    """Legends do not repeat the parameters of rows with a name of their own; under the heading stands what the rows of a class have alike, and where not."""
+    values = [{"size": 1, "depth": 10, "side": side} for side in (65, 66)]
+    journal = Journal(rows=[row(name)._replace(parameters=given) for name, given in zip(("asks", "bids"), values, strict=True)])
+    for i in range(2):
+        journal.sample(1, 200, row=i)
+    run = Run("named", journal.result())
+    assert [run.name_of(line) for line in run.shown.sort("row").to_dicts()] == ["asks", "bids"]
+    assert words.described(run)[0] == "asks, bids: Maker(size=1, depth=10), which differ in side"
+    rows = [row(f"Maker#{i}")._replace(parameters=given) for i, given in enumerate(values)]
+    sweep = Run("sweep", Journal(rows=[*rows, row("alone")._replace(strategy="Other")]).result())
+    assert words.described(sweep)[0] == "2 of Maker(size=1, depth=10), which differ in side; alone: Other(size=1)"
+    assert words.described(Run("one", Journal(rows=[row()]).result()))[0] == "Maker(size=1)"
 
 
 def test_the_first_split_that_is_drawn_is_shown() -> None:

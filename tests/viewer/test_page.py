@@ -206,6 +206,18 @@ def test_orders_of_several_strategies_have_names(browser: Any, served: Served) -
         assert names
         assert all(name.split()[0] in ("exact", "guessed") for name in names)
         assert page.page.evaluate(f"""(l => l.scrollWidth <= l.clientWidth)(document.querySelector('[aria-label="{label}"] .list'))""")
+    page.page.evaluate("document.querySelectorAll('.whose').forEach(name => { name.textContent = 'a name as long as labels of a sweep are'; })")
+    for label in ("orders", "fills"):
+        assert page.page.evaluate(f"""(l => l.scrollWidth <= l.clientWidth)(document.querySelector('[aria-label="{label}"] .list'))""")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "text"), [(1400, "32 @12 +2"), (420, "32 @12")])
+def test_places_in_queues_are_not_cut(browser: Any, served: Served, width: int, text: str) -> None:
+    """The ladder has room for lots of two digits, as many ahead, and how many more orders of ours rest there, on a phone without these."""
+    page = Page(browser, served, f"#0/{busy_event(served)}", viewport={"width": width, "height": 900})
+    page.page.evaluate(f"document.querySelector('.chip').innerHTML = '{text[:2]}<small>{text[2:]}</small>'")
+    assert page.page.evaluate("(chip => chip.scrollWidth <= chip.clientWidth)(document.querySelector('.chip'))")
     page.close()
 
 

@@ -21,6 +21,7 @@ from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
 from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
+from tapeline.files import absent
 from tapeline.pages import bytes_left, give_back, mapped
 from tapeline.schema import MBO
 
@@ -300,7 +301,7 @@ def _opened(path: Path) -> DbnFile:
             handle.seek(0)
             return _described(path, handle, is_compressed=False)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(absent(path)) from None
     except IsADirectoryError:
         raise DataError(f"{path}: is a directory; name the DBN files in it, in order of time") from None
     except OSError as error:

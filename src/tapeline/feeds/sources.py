@@ -11,6 +11,7 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.itch import ItchInput, is_itch
 from tapeline.feeds.lobster import LobsterInput, is_lobster, without_books
 from tapeline.feeds.rows import ROWS_SUFFIXES, Rows, RowsInput, files_of
+from tapeline.files import absent
 
 _SETTINGS: Final = {"rows": ("symbol", "price_unit", "lot"), "ITCH": ("instruments", "date"), "LOBSTER": ()}
 """Which settings there are for what."""
@@ -62,7 +63,7 @@ def _kind(paths: list[Path]) -> str:
     """What files hold; none: they are a frame's. Raises DataError for what is missing or unknown."""
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: there is no such file")
+            raise DataError(absent(path))
     if any(is_lobster(path) for path in paths):
         return "LOBSTER"
     if all(path.name.endswith(ROWS_SUFFIXES) for path in paths):

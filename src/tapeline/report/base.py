@@ -107,9 +107,14 @@ class Run:
     def name_of(self, line: dict[str, Any]) -> str:
         """A line of `shown` in a legend."""
         several = self.stats.frame.select("row", "currency").unique()["row"].is_duplicated().any()
-        varied = self.varied.get(line["row"])
+        varied = self.varied.get(line["row"]) if is_numbered(line["strategy"], line["row"]) else None
         name = f"{line['strategy']} ({varied})" if varied and len(varied) <= VARIED_MAX else str(line["strategy"])
         return f"{name} {line['currency']}".strip() if several else name
+
+
+def is_numbered(label: str, row: int) -> bool:
+    """Whether nothing but a number tells a row from others of its name; who was given a name of its own is known by that."""
+    return label.endswith(f"#{row}")
 
 
 def varying(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ import polars as pl
 from tapeline.config import UNLIMITED
 from tapeline.instruments import decimals
 from tapeline.observed import is_missing
-from tapeline.report.base import Run
+from tapeline.report.base import Run, is_numbered, varying
 from tapeline.report.signals import names_of
 from tapeline.report.sweep import Sweep
 from tapeline.result import Result
@@ -65,9 +65,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[in
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
     """Names in a sentence; of many, the first and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return between.join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def headline(run: Run) -> str:
@@ -97,15 +97,26 @@ def _together(run: Run) -> str:
     return f"The {run.strategies_n} strategies together.{told}"
 
 
+def _rows_of(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of a class: the names that they were given, what they have alike, and what they differ in; of a sweep all its parameters are a page of text."""
+    differing = varying(rows)
+    alike = ", ".join(f"{name}={value}" for name, value in rows[0]["parameters"].items() if name not in differing)
+    called = f"{rows[0]['strategy']}({alike})" + (f", which differ in {', '.join(differing)}" if differing else "")
+    labels = [row["label"] for row in rows]
+    if all(is_numbered(row["label"], row["row"]) for row in rows):
+        return f"{len(rows):,} of {called}"
+    return called if labels == [rows[0]["strategy"]] else f"{listed(labels, 4)}: {called}"
+
+
 def described(run: Run) -> tuple[str, str]:
     """What was run; on what, and over what time."""
     manifest, sampling = run.result.manifest, run.sampling
-    names = [f"{s['label']}({', '.join(f'{k}={v}' for k, v in (s.get('parameters') or {}).items())})" for s in manifest.get("strategies", [])]
+    names = [_rows_of(rows) for rows in run.classes.values()]
     files = ", ".join(file["path"].rsplit("/", 1)[-1] for file in manifest.get("data", []))
     times = pl.Series([sampling.start_ns, sampling.end_ns]).cast(pl.Datetime("ns")).dt.strftime("%Y-%m-%d %H:%M:%S").to_list() if sampling.days else []
     span = f"{times[0]} – {times[1]} UTC ({format_seconds((sampling.end_ns - sampling.start_ns) / 1e9)})" if times else ""
     counts = f"{manifest['records']:,} records, {manifest['events']:,} events" if manifest.get("records") else ""
-    return listed(names, 4), " · ".join(p for p in (files, span, counts) if p)
+    return listed(names, 4, "; "), " · ".join(p for p in (files, span, counts) if p)
 
 
 def subtitle(run: Run) -> str:

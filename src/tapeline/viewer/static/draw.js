@@ -51,8 +51,9 @@ export function drawRecent(canvas, scene, colors, known) {
   const start = Math.min(Math.max(whole[0][0], oldest), -1e-3), first = whole.findLastIndex(([ms]) => ms <= start);
   const path = whole.slice(Math.max(first, 0)).map(([ms, ...prices]) => [Math.max(ms, start), ...prices]);
   const trades = scene.trades.filter((t) => t.ms >= start);
-  const prices = path.flatMap(([, bid, ask]) => [bid, ask]), own = scene.own.filter((o) => Math.abs(o.tick * known.grid - path[path.length - 1][1]) < 20 * known.grid * known.step);
-  const all = [...prices, ...own.map((o) => o.price)], room = known.grid * known.step;
+  const prices = path.flatMap(([, bid, ask]) => [bid, ask]), room = known.grid * known.step, least = Math.min(...prices), most = Math.max(...prices), reach = Math.max(most - least, 4 * room);
+  const own = scene.own.filter((o) => o.price >= least - reach && o.price <= most + reach); // the market has a third of the picture at least: quotes far away are in the ladder
+  const all = [...prices, ...own.map((o) => o.price)];
   const low = Math.min(...all) - room, high = Math.max(...all) + room, right = width - PAD.right, bottom = height - PAD.bottom;
   const x = (ms) => PAD.left + (1 - ms / start) * (right - PAD.left), y = (p) => bottom - ((p - low) / (high - low)) * (bottom - PAD.top);
   const ends = [...path.slice(1).map(([ms]) => ms), 0];
@@ -75,7 +76,7 @@ export function drawRecent(canvas, scene, colors, known) {
     pen.stroke();
   }
   pen.strokeStyle = colors.own;
-  pen.lineWidth = 3;
+  pen.lineWidth = Math.min(Math.max((y(low) - y(low + room)) / 3, 1), 3); // quotes at every tick are lines, and no ground
   for (const o of own) {
     pen.beginPath();
     pen.moveTo(x(Math.max(o.ms, start)), y(o.price));

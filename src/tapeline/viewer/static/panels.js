@@ -71,7 +71,7 @@ export function Ladder({ scene, instrument, rows, kept, hasRun, onOrder }) {
 
 const place = (o) => `order ${o.order_id} of ${o.strategy}: ${o.side} ${o.left} of ${o.size}, ${o.ahead === null ? "place not known" : `${o.ahead} lots ahead`}`;
 
-const named = (line, several) => (several ? `${line.strategy} ${line.order_id}` : line.order_id);
+const named = (line, several) => (several ? html`<span class="whose">${line.strategy}</span> ${line.order_id}` : line.order_id);
 
 export function Orders({ scene, instrument, several, onOrder }) {
   const at = (o) => (o.side === "buy" ? scene.bids : scene.asks).find(([tick]) => tick === o.tick);
