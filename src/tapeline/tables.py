@@ -99,6 +99,11 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
     return sections
 
 
+def listed(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
+    """Names in a sentence; of many, the first and how many more there are."""
+    return between.join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 def counted(n: int, what: str) -> str:
     """A number of things: one order, and else orders."""
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

@@ -16,7 +16,7 @@ from tapeline.report.sweep import Sweep
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
-from tapeline.tables import format_metric, format_seconds, to_lines, upright_html
+from tapeline.tables import format_metric, format_seconds, listed, to_lines, upright_html
 
 HEADLINES: Final = (
     ("pnl_net", "net PnL"),
@@ -63,11 +63,6 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[in
     top = "".join(f"<th{kind}>{html.escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=True))
     body = "".join("<tr>" + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, line, strict=True)) + "</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def listed(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
-    """Names in a sentence; of many, the first and how many more there are."""
-    return between.join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def headline(run: Run) -> str:

@@ -6,11 +6,10 @@ from typing import Final
 import polars as pl
 
 from tapeline.frames import Contract
+from tapeline.tables import listed
 
 _ROUNDING: Final = 1e-9
 """A drawdown below this share of the largest equity is rounding of the sum over instruments, not a loss."""
-_NAMED_MAX: Final = 5
-"""More instruments, or positions, are counted in a note."""
 AMOUNTS: Final = ("gross", "fees", "net")
 
 
@@ -21,15 +20,11 @@ def notes(equity: pl.DataFrame, contracts: Mapping[str, Contract]) -> tuple[str,
     unmarked = last.filter(pl.col("position") != 0, pl.col("mark").is_null())
     found = []
     if len(nameless) > 1:
-        found.append(f"The currency of {_listed(nameless)} is not known (definitions= tells it): their money is added up as if it were one.")
+        found.append(f"The currency of {listed(nameless)} is not known (definitions= tells it): their money is added up as if it were one.")
     if unmarked.height:
         positions = [f"{position:+} {symbol} of {strategy}" for strategy, symbol, position in unmarked.select("strategy", "symbol", "position").rows()]
-        found.append(f"No mid was seen with which to mark {_listed(positions)}: what that position has won or lost since is not in the PnL.")
+        found.append(f"No mid was seen with which to mark {listed(positions)}: what that position has won or lost since is not in the PnL.")
     return tuple(found)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED_MAX]) + (f" and {len(names) - _NAMED_MAX:,} more" if len(names) > _NAMED_MAX else "")
 
 
 def ratio(part: str, whole: str) -> pl.Expr:
