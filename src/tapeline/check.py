@@ -124,14 +124,15 @@ class Check:
     @property
     def pre_opens(self) -> pl.DataFrame:
         """Spans of `crossed` in which nothing was matched: the book's ids, since (the second of the last trade before; null: there was none), from, to."""
-        trades, lines = self.times.trades, []
+        trades, lines = self.times.trades.partition_by(*_BOOK, as_dict=True), []
         for line in self.crossed.with_columns(pl.col("from", "to").to_physical()).filter(pl.col("to") - pl.col("from") >= PRE_OPEN_NS_MIN).to_dicts():
             first, last = line["from"] // _SECOND_NS, line["to"] // _SECOND_NS
-            seconds = trades.filter(*(pl.col(name) == line[name] for name in _BOOK))["second"]
+            book = tuple(line[name] for name in _BOOK)
+            seconds = trades[book]["second"] if book in trades else pl.Series(dtype=pl.Int64)
             if not seconds.is_between(first + 1, last - 1).any():
                 before = seconds.filter(seconds < first)
                 since = before[-1] * _SECOND_NS if len(before) else None
-                lines.append((*(line[name] for name in _BOOK), since, line["from"], line["to"]))
+                lines.append((*book, since, line["from"], line["to"]))
         return pl.DataFrame(lines, _BOOK | dict.fromkeys(("since", "from", "to"), TIME), orient="row")
 
     @property
@@ -212,9 +213,8 @@ def read_times(data: list[Path], gap_ns_min: int) -> tuple[Times, str | None]:
 def _read_tape(times: Times, tape: "TapeInput") -> None:
     """Times and gaps of a tape are those of its events; its records by action were counted when it was made."""
     events = np.zeros(1 << 16, TAPE_EVENT)
-    ids, publishers = (
-        np.array([getattr(one, name) for one in tape.instruments], kind) for name, kind in (("instrument_id", np.uint32), ("publisher_id", np.uint16))
-    )
+    ids = np.array([instrument.instrument_id for instrument in tape.instruments], np.uint32)
+    publishers = np.array([instrument.publisher_id for instrument in tape.instruments], np.uint16)
     for n, _ in tape.chunks(events, np.arange(max(len(tape.instruments), 1))):
         trades = events[:n][events["kind"][:n] == Kind.TRADE]
         times.add_trades(ids[trades["instrument"]], publishers[trades["instrument"]], trades["ts_event"])
