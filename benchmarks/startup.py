@@ -1,4 +1,4 @@
-"""How long a start takes: the import, the first run of the standard example on an empty cache, the next one; and what the first compilation consists of.
+"""How long a start takes: the import, the first run of the standard example, the next one, one with an edited line; and what compiling consists of.
 
     python benchmarks/startup.py
 
@@ -75,12 +75,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "small.dbn"
         write_synth(data, SynthConfig(records=2_000, seed=7))
-        run = [sys.executable, "-m", "tapeline", "run", f"{EXAMPLE}:TouchMaker", data, "--tick-size", "0.25", "--multiplier", "50"]
+
+        def run(strategy: Path, output: str) -> list[Any]:
+            command = [sys.executable, "-m", "tapeline", "run", f"{strategy}:TouchMaker", data, "--tick-size", "0.25", "--multiplier", "50"]
+            return [*command, "-o", Path(folder) / output]
+
         environment = os.environ | {"TAPELINE_CACHE": str(Path(folder) / "cache")}
-        commands = {"import tapeline": [sys.executable, "-c", "import tapeline"], "first run": run, "second run": run}
-        for number, (name, command) in enumerate(commands.items()):
-            output = ["-o", Path(folder) / str(number)] if command is run else []
-            wall, processor = timed([*command, *output], environment)
+        edited = Path(folder) / "edited.py"
+        edited.write_text(EXAMPLE.read_text(encoding="utf-8").replace("self.position_max", "2 * self.position_max"), encoding="utf-8")
+        commands = {
+            "import tapeline": [sys.executable, "-c", "import tapeline"],
+            "first run": run(EXAMPLE, "1"),
+            "second run": run(EXAMPLE, "2"),
+            "run of an edited strategy": run(edited, "3"),
+        }
+        for name, command in commands.items():
+            wall, processor = timed(command, environment)
             print(f"{name:28} {wall:6.2f} s {processor:6.2f} s of the processor")
         of_parts = environment | {"TAPELINE_CACHE": str(Path(folder) / "other")}
         subprocess.run([sys.executable, __file__, PARTS_ALONE], env=of_parts, check=True)

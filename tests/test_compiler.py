@@ -131,6 +131,54 @@ def test_what_is_kept_is_taken_into_what_is_compiled_later(tmp_path: Path, monke
     assert told == ["inside 6\n7\n0\n", "inside 6\ninside 7\n56\n1\n", "inside 6\ninside 7\n56\n0\n", "inside 6\n7\n1\n"]
 
 
+CALLERS_OF_KERNELS = """
+import sys
+from tapeline.jit import entry, kept, kernel, leaf
+from tapeline.record import Record, int64
+
+
+class Number(Record):
+    n: int64
+
+
+@kernel
+def count(number):
+    print("inside", number.n)
+    number.n += 1
+
+
+@kept(leaf)
+def inner(number):
+    count(number)
+    return number.n
+
+
+@entry
+def product(number):
+    return inner(number) * inner(number)
+
+
+@entry
+def total(number):
+    count(number)
+    return inner(number) + inner(number)
+
+
+print((total if len(sys.argv) > 1 else product)(Number(n=6)))
+print(sum(inner.stats.cache_hits.values()))
+"""
+
+
+def test_kernels_that_are_kept_are_taken_into_what_is_compiled_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that is found in the cache, with the one that it calls, is taken in by another entry, beside that other compiled once more, and they print."""
+    monkeypatch.setenv("TAPELINE_CACHE", str(tmp_path / "cache"))
+    program = tmp_path / "program.py"
+    program.write_text(CALLERS_OF_KERNELS, encoding="utf-8")
+    told = [subprocess.run([sys.executable, program, *by], capture_output=True, text=True, check=True).stdout for by in ([], ["total"], ["total"], [])]
+    of_total = "inside 6\ninside 7\ninside 8\n17\n"
+    assert told == ["inside 6\ninside 7\n56\n0\n", f"{of_total}1\n", f"{of_total}0\n", "inside 6\ninside 7\n56\n0\n"]
+
+
 def test_the_installed_numba_is_one_that_the_compiler_was_tested_with() -> None:
     """Whoever moves to another version tries the compiler with it, and says so in jit.py."""
     assert numba.__version__.startswith(COMPILER_TESTED_WITH)

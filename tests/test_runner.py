@@ -15,6 +15,8 @@ from streams import Stream
 
 import tapeline as tl
 from tapeline import jit, precompile
+from tapeline.engine import callbacks
+from tapeline.engine.due import next_news
 from tapeline.load import load_strategy
 from tapeline.runner import Fingerprint, source, uses
 
@@ -112,6 +114,12 @@ def test_edited_helpers_are_noticed(folder: Folder) -> None:
     folder.write(0, 0)
     assert folder.price() == before
     assert folder.kept() == kept
+
+
+def test_what_runners_call_is_kept() -> None:
+    """Another strategy does not compile it again, but for what takes the strategy itself."""
+    called = {name: getattr(callbacks, name) for name in callbacks.__all__ if name.islower() and name != "record_at"} | {"next_news": next_news}
+    assert {name for name, function in called.items() if function._cache.cache_path is None} == {"keep_signals"}
 
 
 def signalled(path: Path, *strategies: tl.Strategy) -> list[float]:

@@ -18,7 +18,7 @@ from numba.core.environment import lookup_environment
 from numba.core.runtime import rtsys
 from numba.cpython import hashing  # noqa: F401 - registers the seed
 
-_LAZY = "tapeline"
+_ENTRY, _KERNEL = "tapeline's entry", "tapeline's kernel"
 """What Numba would say of how the cache has it: as machine code, or not."""
 _tidying: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
@@ -97,10 +97,14 @@ class Library(JITCodeLibrary):
         passes.run(self._final_module, builder)
 
     def serialize_using_object_code(self) -> tuple[str, str, tuple[Any, ...]]:
-        """For the cache: what _Loaded is made of."""
+        """For the cache: what _Loaded is made of, or _Kept."""
+        if self.is_kernel:
+            self._final_module = self._get_module_for_linking()  # whole, for Numba looks there for environments next
+            self._linking_libraries: list[Any] = []
+            return self.name, _KERNEL, (self._final_module.as_bitcode(),)
         _, _, (code, intermediate) = super().serialize_using_object_code()
         defined = [one.name for ones in (self._final_module.functions, self._final_module.global_variables) for one in ones if not one.is_declaration]
-        return self.name, _LAZY, (code, intermediate, defined)
+        return self.name, _ENTRY, (code, intermediate, defined)
 
     def _get_module_for_linking(self) -> Any:
         """For libraries of Numba's own kind, which take in what they call, but not what that calls."""
@@ -110,6 +114,27 @@ class Library(JITCodeLibrary):
                 whole.link_in(module, preserve=True)
             return whole
         return super()._get_module_for_linking()
+
+
+class _NoMachineCode:
+    """Where Numba would note a kernel's environment."""
+
+    @staticmethod
+    def set_env(_name: str, _environment: Any) -> None:
+        """Whatever takes the kernel in finds its environments itself: `_give_environments`."""
+
+
+class _Kept(Library):
+    """A kernel from the cache, with all that it calls. It is read at once: it is asked for when something that calls it is compiled."""
+
+    is_kernel = True
+    codegen = _NoMachineCode
+
+    def __init__(self, codegen: Any, name: str, intermediate: bytes) -> None:
+        """As it was finalised."""
+        super().__init__(codegen, name)
+        self._final_module = binding.parse_bitcode(intermediate)
+        self._finalized = True
 
 
 class _Loaded(JITCodeLibrary):
@@ -139,7 +164,9 @@ def _load(self: Any, signature: Any, target: Any) -> Any:
 def _unserialize(cls: Any, codegen: Any, state: Any) -> Any:
     """A library from the cache, and the symbols that it defines: to look for them in the intermediate code took as long as all else."""
     name, kind, data = state
-    if kind != _LAZY:
+    if kind == _KERNEL:
+        return _Kept(codegen, name, *data)
+    if kind != _ENTRY:
         return _read(cls, codegen, state)
     library = _Loaded(codegen, name)
     code, library.intermediate, defined = data

@@ -26,7 +26,7 @@ from tapeline.engine.records import (
     ROW,
 )
 from tapeline.engine.rules import learn
-from tapeline.jit import kernel, leaf
+from tapeline.jit import kept, kernel, leaf
 from tapeline.market.book import MARKET, MARKETS
 from tapeline.memory import record_at
 
@@ -37,21 +37,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-@leaf
+@kept(leaf)
 def begin(engine, orders, row):
     """Before a callback of a row: its orders."""
     engine.counters.callbacks += 1  # first, so that what is known of the orders is not asked for again
     turn_orders(orders, row)
 
 
-@leaf
+@kept(leaf)
 def readers_of(address):
     """The classes that read the feed at an address, a bit each, and the number of the first one's group: the others' follow, in the order of their classes."""
     feed = record_at(address, 0, FEED)
     return np.int64(feed.classes), feed.first
 
 
-@leaf
+@kept(leaf)
 def tell(engine, index, address):
     """A group is called about the notice at an address: it is shown to it. The group's market."""
     group = group_at(engine, index)
@@ -60,20 +60,20 @@ def tell(engine, index, address):
     return record_at(group.market, 0, MARKET)
 
 
-@leaf
+@kept(leaf)
 def tell_several(engine, index, address):
     """As tell, where there are several instruments. All markets of the group."""
     tell(engine, index, address)
     return markets_of(engine, group_at(engine, index), record_at(address, 0, NOTICE).instrument)
 
 
-@kernel
+@kept(kernel)
 def turn_to(engine, row):
     """Show a row its own group's markets; for callbacks that go to all rows."""
     call(engine, row.group, 0)
 
 
-@kernel
+@kept(kernel)
 def accounts_of(engine, row):
     """The accounts of a row, to be indexed."""
     accounts = record_at(engine.accounts, 0, ACCOUNTS)
@@ -96,7 +96,7 @@ def keep_signals(engine, row, strategy, n):
     strategy._signal_mask = 0
 
 
-@kernel
+@kept(kernel)
 def done(engine, what):
     """After the callbacks: the message they were about is free."""
     if what == ON_ORDER or what == ON_FILL:

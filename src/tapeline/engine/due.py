@@ -38,7 +38,7 @@ from tapeline.engine.records import (
 from tapeline.engine.special import find_places
 from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import finds_resting, free_place, let_go, let_rest
-from tapeline.jit import kernel, leaf
+from tapeline.jit import kept, kernel, leaf
 from tapeline.market.book import BOOK, DONE
 from tapeline.memory import address_of, record_at, unit, unseen
 
@@ -73,7 +73,7 @@ def deliver_notice(engine, feed, notice, due):
     return classes
 
 
-@leaf
+@kept(leaf)
 def next_news(engine, at, due, is_next):
     """Notices that are next to happen, before the event that is next, are delivered, until a callback has to be made.
 

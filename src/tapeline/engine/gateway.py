@@ -13,7 +13,7 @@ from tapeline.engine.lists import TICKET, find_displaced
 from tapeline.engine.records import ALARM, NODE, ROW, TIMER
 from tapeline.engine.requests import BUY, SELL, Request, send_cancel, send_cancel_all, send_modify, send_modify_stop, send_new
 from tapeline.engine.state import ENGINE
-from tapeline.jit import kernel, leaf
+from tapeline.jit import kept, kernel, leaf
 from tapeline.memory import address_of, compiled_as, copy, record_at, unlikely
 from tapeline.record import Record, int64
 
@@ -171,7 +171,7 @@ GATEWAY, ORDERS, ORDERS_BY_INSTRUMENT = Gateway.dtype_, Orders.dtype_, OrdersByI
 ORDERS_SIZE: Final = ORDERS.itemsize
 
 
-@kernel
+@kept(kernel)
 def set_request(orders, order_id, price, size):
     """What is asked for."""
     orders.request.order_id = whole(order_id)
@@ -179,20 +179,20 @@ def set_request(orders, order_id, price, size):
     orders.request.size = whole(size)
 
 
-@kernel
+@kept(kernel)
 def set_extras(orders, stop, expires):
     """What few new orders have."""
     orders.request.stop = whole(stop)
     orders.request.expires = whole(expires)
 
 
-@kernel
+@kept(kernel)
 def instruction_of(asked, allowed, implied):
     """The instruction of an order: what was asked for, with the bits of its type; TIF_UNKNOWN if a bit was asked for that is not for users."""
     return implied | (TIF_UNKNOWN if asked & ~allowed else asked)
 
 
-@kernel
+@kept(kernel)
 def new_order(orders, side, price, size, instruction):
     """Ask for a new order; its id."""
     set_request(orders, 0, price, size)
@@ -201,7 +201,7 @@ def new_order(orders, side, price, size, instruction):
     return send_new(record_at(address_of(orders), 0, GATEWAY))
 
 
-@kernel
+@kept(kernel)
 def choose_instrument(orders, index):
     """Orders of one instrument: as good as these until the callback ends."""
     if not 0 <= index < record_at(orders.engine, 0, ENGINE).instruments:
@@ -229,7 +229,7 @@ def turn_orders(orders, row):
     orders.mask = row.mask
 
 
-@leaf
+@kept(leaf)
 def own_ticket(orders, order_id):
     """As find_ticket, of the row that the gateway is turned to."""
     ticket = record_at(orders.places, order_id & orders.mask, TICKET)
@@ -238,13 +238,13 @@ def own_ticket(orders, order_id):
     return ticket
 
 
-@leaf
+@kept(leaf)
 def own_order(orders, order_id):
     """The node of a live order; an empty node if there is none."""
     return record_at(orders.nodes, np.int64(own_ticket(orders, order_id).index), NODE)
 
 
-@kernel
+@kept(kernel)
 def set_timer(orders, time):
     """One pending timer per row; the agenda is only told of an earlier time than it knows."""
     engine, row = record_at(orders.engine, 0, ENGINE), record_at(orders.row, 0, ROW)
