@@ -15,7 +15,7 @@ from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
-from tapeline.inputs import Data, Input, cores_used, open_input, order_ids, paths_of, reader_of, registry
+from tapeline.inputs import Data, Input, cores, open_input, order_ids, paths_of, reader_of, registry
 from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
 from tapeline.manifest import fingerprint, make_manifest
@@ -75,7 +75,8 @@ class Backtest:
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
         pure-Python engine: a thousand times slower, with equal results.
-        `threads=2`, the default where there are two cores: DBN is normalised on a second thread while the first simulates, with the same results.
+        `threads`: at most so many, as many as there are cores by default, with the same results. From two on DBN is normalised on a second one while the first
+        simulates; and rows are shared out among threads that simulate, eight rows or more to each.
 
         Raises ConfigError and DataError on settings and files that make no sense.
         """
@@ -84,10 +85,10 @@ class Backtest:
         self.paths = paths_of(data)
         check_kinds(latency=latency, fees=fees, rules=rules, limits=limits)
         self.venue = Venue(latency=latency or Latency(), fees=Fees() if fees is None else fees, rules=rules or FillRules(), limits=limits or Limits())
-        if threads not in (None, 1, 2):
-            raise ConfigError(f"threads={threads!r}: expected 1 or 2")
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1):
+            raise ConfigError(f"threads={threads!r}: expected a whole number from 1 on")
         self.engine = engine
-        self.threads = threads or cores_used()
+        self.threads = threads or cores()
         self.explain = explain
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
@@ -240,10 +241,11 @@ class _Run:
 
         helper = precompile.start()  # before anything else: it works while this process imports the engine and builds its tables
         try:
-            from tapeline.engine.session import Session  # noqa: PLC0415 - same
+            from tapeline.engine.team import session_of  # noqa: PLC0415 - same
 
             run = self._backtest
-            session = Session(self._rows, several=self._instruments.several, equity_every_ns=run.equity_every_ns, explain=run.explain)
+            how = {"several": self._instruments.several, "equity_every_ns": run.equity_every_ns, "explain": run.explain}
+            session = session_of(self._rows, threads=run.threads, **how)
             if not session.is_compiled:
                 self._tell(0, 0, compiling=True)
                 if self._progress is None:

@@ -147,9 +147,14 @@ def _definition(tape: Any) -> Definition:
     )
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def cores_used() -> int:
-    """How many threads read and simulate where nothing else is asked for: two, if there are as many cores."""
-    return min(len(os.sched_getaffinity(0)), 2)
+    """How many threads read and look at the market: two, if there are as many cores."""
+    return min(cores(), 2)
 
 
 def reader_of(source: Input, instruments: Instruments, on_instrument: Callable[[Instrument], None], *, threads: int = 1) -> Reader:

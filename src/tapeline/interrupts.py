@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S: Final = 1.0
@@ -90,10 +90,15 @@ class Interrupts:
                 if waiting == 1:
                     _say(_WAITING)
                 elif waiting > 1:
-                    _say(_ENDED)
-                    if os.isatty(_STDERR):
-                        os.write(_STDERR, _SHOW_CURSOR)
-                    os._exit(128 + signal.SIGINT)
+                    end_process()
+
+
+def end_process() -> NoReturn:
+    """What is under way does not end, and cannot be ended otherwise."""
+    _say(_ENDED)
+    if os.isatty(_STDERR):
+        os.write(_STDERR, _SHOW_CURSOR)
+    os._exit(128 + signal.SIGINT)
 
 
 def _say(text: str) -> None:

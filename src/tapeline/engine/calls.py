@@ -1,33 +1,30 @@
 """Before a callback: the local clock of what reaches strategies, whether they want it, and what it shows."""
 
-import numpy as np
-
 from tapeline.engine.deliver import sample_before
 from tapeline.engine.readers import catch_up, group_at
 from tapeline.engine.records import FIRST_CALLBACK
 from tapeline.engine.rules import learn
 from tapeline.jit import leaf
 from tapeline.market.book import MARKETS
-from tapeline.memory import count_bits, record_at
+from tapeline.memory import record_at
 
 
 @leaf
-def set_clock(engine, due, is_told):
-    """Local time of a delivery: its due time, or later if something later was already processed, which is counted unless it is an answer that nobody hears."""
+def set_clock(engine, due):
+    """Local time of a delivery: its due time, or later if something later was already processed: whether that is so, to be counted by those who are told."""
     if engine.ending:
         engine.now = engine.ts_end
-    else:
-        move_clock(engine, due, is_told)
+        return False
+    return move_clock(engine, due)
 
 
 @leaf
-def move_clock(engine, due, told):
-    """As set_clock, before the run's end; `told`: a bit for each that is."""
+def move_clock(engine, due):
+    """As set_clock, before the run's end."""
     now = max(due, max(engine.latest.ts_event, engine.now))
-    if now != due:
-        engine.counters.clock_clamps += count_bits(np.int64(told))
     sample_before(engine, now)
     engine.now = now
+    return now != due
 
 
 @leaf

@@ -40,7 +40,7 @@ from tapeline.engine.steps import steps_are_short
 from tapeline.engine.venue import finds_resting, free_place, let_go, let_rest
 from tapeline.jit import kept, kernel, leaf
 from tapeline.market.book import BOOK, DONE
-from tapeline.memory import address_of, record_at, unit, unseen
+from tapeline.memory import address_of, count_bits, record_at, unit, unseen
 
 UPDATE_FILL = np.int64(Update.FILL)
 
@@ -61,7 +61,8 @@ def journal_is_short(engine):
 def deliver_notice(engine, feed, notice, due):
     """A notice reaches the groups of a feed that it concerns: the classes that are to be called, a bit each. What each of them sees is seen to when it is."""
     what, classes = np.int64(notice.what), np.int64(notice.classes & feed.classes)
-    move_clock(engine, due, classes)
+    if move_clock(engine, due):
+        engine.counters.late_news += count_bits(classes)
     engine.call_number = feed.cursor
     turn_page(engine, feed, due)
     if engine.guarded:
@@ -114,14 +115,15 @@ def deliver_answer(engine, message):
     """An answer reaches its row; the callback to be made, or 0. The message is freed when the callback has seen it."""
     pop(engine.agenda, RESPONSE, message)
     if message.kind == END:
-        set_clock(engine, message.due, False)
+        set_clock(engine, message.due)
         learn_end(engine, message)
         free_message(engine.agenda, message)
         return np.int64(0)
     row = row_at(engine, message.row)
     callback = ON_FILL if message.what == UPDATE_FILL else ON_ORDER
     is_told = wants(row, callback)
-    set_clock(engine, message.due, is_told)
+    if set_clock(engine, message.due):
+        engine.counters.late_to_rows += is_told
     apply_answer(engine, row, message)
     if engine.guarded and callback == ON_FILL and not engine.ending:
         engine.guard_row = message.row
@@ -148,7 +150,7 @@ def deliver_alarm(engine, message):
         return np.int64(0)
     free_message(engine.agenda, message)
     row.timer = row.timer_pending = 0
-    set_clock(engine, due, True)
+    engine.counters.late_to_rows += set_clock(engine, due)
     if not wants(row, ON_TIMER):
         return np.int64(0)
     call(engine, row.group, 0)

@@ -32,15 +32,15 @@ class Groups:
     _notices: np.ndarray[Any, Any]
     _levels: np.ndarray[Any, Any]
 
-    def __init__(self, rows: Sequence[RowSpec], classes: Sequence[type]) -> None:
-        """Find the groups of these rows."""
+    def __init__(self, rows: Sequence[RowSpec], classes: Sequence[type], numbers: Sequence[int]) -> None:
+        """Find the groups of all rows of a run, of which those of some numbers are here."""
         kinds = [(classes.index(type(r.strategy)), r.venue.latency.feed_ns) for r in rows]
         self._latencies = list(dict.fromkeys(feed for _, feed in kinds))
         self._kinds = sorted(set(kinds), key=lambda kind: (self._latencies.index(kind[1]), kind[0]))
         self.of_row = [self._kinds.index(kind) for kind in kinds]
         """The number of each row's group."""
         self._limits: Limits = rows[0].venue.limits
-        self._shown_room = sum(r.venue.limits.orders_live_max for r in rows)
+        self._shown_room = sum(rows[i].venue.limits.orders_live_max for i in numbers)
 
     def __len__(self) -> int:
         """How many."""

@@ -40,7 +40,7 @@ def deliver_phase(engine):
     group = record_at(engine.groups, group_index, GROUP)
     book = record_at(engine.books, np.int64(message.instrument), BOOK)
     free_message(engine.agenda, message)
-    set_clock(engine, engine.phase_due, True)
+    engine.counters.late_news += set_clock(engine, engine.phase_due)
     while number + 1 < book.phases_n and record_at(book.phases, number + 1, PHASE_CHANGE).ts_recv + group.feed <= engine.now:
         number += 1
     send_phase(engine, book, group_index, number + 1, engine.phase_due)

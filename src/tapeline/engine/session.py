@@ -65,16 +65,22 @@ _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 
 class Session:
-    """One run of a set of rows over one stream of tape events."""
+    """A run of rows over one stream of tape events: of all rows of a run, or of its share, where several sessions see the same (`team.py`)."""
 
     _accounts: np.ndarray[Any, Any]
     _samples: np.ndarray[Any, Any]
     _markets: np.ndarray[Any, Any]
     _market_levels: np.ndarray[Any, Any]
 
-    def __init__(self, rows: Sequence[RowSpec], *, several: bool, equity_every_ns: int, explain: bool = False) -> None:
-        """Build all tables for these rows, and the runner of their classes. `explain`: record what happens to the queues in front of their orders."""
-        self._rows_spec = list(rows)
+    def __init__(self, rows: Sequence[RowSpec], numbers: Sequence[int] | None = None, *, several: bool, equity_every_ns: int, explain: bool = False) -> None:
+        """Build all tables, and the runner of the rows' classes. `explain`: record what happens to the queues in front of their orders.
+
+        `numbers`: which rows are this session's, None: all. Classes and who sees what are those of all rows: each session has, and counts, the same news.
+        """
+        self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
+        mine = range(len(rows)) if numbers is None else numbers
+        self._numbers = [i for c in self._classes for i in mine if type(rows[i].strategy) is c]
+        self._rows_spec = [rows[i] for i in self._numbers]
         self._limits = rows[0].venue.limits
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
@@ -83,14 +89,12 @@ class Session:
         """While tape events waited for what few runs need."""
         self._instruments: list[Instrument] = []
         self._currencies: dict[str, int] = {}  # and the first instrument of each
-        self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
-        self._order: list[int] = [i for c in self._classes for i, r in enumerate(rows) if type(r.strategy) is c]
-        self._fees = RowFees(rows[i].venue for i in self._order)
-        self._groups, self._recording = Groups(rows, self._classes), Recording(self.engine, self._limits)
+        self._fees = RowFees(row.venue for row in self._rows_spec)
+        self._groups, self._recording = Groups(rows, self._classes, self._numbers), Recording(self.engine, self._limits)
         self._build_plan()
         self._build_rows()
         self._build_rest(equity_every_ns)
-        self._strategies = [np.array([rows[i].strategy for i in self._order if type(rows[i].strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
+        self._strategies = [np.array([r.strategy for r in self._rows_spec if type(r.strategy) is c], c.dtype_) for c in self._classes]  # type: ignore[attr-defined]
         self._several = several
         self._module = build(self._classes, several=several)
         self._run: Callable[[], int] = partial(self._module.run, self.engine, *self._strategies)
@@ -160,13 +164,12 @@ class Session:
         address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, TICKET).ctypes.data + _LINE_BYTES
         self._rows = self._flat(len(self._rows_spec), ROW)
         first = 1
-        for index, i in enumerate(self._order):
-            spec = self._rows_spec[i]
-            self._fill_row(self._rows[index], index, i, spec)
-            self._rows[index].nodes_free = first
-            self._rows[index].places, self._rows[index].mask, self._rows[index].step = address, places_n[i] - 1, int(places_n[i] * _GOLDEN) | 1
-            first += nodes_n[i]
-            address += places_n[i] * TICKET.itemsize + _LINE_BYTES
+        for index, row in enumerate(self._rows):
+            self._fill_row(row, index)
+            row.nodes_free = first
+            row.places, row.mask, row.step = address, places_n[index] - 1, int(places_n[index] * _GOLDEN) | 1
+            first += nodes_n[index]
+            address += places_n[index] * TICKET.itemsize + _LINE_BYTES
         engine.shows_ahead = bool(engine.explains) or any(row.asks_ahead for row in self._rows)
         engine.guarded = any(r.venue.limits.loss_max < math.inf for r in self._rows_spec)
         engine.nodes, engine.rows, engine.rows_n = self._nodes.ctypes.data, self._rows.ctypes.data, len(self._rows)
@@ -177,13 +180,14 @@ class Session:
         engine.takes_first = engine.takes_top = first
         engine.takes_end = len(self._nodes)
 
-    def _fill_row(self, row: Any, index: int, i: int, spec: RowSpec) -> None:
+    def _fill_row(self, row: Any, index: int) -> None:
         """A row, and the memory that its limits and latencies need."""
-        fill_row(row, index, self._groups.of_row[i], spec)
+        spec, number = self._rows_spec[index], self._numbers[index]
+        fill_row(row, index, self._groups.of_row[number], spec)
         if row.rate_max:
             row.rate_times = self._flat(int(row.rate_max), np.int64).ctypes.data
         if spec.venue.latency.varies:
-            ways, points = new_ways(i, spec.venue.latency)
+            ways, points = new_ways(number, spec.venue.latency)
             self._keep += [ways, *points]
             row.ways = ways.ctypes.data
 
@@ -334,14 +338,28 @@ class Session:
     @property
     def called(self) -> RowSpec:
         """The row that was called last."""
-        return self._rows_spec[self._order[(int(self._gateway.row) - self._rows.ctypes.data) // self._rows.itemsize]]
+        return self._rows_spec[(int(self._gateway.row) - self._rows.ctypes.data) // self._rows.itemsize]
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
-        return self._recording.journals(self._order)
+        return self._recording.journals(self._numbers)
 
     @property
     def counters(self) -> dict[str, int]:
         """What the engine counted so far."""
+        return counters_of([self])
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The same, before it is put together."""
         counted = {name: int(getattr(self.engine.counters, name)) for name in Counters.fields_}
         return counted | {f"tape_{kind.name}": int(self._kind_counts[kind]) for kind in Kind}
+
+
+def counters_of(sessions: Sequence[Session]) -> dict[str, int]:
+    """What sessions that share the rows of a run counted: of their rows each its own, and the same of the market, which they all see."""
+    counted = sessions[0].counted
+    for name in ("callbacks", "late_to_rows"):
+        counted[name] = sum(session.counted[name] for session in sessions)
+    counted["clock_clamps"] = counted.pop("late_news") + counted.pop("late_to_rows")
+    return counted

@@ -18,7 +18,8 @@ class Counters(Record):
 
     events: int64
     crossed_events: int64
-    clock_clamps: int64
+    late_news: int64
+    late_to_rows: int64
     records_after_arrival: int64
     callbacks: int64
     notices: int64

@@ -1,0 +1,123 @@
+"""The rows of one run shared out among several sessions, each on a thread of its own: for sweeps, in which rows take most of the time.
+
+Rows know nothing of each other, and each session sees all of the market: what is recorded is the same, whoever records it.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from subprocess import Popen
+from typing import Any, Final
+
+import numpy as np
+
+from tapeline.config import RowSpec
+from tapeline.engine.session import Session, counters_of
+from tapeline.instruments import Instrument
+from tapeline.interrupts import PATIENCE_S, end_process
+from tapeline.pages import left_over
+
+ROWS_PER_SESSION_MIN: Final = 8
+"""Books and news, which each session has for itself, take about as long as so many rows of a market maker."""
+
+
+def session_of(rows: Sequence[RowSpec], *, threads: int, **how: Any) -> "Session | Team":
+    """What runs these rows, on so many threads at most. `how`: as of a Session."""
+    n = min(threads, len(rows) // ROWS_PER_SESSION_MIN)
+    return Team(rows, n, **how) if n > 1 else Session(rows, **how)
+
+
+class Team:
+    """Several sessions that do what one does: see `Session`."""
+
+    def __init__(self, rows: Sequence[RowSpec], n: int, **how: Any) -> None:
+        """Share out the rows among `n` sessions, those of each class evenly."""
+        classes = [type(row.strategy) for row in rows]
+        by_class = sorted(range(len(rows)), key=lambda i: classes.index(classes[i]))
+        self._sessions = [Session(rows, by_class[k::n], **how) for k in range(n)]
+        self._pool = ThreadPoolExecutor(n - 1, "tapeline-rows")
+        self._in_question = self._sessions[0]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the runner's code, which is the same for all, is there already."""
+        return self._sessions[0].is_compiled
+
+    def compile(self, helper: "Popen[bytes] | None" = None) -> None:
+        """Compile what is not kept from before."""
+        for session in self._sessions:
+            session.compile(helper)
+
+    @property
+    def seconds_compiling(self) -> float:
+        """While tape events waited for what few runs need."""
+        return max(session.seconds_compiling for session in self._sessions)
+
+    def open(self, instrument: Instrument) -> None:
+        """A new instrument."""
+        for session in self._sessions:
+            session.open(instrument)
+
+    def chunk(self, address: int, n: int) -> None:
+        """Let `n` tape events at an address happen. Raises what a callback raised; of several, what the first did by the clock of the strategies."""
+        self._together(partial(Session.chunk, address=address, n=n))
+
+    def finish(self) -> None:
+        """The input has ended."""
+        self._together(Session.finish)
+        self._pool.shutdown()
+
+    def _together(self, work: Callable[[Session], None]) -> None:
+        """All sessions at once, the first on this thread."""
+        others = [self._pool.submit(_raised_by, work, session) for session in self._sessions[1:]]
+        try:
+            raised = [_raised_by(work, self._sessions[0]), *(other.result() for other in others)]
+        except KeyboardInterrupt:
+            _wait_or_end(others)
+            raise
+        problems = [(session, error) for session, error in zip(self._sessions, raised, strict=True) if error is not None]
+        if problems:
+            self._pool.shutdown()
+            self._in_question, error = min(problems, key=lambda problem: int(problem[0].engine.now))
+            raise error
+
+    @property
+    def called(self) -> RowSpec:
+        """The row whose callback raised."""
+        return self._in_question.called
+
+    def journals(self) -> dict[str, np.ndarray[Any, Any]]:
+        """What was recorded so far, by name, with the rows' numbers as given: session by session, and each row's in order."""
+        parts = [session.journals() for session in self._sessions]
+        return {name: _in_one([part[name] for part in parts]) for name in parts[0]}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted so far."""
+        return counters_of(self._sessions)
+
+
+def _raised_by(work: Callable[[Session], None], session: Session) -> Exception | None:
+    """What a session's work raises: the others are to be done before anybody hears of it."""
+    try:
+        work(session)
+    except Exception as error:  # noqa: BLE001 - callbacks raise what they like
+        return error
+    return None
+
+
+def _wait_or_end(work: Sequence[Future[Any]]) -> None:
+    """After a second Ctrl-C: until what is under way is done. If it does not end, as in a callback that never returns, the process does."""
+    try:
+        is_done = not wait(work, PATIENCE_S).not_done
+    except KeyboardInterrupt:
+        is_done = False
+    if not is_done:
+        end_process()
+
+
+def _in_one(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Records of several arrays in one."""
+    whole = left_over(sum(map(len, parts)), parts[0].dtype)
+    np.concatenate([part.view(np.uint8) for part in parts], out=whole.view(np.uint8))
+    return whole
