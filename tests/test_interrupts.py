@@ -16,6 +16,7 @@ from tapeline import Result, jit, terminal
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.interrupts import Interrupts
 
+COMPILED = pytest.mark.skipif(not jit.JIT, reason="plain")
 HANG_S = 300
 """What has not ended by then never will."""
 TOLD = """
@@ -47,9 +48,9 @@ import tapeline as tl
 from tapeline import interrupts, load, terminal
 
 interrupts.PATIENCE_S = 0.2
-file, data, engine = sys.argv[1:]
+file, data, engine, others = sys.argv[1:]
 stuck = load.load_strategy(file)
-backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine)
+backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine, threads=2)
 backtest.run(stuck())  # compiled, from here on
 enter = interrupts.Interrupts.__enter__
 
@@ -63,26 +64,28 @@ def enter_and_interrupt(listener):
 interrupts.Interrupts.__enter__ = enter_and_interrupt
 try:
     with terminal.reporting(with_traceback=False):
-        backtest.run(stuck(waits=1))
+        backtest.run(*(stuck() for _ in range(int(others))), stuck(waits=1))
 except typer.Exit as leave:
     sys.exit(leave.exit_code)
 """
 
 
 @pytest.mark.parametrize(
-    ("engine", "said"),
+    ("engine", "others", "said"),
     [
-        pytest.param(
-            "compiled", ["waiting for what is under way", "the process does, without a result"], marks=pytest.mark.skipif(not jit.JIT, reason="plain")
-        ),
-        ("reference", [r"stuck\.py:1[01]: interrupted"]),
+        pytest.param("compiled", 0, ["waiting for what is under way", "the process does, without a result"], marks=COMPILED),
+        pytest.param("compiled", 15, ["the process does, without a result"], marks=COMPILED),
+        ("reference", 0, [r"stuck\.py:1[01]: interrupted"]),
     ],
 )
-def test_a_callback_that_never_returns_is_ended_by_a_second_ctrl_c(tmp_path: Path, engine: str, said: list[str]) -> None:
-    """The first Ctrl-C says that the callback is waited for; the second ends the process with 130. In plain Python it names the line that it was in."""
+def test_a_callback_that_never_returns_is_ended_by_a_second_ctrl_c(tmp_path: Path, engine: str, others: int, said: list[str]) -> None:
+    """The first Ctrl-C says that the callback is waited for; the second ends the process with 130. In plain Python it names the line that it was in.
+
+    Where the row is on another thread (the last of sixteen), the second one ends the process as well.
+    """
     (tmp_path / "stuck.py").write_text(STUCK)
     data = tiny_session(tmp_path / "tiny.dbn")
-    program = [sys.executable, "-c", PROGRAM, tmp_path / "stuck.py", data, engine]
+    program = [sys.executable, "-c", PROGRAM, tmp_path / "stuck.py", data, engine, str(others)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 130, done.stderr
     assert [words for words in said if not re.search(words, done.stderr)] == []
