@@ -179,6 +179,50 @@ def test_kernels_that_are_kept_are_taken_into_what_is_compiled_later(tmp_path: P
     assert told == ["inside 6\ninside 7\n56\n0\n", f"{of_total}1\n", f"{of_total}0\n", "inside 6\ninside 7\n56\n0\n"]
 
 
+OF_TWO_TYPES = """
+import sys
+from tapeline.jit import entry, kept, kernel
+
+
+@kept(kernel)
+def half(number):
+    return number / 2
+
+
+@entry
+def first(whole, part):
+    return half(whole) + half(part)
+
+
+@entry
+def second(whole, part):
+    return half(part) * half(whole)
+
+
+print([first, second][int(sys.argv[1])](6, 2.5), sum(half.stats.cache_hits.values()))
+"""
+
+
+def test_code_of_other_types_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file of the cache holds a function for other types than its index says (two processes wrote it at once), it is compiled again, and mended."""
+    monkeypatch.setenv("TAPELINE_CACHE", str(tmp_path / "cache"))
+    program = tmp_path / "program.py"
+    program.write_text(OF_TWO_TYPES, encoding="utf-8")
+
+    def run(which: str) -> str:
+        return subprocess.run([sys.executable, program, which], capture_output=True, text=True, check=True).stdout
+
+    assert run("0") == "4.25 0\n"
+    one, other = (tmp_path / "cache").rglob("*.half-*.nbc")
+    one.rename(tmp_path / "one")
+    other.rename(one)
+    (tmp_path / "one").rename(other)
+    assert run("1") == "3.75 0\n"
+    for kept in (tmp_path / "cache").rglob("*.second-*.nbc"):
+        kept.unlink()
+    assert run("1") == "3.75 2\n"
+
+
 def test_the_installed_numba_is_one_that_the_compiler_was_tested_with() -> None:
     """Whoever moves to another version tries the compiler with it, and says so in jit.py."""
     assert numba.__version__.startswith(COMPILER_TESTED_WITH)

@@ -16,6 +16,7 @@ from numba.core.caching import Cache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.environment import lookup_environment
 from numba.core.runtime import rtsys
+from numba.core.sigutils import normalize_signature
 from numba.cpython import hashing  # noqa: F401 - registers the seed
 
 _ENTRY, _KERNEL = "tapeline's entry", "tapeline's kernel"
@@ -154,11 +155,13 @@ _read = JITCodeLibrary._unserialize.__func__
 def _load(self: Any, signature: Any, target: Any) -> Any:
     """What the cache has. Numba first imports all that it can compile (and SciPy, where that is installed): a quarter of a warm start. Code needs none of it.
 
-    What code may ask for is registered by `import numba`, but for counting references, and the seed of hashes.
+    What code may ask for is registered by `import numba`, but for counting references, and the seed of hashes. Two processes that keep the same function for
+    different types at the same time may each take the other's file for their own.
     """
     rtsys.initialize(target)
     with self._guard_against_spurious_io_errors():
-        return self._load_overload(signature, target)
+        found = self._load_overload(signature, target)
+        return found if found is not None and found.signature.args == normalize_signature(signature)[0] else None
 
 
 def _unserialize(cls: Any, codegen: Any, state: Any) -> Any:
