@@ -56,7 +56,7 @@ from tapeline.market.books import Books, Looks, blank_market, set_plan
 from tapeline.market.ladder import LEVEL
 from tapeline.memory import address_of, field
 from tapeline.pages import aligned
-from tapeline.runner import build, compile_runner, is_kept
+from tapeline.runner import build, compile_runner, is_kept, uses
 from tapeline.tape.records import EVENT_SIZE, SNAPSHOT
 
 _LINE_BYTES: Final = 64
@@ -163,6 +163,7 @@ class Session:
         self._nodes = self._flat(1 + sum(nodes_n) + self._limits.takes_max, NODE)
         address = self._flat(sum(places_n) + len(places_n) * _PLACES_PER_LINE, TICKET).ctypes.data + _LINE_BYTES
         self._rows = self._flat(len(self._rows_spec), ROW)
+        self._asks_ahead = {cls: uses(cls, "ahead") for cls in self._classes}
         first = 1
         for index, row in enumerate(self._rows):
             self._fill_row(row, index)
@@ -183,7 +184,7 @@ class Session:
     def _fill_row(self, row: Any, index: int) -> None:
         """A row, and the memory that its limits and latencies need."""
         spec, number = self._rows_spec[index], self._numbers[index]
-        fill_row(row, index, self._groups.of_row[number], spec)
+        fill_row(row, index, self._groups.of_row[number], spec, asks_ahead=self._asks_ahead[type(spec.strategy)])
         if row.rate_max:
             row.rate_times = self._flat(int(row.rate_max), np.int64).ctypes.data
         if spec.venue.latency.varies:
