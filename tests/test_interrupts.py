@@ -143,6 +143,43 @@ def test_ctrl_c_is_given_back() -> None:
     assert threading.active_count() <= threads
 
 
+COMPILED = """
+import os, signal
+from llvmlite.binding import executionengine
+
+find = executionengine.ExecutionEngine._find_module_ptr
+
+
+def interrupted(engine, pointer):  # called by what LLVM calls
+    os.kill(os.getpid(), signal.SIGINT)
+    return find(engine, pointer)
+
+
+executionengine.ExecutionEngine._find_module_ptr = interrupted
+from tapeline import jit
+
+
+@jit.entry
+def doubled(x):
+    return 2 * x
+
+
+try:
+    doubled(1)
+except KeyboardInterrupt:
+    print("taken")
+"""
+
+
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_ctrl_c_while_llvm_works_is_taken(tmp_path: Path) -> None:
+    """Python learns of it first in a function that LLVM calls when it is done, where whatever is raised is lost: it is raised behind that."""
+    (tmp_path / "compiled.py").write_text(COMPILED)
+    env = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "compiled.py"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=HANG_S)
+    assert (done.stdout, done.stderr) == ("taken\n", "")
+
+
 def test_an_event_loop_keeps_its_signals() -> None:
     """Where somebody is told of signals by the system already, they still are."""
     read, write = os.pipe()

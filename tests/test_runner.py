@@ -196,6 +196,49 @@ def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_pa
     assert "TAPELINE_CACHE" in done.stderr
 
 
+ENTRIES = """
+import resource, sys
+from tapeline import jit, runner
+
+if sys.argv[1:] == ["full"]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+
+
+@jit.entry
+def doubled(x):
+    return 2 * x
+
+
+generated = runner.import_generated("tapeline_generated", "from tapeline.jit import entry\\n\\n\\n@entry\\ndef tripled(x):\\n    return 3 * x\\n")
+print(doubled(7), generated.tripled(7))
+"""
+
+
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_a_cache_that_is_full_or_damaged_ends_nothing(tmp_path: Path) -> None:
+    """What finds no room on the disk is not kept, which is said once; what was cut or overwritten there is compiled again, and is whole from then on."""
+    (tmp_path / "entries.py").write_text(ENTRIES)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run([sys.executable, "entries.py", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+
+    full = run("full")
+    assert full.stdout == "14 21\n"
+    assert full.stderr.count("tapeline: compiled code is not kept") == 1
+    assert "(File too large); set TAPELINE_CACHE to a directory that can" in full.stderr
+    first = run()
+    kept = sorted((tmp_path / "cache").rglob("*.nb?"))
+    assert (first.stdout, first.stderr, len(kept)) == ("14 21\n", "", 4)
+    for damage in (b"", b"no pickle", kept[0].read_bytes()[:-9]):
+        for place in (slice(0, 4), slice(0, 4, 2), slice(1, 4, 2)):
+            for path in kept[place]:
+                path.write_bytes(damage)
+            again = run()
+            assert (again.stdout, again.stderr) == ("14 21\n", "")
+            assert all(path.read_bytes() != damage for path in kept)
+
+
 def fingerprint(folder: Path, text: str) -> str:
     """That of class S in a file with this text."""
     path = folder / "strategy.py"

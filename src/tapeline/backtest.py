@@ -269,7 +269,8 @@ class _Run:
                 else:
                     journals = replay(self._tape_events(interrupts, counters), self._instruments, rows, every, explain=explain)
             except DataError as damage:
-                self._damage, journals = damage, damage.result
+                journals = damage.result
+                self._damage = DataError(f"{source.reading if isinstance(source, DbnInput) else source.path}: {damage}")  # files are not the engine's
         if isinstance(source, DbnInput):
             counters["records_skipped"] = source.records_skipped
         journals.counters.update(counters)

@@ -17,8 +17,8 @@ from tapeline.contract import CALLBACKS, FIELD_NOT_WHOLE, MEMBERS, NOT_WHOLE
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, PhaseNews, Print
-from tapeline.errors import CompileError, ConfigError, TapelineError
-from tapeline.jit import USER_OPTIONS, cache_directory
+from tapeline.errors import CompileError
+from tapeline.jit import USER_OPTIONS
 from tapeline.market.book import Market, Markets
 from tapeline.record_members import record_classes
 from tapeline.runner import codes
@@ -76,10 +76,8 @@ _ARGUMENTS: dict[str, tuple[Any, Any]] = {
 """Argument → its class in a run with one instrument, and with several."""
 
 
-def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> TapelineError:
+def explain(classes: Sequence[Any], *, several: bool, error: Exception) -> CompileError:
     """Find the callback at fault by compiling each alone, and say what is wrong with it, or with the helper that it calls, and where."""
-    if isinstance(error, OSError):  # nothing is wrong with them: their code is kept on disk, and there is no room
-        return ConfigError(f"{cache_directory()}: compiled code cannot be written ({error.strerror}): make room there, or set TAPELINE_CACHE to another place")
     for cls in classes:
         for name, parameters in CALLBACKS.items():
             method = getattr(cls, name, None)

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn, Self
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -99,6 +100,27 @@ def end_process() -> NoReturn:
     if os.isatty(_STDERR):
         os.write(_STDERR, _SHOW_CURSOR)
     os._exit(128 + signal.SIGINT)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Signals wait until the block is done.
+
+    Python looks at them as soon as it has its turn, and that may be in a function that C calls: what is raised there is told of on stderr, and forgotten.
+    """
+    noted: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # who else may be called back handles no signals
+        handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in noted:
+            handlers[number](number, None)
 
 
 def _say(text: str) -> None:

@@ -4,12 +4,13 @@ Numba's cache notices an edited function, but not an edited callee: it would ans
 is a hash of all of this package's sources, of the versions of Numba, NumPy and Python, and of the settings below.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config as numba_config
+from numba.core.caching import FunctionCache
 
 JIT = not numba_config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: everything runs as plain Python, for debuggers."""
@@ -30,6 +32,7 @@ COMPILER_TESTED_WITH = "0.68."
 compiling = threading.Lock()
 """Held where users' code is compiled: of several threads the first compiles, and the others find it done."""
 _setting = threading.Lock()
+_told: set[Path] = set()
 
 
 def _our_way(name: str) -> dict[str, Any]:
@@ -73,24 +76,50 @@ def cache_directory() -> Path | None:
         with tempfile.NamedTemporaryFile(dir=directory):
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home, as in some containers
-        problem = f"{directory} cannot be written ({getattr(error, 'strerror', error)})"
-        sys.stderr.write(f"tapeline: compiled code is not kept, {problem}; set TAPELINE_CACHE to a directory that can\n")
+        tell_not_kept(directory, error)
         return None
     return directory
+
+
+def tell_not_kept(directory: Path, error: Exception) -> None:
+    """Say, once, that code has to be compiled again by the next process, and what to do."""
+    if directory not in _told:
+        _told.add(directory)
+        problem = f"{directory} cannot be written ({getattr(error, 'strerror', error)})"
+        sys.stderr.write(f"tapeline: compiled code is not kept, {problem}; set TAPELINE_CACHE to a directory that can\n")
+
+
+class _OnDisk(FunctionCache):
+    """The code of a function on disk. What is damaged there is compiled again, and what finds no room is not kept: neither is a reason to end a run."""
+
+    @contextlib.contextmanager
+    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
+        """Around what Numba reads and writes."""
+        try:
+            yield
+        except OSError as error:
+            tell_not_kept(cache_directory() or Path(self.cache_path), error)
+        except Exception:  # noqa: BLE001 - unpickling what is damaged may raise anything
+            with contextlib.suppress(OSError):
+                self.flush()
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """`numba.njit` of a function, cached in our directory if there is one."""
     directory = cache_directory() if JIT else None
+    dispatcher = numba.njit(function, **options)
     if directory is None:
-        return numba.njit(function, **options)
+        return dispatcher
     with _setting:
         before = numba_config.CACHE_DIR
-        numba_config.CACHE_DIR = str(directory)  # read when the dispatcher is made, so nobody else's cache moves
+        numba_config.CACHE_DIR = str(directory)  # read when the cache is made, so nobody else's moves
         try:
-            return numba.njit(function, cache=True, **options)
+            dispatcher._cache = _OnDisk(function)  # noqa: SLF001 - as Numba does where it is told cache=True
+        except (OSError, RuntimeError) as error:  # RuntimeError: code that is in no file
+            tell_not_kept(directory, error)
         finally:
             numba_config.CACHE_DIR = before
+    return dispatcher
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -19,6 +19,8 @@ from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.cpython import hashing  # noqa: F401 - registers the seed
 
+from tapeline.interrupts import held
+
 _ENTRY, _KERNEL = "tapeline's entry", "tapeline's kernel"
 """What Numba would say of how the cache has it: as machine code, or not."""
 _tidying: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
@@ -180,5 +182,15 @@ def _unserialize(cls: Any, codegen: Any, state: Any) -> Any:
     return library
 
 
+_finalize = JITCodeLibrary._finalize_specific
+
+
+def _finalize_whole(self: Any) -> None:
+    """Make machine code, in one piece: LLVM takes seconds, and then calls Python, where Ctrl-C would be handled, and lost."""
+    with held():
+        _finalize(self)
+
+
 Cache.load_overload = _load
+JITCodeLibrary._finalize_specific = _finalize_whole
 JITCodeLibrary._unserialize = classmethod(_unserialize)

@@ -10,7 +10,6 @@ import inspect
 import linecache
 import os
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -290,7 +289,8 @@ def import_generated(name: str, text: str) -> Any:
         if name in sys.modules:
             return sys.modules[name]
         directory = jit.cache_directory() if jit.JIT else None
-        return _from_file(name, text, directory) if directory else _from_text(name, text)
+        path = _written(name, text, directory) if directory else None
+        return _from_file(name, path) if path else _from_text(name, text)
 
 
 def is_kept(module: Any) -> bool:
@@ -299,14 +299,22 @@ def is_kept(module: Any) -> bool:
     return bool(module.run.signatures) or (file is not None and any(Path(file).parent.rglob(f"{Path(file).stem}.run-*.nbc")))
 
 
-def _from_file(name: str, text: str, directory: Path) -> Any:
-    path = directory / f"{name}.py"
-    if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=directory)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-        os.utime(path, (1, 1))  # Numba looks at time and size; the name is the key, so the time stays put
+def _written(name: str, text: str, directory: Path) -> Path | None:
+    """The file of a module, made if it is not there; None, with a word on stderr, where it cannot be."""
+    path, temporary = directory / f"{name}.py", directory / f".{name}.{os.getpid()}-{threading.get_native_id()}"
+    try:
+        if not path.exists():
+            temporary.write_text(text, encoding="utf-8")
+            os.utime(temporary, (1, 1))  # Numba looks at time and size; the name is the key, so the time stays put
+            temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        jit.tell_not_kept(directory, error)
+        return None
+    return path
+
+
+def _from_file(name: str, path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # a path that ends in .py
     assert spec.loader is not None

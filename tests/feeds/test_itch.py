@@ -161,6 +161,9 @@ def test_names_of_files_tell_the_day(name: str, day: date | None, tmp_path: Path
     assert made(path, date=date(2020, 1, 30))[0]["ts_event"][0] == MIDNIGHT + 2
     with pytest.raises(tl.ConfigError, match=r"date='30\.1\.2020': expected a day, such as 2020-01-30"):
         made(path, date="30.1.2020")
+    for far in ("9999-12-31", "1677-01-01", date(2262, 4, 12)):  # which clocks of nanoseconds do not reach
+        with pytest.raises(tl.ConfigError, match="expected a day from 1990 to 2099"):
+            made(path, date=far)
 
 
 def test_midnight_is_new_yorks() -> None:

@@ -196,6 +196,17 @@ def test_the_first_split_that_is_drawn_is_shown() -> None:
     assert [(trace.name, trace.visible) for trace in split_figure(Run("run", result)).data] == [("worse", True), ("worst", "legendonly")]
 
 
+def test_a_run_that_ends_before_its_markouts_has_a_page() -> None:
+    """Where the mids before the fills are known, and none so long after them as the split of the PnL asks for, the page says so in its place."""
+    journal = Journal()
+    journal.fill(1, 1, 100, order_id=1)
+    journal.sample(2, 200)
+    mids = pl.DataFrame({name: [25.0 if name == "mid_before" else None] for name in MIDS}, dict.fromkeys(MIDS, pl.Float64))
+    run = Run("short", replace(journal.result(), kept=Observed(mids, pl.DataFrame(schema=BARS_SCHEMA))))
+    part = next(part for part in sections(run) if part.title == "Where the PnL came from")
+    assert "No fill has mids before it and 1s after it." in part.words
+
+
 def test_runs_without_a_common_time_start_together() -> None:
     """Equity of runs at one time is drawn over the time, in UTC; of runs on different days over hours since each one's start; what each run was is told."""
     first, later, other = Journal(), Journal(), Journal()

@@ -1,6 +1,7 @@
 """The compiled normaliser against the plain one: the same tape events and the same counts, whatever the input and however it is cut."""
 
 import random
+import re
 import struct
 from pathlib import Path
 
@@ -238,6 +239,23 @@ def test_records_of_zeros_are_an_error(tmp_path):
     """Bytes that are no record end the run, also as the very first ones."""
     path = written(tmp_path / "zeros.dbn", [struct.pack("56x"), *Stream().add(1, "B", 1, 1).rows])
     assert_same(path)
+
+
+@pytest.mark.parametrize("damage", ["length", "cut", "time", "grid"])
+def test_an_error_says_which_record_of_its_file_it_is(damage, tmp_path):
+    """Neither the file before it nor records of other types, which are skipped, make its number another; both readers say the same of what is no record."""
+    before = written(tmp_path / "before.dbn", Stream().add(1, "B", 1, 1, ts=1).rows)
+    stream = Stream().add(3, "B", 1, 1, ts=3).add(4, "B", 1, 1, ts=TIME_END if damage == "time" else 4)
+    if damage == "grid":
+        stream.rows[-1] = (*stream.rows[-1][:6], GRID + 1, *stream.rows[-1][7:])
+    other = bytes([20, 18]) + bytes(78)
+    rows = [other, *stream.rows[:1], other, *stream.rows[1:], *([bytes(56)] if damage == "length" else [])]
+    path = written(tmp_path / "damaged.dbn", rows)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-7])
+    (_, _, error), (_, _, raised) = plain(DbnInput([before, path]), None, GRID), compiled(DbnInput([before, path]), None, GRID, 12)
+    assert re.search(rf"damaged\.dbn: (ends inside )?record {5 if damage == 'length' else 4}\b", str(raised))
+    assert damage in {"time", "grid"} or str(raised) == str(error)
 
 
 @pytest.mark.skipif(not ESH4.exists(), reason="real market data is not part of the project")

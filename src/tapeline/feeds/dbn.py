@@ -107,6 +107,8 @@ class DbnInput:
     """instrument_id → what it stands for, of ids that stand for different contracts in different files, or at different times."""
     records_skipped: int = field(init=False, default=0)
     """Records of other types that `records` met, in its last pass."""
+    reading: Path | None = field(init=False, default=None)
+    """The file that the last span was of."""
 
     def __post_init__(self) -> None:
         """Read the metadata of every file."""
@@ -128,6 +130,7 @@ class DbnInput:
         Raises DataError where a file is damaged, behind its final span, or is there no more.
         """
         for file in self.files:
+            self.reading = file.path
             if file.damage is not None:
                 raise file.damage
             try:

@@ -144,9 +144,12 @@ def midnight(day: dt.date) -> int:
 def day_of(date: str | dt.date) -> dt.date:
     """A day as a user gives it. Raises ConfigError for what is none."""
     try:
-        return date if isinstance(date, dt.date) else dt.date.fromisoformat(date)
+        day = date if isinstance(date, dt.date) else dt.date.fromisoformat(date)
     except (TypeError, ValueError):
         raise ConfigError(f"date={date!r}: expected a day, such as 2020-01-30") from None
+    if day.year not in _YEARS:
+        raise ConfigError(f"date={date!r}: expected a day from {_YEARS[0]} to {_YEARS[-1]}, such as 2020-01-30")
+    return day
 
 
 def _day_in(name: str) -> dt.date | None:

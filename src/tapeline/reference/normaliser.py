@@ -65,6 +65,9 @@ class Normaliser:
         self._sources: dict[Key, Source | None] = {}
         self._stamp = 0
         self._records_read = 0
+        """MBO records of the file at hand."""
+        self._is_file_new = True
+        """Whether the next record is a file's first."""
         self._out: list[TapeEvent] = []
         self._record: Record
         self._instrument: Instrument
@@ -81,7 +84,8 @@ class Normaliser:
     def feed(self, raw: MboTuple, following: MboTuple | None) -> list[TapeEvent]:
         """The tape events of one record. `following` is the next record of the same file, of whatever instrument, or None."""
         record, self._out = Record._make(raw), []
-        self._records_read += 1
+        self._records_read = 1 if self._is_file_new else self._records_read + 1
+        self._is_file_new = following is None
         source = self._source(record.key)
         if source is None:
             self._count("records_other_instruments")
@@ -312,7 +316,7 @@ class Normaliser:
         tick, rest = divmod(record.price, grid)
         if rest or abs(tick) > LEVEL_MAX:
             what = f"is no multiple of the grid {grid}" if rest else f"is more than {LEVEL_MAX} ticks of {grid} from zero"
-            raise DataError(f"record {self._records_read - 1} (order {record.order_id}): price {record.price} (1e-9) {what}")
+            raise DataError(f"record {self._records_read} (order {record.order_id}): price {record.price} (1e-9) {what}")
         return tick if side == Side.BID else -tick
 
     def _next_stamp(self) -> int:

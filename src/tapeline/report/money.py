@@ -83,7 +83,7 @@ def split_figure(run: Run) -> go.Figure:
     }
     for i, line in enumerate(run.shown.to_dicts()):
         values = run.of(run.stats.frame.filter(pl.col("row").is_not_null()), line).to_dicts()[0]
-        if values["spread_capture"] is None:
+        if values["inventory_pnl"] is None:  # no mid before a fill is known, or none so long after one: the run was too short
             continue
         amounts = [None if name is None else (-values[name] if name == "fees" else values[name]) for name in steps.values()]
         shown = [values["pnl_gross"] if n == "gross PnL" else values["pnl_net"] if n == "net PnL" else a for n, a in zip(steps, amounts, strict=True)]

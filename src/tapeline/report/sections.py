@@ -112,10 +112,11 @@ def _where(run: Run) -> list[Section]:
         f"Captured spread against the mid before each fill, what the mid did within {SPLIT_HORIZON}, and what positions gained later.{_CLICK * run.is_several}"
     )
     gains = "Mean gain per lot to the mid after the fill, fees apart; bands: 95 %, fills of a minute counted as one observation."
-    none = "No fill has a mid to be measured against." if run.frames.fills.height else "There was no fill."
+    unknown = (f"No fill has mids before it and {SPLIT_HORIZON} after it.", "No fill has a mid to be measured against.")
+    no_split, no_curve = unknown if run.frames.fills.height else ("There was no fill.",) * 2
     return [
-        _drawn("Where the PnL came from", split, money.split_figure(run), none),
-        _drawn("Markouts", gains, money.markout_figure([(n, c) for n, c in lines if c.height], run.unit), none),
+        _drawn("Where the PnL came from", split, money.split_figure(run), no_split),
+        _drawn("Markouts", gains, money.markout_figure([(n, c) for n, c in lines if c.height], run.unit), no_curve),
     ]
 
 

@@ -23,6 +23,7 @@ from tapeline.tape.records import (
     EXCLUDES,
     KEY,
     MBO_RECORD,
+    N_SKIPPED,
     NEED_DATA,
     NEW_INSTRUMENT,
     NO_TIME,
@@ -70,6 +71,7 @@ class TapeReader:
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
         self._stopped = False
+        self._of_files_before = 0
         reader.counters = self._counts.ctypes.data
         reader.actions = self._actions.ctypes.data
         reader.out_capacity = len(self._events)
@@ -164,12 +166,22 @@ class TapeReader:
                 continue
             if status == NEED_DATA:
                 if span.final and position < len(data) and span.damage is None:
-                    raise truncated(span, position, int(reader.records) + 1)
+                    raise truncated(span, position, self._number())
+                if span.final:
+                    self._of_files_before = self._passed()
                 return
             raise self._error(status, span, position)
 
+    def _passed(self) -> int:
+        """Records of any type so far."""
+        return int(self.reader.records) + int(self._counts[N_SKIPPED])
+
+    def _number(self) -> int:
+        """Of the next record, in its file."""
+        return self._passed() - self._of_files_before + 1
+
     def _error(self, status: int, span: Span, position: int) -> DataError:
-        number = int(self.reader.records) + 1
+        number = self._number()
         if status == BAD_RECORD:
             return bad_record(span, position, number)
         record = span.data[position : position + MBO.itemsize].view(MBO)[0]
