@@ -196,6 +196,7 @@ def dbn(
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
     instruments: Annotated[list[str] | None, typer.Option(metavar="A,B,…", help="ITCH: symbols to keep; may be repeated. Default: all of the day.")] = None,
     date: Annotated[str | None, typer.Option(metavar="DATE", help="ITCH: the day, such as 2020-01-30, where the file's name does not tell it.")] = None,
+    status: Annotated[Path | None, typer.Option(help="ITCH, LOBSTER: a second file to write, DBN of schema status, with halts and resumptions.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Rows: of the only instrument, where they do not name it.")] = None,
     price_unit: Annotated[str | None, typer.Option(help="Rows: what 1 is worth where prices are whole numbers, such as 0.0001.")] = None,
     lot: Annotated[str | None, typer.Option(help="Rows: sizes are counted in it, such as 0.00000001 of a coin. Default: 1.")] = None,
@@ -207,7 +208,8 @@ def dbn(
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands, settings
 
-        given = {"instruments": settings.names_in(instruments) if instruments else None, "date": date, "symbol": symbol, "price_unit": price_unit, "lot": lot}
+        chosen = settings.names_in(instruments) if instruments else None
+        given = {"instruments": chosen, "date": date, "status": status, "symbol": symbol, "price_unit": price_unit, "lot": lot}
         with terminal.progress_bar(f"dbn {output.name}") as progress:
             written = commands.make_dbn(output, source, progress, **given)
         commands.show(written, as_json=as_json)

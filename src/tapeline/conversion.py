@@ -15,6 +15,7 @@ from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
+from tapeline.feeds.status import write_status
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
 from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
@@ -32,6 +33,7 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     lot: Tick | None = None,
     instruments: Name | Sequence[Name] | None = None,
     date: str | dt.date | None = None,
+    status: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Make a DBN file, schema `mbo`, of what is not DBN: a day of Nasdaq's ITCH, LOBSTER's files, or rows of a table.
@@ -58,16 +60,25 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     - Whole numbers that may be left out: `sequence`, `flags` (128, the default: the row ends an event, though a next one of the same instrument, time and
       sequence goes on with it; 32: it belongs to a snapshot), `publisher_id`, `channel_id`, `ts_in_delta`.
 
+    `status`: a second DBN file to write, schema `status`, of what ITCH and LOBSTER tell of halts, pauses, quotation-only periods and resumptions, for
+    `Backtest(status=…)`.
+
     The input is read a piece at a time, rows twice. Returns what was written, and `counters` of what was met. Raises DataError for what cannot be read, naming
     the row or message (the first is 1) and what is wrong, and ConfigError for settings; the file appears when it is complete.
     """
     check_fork()
     output = Path(output)
-    if not output.name.endswith((".dbn", ".dbn.zst")):
-        raise ConfigError(f"{output}: expected a file that ends in .dbn or .dbn.zst")
-    _check_apart(output, files_of(source), "file")
+    states = None if status is None else Path(status)
+    for path in (output, *(() if states is None else (states,))):
+        if not path.name.endswith((".dbn", ".dbn.zst")):
+            raise ConfigError(f"{path}: expected a file that ends in .dbn or .dbn.zst")
+        _check_apart(path, files_of(source), "file")
+    if states is not None and states.resolve() == output.resolve():
+        raise ConfigError(f"status={str(status)!r}: is the output, too: name another file")
     started = time.perf_counter()
     opened = open_source(source, symbol=symbol, price_unit=price_unit, lot=lot, instruments=instruments, date=date)
+    if states is not None and opened.changes is None:
+        raise ConfigError(f"status={status!r}: rows tell nothing of halts: leave it out")
     done = 0
 
     def arrays() -> Iterator[NDArray[np.void]]:
@@ -78,8 +89,11 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
             if progress is not None:
                 progress(Progress(done, opened.bytes_done, opened.bytes_total, time.perf_counter() - started))
 
-    records = write_mbo(output, arrays(), dataset=opened.dataset, symbols=opened.symbols, start_ns=opened.start_ns)
+    described: dict[str, Any] = {"dataset": opened.dataset, "symbols": opened.symbols, "start_ns": opened.start_ns}
+    records = write_mbo(output, arrays(), **described)
     made = {"output": str(output), "bytes": output.stat().st_size, "records": records, "seconds": time.perf_counter() - started}
+    if states is not None:
+        made |= {"status": str(states), "states": write_status(states, opened.changes or (), **described)}
     return {**made, "instruments": {str(number): name for number, name in opened.symbols.items()}, "counters": dict(opened.counters)}
 
 

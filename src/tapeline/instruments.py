@@ -92,6 +92,8 @@ class Instruments:
 
     describe: Callable[[Key, int], Instrument]
     only: Sequence[Key] | None = None
+    of_any_venue: frozenset[int] = frozenset()
+    """Ids in `only` that were named without a publisher: all publishers that have them are meant."""
     several: bool = False
     excluded_orders: frozenset[int] = frozenset()
     """Ids of orders that are taken out of the tape: rule 12 of the normaliser."""
@@ -110,9 +112,15 @@ class Instruments:
     def register(self, key: Key) -> Instrument | None:
         """The instrument of a key; None if it is not wanted.
 
-        Raises ConfigError at a second instrument in a run for one.
+        Raises ConfigError at a second instrument in a run for one, and at a venue of an instrument asked for that shows up too late to be one of the run's.
         """
         found = self._by_key.get(key)
+        if found is None and key[1] in self.of_any_venue:
+            venues = ", ".join(str(one.key) for one in self.known if one.instrument_id == key[1])
+            raise ConfigError(
+                f"instruments: id {key[1]} is on a second venue, too (publisher {key[0]}), whose records begin so late in the data that the run is without it: "
+                f"say which are meant, instruments=[{venues}], or [{venues}, {key}] for all"
+            )
         if found is not None or self.only is not None:
             return found
         if self.known and not self.several:

@@ -70,6 +70,15 @@ def test_an_id_that_is_another_contract_is_refused(tmp_path, names):
         tl.write_tape(files, tmp_path / "x.tape", tick_size="1", instruments=[1])
 
 
+def test_a_contract_whose_id_was_anothers_is_refused_by_its_name_too(tmp_path):
+    """NQH4 takes over ESH4's id on the second day: named by its symbol, it was a run without that day, for the id went by its first name alone."""
+    names = ({1: "ESH4", 2: "NQH4"}, {3: "ESH4", 1: "NQH4"})
+    files = [day.write(tmp_path / f"{i}.dbn", symbols=symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
+    for name in ("ESH4", "NQH4"):
+        with pytest.raises(tl.ConfigError, match=r"instrument id 1 is ESH4 in .* and NQH4 in .*: another contract"):
+            tl.Backtest(files, tick_size="1", multiplier=1.0, instruments=[name]).run(script())
+
+
 def test_ids_that_nobody_trades_may_change(tmp_path):
     """Another instrument's id that is used again for a new contract does not matter to a run without it."""
     names = ({1: "ESH4", 2: "ESZ3"}, {1: "ESH4", 2: "ESM4"})

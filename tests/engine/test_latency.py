@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import polars as pl
 import pytest
-from scripts import play
+from scripts import agreed, play
 from streams import Stream
 
 import tapeline as tl
@@ -120,6 +120,28 @@ def test_requests_never_overtake_each_other(tmp_path):
     for column in ("ts_arrived", "ts_end", "ts_end_local"):
         assert result.orders[column].drop_nulls().is_sorted()
     assert result.orders["ts_arrived"].n_unique() > 1  # sent at once, they wait for the slowest before them
+
+
+class Basket(tl.Strategy):
+    """Buys in the first book at 200 and in the second at 230."""
+
+    def on_start(self, market, orders, account):
+        """Wait for 200."""
+        orders.wake_at(200)
+
+    def on_timer(self, market, orders, account):
+        """Buy."""
+        orders[0 if orders.now == 200 else 1].buy_market(1)
+        if orders.now == 200:
+            orders.wake_at(230)
+
+
+@pytest.mark.parametrize("latency", [tl.Latency(entry=100, response=100), tl.Latency(entry=tl.Delay.interpolated([0], [100]), response=100)])
+def test_an_answer_of_a_quiet_book_does_not_wait_for_later_ones_of_others(tmp_path, latency):
+    """The second book has the next record, so that its order of 330 is executed before the quiet one's of 300; both are told 100 after their own times."""
+    stream = Stream().add(1, "A", 100, 5, ts=100).add(2, "A", 100, 5, ts=110, instrument=2).add(3, "A", 101, 5, ts=1000, instrument=2).quiet(2000)
+    result = agreed(stream.write(tmp_path / "case.dbn"), Basket(), tick_size="1", multiplier=1.0, instruments=[1, 2], latency=latency)
+    assert result.fills.select(pl.col("ts_event", "ts_local").dt.epoch("ns")).rows() == [(300, 400), (330, 430)]
 
 
 def test_a_delay_may_follow_the_feeds_own(tmp_path):

@@ -252,6 +252,19 @@ def test_instruments_that_cannot_be_chosen(source, only, said):
         instruments_of(source, only=only, tick_size=1, multiplier=1.0)
 
 
+def test_a_venue_that_shows_up_late_is_not_left_out_silently(tmp_path):
+    """An instrument that is named means all venues that have it: one whose records begin later than anybody looked is told of, unless venues were named."""
+    rows = some_records(70_000)
+    rows["publisher_id"][69_000:] = 2
+    source = DbnInput([write(tmp_path / "x.dbn", rows)])
+    for name in ("SEVEN", 7):
+        found = instruments_of(source, only=[name], tick_size=1, multiplier=1.0)
+        with pytest.raises(ConfigError, match=r"id 7 is on a second venue, too \(publisher 2\).*instruments=\[\(1, 7\)\], or \[\(1, 7\), \(2, 7\)\] for all"):
+            found.register((2, 7))
+    assert instruments_of(source, only=[SEVEN], tick_size=1, multiplier=1.0).register((2, 7)) is None
+    assert [i.key for i in instruments_of(source, only=["SEVEN"], multiplier=1.0).known] == [SEVEN, (2, 7)]
+
+
 def test_instruments_chosen_by_numpy(source):
     """Ids as frames have them, NumPy's whole numbers, are ids."""
     assert [i.key for i in instruments_of(source, only=np.array([7], np.uint32), tick_size=1, multiplier=1.0).known] == [SEVEN]

@@ -16,9 +16,10 @@ from itch_files import Books, listed, message, told
 from peers.conversion import to_itch
 
 import tapeline as tl
-from tapeline.constants import UNDEFINED_PRICE, RecordFlag
+from tapeline.constants import UNDEFINED_PRICE, Phase, RecordFlag
 from tapeline.feeds import itch, unpacked
 from tapeline.feeds.dbn_write import write_mbo
+from tapeline.feeds.status import read_status
 from tapeline.feeds.synth import SynthConfig, synth
 from tapeline.schema import MBO
 from tapeline.terminal import Exit
@@ -118,6 +119,28 @@ def test_every_message_becomes_what_databento_makes_of_it(suffix: str, tmp_path:
             "messages": 19, "messages_unknown": 0, "orders_unreadable": 0, "adds_of_live_reference": 0, "references_unknown": 0, "sizes_oversized": 0,
             "trades_broken": 1,
         }  # fmt: skip
+
+
+@pytest.mark.nojit
+def test_trading_states_become_a_status_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halt, pause, quotation only and trading are the phases of a run from their times on, of the instruments chosen, however many are noted at once."""
+    states = [(4, 1, "T"), (5, 2, "T"), (6, 1, "H"), (6, 2, "P"), (7, 1, "Q"), (8, 1, "T"), (9, 1, "?")]
+    path, status = tmp_path / "day.bin", tmp_path / "day.status.dbn.zst"
+    path.write_bytes(b"".join([*ONE[:3], *(message("H", locate, now, "", state, "") for now, locate, state in states)]))
+    one = [(MIDNIGHT + 4, Phase.TRADING), (MIDNIGHT + 6, Phase.HALTED), (MIDNIGHT + 7, Phase.AUCTION), (MIDNIGHT + 8, Phase.TRADING)]
+    for at_once in (itch.CHANGES_AT_ONCE, 1):
+        monkeypatch.setattr(itch, "CHANGES_AT_ONCE", at_once)
+        _, written = made(path, status=status)
+        assert (written["status"], written["states"]) == (str(status), 6)
+        phases = {key: [(ts, phase) for ts, phase, _ in changes] for key, changes in read_status([status]).items()}
+        assert phases == {(2, 1): one, (2, 2): [(MIDNIGHT + 5, Phase.TRADING), (MIDNIGHT + 6, Phase.HALTED)]}
+    made(path, status=status, instruments="ONE")
+    assert list(read_status([status])) == [(2, 1)]
+    with pytest.raises(tl.ConfigError, match=r"made\.dbn': is the output, too"):
+        made(path, status=tmp_path / "made.dbn")
+    rows = pl.DataFrame({"ts_event": [1], "action": ["R"], "side": ["N"], "price": [1.0], "size": [0], "order_id": [0]})
+    with pytest.raises(tl.ConfigError, match="rows tell nothing of halts"):
+        tl.write_dbn(rows, tmp_path / "rows.dbn", symbol="ONE", status=status)
 
 
 def test_instruments_are_chosen_by_symbol_or_number(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from fifo_counts import count_fills
 from lobster_files import NAME, Market
 
 import tapeline as tl
+from tapeline.constants import Phase
 from tapeline.feeds import lobster
+from tapeline.feeds.status import read_status
 
 LOBSTER = DATA.parent / "lobster"
 GOOG = LOBSTER / "LOBSTER_SampleFile_GOOG_2012-06-21_5.zip"
@@ -141,6 +143,16 @@ def test_every_type_of_message_becomes_records(tmp_path: Path) -> None:
         ("C", "B", 5_850_000, 150, 11, 5 * 10**9, 7, 128),
         ("T", "B", 5_851_000, 20, 0, 6 * 10**9, 8, 128),
     ]
+
+
+def test_halts_become_a_status_file(tmp_path: Path) -> None:
+    """The price of a message of type 7 says what begins: a halt (-1), quotation only (0), trading (1)."""
+    path = written(tmp_path, "34200.1,1,11,300,5850000,1 34204,7,0,0,-1,-1 34205,7,0,0,0,-1 34206,7,0,0,1,-1")
+    with pytest.warns(UserWarning, match="the book starts empty"):
+        made = tl.write_dbn(path, tmp_path / "made.dbn", status=tmp_path / "made.status.dbn")
+    assert made["states"] == made["counters"]["halts"] == 3
+    phases = read_status([tmp_path / "made.status.dbn"])[2, 1]
+    assert [((ts - OPEN) // 10**9, phase) for ts, phase, _ in phases] == [(4, Phase.HALTED), (5, Phase.AUCTION), (6, Phase.TRADING)]
 
 
 def test_the_start_is_a_snapshot_of_orders_that_are_heard_of(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tapeline.engine.agenda import comes_before, free_message, message_at, pop, push_as
+from tapeline.engine.latency import takes_constant_time
 from tapeline.engine.lists import row_at
 from tapeline.engine.records import ARRIVAL, CANCEL, DUE, LAST_REQUEST, MODIFY, MODIFY_STOP, NEED_SPECIAL, NEVER, NEW
 from tapeline.engine.special import let_in_special
@@ -44,6 +45,20 @@ def admit(engine, book, message):
 
 
 @kernel
+def admit_late(engine, book, message):
+    """The same for a request that was parked: its row may have been answered meanwhile about other books, for later times at the exchange.
+
+    Answers that take a constant time do not wait for those.
+    """
+    row = row_at(engine, message.row)
+    latest = row.last_response
+    if takes_constant_time(row):
+        row.last_response = message.ts_event
+    admit(engine, book, message)
+    row.last_response = max(latest, row.last_response)
+
+
+@kernel
 def look_at_phase(book, message):
     """A market that is halted or closed takes nothing but cancels."""
     go_to(book, message.ts_event)
@@ -77,7 +92,7 @@ def park_or_let_in(engine, message):
     if mine_is_next or (message.parked and not in_event(book) and not follows_parked(engine, message)):
         book.parked -= message.parked
         engine.parked -= message.parked
-        admit(engine, book, message)
+        admit_late(engine, book, message)
         free_message(engine.agenda, message)
     else:
         latest = message.ts_event + row_at(engine, message.row).latency_response
@@ -124,7 +139,7 @@ def let_in_parked(engine, which, ts_event):
         message.parked = 2  # let in: its entry is empty
         book.parked -= 1
         engine.parked -= 1
-        admit(engine, book, message)
+        admit_late(engine, book, message)
 
 
 @kernel

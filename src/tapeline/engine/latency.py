@@ -165,6 +165,12 @@ def set_out(engine, row, leg, now):
 
 
 @kernel
+def takes_constant_time(row):
+    """Whether each answer to a row is as long on its way as the others."""
+    return row.ways == 0 or record_at(row.ways, np.int64(RESPONSE_LEG), WAY).model == CONSTANT
+
+
+@kernel
 def response_time(engine, row, ts_event):
     """When an answer given at an exchange time reaches its row; answers of a row never overtake each other."""
     if row.ways != 0:

@@ -103,8 +103,8 @@ class DbnInput:
     files: list[DbnFile] = field(init=False)
     symbols: dict[int, str] = field(init=False)
     """instrument_id → symbol, from the metadata of all files; the first mapping of an id counts."""
-    reused: dict[int, str] = field(init=False)
-    """instrument_id → what it stands for, of ids that stand for different contracts in different files, or at different times."""
+    reused: dict[int, dict[str, Path]] = field(init=False)
+    """instrument_id → what it stands for, and in which file first, of ids that stand for different contracts in different files, or at different times."""
     records_skipped: int = field(init=False, default=0)
     """Records of other types that `records` met, in its last pass."""
     reading: Path | None = field(init=False, default=None)
@@ -113,16 +113,14 @@ class DbnInput:
     def __post_init__(self) -> None:
         """Read the metadata of every file."""
         self.files = [_opened(Path(path)) for path in self.paths]
-        self.symbols, self.reused = {}, {}
+        self.symbols = {}
         contracts: dict[int, dict[str, Path]] = {}
         for file in self.files:
             for instrument_id, symbol in _mapped_symbols(file.metadata):
                 self.symbols.setdefault(instrument_id, symbol)
                 if file.metadata is not None and str(file.metadata.stype_in) in _NAMES_OF_CONTRACTS:
                     contracts.setdefault(instrument_id, {}).setdefault(symbol, file.path)
-        for instrument_id, names in contracts.items():
-            if len(names) > 1:
-                self.reused[instrument_id] = " and ".join(f"{symbol} in {path}" for symbol, path in names.items())
+        self.reused = {instrument_id: names for instrument_id, names in contracts.items() if len(names) > 1}
 
     def spans(self) -> Iterator[Span]:
         """Everything behind the headers, file by file. Every sound file ends in one final span.

@@ -1,4 +1,4 @@
-"""Write MBO records as DBN, plain or zstd-compressed."""
+"""Write records as DBN, plain or zstd-compressed."""
 
 import contextlib
 import datetime as dt
@@ -56,24 +56,49 @@ def write_mbo(  # noqa: PLR0913 - what the metadata says, by keyword
     `symbols` maps instrument ids to symbols, for the days from `start_ns` to `end_ns` (default: one day later). The file appears when it is complete:
     an error on the way leaves what was there before. Raises ConfigError where DBN cannot hold what is asked for, or the disk cannot.
     """
-    path = Path(path)
-    header = _header(dataset, symbols, start_ns, end_ns, version)
     count = 0
+
+    def pieces() -> Iterator[memoryview]:
+        nonlocal count
+        for array in records:
+            if array.dtype != MBO:
+                raise ConfigError(f"{path}: records to write must have dtype tapeline.schema.MBO, not {array.dtype}")
+            yield np.ascontiguousarray(array).view(np.uint8).data
+            count += len(array)
+
+    write_records(path, pieces(), schema="mbo", dataset=dataset, symbols=symbols, start_ns=start_ns, end_ns=end_ns, version=version)
+    return count
+
+
+def write_records(  # noqa: PLR0913 - same
+    path: Path | str,
+    records: Iterable[bytes | memoryview],
+    *,
+    schema: str,
+    dataset: str,
+    symbols: Mapping[int, str],
+    start_ns: int,
+    end_ns: int | None = None,
+    version: int = 3,
+) -> int:
+    """As `write_mbo`, of records of any schema as bytes, in pieces; returns how many pieces."""
+    path, n = Path(path), 0
+    header = _header(schema, dataset, symbols, start_ns, end_ns, version)
     with (
         replacing(path) as partial,
         BlockWriter(io.FileIO(partial, "wb")) as file,
         _compressing(file) if path.suffix == ".zst" else contextlib.nullcontext(file) as sink,
     ):
         sink.write(header)
-        for array in records:
-            if array.dtype != MBO:
-                raise ConfigError(f"{path}: records to write must have dtype tapeline.schema.MBO, not {array.dtype}")
-            sink.write(np.ascontiguousarray(array).view(np.uint8).data)
-            count += len(array)
-    return count
+        for piece in records:
+            sink.write(piece)
+            n += 1
+    return n
 
 
-def _header(dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int | None, version: int) -> bytes:
+def _header(  # noqa: PLR0913, PLR0917 - same
+    schema: str, dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int | None, version: int
+) -> bytes:
     end_ns = start_ns + _DAY_NS if end_ns is None else end_ns
     first, last = (dt.datetime.fromtimestamp(ns // 1_000_000_000, dt.UTC).date() for ns in (start_ns, end_ns))
     mappings: list[Any] = [_Mapping(symbol, [_Interval(first, last + dt.timedelta(days=1), str(instrument_id))]) for instrument_id, symbol in symbols.items()]
@@ -84,7 +109,7 @@ def _header(dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int
             end=end_ns,
             stype_in=databento_dbn.SType("raw_symbol"),
             stype_out=databento_dbn.SType("instrument_id"),
-            schema=databento_dbn.Schema("mbo"),
+            schema=databento_dbn.Schema(schema),
             symbols=[mapping.raw_symbol for mapping in mappings],
             mappings=mappings,
             version=version,

@@ -185,7 +185,8 @@ def instruments_of(  # noqa: PLR0913 - settings by keyword, as in Backtest
             raise ConfigError(f"instruments: {name!r} is there twice: each has one index, its place in the list ({found[0][1]} is its id)")
     if not keys:
         raise ConfigError("instruments: expected at least one symbol or id; leave it out to keep all")
-    return Instruments(describe, only=keys, several=len(keys) > 1, fees=describe.fees_by_key)
+    of_any_venue = frozenset(key[1] for name in only if not isinstance(name, tuple) for key in describe.keys_of(name))
+    return Instruments(describe, only=keys, of_any_venue=of_any_venue, several=len(keys) > 1, fees=describe.fees_by_key)
 
 
 @dataclass
@@ -232,9 +233,10 @@ class _Describer:
         """Describe the instrument of a key. Raises ConfigError if it does not match by price and time."""
         definition = self.definitions.get(key)
         if isinstance(self.source, DbnInput) and key[1] in self.source.reused:
+            names = " and ".join(f"{symbol} in {path}" for symbol, path in self.source.reused[key[1]].items())
             raise ConfigError(
-                f"instrument id {key[1]} is {self.source.reused[key[1]]}: another contract, whose book and position would not be those of the first. "
-                "Nothing rolls by itself: run the files apart"
+                f"instrument id {key[1]} is {names}: another contract, whose book and position would not be those of the first. "
+                "Nothing rolls by itself: run the files apart, each day by itself"
             )
         symbol = self.source.symbols.get(key[1]) or (definition.symbol if definition else "")
         if definition is not None and definition.match_algorithm not in (_FIFO, _NOT_STATED):
@@ -292,7 +294,8 @@ class _Describer:
         return [key for instrument_id in ids for key in self._keys_of_id(instrument_id, setting)]
 
     def _ids_of_symbol(self, symbol: str, setting: str) -> list[int]:
-        ids = [instrument_id for instrument_id, known in self.source.symbols.items() if known == symbol]
+        reused = self.source.reused if isinstance(self.source, DbnInput) else {}
+        ids = [instrument_id for instrument_id, known in self.source.symbols.items() if symbol in (known, *reused.get(instrument_id, ()))]
         ids += [d.instrument_id for d in self.definitions.values() if d.symbol == symbol and d.instrument_id not in ids]
         if ids:
             return ids

@@ -14,7 +14,22 @@ from numpy.typing import NDArray
 
 from tapeline.errors import ConfigError, DataError, LimitError
 from tapeline.feeds.ahead import Buffers, Bytes
-from tapeline.feeds.itch_kernels import BAD, BYTES_BEHIND, LENGTHS, MORE, ROOM, TABLE, UNSEEN, UNWANTED, Itch, translate
+from tapeline.feeds.itch_kernels import (
+    BAD,
+    BYTES_BEHIND,
+    CHANGES,
+    LENGTHS,
+    MORE,
+    PUBLISHER_ID,
+    ROOM,
+    STATE_CHANGE,
+    TABLE,
+    UNSEEN,
+    UNWANTED,
+    Itch,
+    translate,
+)
+from tapeline.feeds.status import HALT, PAUSE, QUOTING, TRADING, StateChange
 from tapeline.feeds.unpacked import Unpacked
 from tapeline.instruments import Name
 from tapeline.jit import going
@@ -24,6 +39,10 @@ from tapeline.schema import MBO
 
 CHUNK_RECORDS: Final = 1 << 15
 """1.8 MB: stays in the L2 cache between being made and being written."""
+CHANGES_AT_ONCE: Final = 1 << 12
+"""Trading states that are noted before they are taken away; a day begins with one of each instrument."""
+_ACTIONS: Final = {ord("H"): HALT, ord("P"): PAUSE, ord("Q"): QUOTING, ord("T"): TRADING}
+"""Of Nasdaq's trading states."""
 _BITS_MAX: Final = 36
 _COUNTED: Final = ("messages", "messages_unknown", "orders_unreadable", "adds_of_live_reference", "references_unknown", "sizes_oversized")
 _DATES: Final = (
@@ -60,6 +79,10 @@ class ItchInput:
         self._wanted[list(self.symbols)] = UNSEEN
         self._kinds = np.zeros(256, np.int64)
         self._itch: Any = Itch(midnight=self.start_ns, room=CHUNK_RECORDS)
+        self.changes: list[StateChange] = []
+        """Trading states so far."""
+        self._noted = np.zeros(CHANGES_AT_ONCE, STATE_CHANGE)
+        self._itch.changes, self._itch.changes_room = self._noted.ctypes.data, CHANGES_AT_ONCE
         self._slots = _slots(TABLE_BITS_MIN)
         self._itch.table.lay(self._slots.ctypes.data, TABLE_BITS_MIN)
 
@@ -90,13 +113,16 @@ class ItchInput:
             while status != MORE:
                 out = buffers.lend().view(MBO)
                 itch.out, itch.written = out.ctypes.data, 0
-                while (status := run()) == TABLE:
-                    self._grow_table()
+                while (status := run()) in {TABLE, CHANGES}:
+                    if status == TABLE:
+                        self._grow_table()
+                    self._take_changes()
                 yield out[: int(itch.written)]
                 if status == BAD:
                     raise self._wrong(data, int(itch.position) - start, offset)
             done = int(itch.position) - start
             data, offset = data[done:], offset + done
+        self._take_changes()
         if len(data) > BYTES_BEHIND:
             raise DataError(
                 f"{self._file.path}: ends inside message {itch.messages + 1:,}: of that message, at byte {offset:,}, only {len(data) - BYTES_BEHIND} bytes "
@@ -110,6 +136,13 @@ class ItchInput:
             f"{self._file.path}: message {self._itch.messages + 1:,}, at byte {offset + position:,}, is of type {chr(kind)} and has {length} bytes, where "
             f"ITCH 5.0 has {LENGTHS[kind]}: the file is damaged there, or of another version. Get it again."
         )
+
+    def _take_changes(self) -> None:
+        """What was noted of trading states is kept; one that ITCH 5.0 does not know changes nothing."""
+        for ts, instrument, state in self._noted[: int(self._itch.changes_n)].tolist():
+            if state in _ACTIONS:
+                self.changes.append(StateChange(ts, PUBLISHER_ID, instrument, _ACTIONS[state]))
+        self._itch.changes_n = 0
 
     def _grow_table(self) -> None:
         """Twice the slots for the orders that rest."""

@@ -27,6 +27,8 @@ TABLE: Final = 2
 """The order table has to grow first."""
 BAD: Final = 3
 """What follows is no message of ITCH 5.0."""
+CHANGES: Final = 4
+"""What was noted of trading states has to be taken away first."""
 
 LENGTHS: Final = np.zeros(256, np.int64)
 """Of the messages, by type; 0: there is no such type."""
@@ -50,8 +52,19 @@ _LAST: Final = int(RecordFlag.LAST)
 _NOBODY: Final = np.uint64(0)
 """Whose order it is that trades is not told."""
 (
-    _DIRECTORY, _ADD, _ADD_ATTRIBUTED, _EXECUTED, _EXECUTED_AT, _CANCEL, _DELETE, _REPLACE, _TRADE, _CROSS, _BUY, _SELL, _NO,
-) = (np.uint8(c) for c in b"RAFECXDUPQBSN")  # fmt: skip
+    _DIRECTORY, _ADD, _ADD_ATTRIBUTED, _EXECUTED, _EXECUTED_AT, _CANCEL, _DELETE, _REPLACE, _TRADE, _CROSS, _STATE, _BUY, _SELL, _NO,
+) = (np.uint8(c) for c in b"RAFECXDUPQHBSN")  # fmt: skip
+
+
+class StateChange(Record):
+    """From a time on an instrument is in a trading state."""
+
+    ts: int64
+    instrument: int64
+    state: int64  # Nasdaq's letter: H is a halt, P a pause, Q quotation only, T trading
+
+
+STATE_CHANGE: Final = StateChange.dtype_
 
 
 class Itch(Record):
@@ -63,6 +76,9 @@ class Itch(Record):
     out: int64  # schema.MBO
     room: int64  # records that `out` holds
     written: int64
+    changes: int64  # STATE_CHANGE
+    changes_room: int64  # that `changes` holds
+    changes_n: int64
     midnight: int64
     messages: int64
     ts: int64
@@ -106,6 +122,16 @@ def _next(itch, place):
     return place + 2 + _whole(place, 2)
 
 
+@leaf
+def _lacking(itch):
+    """What has to be done before any message can be translated: ROOM, TABLE or CHANGES; MORE: nothing."""
+    if itch.room - itch.written < RECORDS_MAX:
+        return ROOM
+    if is_full(itch.table):
+        return TABLE
+    return CHANGES if itch.changes_n == itch.changes_room else MORE
+
+
 @entry
 def translate(itch, wanted, kinds):
     """Make records of the whole messages that there are; `wanted`: what is known of each locate, `kinds`: messages by type. Says why it stopped."""
@@ -118,10 +144,9 @@ def translate(itch, wanted, kinds):
         length = _whole(itch.position, 2)
         if message + length > itch.end:
             break
-        if itch.room - itch.written < RECORDS_MAX:
-            return ROOM
-        if is_full(itch.table):
-            return TABLE
+        lacking = _lacking(itch)
+        if lacking != MORE:
+            return lacking
         if length > 0:  # else a mark of some files' end
             kind = _letter(message)
             if LENGTHS[kind] == 0:
@@ -159,6 +184,10 @@ def _translate(itch, message, kind, wanted):
         itch.price = _whole(message + 27, 4) * PRICE_UNIT
         if size != 0:  # else a cross in which nobody traded
             _write(itch, Action.TRADE, _NOBODY, Side.NONE, np.int64(min(size, np.uint64(SIZE_MAX))))
+    elif kind == _STATE:
+        change = record_at(itch.changes, itch.changes_n, STATE_CHANGE)
+        change.ts, change.instrument, change.state = itch.ts, itch.instrument, np.int64(_letter(message + 19))
+        itch.changes_n += 1
     elif kind == _DIRECTORY and wanted[itch.instrument] == UNSEEN:
         wanted[itch.instrument] = SEEN
         itch.price = UNDEFINED_PRICE

@@ -23,12 +23,15 @@ from tapeline.feeds.itch import day_of, midnight
 from tapeline.feeds.itch_kernels import PRICE_UNIT, PUBLISHER_ID
 from tapeline.feeds.lobster_book import ADD, ADDED, ASK, BID, DELETED, EXECUTED, UNKNOWN_IDS, Change, Later, Levels, Message, OneSide
 from tapeline.feeds.rows import collected
+from tapeline.feeds.status import HALT, QUOTING, TRADING, StateChange
 from tapeline.schema import MBO
 
 CHUNK_ROWS: Final = 1 << 14
 """Of order books that are numbers in Python, and of records that are, at once."""
 _HIDDEN, _CROSS, _HALT = 5, 6, 7
 """LOBSTER's types of other messages."""
+_STATES: Final = {-1: HALT, 0: QUOTING, 1: TRADING}
+"""What the price of a message about a halt says."""
 _NAME: Final = re.compile(r"(?P<symbol>.+)_(?P<day>\d{4}-\d\d-\d\d)_(?P<start>\d+)_\d+_(?P<what>message|orderbook)_\d+\.csv(\.gz|\.zst)?")
 _EXAMPLE: Final = "AAPL_2012-06-21_34200000_57600000_message_10.csv"
 _COLUMNS: Final = ("time", "type", "order id", "size", "price", "direction")
@@ -64,6 +67,7 @@ class LobsterInput:
         self.symbols = {_INSTRUMENT_ID: name["symbol"]}
         self._messages = _messages(messages)
         self.bytes_done, self.bytes_total = 0, self._messages.height
+        self.changes: list[StateChange] = []
         self.counters = dict.fromkeys(("messages", "orders_at_start", "orders_unknown", "orders_surfaced", "orders_vanished", "halts"), 0)
         """Of messages; of orders with which the book begins; of messages about orders that were not there; of orders with which a level has come into sight,
         or turned out to have more or less than was told."""
@@ -134,12 +138,14 @@ class LobsterInput:
     def _done(self, message: Message, number: int, sides: dict[int, OneSide]) -> list[Change]:
         """What a message does, by itself; `number`: of the message, from 1."""
         self.counters["messages"] = number
-        _, kind, order_id, size, price, which = message
+        ts, kind, order_id, size, price, which = message
         side = sides[which]
         if kind == ADDED:
             return [side.add(order_id, price, size)]
         if kind == _HALT:
             self.counters["halts"] += 1
+            if price in _STATES:
+                self.changes.append(StateChange(ts, PUBLISHER_ID, _INSTRUMENT_ID, _STATES[price]))
             return []
         if kind in (_HIDDEN, _CROSS):
             return [Change(_TRADE, _NO_SIDE, 0, price, size)]

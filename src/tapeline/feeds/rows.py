@@ -56,6 +56,8 @@ class RowsInput:
     """
 
     dataset = "TAPELINE.ROWS"
+    changes = None
+    """Rows tell of no trading states."""
 
     def __init__(self, rows: Rows, *, symbol: str | None, price_unit: Tick | None, lot: Tick) -> None:
         """Settings as in `write_dbn`."""

@@ -1,6 +1,6 @@
 """What DBN can be made of, and which of it is at hand: found out by what it is, by its name and by how it begins."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -11,6 +11,7 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.itch import ItchInput, is_itch
 from tapeline.feeds.lobster import LobsterInput, is_lobster, without_books
 from tapeline.feeds.rows import ROWS_SUFFIXES, Rows, RowsInput, files_of
+from tapeline.feeds.status import StateChange
 from tapeline.files import absent
 
 _SETTINGS: Final = {"rows": ("symbol", "price_unit", "lot"), "ITCH": ("instruments", "date"), "LOBSTER": ()}
@@ -25,6 +26,10 @@ class Source(Protocol):
     """By instrument id."""
     start_ns: int
     """Of the first record, or before it."""
+
+    @property
+    def changes(self) -> Sequence[StateChange] | None:
+        """Trading states that the records so far came with; None: it tells of none."""
 
     @property
     def counters(self) -> Mapping[str, int]:

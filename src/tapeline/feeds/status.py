@@ -1,13 +1,14 @@
-"""Phases of trading, from DBN files of schema `status`."""
+"""Phases of trading, from DBN files of schema `status`; and such files, of what other data tells of trading states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import databento_dbn
 
 from tapeline.constants import TIME_END, Phase
 from tapeline.errors import DataError
+from tapeline.feeds.dbn_write import write_records
 from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Key, PhaseChange, Phases
 
@@ -29,8 +30,29 @@ PHASE_OF: Final = {
 }
 """By the `action` of a record (Databento, "Status schema"); the others, none and a change of short-sale restrictions, change no phase."""
 
+QUOTING, TRADING, HALT, PAUSE = (databento_dbn.StatusAction(n) for n in (3, 7, 8, 9))
+"""Actions that venues' trading states become."""
 _RTYPE: Final = 18
 _SIZES: Final = (40, 40, 40)
+
+
+class StateChange(NamedTuple):
+    """From a time on an instrument is in a trading state."""
+
+    ts: int
+    publisher_id: int
+    instrument_id: int
+    action: databento_dbn.StatusAction
+
+
+def write_status(path: Path, changes: Iterable[StateChange], *, dataset: str, symbols: Mapping[int, str], start_ns: int) -> int:
+    """Write trading states as a DBN file of schema `status`, and return how many they are. Raises ConfigError as `write_mbo` does."""
+
+    def records() -> Iterable[bytes]:
+        for ts, publisher, instrument, action in changes:
+            yield bytes(databento_dbn.StatusMsg(publisher_id=publisher, instrument_id=instrument, ts_event=ts, ts_recv=ts, action=action))
+
+    return write_records(path, records(), schema="status", dataset=dataset, symbols=symbols, start_ns=start_ns)
 
 
 def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:

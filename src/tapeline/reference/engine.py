@@ -134,7 +134,7 @@ class Engine:
         if self._time_last is not None:
             for arrival in self._parked:
                 if not self._books[arrival.request.instrument].is_inside_event:
-                    self._let_in(arrival)
+                    self._let_in_late(arrival)
             self._parked.clear()
             self._run_until(self._time_last + 1, None)
             self._clock.now = max(self._clock.now, self._time_last)
@@ -190,7 +190,7 @@ class Engine:
         ready = [arrival for arrival in self._parked if arrival.request.instrument == book and arrival.time < time]
         self._parked = [arrival for arrival in self._parked if arrival not in ready]
         for arrival in ready:
-            self._let_in(arrival)
+            self._let_in_late(arrival)
 
     def _lose_patience(self, arrival: Arrival) -> None:
         """A quiet book answers in time, unless it is inside an event; and no request overtakes one of its row that had to stay."""
@@ -198,6 +198,10 @@ class Engine:
         of_row = [a for a in self._parked if a.row is arrival.row and a.request.instrument == book]
         if of_row and of_row[0] is arrival and not self._books[book].is_inside_event:
             self._parked.remove(arrival)
+            self._let_in_late(arrival)
+
+    def _let_in_late(self, arrival: Arrival) -> None:
+        with arrival.row.connection.answering_late():
             self._let_in(arrival)
 
     def _let_in(self, arrival: Arrival) -> None:

@@ -1,9 +1,10 @@
 """Rule 8: how long requests and answers are on their way, and what the exchange's gateway lets pass."""
 
 import bisect
+import contextlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tapeline.config import UNLIMITED, Latency
@@ -97,6 +98,15 @@ class Connection:
         self._answers += 1
         self._response_previous = max(ts_event + self._delay_ns(self._response, BACK, self._answers, ts_event), self._response_previous)
         return self._response_previous
+
+    @contextlib.contextmanager
+    def answering_late(self) -> Iterator[None]:
+        """What is answered meanwhile, of a quiet book, does not wait for what other books answered before it for later times, if all answers take as long."""
+        latest = self._response_previous
+        if not isinstance(self._response, Delay):
+            self._response_previous = 0
+        yield
+        self._response_previous = max(latest, self._response_previous)
 
     @property
     def response_least_ns(self) -> int:
