@@ -69,8 +69,10 @@ class Team:
 
     def _together(self, work: Callable[[Session], None]) -> None:
         """All sessions at once, the first on this thread."""
-        others = [self._pool.submit(_raised_by, work, session) for session in self._sessions[1:]]
+        others: list[Future[Exception | None]] = []
         try:
+            for session in self._sessions[1:]:
+                others.append(self._pool.submit(_raised_by, work, session))  # noqa: PERF401 - those before an interrupt have to be known
             raised = [_raised_by(work, self._sessions[0]), *(other.result() for other in others)]
         except KeyboardInterrupt:
             _wait_or_end(others)
