@@ -8,7 +8,7 @@
     backtest = tl.Backtest("day.dbn.zst", tick_size=0.25, multiplier=50, latency=tl.Latency(entry="100us", response="100us"))
     result = backtest.run(Maker())                       # a tl.Result: stats, fills, orders, equity, …, report(), save()
 
-Settings: Latency, Delay, Fees, FillRules, Limits, Row. Research without a strategy: depth, features, heatmap, write_tape. Data that Databento did not
+Settings: Latency, Delay, Fees, FillRules, Limits, Row. Research without a strategy: depth, features, trades, heatmap, write_tape. Data that Databento did not
 record: write_dbn. `dir(tl)` has all names, docs/guide.md shows how they go together, and docs/reference.md has each with its unit.
 
 Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from tapeline.heat import heatmap as heatmap
     from tapeline.mbp import depth as depth
     from tapeline.mbp import depth_chunks as depth_chunks
+    from tapeline.prints import trades as trades
     from tapeline.record import Record as Record
     from tapeline.record import bool_ as bool_
     from tapeline.record import float64 as float64
@@ -88,6 +89,7 @@ _HOMES = {
     "extraction": ("CustomFeature", "features", "features_chunks"),
     "heat": ("Heatmap", "heatmap"),
     "mbp": ("depth", "depth_chunks"),
+    "prints": ("trades",),
     "record": ("Record", "bool_", "float64", "int32", "int64", "uint8", "uint64"),
     "result": ("Result",),
     "strategy": ("Strategy",),
