@@ -62,6 +62,13 @@ def test_a_strategy_knows_how_many_instruments_there_are(tmp_path: Path, engine:
 
 
 @ENGINES
+def test_a_run_of_instruments_without_a_record_says_so(session: Path, engine: Any) -> None:
+    """Of a pair the header knows no more than the id: where its venue has no record of it, nothing happens in the run, and the run says so."""
+    with pytest.warns(UserWarning, match=r"instruments: none of the input's 20,\d+ records is of SYN1 \(5, 1\) \(publisher, id\): nothing has happened"):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, instruments=[(5, 1)], engine=engine).run(Maker())
+
+
+@ENGINES
 @pytest.mark.parametrize("records", [0, 5_000])
 def test_an_error_of_progress_is_told_as_it_is(session: Path, engine: str, records: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `progress` raises, as to give a run up, comes out of `run`, and no callback of a strategy is blamed for it."""

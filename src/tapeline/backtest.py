@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
 from tapeline.strategy import Strategy
+from tapeline.tables import listed
 
 PROGRESS_EVERY_S: Final = 0.1
 
@@ -193,7 +195,17 @@ class _Run:
         if self._damage is not None:
             self._damage.result = result
             raise self._damage
+        if not self._interrupted:
+            self._warn_of_nothing(journals.counters)
         return result
+
+    def _warn_of_nothing(self, counters: dict[str, int]) -> None:
+        """An instrument that the input's header names may have no record in it, as a venue has that never had it: what comes out then is no result."""
+        others = counters.get("records_other_instruments", 0)
+        if others and not counters["records"]:
+            names = listed([f"{one.symbol or one.instrument_id} {one.key}" for one in self._instruments.known])
+            text = f"instruments: none of the input's {others:,} records is of {names} (publisher, id): nothing has happened in this run"
+            warnings.warn(text, stacklevel=4)
 
     def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False) -> None:
         if self._progress is not None:

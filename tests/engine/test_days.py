@@ -74,9 +74,9 @@ def test_a_contract_whose_id_was_anothers_is_refused_by_its_name_too(tmp_path):
     """NQH4 takes over ESH4's id on the second day: named by its symbol, it was a run without that day, for the id went by its first name alone."""
     names = ({1: "ESH4", 2: "NQH4"}, {3: "ESH4", 1: "NQH4"})
     files = [day.write(tmp_path / f"{i}.dbn", symbols=symbols) for i, (day, symbols) in enumerate(zip(two_days(), names, strict=True))]
-    for name in ("ESH4", "NQH4"):
+    for chosen in (["ESH4"], ["NQH4"], ["ESH4", "NQH4"]):
         with pytest.raises(tl.ConfigError, match=r"instrument id 1 is ESH4 in .* and NQH4 in .*: another contract"):
-            tl.Backtest(files, tick_size="1", multiplier=1.0, instruments=[name]).run(script())
+            tl.Backtest(files, tick_size="1", multiplier=1.0, instruments=chosen).run(script())
 
 
 def test_ids_that_nobody_trades_may_change(tmp_path):

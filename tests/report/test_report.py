@@ -274,6 +274,20 @@ def test_instruments_have_colours_of_their_own(result: Result) -> None:
     assert lifetime_figure(Run("taker", result)).layout.xaxis.ticktext[0] == "0"
 
 
+def test_of_many_instruments_those_with_most_fills_are_drawn() -> None:
+    """Four of six stocks have bars, and the page says which; that a share's multiplier is 1 is no caution, for it was given."""
+    journal = Journal(instruments=[instrument(place, f"STOCK{place}", multiplier=1.0, currency="") for place in range(6)])
+    for place in range(6):
+        for k in range(place + 1):
+            journal.fill(2 * k + 1, 1, 100, place=place)
+        journal.sample(100, 100, place=place)
+    many = Run("many", journal.result())
+    assert {bar.name for bar in inventory_figure(many).data} == {f"Maker STOCK{place}" for place in range(2, 6)}
+    inventory = next(section for section in sections(many) if section.title == "Inventory")
+    assert "The 4 of 6 instruments with most fills." in inventory.words
+    assert not any("multiplier" in caution for caution in words.cautions(many))
+
+
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """A report is not written over a directory."""
     with pytest.raises(ConfigError, match="directory"):

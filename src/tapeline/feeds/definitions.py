@@ -181,6 +181,8 @@ def instruments_of(  # noqa: PLR0913 - settings by keyword, as in Backtest
     keys: list[Key] = []
     for name in only:
         keys += (found := describe.keys_of(name))
+        for key in found:  # before two names are the same one
+            describe.check_one_contract(key)
         if len(set(keys)) < len(keys):
             raise ConfigError(f"instruments: {name!r} is there twice: each has one index, its place in the list ({found[0][1]} is its id)")
     if not keys:
@@ -232,12 +234,7 @@ class _Describer:
     def __call__(self, key: Key, index: int) -> Instrument:
         """Describe the instrument of a key. Raises ConfigError if it does not match by price and time."""
         definition = self.definitions.get(key)
-        if isinstance(self.source, DbnInput) and key[1] in self.source.reused:
-            names = " and ".join(f"{symbol} in {path}" for symbol, path in self.source.reused[key[1]].items())
-            raise ConfigError(
-                f"instrument id {key[1]} is {names}: another contract, whose book and position would not be those of the first. "
-                "Nothing rolls by itself: run the files apart, each day by itself"
-            )
+        self.check_one_contract(key)
         symbol = self.source.symbols.get(key[1]) or (definition.symbol if definition else "")
         if definition is not None and definition.match_algorithm not in (_FIFO, _NOT_STATED):
             raise ConfigError(
@@ -260,6 +257,15 @@ class _Describer:
             multiplier=self._multiplier(key, symbol or str(key), definition),
             currency=definition.currency if definition else "",
         )
+
+    def check_one_contract(self, key: Key) -> None:
+        """Raise ConfigError where an id stands for one contract first, and for another later."""
+        if isinstance(self.source, DbnInput) and key[1] in self.source.reused:
+            names = " and ".join(f"{symbol} in {path}" for symbol, path in self.source.reused[key[1]].items())
+            raise ConfigError(
+                f"instrument id {key[1]} is {names}: another contract, whose book and position would not be those of the first. "
+                "Nothing rolls by itself: run the files apart, each day by itself"
+            )
 
     def _tick(self, key: Key, definition: Definition | None) -> int:
         tick = self.ticks.get(key, self.tick)

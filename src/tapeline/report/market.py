@@ -17,6 +17,8 @@ MEANS: Final = 240
 """Means of a position over the run, where it changes too often to be drawn."""
 MARKERS_MAX: Final = 1_500
 """More fills of one side are drawn in groups: those of one pixel's time share a marker."""
+SYMBOLS_MAX: Final = 4
+"""Instruments that are drawn one by one: those with most fills."""
 
 
 def price_figure(run: Run, symbol: str) -> go.Figure:
@@ -133,10 +135,16 @@ def mean_over_time(times: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
     return edges[:-1], means
 
 
+def most_traded(run: Run) -> list[str]:
+    """The instruments that are drawn: of hundreds, nobody tells the bars apart."""
+    counts = run.frames.fills.group_by("symbol").len().sort("len", "symbol", descending=[True, False])
+    return counts["symbol"].to_list()[:SYMBOLS_MAX]
+
+
 def inventory_figure(run: Run) -> go.Figure:
-    """Share of the time at each position, per strategy and instrument."""
+    """Share of the time at each position, per strategy and instrument, of those with most fills."""
     made = figure(320, barmode="group", xaxis={"title": "position, lots"}, yaxis={"title": "share of the time", "tickformat": ".0%"})
-    shares = inventory.distribution(run.frames.spans, run.sampling)
+    shares = inventory.distribution(run.frames.spans, run.sampling).filter(pl.col("symbol").cast(pl.String).is_in(most_traded(run)))
     symbols = shares["symbol"].n_unique() > 1
     for line in run.shown.to_dicts():
         for (symbol,), part in run.of(shares, line).partition_by("symbol", as_dict=True, maintain_order=True).items():

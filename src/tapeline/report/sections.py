@@ -16,9 +16,6 @@ from tapeline.stats.markouts import markout_curve
 from tapeline.stats.metrics import METRICS, SPLIT_HORIZON
 from tapeline.tables import stats_html
 
-SYMBOLS_MAX = 4
-"""Instruments that have a chart of their own: those with most fills."""
-
 
 @dataclass
 class Section:
@@ -51,7 +48,7 @@ def sections(run: Run) -> list[Section]:
         *_charts(run),
         *_signals(run),
         *shown,
-        _drawn("Inventory", "Time at each position, exact from fill to fill.", market.inventory_figure(run), "There was no fill."),
+        _drawn("Inventory", f"Time at each position, exact from fill to fill.{_of_most_traded(run)}", market.inventory_figure(run), "There was no fill."),
         _drawn("Queue", "Displayed size ahead of our resting orders; the last bar is of that or more.", placed.queue_figure(run), "No order came to rest."),
         _drawn("Latency", "On the way to the exchange, and back.", placed.latency_figure(run), "No order reached the exchange."),
         _drawn("Lifetime", "Of orders, at the exchange; 0: filled or ended as they arrived.", placed.lifetime_figure(run), "No order was filled or cancelled."),
@@ -121,13 +118,16 @@ def _where(run: Run) -> list[Section]:
 
 
 def _charts(run: Run) -> list[Section]:
-    counts = run.frames.fills.group_by("symbol").len().sort("len", "symbol", descending=[True, False])
-    symbols = counts["symbol"].to_list()[:SYMBOLS_MAX] or run.frames.orders["symbol"].unique().sort().to_list()[:1]
-    more = f" The {SYMBOLS_MAX} of {counts.height} instruments with most fills." if counts.height > SYMBOLS_MAX else ""
+    symbols = market.most_traded(run) or run.frames.orders["symbol"].unique().sort().to_list()[:1]
     colors = f" Blue: own bids and buys; orange: own asks and sells.{_CLICK}" if run.is_several else ""
-    note = f"Where there are many fills, those of one pixel's time share a marker at their mean price.{more}{colors}"
+    note = f"Where there are many fills, those of one pixel's time share a marker at their mean price.{_of_most_traded(run)}{colors}"
     figures = [("", market.price_figure(run, symbol)) for symbol in symbols]
     return [Section("Price, own quotes and fills, position", _text(note), figures)] if figures else []
+
+
+def _of_most_traded(run: Run) -> str:
+    traded, shown = run.frames.fills["symbol"].n_unique(), len(market.most_traded(run))
+    return f" The {shown} of {traded} instruments with most fills." if traded > shown else ""
 
 
 def _signals(run: Run) -> list[Section]:

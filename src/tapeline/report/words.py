@@ -149,11 +149,8 @@ def cautions(run: Run) -> list[str]:
 
 
 def _cautions_of_data(result: Result) -> list[str]:
-    """What to know about the data and the instruments."""
+    """What to know about the data."""
     found = []
-    unmarked = [s for s, contract in result.contracts.items() if contract.multiplier == 1.0 and not contract.currency]
-    if unmarked:
-        found.append(f"No multiplier is known for {', '.join(unmarked[:5])}: money is in price units × lots.")
     if result.observed.missing:
         found.append(f"{'Markouts are incomplete' if result.observed.mids is not None else 'No markouts'}: {result.observed.missing}.")
     hits, first = result.observed.fifo or (0, 0)
