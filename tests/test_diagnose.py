@@ -45,11 +45,14 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}self.n = orders.ahead(np.zeros(4, np.int64))", "an array stands where one number belongs: take an element of it, ids[i]"),
         (f"{BOOK}self.signal(0, 1.0)", "declare the names of the series first"),
         (f"{BOOK}orders.buy(market.bid_price)", "orders.buy: missing a required argument: 'size'"),
-        (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments"),
+        (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments; it takes price, size, instruction, expires"),
+        (f"{BOOK}orders.buy(1, 2, tif=1)", "orders.buy: got an unexpected keyword argument 'tif'; it takes price, size, instruction, expires"),
+        (f"{BOOK}for one in orders: self.n = 1", "of orders keep the ids that buy and sell return, in an array, ids: (tl.int64, (32,))"),
+        (f"{BOOK}self.n = len(orders)", "of orders keep the ids that buy and sell return, in an array"),
         (f"{BOOK}orders.buy(market.bid_price, 1.7)", "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float"),
         (f"{BOOK}orders.sell(market.bid_price + 1e9, 1)", "orders take whole numbers"),
         (f"{BOOK}orders.modify(self.n, market.bid_price * 1.0, 1)", "orders take whole numbers"),
-        (f"{BOOK}orders.wake_at(orders.now + 1e9)", "orders take whole numbers"),
+        ("def on_timer(self, market, orders, account):\n    orders.wake_at(orders.now + 1e9)", "orders take whole numbers"),
         (f"{BOOK}orders.sell_stop(market.bid_price, 1, tl.GTD, orders.now + 1e9)", "orders take whole numbers"),
         (f"{BOOK}open('x')", "'open' cannot be used in compiled code"),
         (f"{BOOK}self.n = np.lnspace(0, 1, 3)[0]", "module 'numpy' has no attribute 'lnspace'"),
@@ -133,11 +136,16 @@ def test_modules_that_are_not_compiled_are_named(tmp_path: Path, session: Path) 
         (f"{BOOK}self.n = self.down(3)\ndef down(self, k):\n    return self.down(k - 1) if k > 0 else 0", "a method that calls itself cannot be compiled"),
         (f"{BOOK}try:\n        self.n = 1 // self.n\n    except ZeroDivisionError:\n        self.n = 2", "write `except Exception:`"),
         (f"@staticmethod\ndef half(x):\n    return x // 2\n{BOOK}self.n = self.half(4)", "no attribute 'half', but one that is not compiled: make it a method"),
+        (f"ids = []\n{BOOK}self.ids.append(1)", "S has no attribute 'ids': it is a list, which compiled code cannot have; a constant is a number"),
+        (f"MODE = 'fast'\n{BOOK}self.n = 1 if self.MODE == 'fast' else 0", "S has no attribute 'MODE': it is a str, which compiled code cannot have"),
+        (f"w: (tl.float64, (4,))\n{BOOK}self.w = np.zeros(4)", "field 'w' of S is an array, which is written into and not replaced: self.w[:] = …"),
+        (f"w: (tl.float64, (4,))\n{BOOK}self.w = 0.0", "field 'w' of S is an array, which is written into and not replaced"),
+        (f"{BOOK}if (size := market.bid_size) > 3:\n        self.n = size", "compiled code cannot assign inside an expression: give := a line of its own"),
         (f"{BOOK}self.set(n=3)\ndef set(self, *, n):\n    self.n = n", "compiled code knows no arguments by keyword only: leave out the *"),
     ],
 )
 def test_python_that_is_not_compiled_is_named(tmp_path: Path, session: Path, body: str, said: str) -> None:
-    """Globals that are set, recursion, kinds of exceptions, static methods, keyword-only arguments are named for what they are, with what to write."""
+    """Globals that are set, recursion, exceptions by kind, static methods, lists and text of a class, arrays in a field's place are named, with a way on."""
     assert said in complaint(tmp_path, session, body)
 
 
@@ -224,7 +232,7 @@ def test_several_instruments_are_indexed(tmp_path: Path) -> None:
         ("window: (tl.float64, (3,))\n" + BOOK + "self.window[self.n + 7] = 1.0", IndexError, "out of bounds"),
         (BOOK + "if market.has_bid:\n        raise ValueError('I do not like this')", ValueError, "I do not like this"),
         (BOOK + "market[1].bid_price", IndexError, "one instrument"),
-        (BOOK + "orders.wake_at(orders.now)", ValueError, "wake_at"),
+        ("def on_timer(self, market, orders, account):\n    self.n = 1\n" + BOOK + "orders.wake_at(orders.now)", ValueError, "wake_at"),
         ("def on_end(self, market, orders, account):\n    raise ValueError('not at the end')", ValueError, "not at the end"),
     ],
 )

@@ -24,6 +24,7 @@ from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.inputs import registry
 from tapeline.load import load_strategy
 from tapeline.manifest import fingerprint
+from tapeline.observed import notes_of_fills
 from tapeline.reference import tape
 from tapeline.reference.book import Book
 from tapeline.result import Result
@@ -128,6 +129,18 @@ def test_markouts_of_several_instruments_until_the_end_of_the_data(tmp_path: Pat
     assert after_the_last > 3
     assert {symbol: value for symbol, value in table.items() if value is not None} == pytest.approx({symbol: gains[symbol] / lots[symbol] for symbol in lots})
     assert result.stats.frame["markout_1s"][0] == pytest.approx(sum(gains.values()) / sum(lots.values()))
+
+
+def test_fills_before_anybody_traded_are_told_of() -> None:
+    """Fills before an instrument's first trade, as in a pre-open that the run was not told of, are a note of the statistics; later ones are none."""
+    seconds = pl.Series([0, 10, 20, 30]).cast(pl.Duration("ns")) * 1_000_000_000 + pl.Series(["2024-01-02T22:00"] * 4).str.to_datetime(
+        time_unit="ns", time_zone="UTC"
+    )
+    bars = pl.DataFrame({"symbol": ["A"] * 4, "ts": seconds, "trades": [0, 0, 3, 1]})
+    fills = pl.DataFrame({"symbol": ["A"] * 4, "ts_event": seconds})
+    (note,) = notes_of_fills(fills, bars)
+    assert note.startswith("2 of 4 fills in A were before its first trade at 2024-01-02 22:00:20 UTC: ")
+    assert notes_of_fills(fills[2:], bars) == notes_of_fills(fills, bars.clear()) == ()
 
 
 def test_a_result_is_at_home_in_any_directory(run: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numba
 import pytest
-from strategy_files import HEAD, tiny_session
+from strategy_files import HEAD, strategy, tiny_session
 from streams import Stream
 
 import tapeline as tl
@@ -345,6 +345,16 @@ def test_the_cache_is_named_after_all_sources() -> None:
     """The directory of compiled code is named after the package's own sources and the versions of what compiles them."""
     directory = jit.cache_directory()
     assert directory is None or directory.name == jit.sources_key()
+
+
+@pytest.mark.skipif(not jit.JIT, reason="only compiled code is kept")
+def test_code_that_cannot_be_kept_is_told_of(tmp_path: Path) -> None:
+    """Code with a large array of the module runs, and a warning says in plain words that it is not kept, and what would be; of a small one nothing is said."""
+    body = "def on_trade(self, trade, market, orders, account):\n    self.n += TABLE[trade.size % 8]"
+    backtest = tl.Backtest(tiny_session(tmp_path / "tiny.dbn"), tick_size="0.25", multiplier=50)
+    backtest.run(strategy(tmp_path, body, "TABLE = np.arange(8)")())
+    with pytest.warns(UserWarning, match=r"a large array of the module \(TABLE\) is not kept: .* as a parameter, an array with a default, it would be kept"):
+        backtest.run(strategy(tmp_path, body, "TABLE = np.arange(200_000)")())
 
 
 def test_who_has_no_home_compiles_all_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from tapeline.errors import CompileError
         (f"{BOOK}market[0].bid_size += 1", "market.bid_size cannot be set"),
         ("def on_timer(self, m, orders, account):\n    m.bid_price = 3", "market.bid_price cannot be set"),
         (f"{BOOK}self.n = account.cash_ticks", "account has no attribute 'cash_ticks'; it has position, average_price, cash"),
+        (f"{BOOK}self.n = market[0].now", "market has no attribute 'now': it is orders.now"),
         (
             f"{BOOK}self.n = market[0].mid",
             "market has no attribute 'mid': it is a feature, market.features[tl.Feature.MID], to be declared",
@@ -63,7 +64,7 @@ def test_plain_functions_are_looked_into(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ask", ["orders.buy(market.bid_price, 1.7)", "orders.buy_stop(1.0, 1)", "orders.cancel(1.0)", "orders.wake_at(orders.now + 1e9)"])
 def test_plain_python_refuses_floats_in_requests(tmp_path: Path, session: Path, ask: str) -> None:
     """The reference engine refuses what compiled code does, in the same words: cut off, 1.7 lots are 1 without a word."""
-    cls = strategy(tmp_path, f"{BOOK}{ask}")
+    cls = strategy(tmp_path, f"def on_timer(self, market, orders, account):\n    self.n += 1\n{BOOK}{ask}")
     with pytest.raises(TypeError, match=re.escape("orders take whole numbers")):
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(cls())
 
@@ -173,6 +174,16 @@ def test_updates_that_never_come_are_told(tmp_path: Path, session: Path) -> None
 
 
 @pytest.mark.nojit
+def test_a_timer_that_calls_nobody_is_told(tmp_path: Path, session: Path) -> None:
+    """A class that asks to be woken, and has no `on_timer`, is run, with a warning; one that has it, without."""
+    body = "def on_trade(self, trade, market, orders, account):\n    orders.wake_at(orders.now + 1)"
+    backtest = tl.Backtest(session, tick_size="0.25", multiplier=50)
+    with pytest.warns(UserWarning, match=r"\.py:8: S calls wake_at, and has no on_timer for it to call"):
+        backtest.run(strategy(tmp_path, body)())
+    backtest.run(strategy(tmp_path, f"{body}\ndef on_timer(self, market, orders, account):\n    self.n += 1")())
+
+
+@pytest.mark.nojit
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize(
     ("body", "said"),
@@ -213,6 +224,7 @@ def test_a_class_that_makes_no_sense_is_named(tmp_path: Path, body: str, said: s
     [
         ("def on_bok(self, market, orders, account):\n    pass", "S.on_bok is no callback; did you mean on_book?"),
         ("def on_zzz(self, market):\n    pass", "S.on_zzz is no callback: there are on_start, on_book"),
+        ("def on_stop(self, market, orders, account):\n    pass", "S.on_stop is no callback: there are on_start, on_book"),
         ("def on_book(self, market, orders):\n    pass", "S.on_book(self, market, orders): expected on_book(self, market, orders, account)"),
         ("def on_fill(self, market, fill, orders, account):\n    pass", "expected on_fill(self, fill, market, orders, account)"),
         ("async def on_book(self, market, orders, account):\n    pass", "S.on_book: a callback is called, and no more: it cannot be async, or have a yield"),

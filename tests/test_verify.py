@@ -41,6 +41,7 @@ def test_the_first_difference_is_named_with_both_values() -> None:
     assert first.time == START + 3 * SECOND
     assert "size_left is 0 compiled, 7 in the reference" in str(found)
     assert "2023-11-14 22:13:23.000000000 UTC" in str(found)
+    assert "equal: 4 orders, 2 equity, 1 signals, 0 stops, 0 steps" in str(found)
 
 
 def test_differences_are_in_order_of_time() -> None:

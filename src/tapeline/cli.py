@@ -294,6 +294,7 @@ def synth(
     price: Annotated[str, typer.Option(help="Where prices start.")] = "4800",
     tick: Annotated[str, typer.Option(help="Tick, in price units.")] = "0.25",
     gap_scale: Annotated[float, typer.Option(help="Times between events, as a multiple of those of a quiet hour of ES: 0.01 is a busy one.")] = 1.0,
+    start: Annotated[str, typer.Option(help="When the session begins, UTC: sessions that follow each other are the days of one run.")] = "2024-01-02T23:00",
     *,
     as_json: AsJson = False,
     traceback: Traceback = False,
@@ -301,8 +302,10 @@ def synth(
     """Simulate a market and write its records as DBN."""
     with terminal.reporting(with_traceback=traceback):
         from tapeline import commands
+        from tapeline.heat import to_ns
 
-        shape = {"seed": seed, "instruments": instruments, "live_orders": live_orders, "price": price, "tick": tick, "gap_scale": gap_scale}
+        shape: dict[str, object] = {"seed": seed, "instruments": instruments, "live_orders": live_orders, "price": price, "tick": tick, "gap_scale": gap_scale}
+        shape["start_ns"] = to_ns(start, "--start")
         commands.show(commands.synthesise(output, records=records, **shape), as_json=as_json)
 
 

@@ -42,3 +42,5 @@ FIELD_NOT_WHOLE: Final = (
     "field {!r} of {} is {}, a whole number, and this is a float: round it first to what is meant, as int() does, or declare the field as tl.float64"
 )
 """Of the field's name, its class and its type."""
+ARRAY_REPLACED: Final = "field {0!r} of {1} is an array, which is written into and not replaced: self.{0}[:] = …"
+"""Of the field's name and its class."""

@@ -185,7 +185,7 @@ def _read(path: Path) -> "pl.DataFrame":
     if path.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"{path}: expected a .parquet or .csv file of time, entry, response")
     try:
-        return pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True, glob=False)
+        return pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else pl.read_csv(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path}: cannot be read as a table: {error}") from error
 
@@ -195,7 +195,9 @@ def _integers(column: Any, path: str | Path) -> list[int]:
     import polars as pl  # noqa: PLC0415 - as above
 
     whole = column
-    if isinstance(column.dtype, pl.Datetime):
+    if column.dtype == pl.String:  # of a CSV: what Polars itself takes for times it cuts to microseconds
+        whole = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False).dt.epoch("ns")
+    elif isinstance(column.dtype, pl.Datetime):
         whole = column.dt.epoch("ns")
     elif isinstance(column.dtype, pl.Duration):
         whole = column.dt.total_nanoseconds()

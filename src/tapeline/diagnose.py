@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from tapeline import constants
-from tapeline.contract import CALLBACKS, FIELD_NOT_WHOLE, MEMBERS, NOT_WHOLE
+from tapeline.contract import ARRAY_REPLACED, CALLBACKS, FIELD_NOT_WHOLE, MEMBERS, NOT_WHOLE
 from tapeline.engine.account import Account, Accounts
 from tapeline.engine.gateway import Orders, OrdersByInstrument
 from tapeline.engine.records import Message, PhaseNews, Print
@@ -116,7 +116,10 @@ def _message(cls: Any, name: str, method: Any, fault: Exception, *, several: boo
     text = _plain(str(fault))
     said = _said(text, several=several)
     file, line = _where(text, cls, method)
-    return f"{file}:{line}: in {cls.__name__}.{name}: {said}\n    {linecache.getline(file, line).strip()}"
+    shown = linecache.getline(file, line).strip()
+    if ":=" in shown and "cannot be determined" in said:  # Numba's words name a variable that only it knows
+        said = "compiled code cannot assign inside an expression: give := a line of its own"
+    return f"{file}:{line}: in {cls.__name__}.{name}: {said}\n    {shown}"
 
 
 def _constant_set(cls: Any, callback: str, name: str) -> str:
@@ -172,11 +175,13 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
             return said.format(match[0], *match.groups())
     if match := re.search(r"Unknown attribute '(\w+)' of type (?:IntEnum class<\w+>\()?(\w+)", text):
         return f"{_word(match[2])} has no attribute {match[1]!r}{_hint(*match.groups(), several=several)}"
+    if (match := re.search(r"Invalid use of getiter with parameters \((\w+)\)", text)) and _arguments_of(match[1]):
+        return _one_by_one(match[1])
     if match := re.search(r"Cannot resolve setattr: \((\w+)\)\.(\w+) = ", text):
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
-        return f"{_word(callee[2])}.{callee[1]}: {match[1]}" if callee else match[1]
+        return f"{_word(callee[2])}.{callee[1]}: {match[1]}{_taken(*callee.groups())}" if callee else match[1]
     if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
         what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
         return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
@@ -184,6 +189,12 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
         return f"a {match[1]} cannot be used as {match[2]}"
     calls = re.findall(r"No implementation of function Function\(<(?!function _bind)[^\n]*\n\s*>>> (.+)", text)
     return _impossible(calls[-1]) if calls else _first_line(text)
+
+
+def _taken(method: str, owner: str) -> str:
+    """What a method of an argument of callbacks, or of a class, takes."""
+    function = getattr(_class(owner), method, None)
+    return f"; it takes {', '.join(list(inspect.signature(function).parameters)[1:])}" if inspect.isfunction(function) else ""
 
 
 def _thing(module: str, name: str) -> str:
@@ -196,12 +207,18 @@ def _impossible(call: str) -> str:
     """What to say of a call of a built-in function with arguments that it is not for."""
     call = re.sub(r"Literal\[(\w+)\]\([^)]*\)", r"\1", call)
     if (owner := re.match(r"len\((\w+)\)", call)) and _arguments_of(owner[1]):
-        return "market.n is the number of instruments, and range(market.n) are their indices"
+        return _one_by_one(owner[1])
     if (owner := re.match(r"getitem\((\w+), ", call)) and _arguments_of(owner[1]):
         return _INDEX
     if re.match(r"[gs]etitem\(\w*array\(.*\), (str|unicode_type)", call):
         return "an array is indexed by numbers, not by text: features[tl.Feature.MID], and signal(0, …) for the first of signals"
     return f"{call} is not possible: these types do not go together, or Numba does not know that function"
+
+
+def _one_by_one(owner: str) -> str:
+    """What to say where arguments are counted or gone through."""
+    ids = "; of orders keep the ids that buy and sell return, in an array, ids: (tl.int64, (32,))" if "orders" in _arguments_of(owner) else ""
+    return f"market.n is the number of instruments, and range(market.n) are their indices{ids}"
 
 
 def _first_line(text: str) -> str:
@@ -235,9 +252,12 @@ def _hint(attribute: str, owner: str, *, several: bool) -> str:
         return unlike(attribute, arguments[0])
     cls = _class(owner)
     # What a class has from NumPy nobody means: `self.count += 1` was told of `conj`, and `self.size` to be one that is not compiled.
-    known = [name for name in {*dir(cls or getattr(constants, owner, None))} - {*(dir(np.void) if cls else ())} if not name.startswith("_")]
+    owned = cls or getattr(constants, owner, None)
+    known = [name for name in {*dir(owned)} - {*(dir(np.void) if cls else ())} if not name.startswith("_")]
     if attribute in known:
-        return ", but one that is not compiled: make it a method, or a function beside the class"
+        if callable(value := getattr(owned, attribute)):
+            return ", but one that is not compiled: make it a method, or a function beside the class"
+        return f": it is a {type(value).__name__}, which compiled code cannot have; a constant is a number or a tuple of numbers, and what changes is a field"
     return near(attribute, known) or (f"{_DECLARE.format(attribute)}, or write the method" if cls else "")
 
 
@@ -246,4 +266,5 @@ def _wrong_assignment(owner: str, attribute: str) -> str:
     if cls is None or attribute not in cls.fields_:
         hint = near(attribute, cls.fields_ if cls else ()) or _DECLARE.format(attribute)
         return f"{owner} has no field {attribute!r}{hint}"
-    return FIELD_NOT_WHOLE.format(attribute, owner, cls.dtype_.fields[attribute][0])  # the one thing that is refused here of a field there is
+    kind = cls.dtype_.fields[attribute][0]
+    return ARRAY_REPLACED.format(attribute, owner) if kind.shape else FIELD_NOT_WHOLE.format(attribute, owner, kind)  # what is refused of fields there are

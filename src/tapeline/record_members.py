@@ -150,10 +150,17 @@ _resolve_set = BaseContext.resolve_setattr
 
 
 def _resolve_set_of_field(self: Any, target: Any, attribute: str, value: Any) -> Any:
-    """None, for it cannot be, where a float goes to a whole number of a Record: Numba cuts it off without a word. Other people's records are theirs."""
+    """None, for it cannot be, where a float goes to a whole number of a Record, or an array to one of its arrays. Other people's records are theirs.
+
+    Numba cuts the float off without a word, and fails without one at the array, unless that is a field, too.
+    """
     signature = _resolve_set(self, target, attribute, value)
-    is_cut = isinstance(value, types.Float) and target in record_classes and signature is not None and isinstance(signature.args[1], types.Integer)
-    return None if is_cut else signature
+    if signature is None or target not in record_classes:
+        return signature
+    field = signature.args[1]
+    is_cut = isinstance(value, types.Float) and isinstance(field, types.Integer)
+    is_replaced = isinstance(field, types.NestedArray) and not isinstance(value, types.NestedArray)
+    return None if is_cut or is_replaced else signature
 
 
 _resolve_field = RecordAttribute.generic_resolve

@@ -24,7 +24,7 @@ from tapeline.files import resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
-from tapeline.observed import Observed, observe_run
+from tapeline.observed import Observed, notes_of_fills, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
 
@@ -145,7 +145,8 @@ class Result:
         currency, what returns are counted on. `trials`: how many strategies were tried, if more than are in this result; the Deflated Sharpe asks.
         """
         missing = self.observed.missing
-        notes = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
+        lacking = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
+        notes = (*lacking, *notes_of_fills(self.fills, self.observed.bars))
         settings = {"interval": interval, "capital": capital, "trials": trials}
         return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 

@@ -129,7 +129,7 @@ def format_metric(metric: "Metric", value: Any) -> str:
             return format_seconds(value)
         case "money":
             return format_money(value)
-        case "ratio":
+        case "ratio" | "bps":
             return _format_rounded(value)
         case _:
             return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

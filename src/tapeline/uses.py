@@ -21,6 +21,8 @@ from tapeline.strategy import Strategy
 
 _WORDS = {"side": Side, "last_side": Side, "what": Update, "reason": Reason, "phase": Phase, "rule": FillRule, "kind": Kind}
 """Attribute → whose members its values are."""
+_ELSEWHERE = {"now": "orders.now", "best_bid": "market.bid_price", "best_ask": "market.ask_price"}
+"""What is looked for where it is not → where it is."""
 Nodes = tuple[ast.AST, ...]
 """All that a function says, one by one. They are kept: to walk through the tree again at each look took most of the time of a run's check."""
 
@@ -36,7 +38,8 @@ def check_signatures(cls: type) -> None:
         if not name.startswith("on_") or not inspect.isfunction(method):
             continue
         if name not in CALLBACKS:
-            hint = near(name, CALLBACKS) or f": there are {', '.join(CALLBACKS)}"
+            close = difflib.get_close_matches(name[3:], [callback[3:] for callback in CALLBACKS], 1)  # of on_stop and on_start the half is alike, on_ included
+            hint = f"; did you mean on_{close[0]}?" if close else f": there are {', '.join(CALLBACKS)}"
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name} is no callback{hint}")
         if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
             raise CompileError(f"{_place(method)}: {cls.__name__}.{name}: a callback is called, and no more: it cannot be async, or have a yield")
@@ -180,6 +183,8 @@ def unlike(attribute: str, argument: str) -> str:
     if argument == "market" and feature in Feature.__members__:
         name = f"tl.Feature.{feature}"
         return f": it is a feature, market.features[{name}], to be declared, features = ({name},)"
+    if attribute in _ELSEWHERE:
+        return f": it is {_ELSEWHERE[attribute]}"
     return near(attribute, MEMBERS[argument]) or f"; it has {', '.join(MEMBERS[argument])}"
 
 
@@ -190,7 +195,7 @@ def check_class(cls: Any) -> None:
     _check_callbacks(cls)
     for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
-            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code)):
+            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code), *_wakes_nobody(cls, code)):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
 
 
@@ -241,3 +246,10 @@ def _waits_for_fills(code: Any) -> Iterator[tuple[int | None, str]]:
     for owner, one in pairwise(loads):
         if (owner.argval, one.argval) == ("Update", "FILL"):
             yield one.positions.lineno if one.positions else None, "looks for Update.FILL, which no update is: fills come to on_fill"
+
+
+def _wakes_nobody(cls: Any, code: Any) -> Iterator[tuple[int | None, str]]:
+    """The same of each `….wake_at` of a class that has no `on_timer`."""
+    for one in _instructions(code, code.co_linetable) if not hasattr(cls, "on_timer") else ():
+        if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and one.argval == "wake_at":
+            yield one.positions.lineno if one.positions else None, "calls wake_at, and has no on_timer for it to call"

@@ -66,6 +66,9 @@ class Comparison:
             return "compiled and reference agree: " + ", ".join(f"{n:,} {name}" for name, n in self.lines.items())
         lines = [f"first difference: {self.differences[0]}"] if self.differences else []
         lines += [f"also: {difference}" for difference in self.differences[1:5]]
+        differing = {difference.frame for difference in self.differences}
+        if equal := [f"{n:,} {name}" for name, n in self.lines.items() if name not in differing]:
+            lines.append(f"equal: {', '.join(equal)}")
         lines += [f"counter {name}: {compiled} compiled, {reference} in the reference" for name, (compiled, reference) in self.counters.items()]
         if any(difference.is_rounding for difference in self.differences):
             lines.append("Of signals, last digits may differ: compiled code adds up an array (sum, mean, std) in its order, and NumPy pairwise.")

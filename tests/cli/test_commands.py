@@ -50,6 +50,17 @@ def test_synth_writes_what_it_says(tmp_path: Path) -> None:
     assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
 
 
+def test_synth_starts_when_it_is_told(tmp_path: Path) -> None:
+    """`synth --start` moves a session in time and changes nothing else, so that sessions can follow each other as the days of one run."""
+    early, late = (tmp_path / name for name in ("a.dbn", "b.dbn"))
+    invoke("synth", "-n", "100", "--live-orders", "100", "-o", early)
+    invoke("synth", "-n", "100", "--live-orders", "100", "-o", late, "--start", "2024-01-03T23:00")
+    first, second = (tl.features(path, [tl.Feature.MID], tick_size="0.25").drop("ts_event", "ts_recv") for path in (early, late))
+    times = [tl.features(path, [tl.Feature.MID], tick_size="0.25")["ts_recv"] for path in (early, late)]
+    assert first.equals(second)
+    assert (times[1] - times[0]).unique().dt.total_hours().to_list() == [24]
+
+
 @pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
 def test_commands_say_that_they_compile(tmp_path: Path) -> None:
     """What takes seconds the first time is named on stderr, once; the next time there is nothing to be said."""

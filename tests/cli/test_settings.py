@@ -169,6 +169,7 @@ def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: t
         (["synth", "-n", "10", "-o", "x.dbn", "--price", "-3"], "error: price='-3': expected a positive number"),
         (["synth", "-n", "10", "-o", "x.dbn", "--gap-scale", "0"], "error: gap_scale=0.0: expected a positive number"),
         (["synth", "-n", "10", "-o", "x.csv"], ".dbn or .dbn.zst"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--start", "monday"], "--start='monday': expected a time such as '2023-12-25T23:00:00' (UTC)"),
     ],
 )
 def test_wrong_usage_is_named(arguments: list[str], message: str) -> None:

@@ -172,6 +172,8 @@ def test_delays_are_interpolated_between_measured_points(tmp_path):
     )
     latency = tl.Latency.from_table(tmp_path / "latency.csv", feed=93)
     assert latency.legs == tl.Latency.from_table(tmp_path / "latency.parquet", feed=93).legs
+    table.with_columns(pl.from_epoch("time", time_unit="ns").dt.replace_time_zone("UTC")).write_csv(tmp_path / "times.csv")
+    assert latency.legs == tl.Latency.from_table(tmp_path / "times.csv", feed=93).legs  # text, to the nanosecond
     result = run(tmp_path, Sender(burst=1), latency=latency)
     assert trips(result) == [120]  # sent at 1100
     assert trips(result, "ts_end") == [900]
@@ -239,12 +241,14 @@ def test_the_gateway_may_refuse_messages(tmp_path):
         (lambda p: tl.Latency.from_table(p / "no.txt"), "parquet"),
         (lambda p: tl.Latency.from_table(p / "half.csv"), "response"),
         (lambda p: tl.Latency.from_table(p / "floats.csv"), "whole nanoseconds"),
+        (lambda p: tl.Latency.from_table(p / "words.csv"), "column time is String with 1 absent values: expected whole nanoseconds, or timestamps"),
     ],
 )
 def test_delays_that_make_no_sense_are_refused(tmp_path, make, words):
     """A ConfigError names the setting, or the file and column."""
     (tmp_path / "half.csv").write_text("time,entry\n1,2\n")
     (tmp_path / "floats.csv").write_text("time,entry,response\n1,2.5,3\n")
+    (tmp_path / "words.csv").write_text("time,entry,response\nsoon,2,3\n")
     with pytest.raises(tl.ConfigError, match=words):
         make(tmp_path)
 

@@ -106,6 +106,15 @@ def test_days_are_periods_where_there_are_many() -> None:
     assert "252 periods" in stats.notes[0]
 
 
+def test_pnl_is_compared_with_what_was_traded() -> None:
+    """PnL per turnover is net PnL / notional traded in basis points, null where nothing was traded."""
+    line = random_journal(1, rows=1).result().stats.frame.row(0, named=True)
+    assert line["pnl_per_turnover"] == pytest.approx(line["pnl_net"] / line["turnover"] * 1e4)
+    idle = Journal(rows=[row()])
+    idle.sample(1, 4)
+    assert idle.result().stats.frame["pnl_per_turnover"].to_list() == [None]
+
+
 def test_returns_need_capital() -> None:
     """The return is net PnL / capital, null without; an interval that is no duration is refused."""
     result = random_journal(1, rows=1).result()

@@ -15,7 +15,7 @@ HORIZONS: Final = {
 SPLIT_HORIZON: Final = "1s"
 """Up to here a move of the mid against a fill is called adverse selection; later ones are the position's own."""
 
-Unit = Literal["money", "share", "count", "lots", "ratio", "duration"]
+Unit = Literal["money", "share", "count", "lots", "ratio", "bps", "duration"]
 
 
 class Metric(NamedTuple):
@@ -37,6 +37,7 @@ METRICS: Final = (
         pnl_gross=("money", "PnL before fees"),
         fees=("money", "fees paid; negative: rebates received"),
         pnl_per_lot=("money", "net PnL / lots traded"),
+        pnl_per_turnover=("bps", "net PnL / turnover, in basis points"),
         return_on_capital=("share", "net PnL / the capital given; null without one"),
         drawdown_max=("money", "largest fall of the net equity from an earlier high (which starts at 0)"),
         drawdown_duration=("duration", "longest time from a high of the net equity until it was regained, or the end"),

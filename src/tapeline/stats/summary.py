@@ -207,6 +207,7 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
     groups = groups.with_columns(pl.col(_ZERO).fill_null(0))
     groups = groups.with_columns(
         pnl_per_lot=money.ratio("pnl_net", "lots"),
+        pnl_per_turnover=money.ratio("pnl_net", "turnover") * 10_000,
         return_on_capital=pl.col("pnl_net") / pl.lit(settings.capital, pl.Float64),
         calmar=money.ratio("pnl_per_year", "drawdown_max"),
         inventory_pnl=pl.col("pnl_gross") - pl.col("spread_capture") - pl.col("adverse_selection"),
