@@ -242,8 +242,8 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
     try:
-        with replacing(output) as partial, Interrupts() as interrupts:  # Polars holds the main thread, and asks for frames on others
-            sink(partial)
+        with replacing(output) as partial, partial.open("wb") as file, Interrupts() as interrupts:  # Polars holds the main thread, and asks others for frames
+            sink(file)
             interrupts.check()
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"{output}: cannot be written: {why(error)}") from error

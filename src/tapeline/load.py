@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
@@ -98,7 +99,7 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path}: no such file; a strategy is named as file.py:Class or module:Class")
     resolved = path.resolve()
     content = hashlib.sha256(resolved.read_bytes()).hexdigest()
-    name = f"tapeline_user_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    name = f"tapeline_user_{resolved.stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "_tapeline_content", None) == content:
         return loaded

@@ -189,11 +189,11 @@ class Result:
         try:
             work.mkdir()
             for name in FRAMES:
-                getattr(self, name).write_parquet(work / f"{name}.parquet")
+                _write(work, name, getattr(self, name))
             seen = self.__dict__.get("observed", self.kept)  # if anybody has asked: the data is not read for it
             if seen is not None and seen.mids is not None:
-                seen.mids.write_parquet(work / "mids.parquet")
-                seen.bars.write_parquet(work / "bars.parquet")
+                _write(work, "mids", seen.mids)
+                _write(work, "bars", seen.bars)
             index = {
                 "format": _FORMAT,
                 "format_version": _FORMAT_VERSION,
@@ -295,8 +295,14 @@ def _check_files(path: Path, index: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(changed)}: not what was saved")
 
 
+def _write(path: Path, name: str, frame: pl.DataFrame) -> None:
+    with (path / f"{name}.parquet").open("wb") as file:  # which Polars opens only where names are UTF-8
+        frame.write_parquet(file)
+
+
 def _read(path: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(path / f"{name}.parquet", glob=False)  # brackets in a path are brackets
+    with (path / f"{name}.parquet").open("rb") as file:
+        return pl.read_parquet(file)
 
 
 def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
