@@ -16,6 +16,7 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.files import replacing, why
 from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
+from tapeline.keywords import meant
 
 if TYPE_CHECKING:
     from tapeline.bench.suite import Report
@@ -214,7 +215,7 @@ def _feature(name: str) -> Any:
         return load.load_feature(name)()
     known = {member.lower(): feature for member, feature in Feature.__members__.items()}
     if name.lower() not in known:
-        raise ConfigError(f"--feature {name}: there is no such feature; {load.meant(name.lower(), known, 'there are: ' + ', '.join(known))}")
+        raise ConfigError(f"--feature {name}: there is no such feature; {meant(name.lower(), known, 'there are: ' + ', '.join(known))}")
     return known[name.lower()]
 
 

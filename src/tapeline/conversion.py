@@ -15,14 +15,17 @@ from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
+from tapeline.files import path_of
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
 from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
+from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, plain, versions
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
 
 
+@checked
 def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     source: Rows,
     output: str | Path,
@@ -62,7 +65,7 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     the row or message (the first is 1) and what is wrong, and ConfigError for settings; the file appears when it is complete.
     """
     check_fork()
-    output = Path(output)
+    output = path_of(output, "output")
     if not output.name.endswith((".dbn", ".dbn.zst")):
         raise ConfigError(f"{output}: expected a file that ends in .dbn or .dbn.zst")
     _check_apart(output, files_of(source), "file")
@@ -83,6 +86,7 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     return {**made, "instruments": {str(number): name for number, name in opened.symbols.items()}, "counters": dict(opened.counters)}
 
 
+@checked
 def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     output: str | Path,
@@ -99,7 +103,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     Settings as in Backtest: the grid of prices is the tape's from then on; `instruments` says what is on it, and in which order. Returns its header, without
     the list of batches. Raises DataError where the input is damaged: there are no tapes of half a day.
     """
-    output = Path(output)
+    output = path_of(output, "output")
     source = open_input(data)
     if isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: is a tape already")

@@ -35,6 +35,13 @@ def replacing(path: Path) -> Iterator[Path]:
                 hidden.unlink()
 
 
+def path_of(path: object, setting: str) -> Path:
+    """What a user gives as the path of a file. Raises ConfigError, naming `setting`, for what is none."""
+    if isinstance(path, str | os.PathLike) and "\0" not in str(path):
+        return Path(path)
+    raise ConfigError(f"{setting}={path!r}: expected the path of a file")
+
+
 def why(error: Exception) -> str:
     """What the system says of a file that cannot be written, by itself or through Polars, without the hidden name that the file was to have until then."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rpartition("IO error: ")[2]

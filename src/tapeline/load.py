@@ -1,6 +1,5 @@
 """Strategies named on a command line: `file.py:Class` or `module:Class`, and their parameters as `name=value`."""
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapeline.errors import ConfigError, TapelineError
+from tapeline.keywords import meant
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -64,12 +64,6 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
             raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array({name}=[…])")
         values[name] = _parse(text, known[name], f"{where}{setting}")
     return values
-
-
-def meant(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The known name that is like one that is none, as a question; `otherwise` where there is none like it."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def parse_bool(text: str) -> bool:
@@ -130,8 +124,8 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             parent, _, last = name.rpartition(".")
-            meant = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
-            hint = f"; is {meant} meant?" if meant else ""
+            file = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
+            hint = f"; is {file} meant?" if file else ""
             raise ConfigError(f"{name}: no such module{hint}") from error
         raise ConfigError(f"{name}: cannot be imported: {error}") from error
     except Exception as error:

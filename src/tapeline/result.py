@@ -20,7 +20,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
-from tapeline.files import resolved, why
+from tapeline.files import path_of, resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -216,7 +216,7 @@ class Result:
     @classmethod
     def load(cls, directory: str | Path) -> "Result":
         """Read what `save` wrote. Raises ConfigError if there is no such result, or one that is damaged, or of another format."""
-        path = Path(directory)
+        path = path_of(directory, "directory")
         index = _read_index(path)
         if index is None:
             raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
@@ -316,7 +316,7 @@ def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
 def check_place(directory: str | Path) -> Path:
     """The directory in which a result can be saved, at the end of links; its parents are made. Raises ConfigError where it holds something, or is no place."""
     try:
-        target = resolved(Path(directory))
+        target = resolved(path_of(directory, "directory"))
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

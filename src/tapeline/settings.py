@@ -11,6 +11,7 @@ from tapeline import load
 from tapeline.config import LEGS, Fees, FeesGiven, FillRules, Latency, Limits
 from tapeline.delays import Delay
 from tapeline.errors import ConfigError
+from tapeline.keywords import meant
 
 if TYPE_CHECKING:
     from tapeline.options import MarketOptions, RunOptions
@@ -216,4 +217,4 @@ def _number(text: str) -> int | float | str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    return f"there is no such setting; {load.meant(name, known, 'there are: ' + ', '.join(known))}"
+    return f"there is no such setting; {meant(name, known, 'there are: ' + ', '.join(known))}"
