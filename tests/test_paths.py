@@ -12,7 +12,7 @@ from streams import Stream
 
 import tapeline as tl
 from tapeline import commands
-from tapeline.errors import ConfigError
+from tapeline.errors import ConfigError, DataError
 from tapeline.load import load_strategy
 from tapeline.result import Result
 
@@ -33,6 +33,12 @@ def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
     (tmp_path / "there").symlink_to("here")
     with pytest.raises(ConfigError, match=r"here: cannot be written: (Symlink loop|Too many levels)"):
         one_fill().save(tmp_path / "here")
+    with pytest.raises(ConfigError, match="here: holds no saved result"):
+        commands.write_report(tmp_path / "report.html", [tmp_path / "here"])
+    with pytest.raises(DataError, match="here: no such file"):
+        tl.write_dbn(tmp_path / "here", tmp_path / "made.dbn")
+    with pytest.raises(ConfigError, match=r"made\.tape: cannot be written: (Symlink loop|Too many levels)"):
+        tl.write_tape(Stream(250_000_000).add(1, "B", 4, 1).write(tmp_path / "day.dbn"), tmp_path / "here" / "made.tape", tick_size=0.25)
 
 
 @pytest.mark.filterwarnings("ignore:.*orderbook.*is not beside it")

@@ -13,7 +13,7 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
-from tapeline.files import replacing, why
+from tapeline.files import end_of, replacing, why
 from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
 from tapeline.keywords import meant
@@ -115,7 +115,7 @@ def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
     from tapeline.report import write_report as write  # noqa: PLC0415 - Plotly takes a second to import
     from tapeline.result import Result  # noqa: PLC0415 - reads with polars
 
-    names = [run.resolve().name for run in runs]
+    names = [end_of(run).name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
     if len(set(names)) < len(names):

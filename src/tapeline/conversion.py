@@ -15,7 +15,7 @@ from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
-from tapeline.files import path_of
+from tapeline.files import end_of, path_of
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
 from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
@@ -141,7 +141,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
 
 def _check_apart(output: Path, paths: Sequence[Path], made: str) -> None:
     """Raise ConfigError for an output that is one of what it is to be made of."""
-    if output.resolve() in {path.resolve() for path in paths}:
+    if end_of(output) in map(end_of, paths):
         raise ConfigError(f"{output}: is what the {made} is to be made of: name another file")
 
 

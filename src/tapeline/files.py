@@ -64,6 +64,14 @@ def resolved(path: Path) -> Path:
         raise OSError(str(error)) from error
 
 
+def end_of(path: Path) -> Path:
+    """What a path leads to, or, of links in a circle, itself: whoever opens it will say so."""
+    try:
+        return resolved(path)
+    except OSError:
+        return path.absolute()
+
+
 def _hidden(target: Path) -> Path:
     """The name beside a file that it has until it is complete, which no other thread writes to: of its own, as long as names may be, the first bytes."""
     name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
