@@ -13,7 +13,7 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
-from tapeline.files import end_of, replacing, why
+from tapeline.files import end_of, replacing, small_text, why
 from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
 from tapeline.keywords import meant
@@ -279,7 +279,7 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
     before = None
     if baseline is not None:
         try:
-            before = json.loads(baseline.read_text(encoding="utf-8"))
+            before = json.loads(small_text(baseline))
             changes(before, before)  # before minutes are spent
         except (OSError, ValueError) as error:
             raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why(error) if isinstance(error, OSError) else error}") from error

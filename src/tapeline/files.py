@@ -10,6 +10,7 @@ from typing import Final
 from tapeline.errors import ConfigError
 
 _NAME_BYTES: Final = 200
+_TEXT_BYTES_MAX: Final = 1 << 24
 
 
 @contextlib.contextmanager
@@ -40,6 +41,15 @@ def path_of(path: object, setting: str) -> Path:
     if isinstance(path, str | os.PathLike) and "\0" not in str(path):
         return Path(path)
     raise ConfigError(f"{setting}={path!r}: expected the path of a file")
+
+
+def small_text(path: Path) -> str:
+    """The text of a file that people or `--json` write. Raises ValueError where it is none, or one without end, such as /dev/zero; and OSError."""
+    with path.open("rb") as file:
+        content = file.read(_TEXT_BYTES_MAX + 1)
+    if len(content) > _TEXT_BYTES_MAX:
+        raise ValueError(f"it has more than {_TEXT_BYTES_MAX:,} bytes")
+    return content.decode()
 
 
 def why(error: Exception) -> str:

@@ -11,6 +11,7 @@ from tapeline import load
 from tapeline.config import LEGS, Fees, FeesGiven, FillRules, Latency, Limits
 from tapeline.delays import Delay
 from tapeline.errors import ConfigError
+from tapeline.files import small_text
 from tapeline.keywords import meant
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def fees_of(table: Mapping[str, Any], options: Mapping[str, str], path: Path | N
 def _read(path: Path) -> dict[str, Any]:
     """A file of settings, its names checked."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(small_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
     for name, value in found.items():
