@@ -32,6 +32,47 @@ def test_values_of_another_kind_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tl.Fees(make=0.2), r"Fees\(make=…\): there is no such setting; did you mean 'maker'\?"),
+        (lambda: tl.Latency(entries=1), r"Latency\(entries=…\): there is no such setting; did you mean 'entry'\?"),
+        (lambda: tl.Limits(zzz=1), r"Limits\(zzz=…\): there is no such setting; there are: order_size_max, position_max"),
+        (lambda: tl.Row(None, fee=1), r"Row\(fee=…\): there is no such setting; did you mean 'fees'\?"),
+        (lambda: tl.Backtest("any.dbn", ticksize=0.25), r"Backtest\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
+        (lambda: tl.depth("any.dbn", level=5), r"depth\(level=…\): there is no such setting; did you mean 'levels'\?"),
+        (lambda: tl.features("any.dbn", interval=5), r"features\(interval=…\): there is no such setting; there are: data, which, every"),
+        (lambda: tl.write_tape("any.dbn", "x.tape", instrument="A"), r"write_tape\(instrument=…\): there is no such setting; did you mean 'instruments'\?"),
+    ],
+)
+def test_names_that_no_setting_has_are_told(make: Any, message: str) -> None:
+    """With the name that is like it, or with those that there are: Python's own TypeError has neither."""
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tl.FillRules(queue=np.array(["exact", "none"])), r"FillRules\(queue=array.*: expected 'none', 'exact', .* or 'front_optimistic'"),
+        (lambda: tl.Fees(unit=None), r"Fees\(unit=None\): expected 'contract' or 'bps'"),
+        (lambda: tl.Delay.interpolated([1, 2], 5), r"Delay\.interpolated\(delays=5\): expected a list of them"),
+        (lambda: tl.Delay.interpolated("12", [1, 2]), r"Delay\.interpolated\(times='12'\): expected a list of them"),
+        (lambda: tl.Latency.from_table(None), r"table None: expected the path of a \.parquet or \.csv file"),
+        (lambda: tl.Result.load(7), r"directory=7: expected the path of a file"),
+        (lambda: tl.write_dbn("any.csv", None), r"output=None: expected the path of a file"),
+        (lambda: tl.write_tape("any.dbn", "a\0b"), r"output='a\\x00b': expected the path of a file"),
+        (lambda: tl.Backtest(["any\0.dbn"]), r"data='any\\x00\.dbn': expected the path of a file"),
+        (lambda: tl.replay_orders(5), r"order log: expected a polars frame, or what makes one, not int"),
+        (lambda: tl.heatmap("any.dbn", 0, 2**70), r"end=1180591620717411303424: expected a time such as"),
+    ],
+)
+def test_what_is_given_in_place_of_text_paths_and_lists_is_told(make: Any, message: str) -> None:
+    """Whatever the kind of what is given, the setting is named, with what was expected."""
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
 @pytest.mark.parametrize(("name", "value"), [("fees", 0.2), ("latency", "100us"), ("latency", {"ESH4": 5}), ("rules", "exact"), ("limits", 10)])
 def test_a_backtest_says_what_its_settings_are(name: str, value: Any) -> None:
     """A bare number, text or mapping in the place of Fees, Latency, FillRules or Limits is answered with an example of what goes there."""

@@ -1,14 +1,19 @@
 """Where results are saved, and what paths may be made of."""
 
 import os
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import MAKER
 from journals import one_fill
+from streams import Stream
 
 import tapeline as tl
-from tapeline.errors import ConfigError
+from tapeline import commands
+from tapeline.errors import ConfigError, DataError
+from tapeline.load import load_strategy
 from tapeline.result import Result
 
 
@@ -28,6 +33,12 @@ def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
     (tmp_path / "there").symlink_to("here")
     with pytest.raises(ConfigError, match=r"here: cannot be written: (Symlink loop|Too many levels)"):
         one_fill().save(tmp_path / "here")
+    with pytest.raises(ConfigError, match="here: holds no saved result"):
+        commands.write_report(tmp_path / "report.html", [tmp_path / "here"])
+    with pytest.raises(DataError, match="here: no such file"):
+        tl.write_dbn(tmp_path / "here", tmp_path / "made.dbn")
+    with pytest.raises(ConfigError, match=r"made\.tape: cannot be written: (Symlink loop|Too many levels)"):
+        tl.write_tape(Stream(250_000_000).add(1, "B", 4, 1).write(tmp_path / "day.dbn"), tmp_path / "here" / "made.tape", tick_size=0.25)
 
 
 @pytest.mark.filterwarnings("ignore:.*orderbook.*is not beside it")
@@ -49,9 +60,13 @@ def test_brackets_in_a_path_are_brackets(tmp_path: Path) -> None:
 
 
 def test_names_of_files_may_be_no_text(tmp_path: Path) -> None:
-    """A run over a file whose name is no UTF-8 is saved, loaded and reported: Linux takes any bytes."""
-    path = str(tmp_path / os.fsdecode(b"day\xff.dbn"))
-    made = one_fill(data=[{"path": path}], settings={})
-    loaded = Result.load(made.save(tmp_path / "run"))
+    """A run over a file whose name is no UTF-8 is saved, under such a name, too, loaded and reported: Linux takes any bytes. So with frames, and strategies."""
+    path = tmp_path / os.fsdecode(b"day\xff.dbn")
+    made = one_fill(data=[{"path": str(path)}], settings={})
+    loaded = Result.load(made.save(tmp_path / os.fsdecode(b"run\xff")))
     assert loaded.manifest == made.manifest
+    Stream(250_000_000).add(1, "B", 4, 1).write(path)
+    for name in (b"\xff.csv", b"\xff.parquet"):
+        assert commands.write_depth(tmp_path / os.fsdecode(name), [path], tick_size="0.25")[0]["lines"] == 1
+    assert load_strategy(f"{shutil.copy(MAKER.partition(':')[0], tmp_path / os.fsdecode(b'x_' + bytes([255]) + b'.py'))}").__name__ == "TouchMaker"
     assert loaded.report(tmp_path / "report.html").stat().st_size > 1_000_000

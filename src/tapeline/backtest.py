@@ -19,6 +19,7 @@ from tapeline.frames import Row as ResultRow
 from tapeline.inputs import Data, Input, cores, open_input, order_ids, paths_of, reader_of, registry
 from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
+from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
@@ -44,6 +45,7 @@ class Progress:
 class Backtest:
     """Settings of a run over some data; `run` replays it for any number of strategies at once."""
 
+    @checked
     def __init__(  # noqa: PLR0913 - one keyword per setting
         self,
         data: Data,

@@ -36,7 +36,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops a job means Ctrl-C: what was computed is saved, and nothing half written stays
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal that knows no dash is no reason to lose a table
-    app()
+    try:
+        app()
+    except OSError as error:  # where help is printed: commands tell of their own
+        sys.stderr.write(f"error: {error.strerror}\n")
+        raise SystemExit(Exit.USAGE) from None
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # likewise, and Typer says 1
+            leaving.code = Exit.PIPE
+        raise
 
 
 @app.command()

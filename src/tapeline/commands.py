@@ -13,9 +13,10 @@ import polars as pl
 from tapeline import load, tables, terminal
 from tapeline.constants import PRICE_SCALE, Feature
 from tapeline.errors import ConfigError, DataError
-from tapeline.files import replacing, why
+from tapeline.files import end_of, replacing, small_text, why
 from tapeline.instruments import format_price
 from tapeline.interrupts import Interrupts
+from tapeline.keywords import meant
 
 if TYPE_CHECKING:
     from tapeline.bench.suite import Report
@@ -114,7 +115,7 @@ def write_report(output: Path, runs: list[Path]) -> dict[str, Any]:
     from tapeline.report import write_report as write  # noqa: PLC0415 - Plotly takes a second to import
     from tapeline.result import Result  # noqa: PLC0415 - reads with polars
 
-    names = [run.resolve().name for run in runs]
+    names = [end_of(run).name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
     if len(set(names)) < len(names):
@@ -214,7 +215,7 @@ def _feature(name: str) -> Any:
         return load.load_feature(name)()
     known = {member.lower(): feature for member, feature in Feature.__members__.items()}
     if name.lower() not in known:
-        raise ConfigError(f"--feature {name}: there is no such feature; {load.meant(name.lower(), known, 'there are: ' + ', '.join(known))}")
+        raise ConfigError(f"--feature {name}: there is no such feature; {meant(name.lower(), known, 'there are: ' + ', '.join(known))}")
     return known[name.lower()]
 
 
@@ -242,8 +243,8 @@ def _write(output: Path, reader: "BookReader") -> tuple[dict[str, Any], DataErro
     stream = register_io_source(frames, schema=reader.empty.schema)
     sink = stream.sink_parquet if output.suffix == ".parquet" else stream.sink_csv
     try:
-        with replacing(output) as partial, Interrupts() as interrupts:  # Polars holds the main thread, and asks for frames on others
-            sink(partial)
+        with replacing(output) as partial, partial.open("wb") as file, Interrupts() as interrupts:  # Polars holds the main thread, and asks others for frames
+            sink(file)
             interrupts.check()
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"{output}: cannot be written: {why(error)}") from error
@@ -278,7 +279,7 @@ def run_bench(*, baseline: Path | None, **settings: Any) -> tuple["Report", list
     before = None
     if baseline is not None:
         try:
-            before = json.loads(baseline.read_text(encoding="utf-8"))
+            before = json.loads(small_text(baseline))
             changes(before, before)  # before minutes are spent
         except (OSError, ValueError) as error:
             raise ConfigError(f"--compare {baseline}: cannot be read as JSON: {why(error) if isinstance(error, OSError) else error}") from error

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from tapeline.constants import QueueModel
 from tapeline.delays import Delay, Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument, Key, Name
+from tapeline.keywords import checked_class
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
 UNLIMITED = 2**62
@@ -25,6 +26,14 @@ def _is_count(value: Any) -> bool:
     return is_integer(value) and value >= 1
 
 
+def _check_choice(settings: object, name: str, choices: Sequence[str]) -> None:
+    """Raise ConfigError where a setting is none of the texts that it may be."""
+    value = getattr(settings, name)
+    if not (isinstance(value, str) and value in choices):
+        raise ConfigError(f"{type(settings).__name__}({name}={value!r}): expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")
+
+
+@checked_class
 @dataclass(frozen=True, kw_only=True)
 class Latency:
     """One-way latencies: each text such as `"100us"`, whole nanoseconds, timedelta, or (but for `feed`) a `Delay` that varies. Rule 8 of docs/assumptions.md.
@@ -56,8 +65,7 @@ class Latency:
         if not _is_count(self.messages_max) or UNLIMITED > self.messages_max > MESSAGES_MAX:
             raise ConfigError(f"Latency(messages_max={self.messages_max!r}): expected an integer from 1 to {MESSAGES_MAX}")
         object.__setattr__(self, "messages_max", int(self.messages_max))
-        if self.messages_excess not in ("queue", "reject"):
-            raise ConfigError(f"Latency(messages_excess={self.messages_excess!r}): expected 'queue' or 'reject'")
+        _check_choice(self, "messages_excess", ("queue", "reject"))
 
     @classmethod
     def from_table(cls, path: str | Path, *, feed: Duration = 0) -> "Latency":
@@ -86,6 +94,7 @@ class Latency:
         return self.messages_max < UNLIMITED or any(isinstance(leg, Delay) for leg in self.legs)
 
 
+@checked_class
 @dataclass(frozen=True, kw_only=True)
 class Fees:
     """Fees by liquidity: currency per lot (`unit="contract"`) or basis points of the notional (`unit="bps"`); negative is a rebate."""
@@ -96,8 +105,7 @@ class Fees:
 
     def __post_init__(self) -> None:
         """Refuse what is no number and unknown units."""
-        if self.unit not in ("contract", "bps"):
-            raise ConfigError(f"Fees(unit={self.unit!r}): expected 'contract' or 'bps'")
+        _check_choice(self, "unit", ("contract", "bps"))
         for name in ("maker", "taker"):
             value = getattr(self, name)
             if not (is_number(value) and math.isfinite(value)):
@@ -111,6 +119,7 @@ FeesKnown = FeesGiven | Mapping[Key, Fees]
 """In a run they are by key, if not one for all."""
 
 
+@checked_class
 @dataclass(frozen=True, kw_only=True)
 class FillRules:
     """Which assumptions are in force; docs/assumptions.md has a paragraph for each."""
@@ -131,19 +140,16 @@ class FillRules:
 
     def __post_init__(self) -> None:
         """Refuse unknown choices."""
-        if self.queue not in QUEUE_MODELS:
-            raise ConfigError(f"FillRules(queue={self.queue!r}): expected one of {', '.join(map(repr, QUEUE_MODELS))}")
-        if self.impact not in ("consume", "none"):
-            raise ConfigError(f"FillRules(impact={self.impact!r}): expected 'consume' or 'none'")
-        if self.self_match not in ("cancel_resting", "cancel_aggressor", "reject"):
-            raise ConfigError(f"FillRules(self_match={self.self_match!r}): expected 'cancel_resting', 'cancel_aggressor' or 'reject'")
-        if self.on_gap not in ("behind", "cancel"):
-            raise ConfigError(f"FillRules(on_gap={self.on_gap!r}): expected 'behind' or 'cancel'")
+        _check_choice(self, "queue", QUEUE_MODELS)
+        _check_choice(self, "impact", ("consume", "none"))
+        _check_choice(self, "self_match", ("cancel_resting", "cancel_aggressor", "reject"))
+        _check_choice(self, "on_gap", ("behind", "cancel"))
         for name in ("trade_through", "crossing", "auction", "iceberg_excess"):
             if not isinstance(getattr(self, name), bool):  # text such as "off" is true to Python
                 raise ConfigError(f"FillRules({name}={getattr(self, name)!r}): expected True or False")
 
 
+@checked_class
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What the gateway refuses, when a row is stopped, and what tables hold at most (the rest).
@@ -210,6 +216,7 @@ class RowSpec:
         return self if fees is self.venue.fees else replace(self, venue=replace(self.venue, fees=fees))
 
 
+@checked_class
 @dataclass(frozen=True)
 class Row:
     """A strategy instance with settings of its own, to be given to `Backtest.run`; what is None is as in the Backtest."""

@@ -16,14 +16,17 @@ from tapeline.feeds.definitions import read_definitions
 from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
 from tapeline.feeds.status import write_status
+from tapeline.files import end_of, path_of
 from tapeline.forks import check_fork
 from tapeline.inputs import Data, open_input, paths_of, registry
 from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
+from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, plain, versions
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
 
 
+@checked
 def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     source: Rows,
     output: str | Path,
@@ -67,13 +70,13 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     the row or message (the first is 1) and what is wrong, and ConfigError for settings; the file appears when it is complete.
     """
     check_fork()
-    output = Path(output)
-    states = None if status is None else Path(status)
+    output = path_of(output, "output")
+    states = None if status is None else path_of(status, "status")
     for path in (output, *(() if states is None else (states,))):
         if not path.name.endswith((".dbn", ".dbn.zst")):
             raise ConfigError(f"{path}: expected a file that ends in .dbn or .dbn.zst")
         _check_apart(path, files_of(source), "file")
-    if states is not None and states.resolve() == output.resolve():
+    if states is not None and end_of(states) == end_of(output):
         raise ConfigError(f"status={str(status)!r}: is the output, too: name another file")
     started = time.perf_counter()
     opened = open_source(source, symbol=symbol, price_unit=price_unit, lot=lot, instruments=instruments, date=date)
@@ -97,6 +100,7 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     return {**made, "instruments": {str(number): name for number, name in opened.symbols.items()}, "counters": dict(opened.counters)}
 
 
+@checked
 def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     output: str | Path,
@@ -113,7 +117,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
     Settings as in Backtest: the grid of prices is the tape's from then on; `instruments` says what is on it, and in which order. Returns its header, without
     the list of batches. Raises DataError where the input is damaged: there are no tapes of half a day.
     """
-    output = Path(output)
+    output = path_of(output, "output")
     source = open_input(data)
     if isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: is a tape already")
@@ -151,7 +155,7 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
 
 def _check_apart(output: Path, paths: Sequence[Path], made: str) -> None:
     """Raise ConfigError for an output that is one of what it is to be made of."""
-    if output.resolve() in {path.resolve() for path in paths}:
+    if end_of(output) in map(end_of, paths):
         raise ConfigError(f"{output}: is what the {made} is to be made of: name another file")
 
 

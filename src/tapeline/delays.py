@@ -135,6 +135,9 @@ class Delay:
     @classmethod
     def interpolated(cls, times: Sequence[int], delays: Sequence[Duration]) -> "Delay":
         """Linear between measured points: times (ns since the epoch, ascending) and delays; constant before the first and after the last."""
+        for name, values in (("times", times), ("delays", delays)):
+            if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+                raise ConfigError(f"Delay.interpolated({name}={values!r}): expected a list of them")
         found = (duration_ns(delay, "Delay.interpolated(delays", signed=True) for delay in delays)
         return cls("table", points=Table(times, found, "Delay.interpolated"))
 
@@ -146,6 +149,8 @@ class Delay:
     @classmethod
     def tables(cls, path: str | Path, columns: Sequence[str], optional: Sequence[str] = ()) -> "dict[str, Delay]":
         """The delays of several columns. Raises ConfigError, naming the file and what is wrong with it; those `optional` may be missing."""
+        if not isinstance(path, str | Path):
+            raise ConfigError(f"table {path!r}: expected the path of a .parquet or .csv file")
         frame = _read(Path(path))
         missing = [name for name in ("time", *columns) if name not in frame and name not in optional]
         if missing:
@@ -186,7 +191,7 @@ def _read(path: Path) -> "pl.DataFrame":
         raise ConfigError(f"{path}: expected a .parquet or .csv file of time, entry, response")
     try:
         return pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else pl.read_csv(path, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"{path}: cannot be read as a table: {error}") from error
 
 

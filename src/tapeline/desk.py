@@ -129,7 +129,10 @@ def _checked(log: Any) -> pl.DataFrame:
     """A log in order of time, with integers: ts in ns, and its step; side ±1 (0 where not given), instruction, and `order`, the number of the new one meant."""
     if isinstance(log, str | os.PathLike):
         raise ConfigError(f"order log: expected a polars frame, not {log!r}: read the file first, such as pl.read_csv({str(log)!r}, try_parse_dates=True)")
-    frame = log if isinstance(log, pl.DataFrame) else pl.DataFrame(log)
+    try:
+        frame = log if isinstance(log, pl.DataFrame) else pl.DataFrame(log)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(f"order log: expected a polars frame, or what makes one, not {type(log).__name__}: {error}") from None
     missing = [name for name in _COLUMNS if name not in frame.columns]
     if missing:
         raise ConfigError(f"order log: column {missing[0]!r} is missing; expected {', '.join(_COLUMNS)}, and perhaps tif")

@@ -1,6 +1,6 @@
 """Features as data: one row per event, or per interval, as a polars frame or piece by piece."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import numba
@@ -14,6 +14,7 @@ from tapeline.delays import Duration
 from tapeline.errors import CompileError, ConfigError
 from tapeline.inputs import Data, cores_used
 from tapeline.instruments import Instrument, TickSize
+from tapeline.keywords import checked
 from tapeline.market.book import MOVED
 from tapeline.market.books import Looks
 from tapeline.market.features import bits_of
@@ -80,6 +81,7 @@ class CustomFeature(Record):
 _OWN: Final = ("depth", "features")
 
 
+@checked
 def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     which: Sequence[Any] | None = None,
@@ -154,7 +156,7 @@ def _sorted_out(which: Sequence[Any]) -> tuple[list[int], list[CustomFeature]]:
     """Members of Feature, and features of one's own. Raises ConfigError at anything else."""
     known: list[int] = []
     own: list[CustomFeature] = []
-    if isinstance(which, Feature | CustomFeature | str):
+    if isinstance(which, Feature | CustomFeature | str) or not isinstance(which, Iterable):
         raise ConfigError(f"features: expected a list of them, such as [tl.Feature.MICROPRICE], not {which!r} alone")
     for feature in which:
         if isinstance(feature, type) and issubclass(feature, CustomFeature):

@@ -10,6 +10,7 @@ from typing import Final
 from tapeline.errors import ConfigError
 
 _NAME_BYTES: Final = 200
+_TEXT_BYTES_MAX: Final = 1 << 24
 
 
 @contextlib.contextmanager
@@ -35,6 +36,22 @@ def replacing(path: Path) -> Iterator[Path]:
                 hidden.unlink()
 
 
+def path_of(path: object, setting: str) -> Path:
+    """What a user gives as the path of a file. Raises ConfigError, naming `setting`, for what is none."""
+    if isinstance(path, str | os.PathLike) and "\0" not in str(path):
+        return Path(path)
+    raise ConfigError(f"{setting}={path!r}: expected the path of a file")
+
+
+def small_text(path: Path) -> str:
+    """The text of a file that people or `--json` write. Raises ValueError where it is none, or one without end, such as /dev/zero; and OSError."""
+    with path.open("rb") as file:
+        content = file.read(_TEXT_BYTES_MAX + 1)
+    if len(content) > _TEXT_BYTES_MAX:
+        raise ValueError(f"it has more than {_TEXT_BYTES_MAX:,} bytes")
+    return content.decode()
+
+
 def why(error: Exception) -> str:
     """What the system says of a file that cannot be written, by itself or through Polars, without the hidden name that the file was to have until then."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rpartition("IO error: ")[2]
@@ -55,6 +72,14 @@ def resolved(path: Path) -> Path:
         return path.resolve()
     except (RuntimeError, ValueError) as error:  # older Pythons' words for a circle, and for a name with a zero in it
         raise OSError(str(error)) from error
+
+
+def end_of(path: Path) -> Path:
+    """What a path leads to, or, of links in a circle, itself: whoever opens it will say so."""
+    try:
+        return resolved(path)
+    except OSError:
+        return path.absolute()
 
 
 def _hidden(target: Path) -> Path:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Side
+from tapeline.constants import PRICE_SCALE, TIME_END, UNDEFINED_PRICE, Side
 from tapeline.delays import is_integer
 from tapeline.errors import ConfigError
 from tapeline.frames import TIME, price_column
+from tapeline.keywords import checked
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -99,6 +100,7 @@ class Span(NamedTuple):
     end_ns: int
 
 
+@checked
 def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: "Data",
     start: Time,
@@ -173,7 +175,7 @@ def to_ns(time: Time, setting: str) -> int:
         time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
         since = time - datetime(1970, 1, 1, tzinfo=UTC)
         return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000 + beyond_us
-    if not is_integer(time):
+    if not is_integer(time) or not -TIME_END < int(time) < TIME_END:
         raise _no_time(time, setting)
     return int(time)
 

@@ -16,8 +16,10 @@ from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.definitions import Definition, instruments_of, read_definitions
 from tapeline.feeds.status import read_status
+from tapeline.files import path_of
 from tapeline.forks import check_fork
 from tapeline.instruments import Instrument, Instruments
+from tapeline.keywords import checked
 from tapeline.tape.file import TapeInput, is_tape
 
 if TYPE_CHECKING:
@@ -33,13 +35,12 @@ Reader = Union["TapeReader", "TapePlayer", "ReadAhead"]
 
 def paths_of(data: Data, setting: str = "data") -> list[Path]:
     """One or several files as a list. Raises ConfigError, naming `setting`, if there is none, or something else."""
-    try:
-        paths = [Path(data)] if isinstance(data, str | Path) else [Path(p) for p in data]
-    except TypeError:
-        raise ConfigError(f"{setting}={data!r}: expected the path of a file, or a list of them") from None
-    if not paths:
+    given = [data] if isinstance(data, str | os.PathLike) else list(data) if isinstance(data, Iterable) else [data]
+    if not all(isinstance(path, str | os.PathLike) for path in given):
+        raise ConfigError(f"{setting}={data!r}: expected the path of a file, or a list of them")
+    if not given:
         raise ConfigError(f"{setting}: expected at least one file")
-    return paths
+    return [path_of(path, setting) for path in given]
 
 
 def open_input(data: Data) -> Input:
@@ -84,6 +85,7 @@ def _first_time(path: Path) -> int | None:
     return None
 
 
+@checked
 def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     source: Input,
     *,
@@ -102,8 +104,7 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
         known = {tape.key: _definition(tape) for tape in source.instruments}
     for path in paths_of(definitions, "definitions") if definitions is not None else []:
         known |= read_definitions(path)
-    only = [instruments] if isinstance(instruments, str | int) else instruments
-    found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, fees=fees, only=only)
+    found = instruments_of(source, tick_size=tick_size, definitions=known, multiplier=multiplier, fees=fees, only=_names(instruments))
     found.excluded_orders = order_ids(exclude_orders if exclude_orders is not None else ())
     if found.excluded_orders and isinstance(source, TapeInput):
         raise ConfigError(f"{source.path}: exclude_orders: a tape does not know order ids; run on the DBN files")
@@ -111,6 +112,16 @@ def registry(  # noqa: PLR0913 - settings by keyword, as in Backtest
     if status is not None:
         found.schedule(read_status(paths_of(status, "status")))
     return found
+
+
+def _names(instruments: Any) -> list[Any] | None:
+    """The instruments asked for, of which one may stand alone; None: all. Raises ConfigError for what is no list."""
+    if instruments is None or isinstance(instruments, str) or is_integer(instruments):
+        return None if instruments is None else [instruments]
+    try:
+        return list(instruments)
+    except TypeError:
+        raise ConfigError(f"instruments={instruments!r}: expected a list of symbols and ids, such as ['ESH4']") from None
 
 
 def order_ids(ids: Iterable[int]) -> frozenset[int]:

@@ -1,10 +1,10 @@
 """Strategies named on a command line: `file.py:Class` or `module:Class`, and their parameters as `name=value`."""
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapeline.errors import ConfigError, TapelineError
+from tapeline.keywords import meant
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -65,12 +66,6 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
     return values
 
 
-def meant(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The known name that is like one that is none, as a question; `otherwise` where there is none like it."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else otherwise
-
-
 def parse_bool(text: str) -> bool:
     """`true` or `no`, `1` or `off`. Raises ValueError on anything else."""
     if text.lower() not in _TRUE | _FALSE:
@@ -98,7 +93,7 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path}: no such file; a strategy is named as file.py:Class or module:Class")
     resolved = path.resolve()
     content = hashlib.sha256(resolved.read_bytes()).hexdigest()
-    name = f"tapeline_user_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    name = f"tapeline_user_{resolved.stem}_{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "_tapeline_content", None) == content:
         return loaded
@@ -129,8 +124,8 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             parent, _, last = name.rpartition(".")
-            meant = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
-            hint = f"; is {meant} meant?" if meant else ""
+            file = f"{name}.py" if Path(f"{name}.py").is_file() else f"{parent}.py:{last}" if Path(f"{parent}.py").is_file() else ""
+            hint = f"; is {file} meant?" if file else ""
             raise ConfigError(f"{name}: no such module{hint}") from error
         raise ConfigError(f"{name}: cannot be imported: {error}") from error
     except Exception as error:

@@ -11,11 +11,13 @@ from tapeline.delays import Duration, is_integer
 from tapeline.errors import ConfigError
 from tapeline.inputs import Data
 from tapeline.instruments import TickSize
+from tapeline.keywords import checked
 from tapeline.market.books import Looks
 
 LEVELS_MAX: Final = 10_000
 
 
+@checked
 def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     data: Data,
     levels: int = 10,

@@ -11,11 +11,13 @@ from tapeline.errors import DataError
 from tapeline.frames import TIME, price_column
 from tapeline.inputs import Data, cores_used, open_input, reader_of, registry
 from tapeline.instruments import Instrument, TickSize
+from tapeline.keywords import checked
 from tapeline.schema import TAPE_EVENT
 
 _SIDES = pl.Enum(["buy", "sell"])
 
 
+@checked
 def trades(
     data: Data,
     *,

@@ -20,7 +20,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
-from tapeline.files import resolved, why
+from tapeline.files import path_of, resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -190,11 +190,11 @@ class Result:
         try:
             work.mkdir()
             for name in FRAMES:
-                getattr(self, name).write_parquet(work / f"{name}.parquet")
+                _write(work, name, getattr(self, name))
             seen = self.__dict__.get("observed", self.kept)  # if anybody has asked: the data is not read for it
             if seen is not None and seen.mids is not None:
-                seen.mids.write_parquet(work / "mids.parquet")
-                seen.bars.write_parquet(work / "bars.parquet")
+                _write(work, "mids", seen.mids)
+                _write(work, "bars", seen.bars)
             index = {
                 "format": _FORMAT,
                 "format_version": _FORMAT_VERSION,
@@ -217,7 +217,7 @@ class Result:
     @classmethod
     def load(cls, directory: str | Path) -> "Result":
         """Read what `save` wrote. Raises ConfigError if there is no such result, or one that is damaged, or of another format."""
-        path = Path(directory)
+        path = path_of(directory, "directory")
         index = _read_index(path)
         if index is None:
             raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
@@ -296,8 +296,14 @@ def _check_files(path: Path, index: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(changed)}: not what was saved")
 
 
+def _write(path: Path, name: str, frame: pl.DataFrame) -> None:
+    with (path / f"{name}.parquet").open("wb") as file:  # which Polars opens only where names are UTF-8
+        frame.write_parquet(file)
+
+
 def _read(path: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(path / f"{name}.parquet", glob=False)  # brackets in a path are brackets
+    with (path / f"{name}.parquet").open("rb") as file:
+        return pl.read_parquet(file)
 
 
 def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
@@ -311,7 +317,7 @@ def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
 def check_place(directory: str | Path) -> Path:
     """The directory in which a result can be saved, at the end of links; its parents are made. Raises ConfigError where it holds something, or is no place."""
     try:
-        target = resolved(Path(directory))
+        target = resolved(path_of(directory, "directory"))
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,6 +11,8 @@ from tapeline import load
 from tapeline.config import LEGS, Fees, FeesGiven, FillRules, Latency, Limits
 from tapeline.delays import Delay
 from tapeline.errors import ConfigError
+from tapeline.files import small_text
+from tapeline.keywords import meant
 
 if TYPE_CHECKING:
     from tapeline.options import MarketOptions, RunOptions
@@ -125,7 +127,7 @@ def fees_of(table: Mapping[str, Any], options: Mapping[str, str], path: Path | N
 def _read(path: Path) -> dict[str, Any]:
     """A file of settings, its names checked."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(small_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
     for name, value in found.items():
@@ -216,4 +218,4 @@ def _number(text: str) -> int | float | str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    return f"there is no such setting; {load.meant(name, known, 'there are: ' + ', '.join(known))}"
+    return f"there is no such setting; {meant(name, known, 'there are: ' + ', '.join(known))}"

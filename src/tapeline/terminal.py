@@ -178,7 +178,9 @@ def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """One JSON document on stdout, if that is open."""
+    if sys.stdout is None:
+        return
     json.dump(value, sys.stdout, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()  # here, where somebody looks whether anybody still reads

@@ -41,6 +41,19 @@ def test_a_reader_may_stop_reading(session: Path) -> None:
     assert said.replace(f"{terminal.COMPILING}\n", "") == ""
 
 
+def test_who_cannot_print_says_so_in_its_exit_code() -> None:
+    """Help, too, ends with 141 where nobody reads it, and with a word and 2 where a device is full; JSON is not written to a stdout that is closed."""
+
+    def run(command: str) -> tuple[str, str]:
+        command = f"'{sys.executable}' -m tapeline {command}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        return done.stdout.strip(), done.stderr
+
+    assert run("--help | true; echo ${PIPESTATUS[0]}") == ("141", "")
+    assert run("--help >/dev/full; echo $?") == ("2", "error: No space left on device\n")
+    assert run("version --json >&-; echo $?") == ("0", "")
+
+
 def test_synth_writes_what_it_says(tmp_path: Path) -> None:
     """`synth` writes a DBN file with the records asked for and its snapshot; the same seed gives the same bytes."""
     paths = [tmp_path / name for name in ("a.dbn", "b.dbn", "c.dbn")]

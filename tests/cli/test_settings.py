@@ -163,6 +163,7 @@ def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: t
         (["run", MAKER, "a.dbn", "--fill-rule", "crossing=perhaps"], "expected true or false"),
         (["run", MAKER, "a.dbn", "--queue", "power9"], "'power9'"),
         (["run", MAKER, "a.dbn", "--config", "nowhere.toml"], "cannot be read as TOML"),
+        (["run", MAKER, "a.dbn", "--config", "/dev/zero"], "cannot be read as TOML: it has more than 16,777,216 bytes"),
         (["run", "nowhere.py:X", "a.dbn"], "no such file"),
         (["depth", "a.dbn", "-o", "a.txt"], ".parquet or .csv"),
         (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),

@@ -3,6 +3,7 @@
 import itertools
 import os
 import threading
+import time
 
 import databento_dbn
 import numpy as np
@@ -341,6 +342,18 @@ def test_damaged_metadata_never_raises_anything_else(tmp_path):
         except DataError as refused:
             error = refused
         assert error is None or isinstance(error, DataError), place
+
+
+def test_a_damaged_size_of_the_metadata_is_told_soon(tmp_path):
+    """Of a large file, too, which is read up to there in a time that grows as its length does: its square was minutes for a gigabyte."""
+    path = tmp_path / "large.dbn"
+    with path.open("wb") as file:
+        file.write(b"DBN\x03" + (2**31).to_bytes(4, "little"))
+        file.truncate(1 << 27)
+    started = time.process_time()
+    _, error, _ = read(path)
+    assert "it ends at byte 134,217,728, inside its metadata" in str(error)
+    assert time.process_time() - started < 5
 
 
 def test_the_thread_ends_with_its_reader(tmp_path):

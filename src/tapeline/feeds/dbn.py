@@ -337,10 +337,10 @@ def _damaged(path: Path, is_compressed: bool, problem: str) -> DbnFile:  # noqa:
 
 def _read(source: _Reader, size: int) -> bytes:
     """Up to `size` bytes, asked for in steps: a damaged size must not allocate what the file does not have."""
-    content = b""
+    content = bytearray()
     while len(content) < size and (piece := source.read(min(size - len(content), CHUNK_BYTES))):
         content += piece
-    return content
+    return bytes(content)
 
 
 def _mapped_symbols(metadata: databento_dbn.Metadata | None) -> Iterator[tuple[int, str]]:

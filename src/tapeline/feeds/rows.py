@@ -13,6 +13,7 @@ from tapeline.constants import PRICE_SCALE, TIME_END, UNDEFINED_PRICE, Action, R
 from tapeline.errors import ConfigError, DataError
 from tapeline.feeds.dbn_kernels import MBO_RTYPE, MBO_WORDS, SIZE_MAX
 from tapeline.feeds.definitions import price_units
+from tapeline.files import path_of
 from tapeline.instruments import Tick
 from tapeline.schema import MBO
 
@@ -153,7 +154,7 @@ def files_of(rows: Rows) -> list[Path]:
     paths = [rows] if isinstance(rows, str | Path) else list(rows) if isinstance(rows, Sequence) else None
     if not paths or not all(isinstance(path, str | Path) for path in paths):
         raise ConfigError(f"source: expected a polars frame (pl.from_pandas makes one), or one or more files, not {type(rows).__name__}")
-    return [Path(path) for path in paths]
+    return [path_of(path, "source") for path in paths]
 
 
 def collected(source: str, ask: Callable[[], T]) -> T:

@@ -28,7 +28,7 @@ def opened(paths: list[Path], strategy: str | None, settings: dict[str, Any]) ->
     if runs:
         result = Result.load(runs[0])
         if settings:
-            raise ConfigError(f"--{next(iter(settings)).replace('_', '-')}: the book is shown as the run saw it, with the run's own settings")
+            raise ConfigError(f"--{next(iter(settings)).replace('_', '-')}: leave it out: the book is shown as the run saw it, with the run's own settings")
         settings = market_settings(result.manifest)
         if data:
             check_same_data(result, runs[0], data)
