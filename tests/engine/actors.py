@@ -36,6 +36,7 @@ class Hand(tl.Record):
     size_max: tl.int64 = 5
     scale: tl.int64 = 1  # all sizes are multiplied by it
     base: tl.int64 = 100  # ticks: where it believes the market while the book is empty
+    slow: tl.int64 = 1  # pauses are so many times as long
     mirror: tl.int64 = 1  # -1: buys where another one sells, at the negative price
     turn: tl.int64
     state: tl.int64
@@ -266,7 +267,7 @@ class Hand(tl.Record):
                 sent = orders.cancel(self.some_order())
                 self.did = 3.0 if sent else 4.0
             else:
-                orders.wake_at(orders.now + 1 + self.draw(200))
+                orders.wake_at(orders.now + 1 + self.slow * self.draw(200))
         return True
 
 

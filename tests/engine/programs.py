@@ -12,7 +12,7 @@ class Caller(Actor):
         """Set a timer, and an order on its way."""
         hand = self.hand
         hand.begin()
-        orders.wake_at(orders.now + 1 + hand.draw(50))
+        orders.wake_at(orders.now + 1 + hand.slow * hand.draw(50))
         self.look(market, orders, account)
 
     def on_book(self, market, orders, account):
@@ -106,7 +106,7 @@ class Plain(Actor):
         """Set a timer, and an order on its way."""
         hand = self.hand
         hand.begin()
-        orders.wake_at(orders.now + 1 + hand.draw(100))
+        orders.wake_at(orders.now + 1 + hand.slow * hand.draw(100))
         self.act(market, orders)
 
     def look(self, market, orders, account):
@@ -132,7 +132,7 @@ class Sleeper(Plain):
     def on_timer(self, market, orders, account):
         """Act; wait again."""
         self.look(market, orders, account)
-        orders.wake_at(orders.now + 1 + self.hand.draw(100))
+        orders.wake_at(orders.now + 1 + self.hand.slow * self.hand.draw(100))
 
 
 class Listener(Plain):
