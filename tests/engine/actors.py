@@ -26,6 +26,17 @@ def add(total, value):
     return total * 0.5 + (value if value == value else NAN_STANDS_FOR)  # noqa: PLR0124 - false for NaN
 
 
+def look_at_features(hand, market):
+    """Every feature, into a hand's digest.
+
+    No method of the hand: all who have one might then look at features, and the engine shows markets in another way to those who cannot.
+    """
+    total = float(hand.total)
+    for k in range(FEATURES_N):
+        total = add(total, market.features[k])
+    hand.total = total
+
+
 class Hand(tl.Record):
     """What looks and acts: a program, and a digest of all that was seen."""
 
@@ -174,13 +185,6 @@ class Hand(tl.Record):
         for i in range(-1, 6):
             digest = mix(digest, orders.ahead(last_id - i))
         self.digest = digest
-
-    def look_at_features(self, market):
-        """Every feature."""
-        total = float(self.total)
-        for k in range(FEATURES_N):
-            total = add(total, market.features[k])
-        self.total = total
 
     def some_price(self, market):
         """Near the touch; sometimes far from it; rarely one that is refused."""
