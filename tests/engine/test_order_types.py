@@ -131,6 +131,13 @@ def test_stop_on_quote(tmp_path):
     assert run(tmp_path, stream, (200, SELL_STOP, 99 * P, 1, tl.ON_QUOTE)) == []
 
 
+def test_a_side_without_quotes_triggers_nothing(tmp_path):
+    """Stops on the quote to buy at 103 and to sell at 98, when asks and then bids leave: no price is none that is reached."""
+    stream = book().cancel(4, 4, ts=400).cancel(5, 6).cancel(1, 5).cancel(2, 3).cancel(3, 7).quiet(900)
+    steps = ((200, BUY_STOP, 103 * P, 1, tl.ON_QUOTE), (210, SELL_STOP, 98 * P, 1, tl.ON_QUOTE))
+    assert run(tmp_path, stream, *steps) == []
+
+
 def test_stop_that_is_reached_already_enters_at_once(tmp_path):
     """The last trade was at 101: a stop to buy at 101 is accepted, triggered and filled on arrival."""
     stream = book().trade("B", 101, 1, ts=150).quiet(900)
