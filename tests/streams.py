@@ -31,7 +31,7 @@ class Stream:
         self.sequence = 1
 
     def record(
-        self, action: str, order_id: int = 0, side: str = "N", price: int | None = None, size: int = 0, *,
+        self, action: str, order_id: int = 0, side: str = "N", price: float | None = None, size: int = 0, *,
         ts: int | None = None, recv: int | None = None, last: bool = True, flags: int = 0, instrument: int = 1, sequence: int | None = None, publisher: int = 1,
         in_delta: int = 0,
     ) -> "Stream":  # fmt: skip
@@ -39,7 +39,7 @@ class Stream:
         self.ts = self.ts if ts is None else ts
         self.sequence = self.sequence if sequence is None else sequence
         recv = self.ts + 1 if recv is None else recv
-        price = UNDEFINED_PRICE if price is None else price * self.grid
+        price = UNDEFINED_PRICE if price is None else int(price * self.grid)
         flags |= LAST if last else 0
         self.rows.append((14, 160, publisher, instrument, self.ts, order_id, price, size, flags, 0, ord(action), ord(side), recv, in_delta, self.sequence))
         if last:

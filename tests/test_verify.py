@@ -45,12 +45,16 @@ def test_the_first_difference_is_named_with_both_values() -> None:
 
 
 def test_differences_are_in_order_of_time() -> None:
-    """Of differences in several rows and frames, the earliest in time comes first, whatever the order of rows."""
+    """Of differences in several rows and frames, the earliest in time comes first, whatever the order of rows; the others are told behind it."""
     other = journal()
     other.fills[2]["size_left"] = 7
     other.fills[1]["size_left"] = 9
     found = compare(journal().result(), other.result())
     assert [(d.row, d.reference) for d in found.differences] == [(1, 9), (0, 7)]
+    assert [line.partition(", at ")[0] for line in str(found).splitlines()] == [
+        "first difference: fills, line 0 of y (row 1)",
+        "also: fills, line 1 of x (row 0)",
+    ]
 
 
 def test_a_missing_line_is_a_difference() -> None:

@@ -26,6 +26,17 @@ def add(total, value):
     return total * 0.5 + (value if value == value else NAN_STANDS_FOR)  # noqa: PLR0124 - false for NaN
 
 
+def look_at_features(hand, market):
+    """Every feature, into a hand's digest.
+
+    No method of the hand: all who have one might then look at features, and the engine shows markets in another way to those who cannot.
+    """
+    total = float(hand.total)
+    for k in range(FEATURES_N):
+        total = add(total, market.features[k])
+    hand.total = total
+
+
 class Hand(tl.Record):
     """What looks and acts: a program, and a digest of all that was seen."""
 
@@ -36,6 +47,7 @@ class Hand(tl.Record):
     size_max: tl.int64 = 5
     scale: tl.int64 = 1  # all sizes are multiplied by it
     base: tl.int64 = 100  # ticks: where it believes the market while the book is empty
+    slow: tl.int64 = 1  # pauses are so many times as long
     mirror: tl.int64 = 1  # -1: buys where another one sells, at the negative price
     turn: tl.int64
     state: tl.int64
@@ -174,13 +186,6 @@ class Hand(tl.Record):
             digest = mix(digest, orders.ahead(last_id - i))
         self.digest = digest
 
-    def look_at_features(self, market):
-        """Every feature."""
-        total = float(self.total)
-        for k in range(FEATURES_N):
-            total = add(total, market.features[k])
-        self.total = total
-
     def some_price(self, market):
         """Near the touch; sometimes far from it; rarely one that is refused."""
         price = self.mirror * self.base * market.tick
@@ -266,7 +271,7 @@ class Hand(tl.Record):
                 sent = orders.cancel(self.some_order())
                 self.did = 3.0 if sent else 4.0
             else:
-                orders.wake_at(orders.now + 1 + self.draw(200))
+                orders.wake_at(orders.now + 1 + self.slow * self.draw(200))
         return True
 
 

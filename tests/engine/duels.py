@@ -46,9 +46,9 @@ class Player:
     parameters: dict[str, int]
     venue: dict[str, Any]
 
-    def row(self) -> tl.Row:
+    def row(self, slow: int = 1) -> tl.Row:
         """A row with an instance of its own."""
-        return tl.Row(with_program(self.strategy(), self.program, **self.parameters), **self.venue)
+        return tl.Row(with_program(self.strategy(), self.program, slow=slow, **self.parameters), **self.venue)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Case:
     """Changes of the phase of trading: after which event, of which instrument, what."""
     version: int = 3
     """Of the DBN format."""
+    slow: int = 1
+    """So many times as much time passes between events, and while strategies sleep: windows of seconds are filled, and left."""
 
     @classmethod
     def seeded(cls, seed: int, events_max: int = 200) -> "Case":
@@ -81,11 +83,11 @@ class Case:
 
     def stream(self) -> Stream:
         """The records."""
-        return RandomMarket(self.market, self.books).follow(self.events)
+        return RandomMarket(self.market, self.books, self.slow).follow(self.events)
 
     def rows(self) -> list[tl.Row]:
         """One row per player, with instances of their own."""
-        return [player.row() for player in self.players]
+        return [player.row(self.slow) for player in self.players]
 
     def status(self, path: Path) -> dict:
         """The status file, as a keyword of Backtest."""
@@ -121,6 +123,7 @@ def drawn(rng: random.Random, numbers: Numbers, books: int, phases: int, events_
             for _ in range(rng.randrange(phases) if phases else 0)
         ],
         version=rng.choice((3, 3, 1, 2)),
+        slow=rng.choice((1, 1, 1, 4_000_000, 50_000_000)),
     )
 
 

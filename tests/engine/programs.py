@@ -1,6 +1,6 @@
 """Actors that differ in what they look at, and in what they are told."""
 
-from actors import Actor
+from actors import Actor, look_at_features
 
 import tapeline as tl
 
@@ -12,7 +12,7 @@ class Caller(Actor):
         """Set a timer, and an order on its way."""
         hand = self.hand
         hand.begin()
-        orders.wake_at(orders.now + 1 + hand.draw(50))
+        orders.wake_at(orders.now + 1 + hand.slow * hand.draw(50))
         self.look(market, orders, account)
 
     def on_book(self, market, orders, account):
@@ -52,7 +52,7 @@ class Quoter(Caller):
         hand.see(market.n)
         hand.look_at_market(market)
         hand.look_at_levels(market, self.depth)
-        hand.look_at_features(market)
+        look_at_features(hand, market)
         self.look_at_account(account)
         hand.look_at_orders(orders)
         hand.look_at_queues(orders)
@@ -106,7 +106,7 @@ class Plain(Actor):
         """Set a timer, and an order on its way."""
         hand = self.hand
         hand.begin()
-        orders.wake_at(orders.now + 1 + hand.draw(100))
+        orders.wake_at(orders.now + 1 + hand.slow * hand.draw(100))
         self.act(market, orders)
 
     def look(self, market, orders, account):
@@ -132,7 +132,7 @@ class Sleeper(Plain):
     def on_timer(self, market, orders, account):
         """Act; wait again."""
         self.look(market, orders, account)
-        orders.wake_at(orders.now + 1 + self.hand.draw(100))
+        orders.wake_at(orders.now + 1 + self.hand.slow * self.hand.draw(100))
 
 
 class Listener(Plain):
@@ -156,7 +156,7 @@ class Pair(Caller):
         for i in range(self.books):
             hand.look_at_market(market[i])
             hand.look_at_levels(market[i], self.depth)
-            hand.look_at_features(market[i])
+            look_at_features(hand, market[i])
             self.look_at_account(account[i])
         hand.look_at_orders(orders[0])
         hand.look_at_queues(orders[0])
@@ -222,7 +222,7 @@ class Crowd(Pair):
         hand.see(market.n)
         hand.look_at_market(market[k])
         hand.look_at_levels(market[k], self.depth)
-        hand.look_at_features(market[k])
+        look_at_features(hand, market[k])
         self.look_at_account(account[k])
         hand.look_at_orders(orders[k])
         hand.look_at_queues(orders[k])

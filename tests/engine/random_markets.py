@@ -13,15 +13,15 @@ from tapeline.constants import UNDEFINED_TIMESTAMP
 class RandomMarket:
     """One stream in the making. What kind of market it is depends on the seed."""
 
-    def __init__(self, seed: int, books: int = 1) -> None:
-        """Draw the kind."""
+    def __init__(self, seed: int, books: int = 1, slow: int = 1) -> None:
+        """Draw the kind. Between events passes `slow` times as much time."""
         self.rng = rng = random.Random(seed)
         self.stream = Stream()
         self.live: list[dict[int, list]] = [{} for _ in range(books)]
         self.centre = [rng.choice((100, 100, 0, -50, 5000)) for _ in range(books)]
         self.next_id = 1
         self.ts = rng.choice((1_000, 1_704_236_400_000_000_000))
-        self.spread = rng.choice((2, 4, 8))
+        self.spread = rng.choice((1, 2, 4, 8))  # 1: long queues
         self.damage = rng.choice((0, 0.01, 0.1))
         self.crossing = rng.choice((0.02, 0.1, 0.3))
         self.jump = rng.choice((0, 0.01, 0.05))
@@ -29,7 +29,7 @@ class RandomMarket:
         self.voids = rng.choice((0, 0.005, 0.03))
         self.backwards = rng.choice((0, 0, 0.05))
         self.multi = rng.choice((0.1, 0.4))
-        self.gaps = rng.choice(((0, 0, 1, 5, 40), (1, 10, 300), (0, 1, 1, 2)))
+        self.gaps = [gap * slow for gap in rng.choice(((0, 0, 1, 5, 40), (1, 10, 300), (0, 1, 1, 2)))]
         self.book = 0
 
     def grow(self, records: int) -> Stream:
@@ -75,7 +75,7 @@ class RandomMarket:
         else:
             rng.choices((self.add, self.cancel, self.modify, self.trade, self.several), (40, 22, 18, 15, 100 * self.multi))[0]()
 
-    def put(self, action: str, order_id: int = 0, side: str = "N", price: int | None = None, size: int = 0, *, last: bool = True, flags: int = 0) -> None:
+    def put(self, action: str, order_id: int = 0, side: str = "N", price: float | None = None, size: int = 0, *, last: bool = True, flags: int = 0) -> None:
         """One record, at the time of the event."""
         rng = self.rng
         recv = self.ts + rng.randrange(-2, 30) if rng.random() < 0.97 else rng.choice((UNDEFINED_TIMESTAMP, self.ts + 500, max(1, self.ts - 500)))
@@ -146,7 +146,8 @@ class RandomMarket:
         if not passive:
             return self.add(last=last)
         aggressor = rng.choice((0, 10_000 + self.next_id))
-        self.put("T", aggressor, rng.choice("BAN"), live[passive[0]][1], sum(live[i][2] for i in passive), last=False)
+        price = live[passive[0]][1] + rng.choice((0, 0, 0, 0, 0, 0, 0, 0.5, -0.25))  # of prints alone it may lie between ticks
+        self.put("T", aggressor, rng.choice("BAN"), price, sum(live[i][2] for i in passive), last=False)
         if aggressor and rng.random() < 0.3:
             self.put("F", aggressor, rng.choice("BAN"), live[passive[0]][1], 3, last=False)
         for k, order_id in enumerate(passive):

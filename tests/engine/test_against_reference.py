@@ -3,8 +3,10 @@
 import os
 
 import pytest
-from duels import Case, cases
+from duels import SEVERAL, SINGLE, Case, cases
 from hypothesis import HealthCheck, given, settings
+
+from tapeline.runner import uses
 
 EXAMPLES = int(os.environ.get("TAPELINE_EXAMPLES", "0"))
 """How many random runs; the ordinary run has few, always the same. Some thousands search for differences: hypothesis prints what reproduces one."""
@@ -25,6 +27,12 @@ def test_random_runs_are_worth_running(tmp_path):
     assert [str(comparison) for comparison in found if not comparison.is_equal] == []
     for frame in ("fills", "orders", "equity", "signals"):
         assert sum(comparison.lines[frame] for comparison in found) > 100, f"no {frame}: the test tests nothing"
+
+
+@pytest.mark.parametrize("classes", [SINGLE, SEVERAL])
+def test_random_runs_have_both_kinds_of_classes(classes):
+    """Some of their classes may look at features and some cannot, which are shown markets in another way: a helper with the name in it would end that."""
+    assert {uses(cls, "features") for cls in classes} == {False, True}
 
 
 @pytest.mark.nojit

@@ -125,6 +125,12 @@ def test_on_gap_an_order_that_moved_before_it_was_known_has_lost_nothing(tmp_pat
     assert (order["ahead_at_end"], order["gaps"], order["price"]) == (0, 0, 99)
 
 
+def test_on_gap_an_estimator_guesses_afresh(tmp_path):
+    """Bids 100: 5 3 *2, then a snapshot of 6 1: guessed behind 7, as if it had come now, so that with 7 more behind it half of a cancel of 4 is in front."""
+    order = place(tmp_path, rebuilt((8, 6), (9, 1)).add(11, "B", 100, 7, ts=500).cancel(11, 4, ts=600).quiet(900), rules=tl.FillRules(queue="power1"))
+    assert (order["ahead_at_end"], order["gaps"]) == (5, 1)
+
+
 def test_on_gap_cancel(tmp_path):
     """FillRules(on_gap="cancel"): our order is cancelled when the first ordinary event after the gap begins."""
     stream = rebuilt((8, 6)).quiet(500).quiet(900)

@@ -72,7 +72,7 @@ def test_to_listen_changes_nothing(seed, tmp_path):
     """A strategy that is told of answers, and one of the same acts that is not (so that acknowledgements need not travel), have the same orders and fills."""
     case = Case.seeded(seed)
     player = case.players[0]
-    deaf, listening = (run(case, tmp_path / "x.dbn", rows=labelled([replace(player, strategy=cls).row()])) for cls in (Sleeper, Listener))
+    deaf, listening = (run(case, tmp_path / "x.dbn", rows=labelled([replace(player, strategy=cls).row(case.slow)])) for cls in (Sleeper, Listener))
     for name in FRAMES:
         assert_frame_equal(getattr(deaf, name), getattr(listening, name), check_exact=True)
     assert len(deaf.orders) > 0

@@ -65,6 +65,14 @@ def test_fok_counts_what_is_available_to_it(tmp_path):
     assert run(tmp_path, book().quiet(900), *steps, rules=rules)[1:] == [("EXPIRED", k, "FOK_UNFILLABLE", ts, -1) for k, ts in ((3, 220), (4, 230))]
 
 
+def test_fok_that_ends_at_our_own_order_counts_what_is_in_front_of_it(tmp_path):
+    """Asks 101: 4 *2 3. Where meeting ours ends what arrives, 4 can be had and 5 cannot, though 7 are displayed."""
+    stream = book().add(6, "A", 101, 3, ts=205).quiet(900)
+    steps = ((200, SELL, 101 * P, 2), (220, BUY, 101 * P, 5, tl.FOK), (230, BUY, 101 * P, 4, tl.FOK))
+    lines = run(tmp_path, stream, *steps, rules=tl.FillRules(self_match="cancel_aggressor"))
+    assert lines == [("EXPIRED", 2, "FOK_UNFILLABLE", 220, -1), ("FILL", 3, 101, 230, 4)]
+
+
 def test_fok_market_orders(tmp_path):
     """Bids 100: 8, 99: 7. A market FOK for 16 expires, one for 15 empties the side."""
     lines = run(tmp_path, book().quiet(900), (200, SELL_MARKET, 16, tl.FOK), (300, SELL_MARKET, 15, tl.FOK))
@@ -123,6 +131,13 @@ def test_stop_on_quote(tmp_path):
     assert run(tmp_path, stream, (200, SELL_STOP, 99 * P, 1, tl.ON_QUOTE)) == []
 
 
+def test_a_side_without_quotes_triggers_nothing(tmp_path):
+    """Stops on the quote to buy at 103 and to sell at 98, when asks and then bids leave: no price is none that is reached."""
+    stream = book().cancel(4, 4, ts=400).cancel(5, 6).cancel(1, 5).cancel(2, 3).cancel(3, 7).quiet(900)
+    steps = ((200, BUY_STOP, 103 * P, 1, tl.ON_QUOTE), (210, SELL_STOP, 98 * P, 1, tl.ON_QUOTE))
+    assert run(tmp_path, stream, *steps) == []
+
+
 def test_stop_that_is_reached_already_enters_at_once(tmp_path):
     """The last trade was at 101: a stop to buy at 101 is accepted, triggered and filled on arrival."""
     stream = book().trade("B", 101, 1, ts=150).quiet(900)
@@ -154,6 +169,13 @@ def test_stop_prices_and_sizes_can_be_moved(tmp_path):
     ]  # fmt: skip
     moved = run(tmp_path, stream, (200, BUY_STOP, 110 * P, 1), (210, MODIFY_STOP, 1, 102 * P))
     assert moved == [("MODIFIED", 1, "NONE", 210, -1), ("TRIGGERED", 1, "NONE", 210, -1), ("FILL", 1, 101, 210, 1)]
+
+
+def test_a_stop_that_was_moved_counts_with_its_last_size(tmp_path):
+    """Of ten lots allowed a stop for 8 leaves 2; moved, and made smaller to 2, it leaves 8: they may be bought, and one more may not."""
+    stop = ((200, BUY_STOP_LIMIT, 105 * P, 106 * P, 8), (210, MODIFY_STOP, 1, 104 * P), (220, MODIFY, 1, 106 * P, 2))
+    lines = run(tmp_path, book().quiet(900), *stop, (230, BUY, 99 * P, 8), (240, BUY, 99 * P, 1), limits=tl.Limits(position_max=10))
+    assert lines == [("MODIFIED", 1, "NONE", ts, -1) for ts in (210, 220)] + [("REJECTED", 3, "POSITION_LIMIT", 240, -1)]
 
 
 def test_stop_requests_that_make_no_sense(tmp_path):

@@ -50,6 +50,12 @@ def test_a_print_at_a_worse_price_fills_all_of_us():
     assert left(stream(), "exact", size=6)[0] == []
 
 
+def test_a_print_at_a_better_price_is_not_ours():
+    """8 in front, 8 behind, three lots printed at 101, and 2 leave at 100: nothing was traded at our price, so a pessimist is where it was."""
+    stream = book().add(6, "B", 100, 8, ts=300).trade("A", 101, 3, ts=400, last=False).cancel(6, 2)
+    assert left(stream, "risk_averse") == ([], 8)
+
+
 def test_fills_behind_us_are_invisible():
     """A FILL of an order behind us, without a print: an estimator sees a decrease, and does not fill us; the exact queue does."""
     stream = lambda: book().add(6, "B", 100, 8, ts=300).execute(6, 8, ts=400)  # noqa: E731

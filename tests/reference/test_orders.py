@@ -59,6 +59,12 @@ def test_the_checks_come_in_their_order():
     assert reasons(lambda o: o.buy(P, 9, 17), limits=Limits(order_size_max=5)) == [("REJECTED", 1, "INSTRUCTION")]
 
 
+def test_the_position_limit_is_one_of_each_side():
+    """Long 3, of 5 allowed: 2 more may be bought and 3 not; 8 may be sold and 9 not."""
+    acts = [lambda o: o.buy(101 * P, 3), lambda o: o.buy(99 * P, 3), lambda o: o.sell(102 * P, 9), lambda o: o.buy(99 * P, 2), lambda o: o.sell(102 * P, 8)]
+    assert reasons(*acts, limits=Limits(position_max=5))[1:] == [("REJECTED", 2, "POSITION_LIMIT"), ("REJECTED", 3, "POSITION_LIMIT")]
+
+
 def test_the_position_limit_counts_open_orders_at_their_worst():
     """Limit 5: 3 bought and resting, a modify to 4 under way; 2 more are too many, 1 more is not; sells are counted apart."""
     acts = (lambda o: (o.buy(99 * P, 3), o.modify(1, 99 * P, 4), o.buy(99 * P, 2), o.buy(99 * P, 1), o.sell(101 * P, 5), o.modify(1, 99 * P, 5)),)
