@@ -114,6 +114,7 @@ def test_a_file_may_be_named_alone_if_it_has_one_strategy(tmp_path: Path) -> Non
         ("{path}:Zzz", "strategies there: Maker, Taker"),
         ("{path}:Base", "no subclass of tapeline.Strategy"),
         ("{path}:tl", "no subclass of tapeline.Strategy"),
+        ("tapeline:Strategy", "Strategy is no subclass of tapeline.Strategy"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(tmp_path: Path, spec: str, message: str) -> None:
@@ -128,6 +129,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path, spec: str, message: str)
         ("x = 1\nclass A(:\n", r"line 2: SyntaxError: [^(]+\n    class A\(:$"),
         ("x = 1\n\ny = z\n", r"line 3: NameError"),
         ("import no_such_thing_x\n", r"line 1: ModuleNotFoundError"),
+        ("import sys\nsys.exit(3)\n", r"line 2: SystemExit: 3"),
     ],
 )
 def test_errors_in_the_file_name_its_line(tmp_path: Path, source: str, message: str) -> None:

@@ -241,6 +241,12 @@ def test_wrong_callbacks_are_named(tmp_path: Path, session: Path, body: str, sai
         assert ".py:7: " in str(error.value)
 
 
+def test_a_callback_is_a_method(tmp_path: Path, session: Path) -> None:
+    """What has the name of a callback and cannot be called is told; None takes away one that a base has."""
+    with pytest.raises(CompileError, match=re.escape("S.on_trade is 5: expected a method, def on_trade(self, trade, market, orders, account)")):
+        tl.Backtest(session, tick_size="0.25", multiplier=50, engine="reference").run(strategy(tmp_path, "on_trade = 5")())
+
+
 def test_other_names_of_parameters_are_fine(tmp_path: Path) -> None:
     """Parameters go by place: `def on_book(self, m, o, a)` is a callback."""
     uses.check_signatures(strategy(tmp_path, "def on_book(self, m, o, a):\n    pass"))

@@ -108,7 +108,7 @@ def _import_file(path: Path) -> ModuleType:
     except TapelineError:
         sys.modules.pop(name)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may leave when it is done
         sys.modules.pop(name)
         raise ConfigError(f"{path}: {_where(error, resolved)}{type(error).__name__}: {_words(error)}") from error
     module._tapeline_content = content  # type: ignore[attr-defined]  # noqa: SLF001 - ours: the content that this module was made of
@@ -128,7 +128,7 @@ def _import_module(name: str) -> ModuleType:
             hint = f"; is {file} meant?" if file else ""
             raise ConfigError(f"{name}: no such module{hint}") from error
         raise ConfigError(f"{name}: cannot be imported: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -171,7 +171,7 @@ def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], st
     found = getattr(module, name, None)
     if found is None:
         raise ConfigError(f"{place}: has no class {name!r}; {meant(name, own, candidates)}")
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(found, type) and issubclass(found, base) and found is not base):
         raise ConfigError(f"{place}: {name} is no subclass of tapeline.{base.__name__}; {candidates}")
     return found
 

@@ -35,6 +35,8 @@ def check_signatures(cls: type) -> None:
     """Raise CompileError if a callback has other parameters than the contract says, or in another order, or an `on_…` method is no callback."""
     for name in dir(cls):
         method = getattr(cls, name, None)
+        if name in CALLBACKS and method is not None and not callable(method):
+            raise CompileError(f"{cls.__name__}.{name} is {method!r}: expected a method, def {name}(self, {CALLBACKS[name]})")
         if not name.startswith("on_") or not inspect.isfunction(method):
             continue
         if name not in CALLBACKS:

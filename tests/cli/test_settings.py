@@ -169,6 +169,7 @@ def test_latencies_replace_the_strategys_own(engine: SimpleNamespace, options: t
         (["synth", "-n", "10", "-o", "x.dbn", "--tick", "zero"], "'zero'"),
         (["synth", "-n", "10", "-o", "x.dbn", "--price", "-3"], "error: price='-3': expected a positive number"),
         (["synth", "-n", "10", "-o", "x.dbn", "--gap-scale", "0"], "error: gap_scale=0.0: expected a positive number"),
+        (["synth", "-n", "10", "-o", "x.dbn", "--gap-scale", "1e300"], "gap_scale=1e+300, records=10: the session would not end before the year 2116"),
         (["synth", "-n", "10", "-o", "x.csv"], ".dbn or .dbn.zst"),
         (["synth", "-n", "10", "-o", "x.dbn", "--start", "monday"], "--start='monday': expected a time such as '2023-12-25T23:00:00' (UTC)"),
     ],

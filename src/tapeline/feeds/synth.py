@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeline.constants import PRICE_SCALE
+from tapeline.constants import PRICE_SCALE, TIME_END
 from tapeline.errors import ConfigError
 from tapeline.feeds.ahead import Buffers, ahead
 from tapeline.feeds.dbn_write import write_mbo
@@ -36,6 +36,8 @@ ESH4_GAPS_NS: Final = (
     (0.9, 172_523_534), (0.95, 479_830_583), (0.97, 766_420_248), (0.99, 1_496_865_703), (0.995, 1_982_869_374), (0.999, 3_379_354_492), (1.0, 9_264_133_338),
 )  # fmt: skip
 """Quantiles of the time between two events (mean 78 ms, coefficient of variation 3.8; 22 % are shorter than 10 µs)."""
+_GAP_NS_MAX: Final = 100_000_000
+"""Nearly surely, a session has less between two records."""
 _SNAPSHOT_AGE_NS: Final = 11 * 3_600_000_000_000
 """Snapshot records keep the ts_event of the session before."""
 
@@ -98,6 +100,12 @@ class SynthConfig:
             raise ConfigError("trade_share + modify_share must leave room for adds and cancels: at most 0.9 together")
         if not (math.isfinite(self.gap_scale) and self.gap_scale > 0):
             raise ConfigError(f"gap_scale={self.gap_scale!r}: expected a positive number")
+        if self.start_ns + self.records * _GAP_NS_MAX * self.gap_scale >= TIME_END:
+            raise ConfigError(f"gap_scale={self.gap_scale!r}, records={self.records:,}: the session would not end before the year 2116: give less of either")
+        self._check_prices()
+
+    def _check_prices(self) -> None:
+        """All levels of the books have prices that there are."""
         for tick in self.ticks:
             if self.lowest_price(tick) <= 0:
                 lowest = format_price((self.levels // 2 + 1) * tick / PRICE_SCALE)
@@ -122,7 +130,7 @@ class SynthConfig:
     @property
     def end_ns(self) -> int:
         """A time by which the session will nearly surely have ended, for the metadata."""
-        return self.start_ns + int(self.records * 100_000_000 * self.gap_scale) + 3_600_000_000_000
+        return self.start_ns + int(self.records * _GAP_NS_MAX * self.gap_scale) + 3_600_000_000_000
 
     def lowest_price(self, tick: int) -> int:
         """Of level 0."""
