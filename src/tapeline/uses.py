@@ -197,7 +197,8 @@ def check_class(cls: Any) -> None:
     _check_callbacks(cls)
     for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
-            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code), *_wakes_nobody(cls, code)):
+            of_class = _wakes_nobody(cls, code) if part is cls else ()  # a record may be of several classes, of which others have timers
+            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code), *of_class):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
 
 
