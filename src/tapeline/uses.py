@@ -197,8 +197,7 @@ def check_class(cls: Any) -> None:
     _check_callbacks(cls)
     for part in (cls, *parts(cls)):  # features of its own, too
         for code in codes(part):
-            of_class = _wakes_nobody(cls, code) if part is cls else ()  # a record may be of several classes, of which others have timers
-            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code), *of_class):
+            for line, said in (*_undeclared_features(cls, code), *_compared_with_text(code), *_waits_for_fills(code), *_wakes_nobody(cls, code)):
                 warnings.warn(f"{code.co_filename}:{line}: {cls.__name__} {said}", stacklevel=4)
 
 
@@ -252,7 +251,8 @@ def _waits_for_fills(code: Any) -> Iterator[tuple[int | None, str]]:
 
 
 def _wakes_nobody(cls: Any, code: Any) -> Iterator[tuple[int | None, str]]:
-    """The same of each `….wake_at` of a class that has no `on_timer`."""
-    for one in _instructions(code, code.co_linetable) if not hasattr(cls, "on_timer") else ():
+    """The same of each `….wake_at` in the very body of a class that has no `on_timer`: of bases and records others may be made, with timers."""
+    is_own = code.co_qualname.startswith(f"{cls.__qualname__}.")
+    for one in _instructions(code, code.co_linetable) if is_own and not hasattr(cls, "on_timer") else ():
         if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and one.argval == "wake_at":
             yield one.positions.lineno if one.positions else None, "calls wake_at, and has no on_timer for it to call"
