@@ -1,6 +1,5 @@
 """Strategies that do not compile, or raise: what is said about them, and where it is said to be."""
 
-import errno
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import typer
 from strategy_files import BOOK, strategy, tiny_session
 
 import tapeline as tl
-from tapeline import diagnose, jit, terminal
+from tapeline import jit, terminal
 from tapeline.errors import CompileError
 
 compiled_only = pytest.mark.skipif(not jit.JIT, reason="what Numba says is said only with the JIT on")
@@ -264,13 +263,6 @@ def test_an_index_out_of_range_has_its_line(tmp_path: Path, session: Path, body:
     with pytest.raises(IndexError) as error:
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
     assert re.search(rf"\.py:{line}: $", terminal.place(error.value))
-
-
-def test_a_full_disk_is_no_mistake_of_the_strategy(tmp_path: Path) -> None:
-    """Where compiled code finds no room, that is said, and not that a strategy cannot be compiled."""
-    error = diagnose.explain([strategy(tmp_path, "pass")], several=False, error=OSError(errno.ENOSPC, "No space left on device"))
-    assert isinstance(error, tl.ConfigError)
-    assert "cannot be written (No space left on device)" in str(error)
 
 
 @compiled_only

@@ -54,6 +54,7 @@ def test_differences_are_in_order_of_time() -> None:
     assert [line.partition(", at ")[0] for line in str(found).splitlines()] == [
         "first difference: fills, line 0 of y (row 1)",
         "also: fills, line 1 of x (row 0)",
+        "equal: 4 orders, 2 equity, 1 signals, 0 stops, 0 steps",
     ]
 
 

@@ -91,6 +91,7 @@ def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Pa
     assert Result.load(tmp_path / "run").fills.height > 0
 
 
+@pytest.mark.filterwarnings("always:instruments")
 def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
     """A file without records, or with none of the run's instruments, is a run on nothing: it succeeds, and says which it was, without a table of dashes."""
     empty = tmp_path / "empty.dbn"
@@ -101,6 +102,7 @@ def test_a_run_on_no_records_says_so(session: Path, tmp_path: Path) -> None:
     for data, options, said in ((empty, (), "the data is empty"), (listed, ("--instruments", "17"), "all 4,401 are of other instruments")):
         done = invoke("run", MAKER, data, *TICK, *options, "--no-save")
         assert done.exit_code == terminal.Exit.OK
+        assert ("nothing has happened in this run" in done.stderr.replace("\n", " ")) == bool(options)
         assert done.stdout.startswith(f"0 orders and 0 fills from no records: {said}")
     assert "the data is empty" in invoke("check", empty, "--tick-size", "0.25").stdout
 

@@ -243,7 +243,7 @@ def test_features_of_ones_own_see_what_the_columns_have(tmp_path: Path, seed: in
 
 def test_what_is_not_declared_is_not_shown(tmp_path: Path) -> None:
     """A feature of one's own sees what it declares, and NaN for the rest, though it be computed."""
-    path = market_file(tmp_path / "random.dbn", 1, 300)
+    path = market_file(tmp_path / "random.dbn", 2, 300)
     assert tl.features(path, [Narrow()], tick_size="1")["Narrow"].unique().sort().to_list() == [0.0, 1.0]
 
 

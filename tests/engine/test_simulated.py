@@ -71,7 +71,7 @@ def test_where_much_memory_is_refused_journals_grow_in_small_steps(tmp_path, mon
     """A system that gives no room beyond what is used makes no difference to what is recorded."""
     path = session(tmp_path / "x.dbn", 100_000)
     maker = load_strategy(f"{EXAMPLES / 'touch_maker.py'}:TouchMaker")
-    settings = {"tick_size": "0.25", "multiplier": 50.0, "instruments": [1]}
+    settings = {"tick_size": "0.25", "multiplier": 50.0, "instruments": [1], "threads": 1}
     rows = [maker(position_max=10 + k) for k in range(32)]
     at_once = tl.Backtest(path, **settings).run(*rows)
     refused, grow = [], Growing.grow

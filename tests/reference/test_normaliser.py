@@ -197,7 +197,7 @@ def test_rule_8_times():
 def test_rule_9_prices_off_the_grid_or_out_of_range_stop_the_run(price):
     """The error names record and price."""
     stream = Stream(grid=1).add(1, "B", 10**9, 1).add(2, "A", price, 1)
-    with pytest.raises(DataError, match=rf"record 1 .*{price}"):
+    with pytest.raises(DataError, match=rf"record 2 .*{price}"):
         events(stream)
 
 

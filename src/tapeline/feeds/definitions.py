@@ -292,10 +292,7 @@ class _Describer:
     def keys_of(self, name: Name | Key, setting: str = "instruments") -> list[Key]:
         """The keys that a user's name stands for: several where several publishers, or days, have the instrument."""
         if isinstance(name, tuple) and setting in {"instruments", "fees"} and len(name) == 2 and all(isinstance(part, Integral) for part in name):
-            keys = self._keys_of_id(name[1], setting)  # raises where the input has no such id
-            if setting == "instruments" and name not in keys and name not in self.surveyed:
-                publishers = sorted({key[0] for key in (*keys, *self.surveyed) if key[1] == name[1]})
-                raise ConfigError(f"instruments: {name!r} is not in the input: {name[1]} is there of publisher {', '.join(map(str, publishers))}")
+            self._keys_of_id(name[1], setting)  # raises where the input has no such id; of a venue that has it the records may begin anywhere
             return [name]
         if not isinstance(name, str | Integral):
             raise ConfigError(f"{setting}: {name!r} is neither a symbol such as 'ESH4' nor an id such as 17077")
