@@ -1,6 +1,7 @@
 """The command line: parse, call, print. What commands do is in the modules that they import when they run, so that `--help` is quick."""
 
 import io
+import os
 import signal
 import sys
 from pathlib import Path
@@ -37,10 +38,17 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal that knows no dash is no reason to lose a table
     try:
-        app()
-    except OSError as error:  # where help is printed: commands tell of their own
-        sys.stderr.write(f"error: {error.strerror}\n")
-        raise SystemExit(Exit.USAGE) from None
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can be told that nothing was written
+    except OSError as error:  # of help, and of what was left to be written: commands tell of their own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest Python tries again as it ends, and ends with 120
+        code = getattr(error.__context__, "code", 0)  # a command's that has told
+        if not code:
+            sys.stderr.write(f"error: {error.strerror}\n")
+        raise SystemExit(code or Exit.USAGE) from None
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):  # likewise, and Typer says 1
             leaving.code = Exit.PIPE

@@ -98,7 +98,9 @@ def fail(error: Exception, *, with_traceback: bool = False) -> None:
 
 def _words(error: Exception) -> str:
     """What an error of ours, or the system's about a file, says."""
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def place(error: BaseException) -> str:

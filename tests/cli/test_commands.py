@@ -43,14 +43,17 @@ def test_a_reader_may_stop_reading(session: Path) -> None:
 
 def test_who_cannot_print_says_so_in_its_exit_code() -> None:
     """Help, too, ends with 141 where nobody reads it, and with a word and 2 where a device is full; JSON is not written to a stdout that is closed."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
     def run(command: str) -> tuple[str, str]:
         command = f"'{sys.executable}' -m tapeline {command}"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=buffered)
         return done.stdout.strip(), done.stderr
 
     assert run("--help | true; echo ${PIPESTATUS[0]}") == ("141", "")
     assert run("--help >/dev/full; echo $?") == ("2", "error: No space left on device\n")
+    assert run("version >/dev/full; echo $?") == ("2", "error: No space left on device\n")
+    assert run("version --json >/dev/full; echo $?") == ("2", "error: No space left on device\n")
     assert run("version --json >&-; echo $?") == ("0", "")
 
 
