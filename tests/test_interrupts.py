@@ -50,7 +50,7 @@ from tapeline import interrupts, load, terminal
 interrupts.PATIENCE_S = 0.2
 file, data, engine, others = sys.argv[1:]
 stuck = load.load_strategy(file)
-backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine, threads=2)
+backtest = tl.Backtest(data, tick_size="0.25", multiplier=50, engine=engine, threads=3)
 backtest.run(stuck())  # compiled, from here on
 enter = interrupts.Interrupts.__enter__
 

@@ -79,8 +79,8 @@ class Backtest:
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
         accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
         pure-Python engine: a thousand times slower, with equal results.
-        `threads`: at most so many, as many as there are cores by default, with the same results. From two on DBN is normalised on a second one while the first
-        simulates; and rows are shared out among threads that simulate, eight rows or more to each.
+        `threads`: at most so many, as many as there are cores by default, with the same results. From two on DBN is normalised on one of them; from three on
+        rows are shared out among the others, eight or more to each.
 
         Raises ConfigError and DataError on settings and files that make no sense.
         """

@@ -174,7 +174,7 @@ def candidates(work: Work) -> dict[str, tuple[Candidate, int]]:
         chosen["4 strategies"] = work.run("4 strategies", stream.dbn, [strategy(name) for name in ("Maker", "Taker", "Follower", "Sleeper")])
         rows = [strategy("PlainMaker", position_max=10 + k) for k in range(64)]
         chosen["64 rows"] = work.run("64 rows", stream.dbn, rows)
-        if cores() > 1:
+        if cores() > 2:
             chosen["64 rows, all cores"] = work.run("64 rows, all cores", stream.dbn, rows, threads=cores())
         few = max(stream.n // ROWS_MANY_SHARE, min(stream.n, 20_000))
         chosen["1000 rows"] = work.run("1000 rows", stream.prefix(few), [strategy("PlainMaker", position_max=10 + k % 50) for k in range(ROWS_MANY)], few)

@@ -79,8 +79,8 @@ class Session:
         """
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         mine = range(len(rows)) if numbers is None else numbers
-        self._numbers = [i for c in self._classes for i in mine if type(rows[i].strategy) is c]
-        self._rows_spec = [rows[i] for i in self._numbers]
+        self.numbers = [i for c in self._classes for i in mine if type(rows[i].strategy) is c]
+        self._rows_spec = [rows[i] for i in self.numbers]
         self._limits = rows[0].venue.limits
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
@@ -90,7 +90,7 @@ class Session:
         self._instruments: list[Instrument] = []
         self._currencies: dict[str, int] = {}  # and the first instrument of each
         self._fees = RowFees(row.venue for row in self._rows_spec)
-        self._groups, self._recording = Groups(rows, self._classes, self._numbers), Recording(self.engine, self._limits)
+        self._groups, self.recording = Groups(rows, self._classes, self.numbers), Recording(self.engine, self._limits)
         self._build_plan()
         self._build_rows()
         self._build_rest(equity_every_ns)
@@ -183,7 +183,7 @@ class Session:
 
     def _fill_row(self, row: Any, index: int) -> None:
         """A row, and the memory that its limits and latencies need."""
-        spec, number = self._rows_spec[index], self._numbers[index]
+        spec, number = self._rows_spec[index], self.numbers[index]
         fill_row(row, index, self._groups.of_row[number], spec, asks_ahead=self._asks_ahead[type(spec.strategy)])
         if row.rate_max:
             row.rate_times = self._flat(int(row.rate_max), np.int64).ctypes.data
@@ -270,7 +270,7 @@ class Session:
             self._grow_journals()
 
     def _grow_journals(self, more: int = 0) -> None:
-        self._recording.grow(len(self._rows) * self._capacity, more)
+        self.recording.grow(len(self._rows) * self._capacity, more)
 
     # ------------------------------------------------------------------ running
 
@@ -293,7 +293,7 @@ class Session:
         if status == MAKE_ROOM:
             self.books.make_room(int(engine.room_instrument), int(engine.room_side), int(engine.room_level))
         elif status == GROW_NOTICES:
-            if self._recording.lacks_steps:
+            if self.recording.lacks_steps:
                 self._grow_journals()
             elif engine.notices_fit < NOTICES_PER_EVENT_MAX:
                 self._groups.grow_notices()
@@ -343,7 +343,7 @@ class Session:
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given."""
-        return self._recording.journals(self._numbers)
+        return self.recording.journals(self.numbers)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -22,8 +22,8 @@ ROWS_PER_SESSION_MIN: Final = 8
 
 
 def session_of(rows: Sequence[RowSpec], *, threads: int, **how: Any) -> "Session | Team":
-    """What runs these rows, on so many threads at most. `how`: as of a Session."""
-    n = min(threads, len(rows) // ROWS_PER_SESSION_MIN)
+    """What runs these rows, on so many threads at most, of which one normalises. `how`: as of a Session."""
+    n = min(threads - 1, len(rows) // ROWS_PER_SESSION_MIN)
     return Team(rows, n, **how) if n > 1 else Session(rows, **how)
 
 
@@ -35,7 +35,7 @@ class Team:
         classes = [type(row.strategy) for row in rows]
         by_class = sorted(range(len(rows)), key=lambda i: classes.index(classes[i]))
         self._sessions = [Session(rows, by_class[k::n], **how) for k in range(n)]
-        self._pool = ThreadPoolExecutor(n - 1, "tapeline-rows")
+        self._pool = ThreadPoolExecutor(n, "tapeline-rows")
         self._in_question = self._sessions[0]
 
     @property
@@ -65,7 +65,6 @@ class Team:
     def finish(self) -> None:
         """The input has ended."""
         self._together(Session.finish)
-        self._pool.shutdown()
 
     def _together(self, work: Callable[[Session], None]) -> None:
         """All sessions at once, the first on this thread."""
@@ -90,8 +89,21 @@ class Team:
 
     def journals(self) -> dict[str, np.ndarray[Any, Any]]:
         """What was recorded so far, by name, with the rows' numbers as given: session by session, and each row's in order."""
-        parts = [session.journals() for session in self._sessions]
-        return {name: _in_one([part[name] for part in parts]) for name in parts[0]}
+        recorded = [session.recording.recorded for session in self._sessions]
+        return {name: self._in_one([journals[name] for journals in recorded]) for name in recorded[0]}
+
+    def _in_one(self, parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """A journal of all sessions: each is copied once, on a thread of its own, for they may be hundreds of megabytes."""
+        ends = np.cumsum([len(part) for part in parts])
+        whole = left_over(int(ends[-1]), parts[0].dtype)
+
+        def put(part: np.ndarray[Any, Any], end: int, session: Session) -> None:
+            here = whole[end - len(part) : end]
+            here.view(np.uint8)[:] = part.view(np.uint8)  # by fields it takes thirteen times as long
+            here["row"] = np.array(session.numbers, np.int32).take(here["row"])
+
+        list(self._pool.map(put, parts, ends, self._sessions))
+        return whole
 
     @property
     def counters(self) -> dict[str, int]:
@@ -116,10 +128,3 @@ def _wait_or_end(work: Sequence[Future[Any]]) -> None:
         is_done = False
     if not is_done:
         end_process()
-
-
-def _in_one(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Records of several arrays in one."""
-    whole = left_over(sum(map(len, parts)), parts[0].dtype)
-    np.concatenate([part.view(np.uint8) for part in parts], out=whole.view(np.uint8))
-    return whole
