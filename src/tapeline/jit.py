@@ -164,6 +164,12 @@ def leaf(function: Callable[..., Any], make: Callable[..., Any] = numba.njit) ->
     return make(function, forceinline=True, **CALLED_BY_KERNELS, **KERNEL_OPTIONS)
 
 
+def inlined(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator for a method of one of this package's records that is to be what a leaf is."""
+    method.options = {"forceinline": True}  # type: ignore[attr-defined]  # for record_members
+    return method
+
+
 def kept(decorator: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """`@kept(kernel)`, `@kept(leaf)`: for what the code of strategies calls. Kept on disk, not as machine code, but as what is taken in where it is called.
 

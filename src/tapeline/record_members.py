@@ -113,7 +113,8 @@ def _bind_method(name: str, record_type: Any, function: Any) -> None:
     def method(self: Any, *_args: Any, **_kws: Any) -> Any:
         return table.get(self)  # the method itself, no lambda around it: one compilation less
 
-    overload(method, strict=False, jit_options=(KERNEL_OPTIONS if ours else USER_OPTIONS) | CALLED_BY_KERNELS)(method)
+    options = (KERNEL_OPTIONS if ours else USER_OPTIONS) | CALLED_BY_KERNELS | getattr(function, "options", {})
+    overload(method, strict=False, jit_options=options)(method)
     _called[name, ours] = method
     if (name, not ours) in _called:
         return

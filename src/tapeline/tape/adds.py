@@ -6,9 +6,9 @@ from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.jit import kernel, leaf
 from tapeline.memory import load_u64, prefetch, record_at, unseen
 from tapeline.order_table import SLOT, SLOT_SIZE, bucket_address, find, likely_slot
-from tapeline.tape.cursor import local_cursor, move
-from tapeline.tape.emit import JOINS, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
-from tapeline.tape.records import ASK, BID, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
+from tapeline.tape.cursor import local, move
+from tapeline.tape.emit import JOINS, NOTHING, marks, next_stamp, ticks_above_least
+from tapeline.tape.records import ASK, BID, CURSOR, EXCLUDES, IN_SNAPSHOT, LAST, MBO_RECORD, SNAPSHOT, TOP_OF_BOOK, A
 
 
 @leaf
@@ -57,7 +57,7 @@ def add(reader, here, source, record, bucket, order_id, marked, is_snapshot):  #
     slot.filled = 0
     slot.side = side
     slot.crowded = 0
-    end_event(here, marked | JOINS | side << 16, level, size, stamp)
+    here.put(marked | JOINS | side << 16, level, size, stamp)
     reader.adds += 1
     return True
 
@@ -73,7 +73,7 @@ def _is_of_snapshot(source, record):
 @kernel
 def add_snapshot(reader, source):
     """The orders of a snapshot that follow, up to the first record that is anything else: a million of them took 60 ns each by the rules for all records."""
-    here = local_cursor()
+    here = local(CURSOR)
     move(here, reader.here)
     while here.position <= reader.near_end and load_u64(here.position) == source.word:
         record = record_at(here.position, 0, MBO_RECORD)
@@ -83,7 +83,7 @@ def add_snapshot(reader, source):
         if not _is_of_snapshot(source, record):
             break
         last = record.flags & LAST
-        begin_event(here, source, record.ts_event, record.ts_recv, record.sequence)
+        here.begin(source, record.ts_event, record.ts_recv, record.sequence)
         bucket = bucket_address(source.table, record.order_id)
         if not add(reader, here, source, record, bucket, record.order_id, marks(NOTHING, SNAPSHOT | last), True):
             break

@@ -2,29 +2,29 @@
 
 from typing import Any
 
+import numpy as np
 from numba.core import cgutils
 
 from tapeline.jit import leaf
 from tapeline.memory import compiled_as
-from tapeline.tape.records import Cursor
 
 
-def _local(_context: Any) -> Any:
-    record = Cursor.type_
+def _local(_context: Any, dtype: Any) -> Any:
+    record = dtype.dtype
 
     def codegen(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
         return cgutils.alloca_once(builder, context.get_data_type(record))
 
-    return record(), codegen
+    return record(dtype), codegen
 
 
 @compiled_as(_local)
-def local_cursor() -> Any:
+def local(dtype: Any) -> Any:
     """A Cursor of the calling function's own.
 
     Where only inlined functions see it, LLVM keeps its fields in registers; in memory, every store to a tape event would have to be taken for a change of them.
     """
-    return Cursor()
+    return np.zeros(1, dtype)[0]
 
 
 @leaf

@@ -7,7 +7,7 @@ import numpy as np
 from tapeline.constants import TapeFlag
 from tapeline.jit import leaf
 from tapeline.memory import record_at
-from tapeline.tape.records import ADD, COUNTER, EVENT_SIZE, MARKED_EVENT, NO_SIDE, REMOVE, SOURCE
+from tapeline.tape.records import ADD, COUNTER, NO_SIDE, REMOVE, SOURCE
 
 OFF_GRID_TICKS: Final = -(2**62)
 NOTHING: Final = np.int64(0)
@@ -56,31 +56,10 @@ def marks(kind, flags):
 
 
 @leaf
-def begin_event(here, source, ts_event, ts_recv, sequence):
-    """What the next tape event has from its record, whatever it will be."""
-    event = record_at(here.out, 0, MARKED_EVENT)
-    event.ts_event = ts_event
-    event.ts_recv = ts_recv
-    event.sequence = sequence
-    event.instrument = source.index
-
-
-@leaf
-def end_event(here, marked, level, delta, priority):
-    """The rest of the tape event that was begun."""
-    event = record_at(here.out, 0, MARKED_EVENT)
-    event.delta = delta
-    event.priority = priority
-    event.level = level
-    event.marks = marked
-    here.out += EVENT_SIZE
-
-
-@leaf
 def emit(here, record, marked, level, delta, priority):  # noqa: PLR0913, PLR0917 - an argument is a register, a field of a record is memory
     """The next tape event."""
-    begin_event(here, record_at(here.source, 0, SOURCE), record.ts_event, record.ts_recv, record.sequence)
-    end_event(here, marked, level, delta, priority)
+    here.begin(record_at(here.source, 0, SOURCE), record.ts_event, record.ts_recv, record.sequence)
+    here.put(marked, level, delta, priority)
 
 
 @leaf

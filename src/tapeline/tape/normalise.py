@@ -18,11 +18,12 @@ from tapeline.jit import entry, leaf
 from tapeline.memory import address_of, load_u64, prefetch, record_at, unlikely, unseen
 from tapeline.order_table import bucket_address, erase, likely_slot
 from tapeline.tape.adds import add, is_no_side, level_of
-from tapeline.tape.cursor import local_cursor, move
-from tapeline.tape.emit import JOINS, LEAVES, NOTHING, begin_event, end_event, marks, next_stamp, ticks_above_least
+from tapeline.tape.cursor import local, move
+from tapeline.tape.emit import JOINS, LEAVES, NOTHING, marks, next_stamp, ticks_above_least
 from tapeline.tape.records import (
     BAD_TS_RECV,
     COUNTER,
+    CURSOR,
     EVENT_SIZE,
     EVENTS_PER_RECORD_MAX,
     FILL,
@@ -59,7 +60,7 @@ def _cancel(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
     size = np.int64(slot.size)
     if size != record.size:
         return False
-    end_event(here, marked | LEAVES | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
+    here.put(marked | LEAVES | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
     erase(source.table, address_of(slot))
     reader.cancels += 1
     return True
@@ -78,16 +79,16 @@ def _modify(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR09
         if slot.filled != 0 and not elsewhere:
             return False
         stamp = next_stamp(here)
-        end_event(here, LEAVES | marks(NOTHING, MODIFIED) | np.int64(slot.side) << 16, slot.level, -had, slot.priority)
-        begin_event(here, source, record.ts_event, record.ts_recv, record.sequence)
-        end_event(here, marked | JOINS | marks(NOTHING, MODIFIED) | side << 16, level, size, stamp)
+        here.put(LEAVES | marks(NOTHING, MODIFIED) | np.int64(slot.side) << 16, slot.level, -had, slot.priority)
+        here.follow(source, record.ts_event, record.ts_recv, record.sequence)
+        here.put(marked | JOINS | marks(NOTHING, MODIFIED) | side << 16, level, size, stamp)
         slot.priority = stamp
         slot.level = level
         slot.side = side
     else:
         if size == had:
             return False
-        end_event(here, marked | REMOVE | side << 16, level, size - had, slot.priority)
+        here.put(marked | REMOVE | side << 16, level, size - had, slot.priority)
     slot.size = size
     slot.filled = 0
     reader.modifies += 1
@@ -100,7 +101,7 @@ def _fill(reader, here, source, record, slot, marked):  # noqa: PLR0913, PLR0917
     size = np.int64(record.size)
     if record.order_id == source.trade_order_id or size == 0 or size > np.int64(slot.size) - np.int64(slot.filled):
         return False
-    end_event(here, marked | FILL | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
+    here.put(marked | FILL | np.int64(slot.side) << 16, slot.level, -size, slot.priority)
     slot.filled += size
     reader.fills += 1
     return True
@@ -113,7 +114,7 @@ def _trade(reader, here, source, record, marked):
     if above > source.ticks_span:
         return False
     source.trade_order_id = record.order_id
-    end_event(here, marked | TRADE | (NO_SIDE if is_no_side(side) else side) << 16, np.int64(above) - source.ticks_max, np.int64(record.size), record.price)
+    here.put(marked | TRADE | (NO_SIDE if is_no_side(side) else side) << 16, np.int64(above) - source.ticks_max, np.int64(record.size), record.price)
     reader.trades += 1
     return True
 
@@ -150,7 +151,7 @@ def _count_done(reader, action, n):
 
 
 @leaf
-def _count_all_done(reader):
+def count_all_done(reader):
     """Bring the numbers of records up to date."""
     _count_done(reader, A, reader.adds)
     _count_done(reader, C, reader.cancels)
@@ -167,7 +168,7 @@ def _prefetch_ahead(here, source, to_prefetched):
 
 
 @leaf
-def _go(reader, here):
+def go(reader, here):
     """The usual records of one book that follow each other, from one that `select` found, and one that is anything else: as do_record answers."""
     source = record_at(here.source, 0, SOURCE)
     near_end, to_next, to_prefetched, stride = reader.near_end, reader.to_next, reader.to_prefetched, reader.stride
@@ -179,7 +180,7 @@ def _go(reader, here):
         _prefetch_ahead(here, source, to_prefetched)
         following = record_at(here.position + to_next, 0, MBO_RECORD)
         ts_event, ts_recv, sequence, flags = record.ts_event, record.ts_recv, record.sequence, np.int64(record.flags)
-        begin_event(here, source, ts_event, ts_recv, sequence)
+        here.begin(source, ts_event, ts_recv, sequence)
         unlike = np.int64(following.sequence) ^ np.int64(sequence)
         if unlikely(load_u64(address_of(following)) != source.word):
             near_end = np.int64(-1)  # to look at it by `select`
@@ -197,8 +198,9 @@ def _go(reader, here):
                 last = NOTHING
         if not _is_done(reader, here, source, record, last << 15):
             break
+        is_stopped = here.is_stopped(last)
         here.position += stride
-        if here.position > near_end:
+        if is_stopped or here.position > near_end:
             return np.int64(PROCEED)
     move(reader.here, here)
     status = do_record(reader)
@@ -206,22 +208,28 @@ def _go(reader, here):
     return status
 
 
+@leaf
+def make_room(reader):
+    """Say how far tape events may reach, so that the next record finds room for its own."""
+    reader.out_end = reader.out + (reader.out_capacity - EVENTS_PER_RECORD_MAX) * EVENT_SIZE
+
+
 @entry
 def normalise(reader):
     """Turn records into tape events until the buffer is full, the data ends, or the driver has to act; says which."""
-    reader.out_end = reader.out + (reader.out_capacity - EVENTS_PER_RECORD_MAX) * EVENT_SIZE
+    make_room(reader)
     reader.here.out = reader.out + reader.n * EVENT_SIZE
-    here = local_cursor()
+    here = local(CURSOR)
     move(here, reader.here)
     while True:
         move(reader.here, here)
         status = select(reader)
         move(here, reader.here)
         if status == PROCEED:
-            status = _go(reader, here)
+            status = go(reader, here)
         if status != PROCEED and status != SKIPPED:
             break
     move(reader.here, here)
     reader.n = (here.out - reader.out) // EVENT_SIZE
-    _count_all_done(reader)
+    count_all_done(reader)
     return status

@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 
 from tapeline.constants import Action, Kind, RecordFlag, Side, TapeFlag
-from tapeline.jit import leaf
+from tapeline.jit import inlined, leaf
+from tapeline.memory import record_at
 from tapeline.order_table import Table
 from tapeline.record import Record, int8, int32, int64, uint8, uint16, uint32, uint64
 
@@ -152,6 +153,35 @@ class Cursor(Record):
     stamp: int64  # the next priority stamp
     source: int64  # address of that book's Source record
 
+    @inlined
+    def begin(self, source, ts_event, ts_recv, sequence):
+        """What the next tape event has from its record, whatever it will be."""
+        event = record_at(self.out, 0, MARKED_EVENT)
+        event.ts_event = ts_event
+        event.ts_recv = ts_recv
+        event.sequence = sequence
+        event.instrument = source.index
+
+    @inlined
+    def put(self, marked, level, delta, priority):
+        """The rest of the tape event that was begun."""
+        event = record_at(self.out, 0, MARKED_EVENT)
+        event.delta = delta
+        event.priority = priority
+        event.level = level
+        event.marks = marked
+        self.out += EVENT_SIZE
+
+    @inlined
+    def follow(self, source, ts_event, ts_recv, sequence):
+        """As begin, of a record's second tape event."""
+        self.begin(source, ts_event, ts_recv, sequence)
+
+    @inlined
+    def is_stopped(self, _last):
+        """Whether somebody else has to act behind the record that was done."""
+        return False
+
 
 class Reader(Record):
     """State of the normaliser: input, output, and the counters."""
@@ -185,6 +215,7 @@ class Reader(Record):
     excluded_n: int64
     first: int64  # address of the first tape event of the record at hand
     do_record: int64  # addresses of units
+    replay: int64  # address of the Replay that records go into at once (market.direct)
     ask_for_others: int64  # 0: there is one book
 
 
@@ -209,6 +240,7 @@ class Key(Record):
 
 MBO_RECORD, EVENT, MARKED_EVENT, SOURCE, KEY, COUNTER = Mbo.dtype_, TapeEvent.dtype_, MarkedEvent.dtype_, Source.dtype_, Key.dtype_, Counter.dtype_
 ORDER_ID: Final = OrderId.dtype_
+CURSOR: Final = Cursor.dtype_
 EVENT_SIZE: Final = EVENT.itemsize
 SOURCE_SIZE: Final = SOURCE.itemsize
 COMING_OFFSET: Final = np.int64(Reader.dtype_.fields["coming"][1])
