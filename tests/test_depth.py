@@ -29,14 +29,17 @@ HEAD = ["ts_event", "ts_recv", "sequence", "instrument_id", "publisher_id"]
 SECOND = 1_000_000_000
 
 
-def random_stream(seed: int, n: int = 600) -> Stream:
-    """Records of three books, at prices around zero and far away: partial cancels, modifies, snapshots and clears in mid-session, events of several records."""
+def random_stream(seed: int, n: int = 600, shares: tuple[int, ...] = (10, 4, 1)) -> Stream:
+    """Records of as many books as there are shares, at prices around zero and far away.
+
+    There are partial cancels, modifies, prints and fills, snapshots and clears in mid-session, and events of several records.
+    """
     rng = random.Random(seed)
     stream = Stream()
-    live: dict[int, list[int]] = {1: [], 2: [], 3: []}
+    live: dict[int, list[int]] = {k + 1: [] for k in range(len(shares))}
     order_id = 0
     for _ in range(n):
-        instrument = rng.choices((1, 2, 3), (10, 4, 1))[0]
+        instrument = rng.choices(tuple(live), shares)[0]
         ids = live[instrument]
         more = {"ts": stream.ts + rng.choice((0, 1, 7, 400)), "instrument": instrument, "last": rng.random() < 0.7}
         more["recv"] = more["ts"] + rng.randrange(1, 900)
@@ -57,6 +60,9 @@ def random_stream(seed: int, n: int = 600) -> Stream:
             order_id += 1
             ids.append(order_id)
             stream.add(order_id, side, price, rng.randrange(1, 9), **more)
+        elif what < 0.55:
+            stream.record("T", side=side, price=price + rng.choice((0, 0.5)), size=2, **more | {"last": False})
+            stream.record("F", rng.choice(ids), size=rng.randrange(1, 4), **more)
         elif what < 0.7:
             stream.cancel(rng.choice(ids), rng.randrange(1, 5), **more)
         elif what < 0.85:
@@ -98,11 +104,48 @@ def test_rows_are_those_of_the_reference_on_random_streams(tmp_path: Path, seed:
     assert frame.equals(expected)
 
 
+def as_kind(path: Path, kind: str) -> Path:
+    """A DBN file, or a tape of it."""
+    if kind == "tape":
+        path, dbn = path.with_suffix(".tape"), path
+        tl.write_tape(dbn, path, tick_size="1")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["dbn", "tape"])
+@pytest.mark.parametrize("seed", range(6))
+def test_records_of_one_instrument_go_into_its_book_at_once(tmp_path: Path, seed: int, kind: str) -> None:
+    """Without tape events in between, in chunks of few rows, every row is the plain engine's, as with them, and what is counted is the same."""
+    path = random_stream(seed, 5000, (1,)).write(tmp_path / "random.dbn")
+    at_once, by_events = (DepthReader(as_kind(path, kind), 1, chunk_bytes=1, tick_size="1") for _ in range(2))
+    by_events.is_direct = False
+    parts, whole = list(at_once.chunks()), by_events.whole()
+    assert len(parts) > 1
+    assert pl.concat(parts).equals(whole)
+    assert whole.equals(expected_frame(path, 1, "1"))
+    assert at_once.counters == by_events.counters
+
+
+@pytest.mark.parametrize("kind", ["dbn", "tape"])
+@pytest.mark.parametrize(("shares", "every", "kept"), [((1,), "event", True), ((1,), "1ns", False), ((10, 4, 1), "event", False)])
+def test_tape_events_are_made_where_something_needs_them(tmp_path: Path, kind: str, shares: tuple[int, ...], every: str, kept: bool) -> None:  # noqa: FBT001 - expected
+    """Only one instrument's book is kept without them: others' may come on the way, and intervals look at them. Rows are the same."""
+    path = random_stream(1, 5000, shares).write(tmp_path / "random.dbn")
+    reader = DepthReader(as_kind(path, kind), 1, every, chunk_bytes=1, tick_size="1")
+    runs = reader.runs()
+    rows = [next(runs).copy()]
+    assert reader._reader.in_books == kept
+    rows += [run.copy() for run in runs]
+    if every == "event":
+        assert reader.frame(np.concatenate(rows)).equals(expected_frame(path, 1, "1"))
+
+
 @pytest.mark.nojit
-def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("levels", "shares", "kind"), [(3, (10, 4, 1), "dbn"), (1, (1,), "dbn"), (1, (1,), "tape")])
+def test_rows_are_those_of_the_reference_without_the_jit(tmp_path: Path, levels: int, shares: tuple[int, ...], kind: str) -> None:
     """The same kernels as plain Python give the same rows."""
-    path = random_stream(99, 200).write(tmp_path / "random.dbn")
-    assert tl.depth(path, 3, tick_size="1").equals(expected_frame(path, 3, "1"))
+    path = random_stream(99, 200, shares).write(tmp_path / "random.dbn")
+    assert tl.depth(as_kind(path, kind), levels, tick_size="1").equals(expected_frame(path, levels, "1"))
 
 
 def test_rows_are_those_of_the_reference_on_a_simulated_session(tmp_path: Path) -> None:

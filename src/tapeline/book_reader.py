@@ -13,16 +13,19 @@ from tapeline.config import Limits
 from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError
 from tapeline.frames import TIME
-from tapeline.inputs import Data, open_input, reader_of, registry
+from tapeline.inputs import Data, Reader, open_input, reader_of, registry
 from tapeline.instruments import Instrument
-from tapeline.jit import going
+from tapeline.jit import JIT, going
 from tapeline.market.book import DONE, MAKE_ROOM
 from tapeline.market.books import Books, Looks, set_plan
+from tapeline.market.direct import normalise_into_books, play_into_books, replay_waiting
 from tapeline.market.replay import HEAD_COLUMNS, Replay, keep_columns, replay
 from tapeline.market.touch import replay_touch
 from tapeline.market.trace import ROWS
-from tapeline.memory import field
+from tapeline.memory import address_of, field
 from tapeline.pages import left_over
+from tapeline.tape.player import TapePlayer
+from tapeline.tape.read_ahead import ReadAhead
 
 LEVEL_ITEMS: Final = 3
 """Integers of a level: price, size, count."""
@@ -49,6 +52,8 @@ class BookReader:
     row_items: int
     threads = 1
     """On how many the input is read."""
+    is_direct = True
+    """Whether books may be kept without tape events, where nothing else needs them."""
 
     def __init__(self, data: Data, looks: Looks, every: Duration, **instruments: Any) -> None:
         """Open the input. `looks`: at which levels and features; `instruments`: tick_size, definitions, instruments of Backtest.
@@ -141,22 +146,34 @@ class BookReader:
         """What goes on with the state until the driver has to act."""
         return going(replay_touch if self._state.by_column else replay, self._state)
 
+    def _keep_books(self, reader: Reader) -> None:
+        """Have records put into the books at once, where nothing asks for tape events (market.direct)."""
+        if isinstance(reader, ReadAhead) or not self.is_direct or not self._state.by_column or self._interval_ns > 0 or self.each_chunk is not None:
+            return
+        if JIT:
+            replay_waiting.place(self._state)
+        reader.keep_books(play_into_books if isinstance(reader, TapePlayer) else normalise_into_books, address_of(self._state))
+
     def runs(self) -> Iterator[Rows]:
         """Rows in chunks, each column in one piece. Their memory is used again when nobody refers to it."""
         go_on = self._replay()
         self._reader = reader = reader_of(self._input, self._instruments, self._open, threads=self.threads)
+        self._keep_books(reader)
         try:
             for n, _ in reader.chunks():
                 if self.each_chunk is not None:
                     self.each_chunk(reader.events_address, n, len(self._instruments.known))
-                for where, value in zip(self._chunk, (reader.events_address, n, 0), strict=True):
-                    where.value = value
-                while (status := go_on()) != DONE:
+                if not reader.in_books:
+                    for where, value in zip(self._chunk, (reader.events_address, n, 0), strict=True):
+                        where.value = value
+                status = n if reader.in_books else go_on()
+                while status != DONE:
                     if status == MAKE_ROOM:
                         self._books.make_room(*(where.value for where in self._room))
                     else:
                         yield self._taken()
                         self._give_columns()
+                    status = go_on()
         except DataError as damage:
             yield self._taken()
             raise damage from None

@@ -16,6 +16,7 @@ from tapeline.engine.state import Engine
 from tapeline.jit import JIT, KERNEL_OPTIONS, USER_OPTIONS
 from tapeline.market.activity import note_activity, update_activity
 from tapeline.market.book import ViewPlan
+from tapeline.market.direct import normalise_into_books, play_into_books
 from tapeline.market.replay import Replay, keep_columns, replay
 from tapeline.market.shape import update_shape
 from tapeline.market.touch import replay_touch
@@ -39,6 +40,7 @@ HOT = {
     "do_record": (do_record, Reader, 1, "a print's price to the tick below it, where it lies between two"),
     "replay": (replay, Replay, 1, "the end of an interval, once in each"),
     "replay_touch": (replay_touch, Replay, 1, "the same"),
+    "normalise_into_books": (normalise_into_books, Reader, 0, ""),
     "keep_columns": (keep_columns, Replay, 0, ""),
     "replay_traced": (replay_traced, Replay, 1, "the same"),
     "make_columns": (make_columns, Replay, 0, ""),
@@ -92,6 +94,7 @@ def test_tapes_are_read_barely() -> None:
     """The same holds for what reads and checks tapes."""
     for kernel, signature in (
         (play, (Play.type_,)),
+        (play_into_books, (Play.type_,)),
         (checksum, (numba.int64, numba.int64)),
     ):
         bodies = functions(kernel.py_func, signature)

@@ -41,6 +41,8 @@ class Stage:
 class _Books(BookReader):
     """Keeps books and views, and writes rows of which nothing is given out."""
 
+    is_direct = False  # a run makes tape events
+
     def __init__(self, data: Data, looks: Looks, **instruments: Any) -> None:
         super().__init__(data, looks, "event", **instruments)
         self._lay_out_levels(0, 0)

@@ -38,6 +38,7 @@ class Replay(Record):
     row_size: int64  # bytes
     by_column: int64  # 1: rows of the touch alone, each number in a column of its own, as in market.trace (market.touch); 0: row after row
     always: int64  # 1: rows of features, one for each ordinary event (market.traced); 0: of levels, one for each that changed one of them
+    replay_waiting: int64  # address of the unit of that name (market.direct)
     make_columns: int64  # address of the unit of that name (market.trace)
     columns_n: int64
     which: int64  # for features, address of as many Output records; for levels, columns are the words of a row
@@ -61,6 +62,7 @@ class Replay(Record):
 
 NO_MOVES, MOVES = np.int64(0), np.int64(DIRTY_BIDS) << MOVED_SHIFT
 """What `change` notes, of bids, where a level that concerns the view has come or gone."""
+REPLAY = Replay.dtype_
 ROW_HEAD = RowHead.dtype_
 HEAD_SIZE = np.int64(ROW_HEAD.itemsize)
 HEAD_COLUMNS = HEAD_SIZE // 8

@@ -22,19 +22,31 @@ def put_word(to, k, value):
 
 
 @leaf
-def put_row(to, book, event):
-    """Write a row of the touch."""
+def put_times(to, ts_event, ts_recv, sequence):
+    """Write when the event of a row was."""
+    put_word(to, 0, ts_event)
+    put_word(to, 1, ts_recv)
+    put_word(to, 2, sequence)
+
+
+@leaf
+def put_touch(to, book):
+    """Write of which book a row is, and its touch."""
     market = book.market
-    put_word(to, 0, event.ts_event)
-    put_word(to, 1, event.ts_recv)
-    put_word(to, 2, np.int64(event.sequence))
-    put_word(to, 3, np.int64(event.instrument))
+    put_word(to, 3, np.int64(book.index))
     put_word(to, HEAD_COLUMNS, market.bid_price)
     put_word(to, HEAD_COLUMNS + 1, market.bid_size)
     put_word(to, HEAD_COLUMNS + 2, market.bid_count)
     put_word(to, HEAD_COLUMNS + 3, market.ask_price)
     put_word(to, HEAD_COLUMNS + 4, market.ask_size)
     put_word(to, HEAD_COLUMNS + 5, market.ask_count)
+
+
+@leaf
+def put_row(to, book, event):
+    """Write a row of the touch; `event`: the tape event, or record, that left it."""
+    put_times(to, event.ts_event, event.ts_recv, np.int64(event.sequence))
+    put_touch(to, book)
 
 
 @entry

@@ -199,11 +199,14 @@ class TapeInput:
                 raise self._damaged(f"batches reach beyond its {size:,} bytes")
         return header
 
-    def chunks(self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
+    def chunks(
+        self, out: np.ndarray[Any, Any], places: np.ndarray[Any, Any], stops: Sequence[int] = (), into_books: tuple[Any, int] | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Tape events, written to `out`: their number, and that of all events of the tape up to there. `places`: as Play has them.
 
         What lies behind them in `out`, which has room for at least AT_ONCE, is arbitrary. A chunk ends at each of `stops`, numbers of events of the tape in
-        rising order, even where it has no events. Raises DataError, when all before it was given out, where a batch does not have its checksum, and where
+        rising order, even where it has no events. `into_books`: a kernel and the address of the Replay whose books it keeps; the first number is then what it
+        answered. Raises DataError, when all before it was given out, where a batch does not have its checksum, and where
         others cut the file meanwhile.
         """
         batches = self.header["batches"]
@@ -211,7 +214,8 @@ class TapeInput:
         room = len(out) - (AT_ONCE - 1)
         state = Play.array(1, batches=table.ctypes.data, batches_n=len(batches), out=out.ctypes.data, out_capacity=room, places=places.ctypes.data)[0]
         state.base = np.frombuffer(self._bytes, np.uint8).ctypes.data
-        go_on, done, written, batch = going(play, state), field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
+        done, written, batch = field_of(state, "done"), field_of(state, "written"), field_of(state, "batch")
+        kernel, state.replay = into_books or (play, 0)
         given_back = opened = 0
         state.in_place = 1
         self._check_size()
@@ -222,6 +226,7 @@ class TapeInput:
                 state.in_place &= places[opened] == opened
                 opened += 1
             state.stop, status = stop, CHUNK
+            go_on = going(kernel if state.in_place else play, state)
             while done.value < stop and status != END:
                 status = go_on()
                 if written.value or status != DAMAGED:

@@ -56,6 +56,7 @@ class Play(Record):
     places: int64  # address of a number per instrument of the tape: its index in this run, or -1: not wanted
     in_place: int64  # 1: all up to `stop` are wanted, and have the index that they have on the tape
     columns: Columns  # of the batch
+    replay: int64  # address of the Replay that rows go into at once (market.direct)
 
 
 class Word(Record):
@@ -76,7 +77,7 @@ class Byte(Record):
     value: uint8
 
 
-WORD, HALF, BYTE, BATCH = Word.dtype_, Half.dtype_, Byte.dtype_, Batch.dtype_
+WORD, HALF, BYTE, BATCH, PLAY = Word.dtype_, Half.dtype_, Byte.dtype_, Batch.dtype_, Play.dtype_
 WORDS, HALVES, SINGLES = 4, 3, 4
 _HALVES_AT, _SINGLES_AT = np.int64(8 * WORDS), np.int64(8 * WORDS + 4 * HALVES)
 assert _SINGLES_AT + SINGLES == EVENT_SIZE
@@ -146,28 +147,46 @@ def choose(play, n):
     play.written = written
 
 
+@leaf
+def is_damaged(play):
+    """Whether the batch at hand, if it is a new one, does not have its checksum."""
+    if play.row > 0:
+        return False
+    batch = record_at(play.batches, play.batch, BATCH)
+    body = play.base + batch.offset
+    return checksum(body, lay(play.columns, body, batch.events)) != batch.checksum
+
+
+@leaf
+def rows_ahead(play):
+    """How many rows of the batch at hand belong to the chunk."""
+    return min(record_at(play.batches, play.batch, BATCH).events - play.row, play.stop - play.done)
+
+
+@leaf
+def end_batch(play):
+    """Turn to the next batch, if all of the one at hand is done: END behind the last one, or CHUNK."""
+    if play.row == record_at(play.batches, play.batch, BATCH).events:
+        play.batch += 1
+        play.row = 0
+    return END if play.batch == play.batches_n else CHUNK
+
+
 @entry
 def play(state):
     """Write tape events until the room is full (CHUNK), `stop` events of the tape are done (CHUNK), a batch does not have its checksum, or the tape ends."""
     state.written = 0
-    columns = state.columns
-    while state.batch < state.batches_n:
-        if state.done == state.stop or state.written == state.out_capacity:
-            return CHUNK
-        batch = record_at(state.batches, state.batch, BATCH)
-        if state.row == 0:
-            body = state.base + batch.offset
-            if checksum(body, lay(columns, body, batch.events)) != batch.checksum:
-                return DAMAGED
-        n = min(batch.events - state.row, state.out_capacity - state.written, state.stop - state.done)
-        gather(columns, state.row, n, state.out + state.written * EVENT_SIZE)
+    status = END if state.batch == state.batches_n else CHUNK
+    while status == CHUNK and state.done < state.stop and state.written < state.out_capacity:
+        if is_damaged(state):
+            return DAMAGED
+        n = min(rows_ahead(state), state.out_capacity - state.written)
+        gather(state.columns, state.row, n, state.out + state.written * EVENT_SIZE)
         if state.in_place:
             state.written += n
         else:
             choose(state, n)
         state.done += n
         state.row += n
-        if state.row == batch.events:
-            state.batch += 1
-            state.row = 0
-    return END
+        status = end_batch(state)
+    return status

@@ -30,6 +30,8 @@ class TapePlayer:
         self._places = np.full(max(len(source.instruments), 1), -1, np.int64)
         self._done = 0
         self._stopped = False
+        self.in_books = False
+        self._into_books: tuple[Any, int] | None = None
         self._place_of = {tape.key: place for place, tape in enumerate(source.instruments)}
         for instrument in instruments.known:
             self._open(instrument)
@@ -63,6 +65,11 @@ class TapePlayer:
         """The buffer of tape events."""
         return self._events
 
+    def keep_books(self, kernel: Any, replay: int) -> None:
+        """As TapeReader's."""
+        self.in_books = len(self._input.instruments) == 1
+        self._into_books = (kernel, replay) if self.in_books else None
+
     def stop(self) -> None:
         """Give out no more chunks."""
         self._stopped = True
@@ -70,7 +77,7 @@ class TapePlayer:
     def chunks(self) -> Iterator[tuple[int, None]]:
         """Number of tape events in the buffer, chunk by chunk. Raises DataError, after all before it was given out, where the tape is damaged."""
         waiting = [] if self._instruments.only is not None else list(enumerate(self._input.instruments))
-        for n, done in self._input.chunks(self._events, self._places, [tape.opened_at for _, tape in waiting]):
+        for n, done in self._input.chunks(self._events, self._places, [tape.opened_at for _, tape in waiting], self._into_books):
             self._done = done
             if n:
                 yield n, None

@@ -28,6 +28,8 @@ class Chunk(NamedTuple):
 class ReadAhead:
     """A TapeReader whose chunks are made on another thread. Books are opened on this one, before their first tape event, as without."""
 
+    in_books = False
+
     def __init__(self, source: DbnInput, instruments: Instruments, on_instrument: Callable[[Instrument], None]) -> None:
         """Prepare to read `source`; as TapeReader."""
         self._on_instrument = on_instrument

@@ -71,6 +71,7 @@ class TapeReader:
         self._keys = np.zeros(64, KEY)
         self._n_keys = 0
         self._stopped = False
+        self.in_books = False
         self._of_files_before = 0
         reader.counters = self._counts.ctypes.data
         reader.actions = self._actions.ctypes.data
@@ -83,7 +84,7 @@ class TapeReader:
         self._records, self._n = field(reader, "records"), field(reader, "n")
         if JIT:
             do_record.place(reader)
-        self._normalise = going(normalise, reader)
+        self._normalise = self._go_on = going(normalise, reader)
         self._blank = Source()
         self._rehash = bound(rehash, self._blank.table, 0, 0)
         self._place_tables()
@@ -112,6 +113,16 @@ class TapeReader:
     def bytes_done(self) -> int:
         """Of the input, decompressed; about."""
         return self.records * MBO.itemsize
+
+    def keep_books(self, kernel: Any, replay: int) -> None:
+        """Let a kernel (market.direct) put records into the books of the Replay at an address, while there is one instrument.
+
+        As long as `in_books` is true, `chunks` gives out what the kernel answered, in place of a number of tape events.
+        """
+        self.in_books = len(self._instruments.known) <= 1
+        if self.in_books:
+            self.reader.replay = replay
+            self._go_on = going(kernel, self.reader)
 
     @property
     def events(self) -> np.ndarray[Any, Any]:
@@ -147,7 +158,7 @@ class TapeReader:
         reader.final = span.final
         reader.stride = span.stride
         while not self._stopped:
-            status = self._normalise()
+            status = self._go_on()
             position = here.value - start
             span.consumed = position
             if status == NEW_INSTRUMENT:
@@ -232,8 +243,10 @@ class TapeReader:
             fewer, self._sources = self._sources, aligned(2 * len(self._sources), SOURCE)
             self._sources[: len(fewer)] = fewer
             self._place_tables()
-        if JIT and index == 1:
-            ask_for_others.place(self.reader)
+        if index == 1:
+            self.in_books, self._go_on = False, self._normalise
+            if JIT:
+                ask_for_others.place(self.reader)
         if int(self._blank.grid) != instrument.grid:
             self._blank = _blank_source(instrument.grid, excludes=len(self._excluded) > 0)
         self._sources[index] = self._blank
