@@ -1,13 +1,15 @@
 """Ratios of gain and risk against empyrical, scipy and the figures in the papers."""
 
 import math
+import random
 
 import numpy as np
 import polars as pl
 import pytest
-from journals import Journal, row
+from journals import Journal, instrument, row
 from plain import period_pnl, random_journal
 
+from tapeline.config import Fees
 from tapeline.errors import ConfigError
 from tapeline.stats import TOTAL
 from tapeline.stats.risk import DAYS_PER_YEAR, expected_maximum, with_probability
@@ -89,6 +91,35 @@ def test_what_has_no_risk_has_no_ratio() -> None:
     line = gaining.result().stats.frame.row(0, named=True)
     assert line["sharpe"] > 0
     assert (line["sortino"], line["calmar"]) == (None, None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_is_no_risk(seed: int) -> None:
+    """What rows win from each other adds up to nothing but rounding of floats: their total has neither ratios nor a drawdown."""
+    rng = random.Random(seed)
+    sides = [(0, 3, Fees(maker=0.17)), (1, -1, Fees(maker=-0.17)), (2, -2, Fees(maker=-0.17))]
+    journal = Journal([instrument(i, f"S{i}", grid=10**7, multiplier=m) for i, m in enumerate((0.1, 0.37))], [row(f"r{r}", fees) for r, _, fees in sides])
+    for n in range(200):
+        place, lots, tick = rng.randrange(2), rng.choice([-3, -1, 1, 2]), 10_000 + rng.randrange(50)
+        for r, sign, _ in sides:
+            journal.fill(7 * n, sign * lots, tick, row=r, place=place)
+            journal.sample(7 * n + 1, 2 * tick + 1, row=r, place=place)
+    total = journal.result().statistics(interval="10s").frame.row(-1, named=True)
+    assert total["pnl_net"] == pytest.approx(0, abs=1e-12)
+    assert [total[name] for name in ("sharpe", "sortino", "calmar", "sharpe_probability", "drawdown_max")] == [None, None, None, None, 0.0]
+
+
+def test_rounding_is_no_loss() -> None:
+    """A day that ends where it began is without a Sharpe, and a period that only rounding makes less than the one before is no losing one."""
+    journal = Journal(rows=[row(fees=Fees(maker=0.95))])
+    journal.fill(0, 3, 19_200)
+    for day, marks in enumerate([(38_405, 38_401), (38_404, 38_399, 38_401), (38_402, 38_402, 38_407)]):
+        for n, mark in enumerate(marks):
+            journal.sample(86_400 * day + n, mark)
+    days = journal.result().statistics(interval="1m").by_day
+    assert days["pnl_net"].to_list() == pytest.approx([15.9, 0.0, 112.5])
+    assert days["sharpe"].is_null().to_list() == [False, True, False]
+    assert days["sortino"].to_list() == [None] * 3
 
 
 def test_days_are_periods_where_there_are_many() -> None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from tapeline.stats.money import net_curve
+from tapeline.stats.money import cleared, net_curve
 
 DAYS_PER_YEAR: Final = 252
 """Trading days."""
@@ -81,10 +81,11 @@ def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFram
     A period without a sample has a PnL of 0, since samples are taken whenever equity has changed.
     """
     period = told_of(sampling.start_ns) // sampling.interval_ns
-    ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net").last())
-    gains = ends.with_columns(x=pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by), periods=sampling.periods_in(by))
+    ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net", "noise").last())
+    change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by)
+    gains = ends.with_columns(x=cleared(change), periods=sampling.periods_in(by))
     gains = gains.with_columns(mean=pl.col("x").sum().over(by) / pl.col("periods"))
-    away = pl.col("x") - pl.col("mean")
+    away = cleared(pl.col("x") - pl.col("mean"))
     quiet = pl.col("periods").first() - pl.len()  # periods without a sample
     moments = gains.group_by(by, maintain_order=True).agg(
         pl.col("periods", "mean").first(),
