@@ -6,7 +6,7 @@ import random
 import numpy as np
 import polars as pl
 import pytest
-from journals import Journal, instrument, row
+from journals import SECOND, Journal, instrument, row
 from plain import period_pnl, random_journal
 
 from tapeline.config import Fees
@@ -135,6 +135,30 @@ def test_days_are_periods_where_there_are_many() -> None:
     assert stats.frame["sharpe"][0] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=252))
     assert "86,400 s" in stats.notes[0]
     assert "252 periods" in stats.notes[0]
+
+
+@pytest.mark.parametrize("interval", [None, "1h", "7h", "50h"])
+def test_weekends_are_no_periods(interval: str | None) -> None:
+    """Ratios over weeks are empyrical's of the days that were traded, 252 a year; shorter periods are those of such days, a longer one is counted once."""
+    journal, rng, hour = Journal(rows=[row()]), np.random.default_rng(6), 3600
+    traded = [day for day in range(4, 39) if day % 7 < 5]
+    journal.fill(86_400 * traded[0], 1, 0)
+    for day in traded:
+        mark = 0 if day == traded[0] else journal.samples[-1]["mark"]
+        for n in (0.5, 1.0, 1.5):
+            mark += int(rng.normal(10, 30))
+            journal.sample(86_400 * day + n * hour, mark)
+    stats = journal.result().statistics(interval=interval)
+    period_s = 86_400 if interval is None else int(interval[:-1]) * hour
+    start = journal.fills[0]["ts_local"]
+    days = {time // (86_400 * SECOND) for time in (start, *(sample["ts"] for sample in journal.samples))}
+    first = start // (period_s * SECOND)
+    touched = {hours * hour // period_s - first for day in days for hours in range(24 * day, 24 * day + 24)}
+    gains = period_pnl(journal, {0}, period_s)
+    pnl = gains[sorted(touched & set(range(len(gains))))]
+    assert len(traded) == len(days) == 25
+    assert stats.frame["sharpe"][0] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=252 * len(pnl) / 25))
+    assert stats.frame["sortino"][0] == pytest.approx(empyrical.sortino_ratio(pnl, annualization=252 * len(pnl) / 25))
 
 
 def test_pnl_is_compared_with_what_was_traded() -> None:
