@@ -288,6 +288,17 @@ def test_of_many_instruments_those_with_most_fills_are_drawn() -> None:
     assert not any("multiplier" in caution for caution in words.cautions(many))
 
 
+def test_trials_are_those_of_a_currency() -> None:
+    """The caution about the best of many counts three strategies that trade in two currencies as three, as their Deflated Sharpe does."""
+    journal = Journal([instrument(0, "A", currency="USD"), instrument(1, "B", currency="EUR")], [row(f"r{n}") for n in range(3)])
+    for r in range(3):
+        for place in range(2):
+            journal.fill(1, 1, 100, row=r, place=place)
+            for minute, mark in enumerate((200, 203 + r, 198, 202, 201 + place)):
+                journal.sample(60 * minute + 2, mark, row=r, place=place)
+    assert [caution for caution in words.cautions(Run("two currencies", journal.result())) if "with 3 tried" in caution]
+
+
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """A report is not written over a directory."""
     with pytest.raises(ConfigError, match="directory"):

@@ -1,13 +1,15 @@
 """Ratios of gain and risk against empyrical, scipy and the figures in the papers."""
 
 import math
+import random
 
 import numpy as np
 import polars as pl
 import pytest
-from journals import Journal, row
+from journals import SECOND, Journal, instrument, row
 from plain import period_pnl, random_journal
 
+from tapeline.config import Fees
 from tapeline.errors import ConfigError
 from tapeline.stats import TOTAL
 from tapeline.stats.risk import DAYS_PER_YEAR, expected_maximum, with_probability
@@ -91,6 +93,35 @@ def test_what_has_no_risk_has_no_ratio() -> None:
     assert (line["sortino"], line["calmar"]) == (None, None)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_is_no_risk(seed: int) -> None:
+    """What rows win from each other adds up to nothing but rounding of floats: their total has neither ratios nor a drawdown."""
+    rng = random.Random(seed)
+    sides = [(0, 3, Fees(maker=0.17)), (1, -1, Fees(maker=-0.17)), (2, -2, Fees(maker=-0.17))]
+    journal = Journal([instrument(i, f"S{i}", grid=10**7, multiplier=m) for i, m in enumerate((0.1, 0.37))], [row(f"r{r}", fees) for r, _, fees in sides])
+    for n in range(200):
+        place, lots, tick = rng.randrange(2), rng.choice([-3, -1, 1, 2]), 10_000 + rng.randrange(50)
+        for r, sign, _ in sides:
+            journal.fill(7 * n, sign * lots, tick, row=r, place=place)
+            journal.sample(7 * n + 1, 2 * tick + 1, row=r, place=place)
+    total = journal.result().statistics(interval="10s").frame.row(-1, named=True)
+    assert total["pnl_net"] == pytest.approx(0, abs=1e-12)
+    assert [total[name] for name in ("sharpe", "sortino", "calmar", "sharpe_probability", "drawdown_max")] == [None, None, None, None, 0.0]
+
+
+def test_rounding_is_no_loss() -> None:
+    """A day that ends where it began is without a Sharpe, and a period that only rounding makes less than the one before is no losing one."""
+    journal = Journal(rows=[row(fees=Fees(maker=0.95))])
+    journal.fill(0, 3, 19_200)
+    for day, marks in enumerate([(38_405, 38_401), (38_404, 38_399, 38_401), (38_402, 38_402, 38_407)]):
+        for n, mark in enumerate(marks):
+            journal.sample(86_400 * day + n, mark)
+    days = journal.result().statistics(interval="1m").by_day
+    assert days["pnl_net"].to_list() == pytest.approx([15.9, 0.0, 112.5])
+    assert days["sharpe"].is_null().to_list() == [False, True, False]
+    assert days["sortino"].to_list() == [None] * 3
+
+
 def test_days_are_periods_where_there_are_many() -> None:
     """From 20 days on a period is a day; the notes say so, and how many periods make a year."""
     journal = Journal(rows=[row()])
@@ -104,6 +135,30 @@ def test_days_are_periods_where_there_are_many() -> None:
     assert stats.frame["sharpe"][0] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=252))
     assert "86,400 s" in stats.notes[0]
     assert "252 periods" in stats.notes[0]
+
+
+@pytest.mark.parametrize("interval", [None, "1h", "7h", "50h"])
+def test_weekends_are_no_periods(interval: str | None) -> None:
+    """Ratios over weeks are empyrical's of the days that were traded, 252 a year; shorter periods are those of such days, a longer one is counted once."""
+    journal, rng, hour = Journal(rows=[row()]), np.random.default_rng(6), 3600
+    traded = [day for day in range(4, 39) if day % 7 < 5]
+    journal.fill(86_400 * traded[0], 1, 0)
+    for day in traded:
+        mark = 0 if day == traded[0] else journal.samples[-1]["mark"]
+        for n in (0.5, 1.0, 1.5):
+            mark += int(rng.normal(10, 30))
+            journal.sample(86_400 * day + n * hour, mark)
+    stats = journal.result().statistics(interval=interval)
+    period_s = 86_400 if interval is None else int(interval[:-1]) * hour
+    start = journal.fills[0]["ts_local"]
+    days = {time // (86_400 * SECOND) for time in (start, *(sample["ts"] for sample in journal.samples))}
+    first = start // (period_s * SECOND)
+    touched = {hours * hour // period_s - first for day in days for hours in range(24 * day, 24 * day + 24)}
+    gains = period_pnl(journal, {0}, period_s)
+    pnl = gains[sorted(touched & set(range(len(gains))))]
+    assert len(traded) == len(days) == 25
+    assert stats.frame["sharpe"][0] == pytest.approx(empyrical.sharpe_ratio(pnl, annualization=252 * len(pnl) / 25))
+    assert stats.frame["sortino"][0] == pytest.approx(empyrical.sortino_ratio(pnl, annualization=252 * len(pnl) / 25))
 
 
 def test_pnl_is_compared_with_what_was_traded() -> None:

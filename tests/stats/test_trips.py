@@ -64,3 +64,16 @@ def test_an_open_position_is_no_trade() -> None:
     line = journal.result().stats.frame.row(0, named=True)
     assert line["trades"] == 0
     assert [line[name] for name in ("win_rate", "profit_factor", "trade_pnl_mean", "trade_duration_median")] == [None] * 4
+
+
+def test_a_trip_that_gains_nothing_is_neither_won_nor_lost() -> None:
+    """Wins, and whether there is a loss to divide by, are those of whole ticks: what floats make of a sum that is 0 is neither."""
+    journal = Journal([instrument(grid=10**7, multiplier=0.1)], [row()])
+    for n, tick in enumerate(range(10_000, 10_400, 7)):
+        for step, (lots, price) in enumerate(((1, tick), (2, tick + 3), (-3, tick + 2))):
+            journal.fill(10 * n + step, -lots, price)
+    journal.fill(990, 1, 10_000)
+    journal.fill(991, -1, 10_001)
+    journal.sample(992, 20_000)
+    line = journal.result().stats.frame.row(0, named=True)
+    assert (line["trades"], line["win_rate"], line["profit_factor"]) == (59, 1 / 59, None)

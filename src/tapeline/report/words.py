@@ -142,10 +142,17 @@ def cautions(run: Run) -> list[str]:
         found.append(f"{large:.0%} of the lots were filled with more than half of what they traded against: {bold}.")
     if any((line["sharpe_probability"] or 1.0) < 0.95 and line["pnl_net"] > 0 for line in totals):
         found.append("The net PnL is positive, but the probability that the true Sharpe ratio exceeds 0 is below 95 %.")
-    deflated = run.stats.frame["sharpe_deflated"].drop_nulls()
-    if len(deflated) and any(line["pnl_net"] > 0 for line in run.stats.frame.to_dicts()) and float(deflated.max()) < 0.95:  # type: ignore[arg-type]  # a float column
-        found.append(f"No strategy's Deflated Sharpe reaches 95 %: with {len(deflated)} tried, the best may be luck (it has {float(deflated.max()):.0%}).")  # type: ignore[arg-type]
-    return found + _cautions_of_data(result)
+    return found + _caution_of_many(run.stats.frame) + _cautions_of_data(result)
+
+
+def _caution_of_many(frame: pl.DataFrame) -> list[str]:
+    """That the best of many may be luck. They are counted as its Deflated Sharpe counts them, those of its currency."""
+    known = frame.drop_nulls("sharpe_deflated").sort("sharpe_deflated", descending=True, maintain_order=True)
+    if not known.height or not (frame["pnl_net"] > 0).any():
+        return []
+    best = known.row(0, named=True)
+    tried, probability = known.filter(pl.col("currency") == best["currency"]).height, best["sharpe_deflated"]
+    return [f"No strategy's Deflated Sharpe reaches 95 %: with {tried} tried, the best may be luck (it has {probability:.0%})."] if probability < 0.95 else []
 
 
 def _cautions_of_data(result: Result) -> list[str]:

@@ -39,13 +39,13 @@ METRICS: Final = (
         pnl_per_lot=("money", "net PnL / lots traded"),
         pnl_per_turnover=("bps", "net PnL / turnover, in basis points"),
         return_on_capital=("share", "net PnL / the capital given; null without one"),
-        drawdown_max=("money", "largest fall of the net equity from an earlier high (which starts at 0)"),
+        drawdown_max=("money", "largest fall of the net equity, as sampled (equity_every), from an earlier high (which starts at 0)"),
         drawdown_duration=("duration", "longest time from a high of the net equity until it was regained, or the end"),
     )
     | _section(
         "Risk",
-        sharpe=("ratio", "mean / standard deviation of the net PnL per period, annualised"),
-        sortino=("ratio", "as sharpe, by the root mean square of the losing periods"),
+        sharpe=("ratio", "mean / standard deviation (of n − 1) of the net PnL per period, annualised"),
+        sortino=("ratio", "as sharpe, by the downside deviation: the root of the mean over all periods of min(net PnL, 0)²"),
         calmar=("ratio", "net PnL per year / drawdown_max"),
         sharpe_probability=("share", "Probabilistic Sharpe: probability that the true Sharpe exceeds 0 (Bailey, López de Prado 2012)"),
         sharpe_deflated=("share", "Deflated Sharpe: … exceeds the best expected by chance of as many trials (Bailey, López de Prado 2014); null for one"),

@@ -9,7 +9,7 @@ from tapeline.frames import Contract
 from tapeline.tables import listed
 
 _ROUNDING: Final = 1e-9
-"""A drawdown below this share of the largest equity is rounding of the sum over instruments, not a loss."""
+"""A change of a net equity below this share of the largest equity of its rows and instruments is rounding of what was added up, and no gain or loss."""
 AMOUNTS: Final = ("gross", "fees", "net")
 
 
@@ -45,7 +45,7 @@ def drawdown(equity: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) 
     """
     ts = pl.col("ts").to_physical()
     curve = net_curve(equity, by).with_columns(fall=pl.col("net").cum_max().clip(lower_bound=0).over(by) - pl.col("net"))
-    curve = curve.with_columns(under=pl.col("fall") > _ROUNDING * pl.col("net").abs().max().over(by))
+    curve = curve.with_columns(under=pl.col("fall") > pl.col("noise"))
     curve = curve.with_columns(
         high=pl.coalesce(pl.when(~pl.col("under")).then(ts).forward_fill().over(by), start),
         until=pl.coalesce(ts.shift(-1).over(by), end),  # a fall ends with the sample that regains the high
@@ -58,11 +58,19 @@ def drawdown(equity: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) 
 
 
 def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """Columns ts and net per group and time, in order of time: the sum over the rows and instruments of the group, each as last sampled."""
+    """Columns ts, net and noise per group and time, in order of time: the sum over the rows and instruments of the group, each as last sampled.
+
+    `noise`: what is no change of it, but rounding.
+    """
     change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over("cell")
-    steps = equity.with_columns(change=change).sort("ts", maintain_order=True)
+    steps = equity.with_columns(change=change, noise=_ROUNDING * pl.col("net").abs().max().over(by)).sort("ts", maintain_order=True)
     steps = steps.with_columns(net=pl.col("change").cum_sum().over(by))
-    return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last())
+    return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last(), pl.col("noise").first())
+
+
+def cleared(amount: pl.Expr) -> pl.Expr:
+    """A difference of values of a `net_curve`, 0 where it is no more than rounding: a ratio must not divide by that."""
+    return pl.when(amount.abs() > pl.col("noise")).then(amount).otherwise(0.0)
 
 
 def per_day(equity: pl.DataFrame, told_of: pl.Expr) -> pl.DataFrame:

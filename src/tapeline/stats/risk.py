@@ -1,13 +1,14 @@
 """Ratios of gain and risk: Sharpe, Sortino, Calmar, and the Probabilistic and Deflated Sharpe ratios of Bailey and López de Prado."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from tapeline.stats.money import net_curve
+from tapeline.stats.money import cleared, net_curve
 
 DAYS_PER_YEAR: Final = 252
 """Trading days."""
@@ -20,34 +21,42 @@ _NORMAL: Final = NormalDist()
 
 
 class Sampling(NamedTuple):
-    """The periods whose PnL the ratios are made of: whole multiples of `interval_ns` since the epoch that the run touches."""
+    """The periods whose PnL the ratios are made of: whole multiples of `interval_ns` since the epoch that the run's days touch."""
 
     interval_ns: int
     start_ns: int
     end_ns: int
     days: int
     """UTC days with samples, fills or orders."""
+    periods: int
+    """How many there are, first and last whole. Those of a weekend are none: a quiet minute is one that could have been traded in."""
 
     @classmethod
     def of(cls, fills: pl.DataFrame, orders: pl.DataFrame, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
         """The periods of a run, by default minutes, or days where there are many. It starts with the first of its frames' times: samples may be rare."""
         moments = pl.concat([equity["ts"], fills["ts_local"], orders["ts_sent"]])
         if not equity.height:
-            return cls(interval_ns or MINUTE_NS, 0, 0, 0)
+            return cls(interval_ns or MINUTE_NS, 0, 0, 0, 0)
         start, end = moments.to_physical().min(), equity["ts"].to_physical().max()
         told = equity.select(told_of(start)).to_series().cast(moments.dtype)  # type: ignore[arg-type]  # an integer
-        days = pl.concat([told, fills["ts_local"], orders["ts_sent"]]).dt.date().n_unique()
-        return cls(interval_ns or (DAY_NS if days >= DAILY_FROM else MINUTE_NS), start, end, days)  # type: ignore[arg-type]  # integers
+        days = pl.concat([told, fills["ts_local"], orders["ts_sent"]]).dt.date().unique().sort().to_physical().to_list()
+        interval = interval_ns or (DAY_NS if len(days) >= DAILY_FROM else MINUTE_NS)
+        of_days = cls(interval, start, end, len(days), 0)  # type: ignore[arg-type]  # integers
+        return of_days._replace(periods=of_days._touched_by(days))
 
     @property
     def last_ns(self) -> int:
         """The time that the last sample tells of."""
         return max(self.end_ns - 1, self.start_ns)
 
-    @property
-    def periods(self) -> int:
-        """How many there are, first and last whole."""
-        return self.last_ns // self.interval_ns - self.start_ns // self.interval_ns + 1 if self.days else 0
+    def _touched_by(self, days: Sequence[int]) -> int:
+        """How many periods days since the epoch touch, in the run's time."""
+        count, done = 0, -1
+        for day in days:
+            first = max(day * DAY_NS, self.start_ns) // self.interval_ns
+            last = min((day + 1) * DAY_NS - 1, self.last_ns) // self.interval_ns
+            count, done = count + last - max(first, done + 1) + 1, last
+        return count
 
     @property
     def periods_per_year(self) -> float:
@@ -78,13 +87,14 @@ def told_of(start_ns: int) -> pl.Expr:
 def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
     """Columns sharpe, sortino, sharpe_probability, pnl_per_year (currency), and sharpe_period (not annualised), skew, kurtosis and periods per group.
 
-    A period without a sample has a PnL of 0, since samples are taken whenever equity has changed.
+    A period without a sample has a PnL of 0, since samples are taken whenever equity has changed; days without anything have no periods.
     """
     period = told_of(sampling.start_ns) // sampling.interval_ns
-    ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net").last())
-    gains = ends.with_columns(x=pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by), periods=sampling.periods_in(by))
+    ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net", "noise").last())
+    change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by)
+    gains = ends.with_columns(x=cleared(change), periods=sampling.periods_in(by))
     gains = gains.with_columns(mean=pl.col("x").sum().over(by) / pl.col("periods"))
-    away = pl.col("x") - pl.col("mean")
+    away = cleared(pl.col("x") - pl.col("mean"))
     quiet = pl.col("periods").first() - pl.len()  # periods without a sample
     moments = gains.group_by(by, maintain_order=True).agg(
         pl.col("periods", "mean").first(),

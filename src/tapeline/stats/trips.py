@@ -1,8 +1,13 @@
 """Round trips: what is commonly called a trade."""
 
+from typing import Final
+
 import polars as pl
 
 from tapeline.stats.money import ratio
+
+_ROUNDING: Final = 1e-12
+"""A net gain below this share of the money that moved is rounding of its sum: one that is nothing would else be won or lost by chance."""
 
 
 def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
@@ -33,7 +38,7 @@ def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
             ts_open=pl.col("ts_local").first(),
             ts_close=pl.col("ts_local").last(),
             lots=pl.col("part").filter("opens").sum(),
-            pnl_net=pl.col("cash").sum(),
+            pnl_net=pl.when(pl.col("cash").sum().abs() > _ROUNDING * pl.col("cash").abs().sum()).then(pl.col("cash").sum()).otherwise(0.0),
             is_closed=pl.col("ends").any(),
         )
     )
