@@ -105,6 +105,16 @@ class Echo(tl.CustomFeature):
         return market.features[self.which]
 
 
+class Pace(tl.CustomFeature):
+    """Looks at the best prices and at what happened, and at no feature of the book."""
+
+    features = (tl.Feature.EVENT_RATE,)
+
+    def update(self, market):
+        """How often something happens."""
+        return market.features[tl.Feature.EVENT_RATE]
+
+
 class Narrow(tl.CustomFeature):
     """The number of features of the book that the market shows, of which it declares one."""
 
@@ -239,6 +249,15 @@ def test_features_of_ones_own_see_what_the_columns_have(tmp_path: Path, seed: in
     whole = tl.features(path, tick_size="1")
     for feature in tl.Feature:
         assert tl.features(path, [Echo(which=int(feature))], tick_size="1")["Echo"].equals(whole[feature.name.lower()].alias("Echo")), feature.name
+
+
+@pytest.mark.nojit
+def test_a_feature_of_ones_own_may_look_at_what_happened_alone(tmp_path: Path) -> None:
+    """One that declares no feature of the book, and no level but the best, sees what the columns have: nothing of the book is remembered then."""
+    path = market_file(tmp_path / "random.dbn", 1, 300)
+    frame = tl.features(path, [Pace(), tl.Feature.EVENT_RATE], tick_size="1")
+    assert frame.height > 50
+    assert frame["Pace"].equals(frame["event_rate"].alias("Pace"))
 
 
 def test_what_is_not_declared_is_not_shown(tmp_path: Path) -> None:
