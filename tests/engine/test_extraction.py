@@ -260,6 +260,19 @@ def test_a_feature_of_ones_own_may_look_at_what_happened_alone(tmp_path: Path) -
     assert frame["Pace"].equals(frame["event_rate"].alias("Pace"))
 
 
+def test_what_a_snapshot_cuts_off_counts_with_the_next_event(tmp_path: Path) -> None:
+    """An order and a trade whose event does not end before a snapshot have happened all the same; what the snapshot has, has not happened then."""
+    cut = [(1, "A", "B", 100.0, 5, 1, 0), (1, "T", "B", 101.0, 3, 0, 0)]
+    snapshot = [(2, "R", "N", None, 0, 0, 32), (2, "A", "B", 100.0, 5, 1, 32), (2, "T", "A", 100.0, 9, 0, 32 + 128)]
+    rows = [(1_700_000_000 * SECOND + at, *row) for at, *row in (*cut, *snapshot, (3, "A", "A", 102.0, 1, 2, 128))]
+    columns = ["ts_event", "action", "side", "price", "size", "order_id", "flags"]
+    path = tmp_path / "cut.dbn"
+    tl.write_dbn(pl.DataFrame(rows, columns, orient="row"), path, symbol="X")
+    frame = tl.features(path, tick_size="1")
+    assert frame.select("event_rate", "add_rate", "trade_rate", "volume_rate", "trade_size", "vwap").rows() == [(1.0, 2.0, 1.0, 3.0, 3.0, 101.0)]
+    assert tl.trades(path, tick_size="1")["size"].to_list() == [3]
+
+
 def test_what_is_not_declared_is_not_shown(tmp_path: Path) -> None:
     """A feature of one's own sees what it declares, and NaN for the rest, though it be computed."""
     path = market_file(tmp_path / "random.dbn", 2, 300)
