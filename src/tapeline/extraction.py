@@ -96,7 +96,7 @@ def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     `which`: members of `tl.Feature` and instances of `CustomFeature` subclasses; by default all of `tl.Feature`. Columns: `ts_event`, `ts_recv`, `sequence`,
     `instrument_id`, `publisher_id` of the event's last record, then one float64 per feature, named as the member in lower case, or as the class; NaN where it
     is not defined. `every="1s"`: one row per instrument and second of `ts_recv` in which something happened, with the last values in it; a `ts_recv` that runs
-    back counts to the second that is open. Other settings as in Backtest. Formulas and units: docs/ARCHITECTURE.md, Features.
+    back, of whichever instrument, counts to the second that is open. Other settings as in Backtest. Formulas and units: docs/ARCHITECTURE.md, Features.
 
     Raises ConfigError on settings that make no sense, CompileError where a feature of one's own does not compile, and DataError where the input is damaged; its
     `result` attribute has the frame of everything before.

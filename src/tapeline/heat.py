@@ -115,8 +115,9 @@ def heatmap(  # noqa: PLR0913 - settings by keyword, as in Backtest
     """The book of an instrument from `start` to `end` (UTC text such as "2023-12-25T23:00:00", datetimes, or ns), in `columns` intervals.
 
     Prices reach `levels` ticks beyond the best prices of that time (where the book is not crossed), and are at most 400: those around the middle. Sizes are
-    averages over the time of each interval on the exchange's clock (`ts_event`), exact to the event. With several instruments in the data, the first of
-    `instruments` is shown. Reads the data twice, up to `end`: first for the range of prices. Raises ConfigError and DataError.
+    averages over the time of each interval on the exchange's clock (`ts_event`), exact to the event, one of several times being of its first's; after the end
+    of the data nothing is known, and they are 0. With several instruments in the data, the first of `instruments` is shown. Reads the data twice, up to `end`:
+    first for the range of prices. Raises ConfigError and DataError.
     """
     span = Span(0, to_ns(start, "start"), to_ns(end, "end"))
     settings = {"tick_size": tick_size, "definitions": definitions, "instruments": instruments}

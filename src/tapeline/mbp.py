@@ -32,7 +32,7 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     Columns: `ts_event`, `ts_recv`, `sequence`, `instrument_id`, `publisher_id` of the event's last record, then per level `bid_px_00`, `ask_px_00` (integers
     in 1e-9, null when absent), `bid_sz_00`, `ask_sz_00`, `bid_ct_00`, `ask_ct_00` (0 when absent), and so on. Events of a snapshot give no row: what it
     changed shows with the book's next ordinary event. `every="1s"`: one row per instrument and second of `ts_recv` in which something changed, with the last
-    state in it; a `ts_recv` that runs back counts to the second that is open. Other settings as in Backtest.
+    state in it; a `ts_recv` that runs back, of whichever instrument, counts to the second that is open. Other settings as in Backtest.
 
     Raises ConfigError on settings that make no sense, and DataError where the input is damaged; its `result` attribute has the frame of everything before.
     """

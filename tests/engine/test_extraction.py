@@ -105,6 +105,16 @@ class Echo(tl.CustomFeature):
         return market.features[self.which]
 
 
+class Pace(tl.CustomFeature):
+    """Looks at the best prices and at what happened, and at no feature of the book."""
+
+    features = (tl.Feature.EVENT_RATE,)
+
+    def update(self, market):
+        """How often something happens."""
+        return market.features[tl.Feature.EVENT_RATE]
+
+
 class Narrow(tl.CustomFeature):
     """The number of features of the book that the market shows, of which it declares one."""
 
@@ -239,6 +249,28 @@ def test_features_of_ones_own_see_what_the_columns_have(tmp_path: Path, seed: in
     whole = tl.features(path, tick_size="1")
     for feature in tl.Feature:
         assert tl.features(path, [Echo(which=int(feature))], tick_size="1")["Echo"].equals(whole[feature.name.lower()].alias("Echo")), feature.name
+
+
+@pytest.mark.nojit
+def test_a_feature_of_ones_own_may_look_at_what_happened_alone(tmp_path: Path) -> None:
+    """One that declares no feature of the book, and no level but the best, sees what the columns have: nothing of the book is remembered then."""
+    path = market_file(tmp_path / "random.dbn", 1, 300)
+    frame = tl.features(path, [Pace(), tl.Feature.EVENT_RATE], tick_size="1")
+    assert frame.height > 50
+    assert frame["Pace"].equals(frame["event_rate"].alias("Pace"))
+
+
+def test_what_a_snapshot_cuts_off_counts_with_the_next_event(tmp_path: Path) -> None:
+    """An order and a trade whose event does not end before a snapshot have happened all the same; what the snapshot has, has not happened then."""
+    cut = [(1, "A", "B", 100.0, 5, 1, 0), (1, "T", "B", 101.0, 3, 0, 0)]
+    snapshot = [(2, "R", "N", None, 0, 0, 32), (2, "A", "B", 100.0, 5, 1, 32), (2, "T", "A", 100.0, 9, 0, 32 + 128)]
+    rows = [(1_700_000_000 * SECOND + at, *row) for at, *row in (*cut, *snapshot, (3, "A", "A", 102.0, 1, 2, 128))]
+    columns = ["ts_event", "action", "side", "price", "size", "order_id", "flags"]
+    path = tmp_path / "cut.dbn"
+    tl.write_dbn(pl.DataFrame(rows, columns, orient="row"), path, symbol="X")
+    frame = tl.features(path, tick_size="1")
+    assert frame.select("event_rate", "add_rate", "trade_rate", "volume_rate", "trade_size", "vwap").rows() == [(1.0, 2.0, 1.0, 3.0, 3.0, 101.0)]
+    assert tl.trades(path, tick_size="1")["size"].to_list() == [3]
 
 
 def test_what_is_not_declared_is_not_shown(tmp_path: Path) -> None:

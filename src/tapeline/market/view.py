@@ -106,7 +106,7 @@ def show_features(plan):
     """
     book, features = record_at(plan.book, 0, BOOK), plan.features
     to = record_at(plan.to, 0, MARKET)
-    if plan.of_view and not plan.follows:
+    if plan.of_view and not plan.follows and features & BOOK_FEATURES:
         update_touch(book)
     if plan.wakes:
         copy(plan.to + FEATURES_OFFSET, address_of(book.market) + FEATURES_OFFSET, FEATURES_OF_BOOK_SIZE)
