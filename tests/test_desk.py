@@ -1,5 +1,6 @@
 """A desk's own orders: taken out of the tape, sent again, compared."""
 
+import copy
 import pickle
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from against_mbo_queue import read, simulated
 from against_own_orders import again, filled_orders, log_of
 
 import tapeline as tl
-from tapeline.desk import _checked, _kept
+from tapeline.desk import _checked, _kept, _same
 
 ES = Path(__file__).resolve().parents[2] / "shared" / "data" / "databento" / "esh4-20231225.mbo.dbn.zst"
 START = int(np.datetime64("2023-12-25T23:00:01", "ns").astype(np.int64))
@@ -69,6 +70,16 @@ def test_prices_are_sent_as_they_are_written():
     assert _kept[int(replay.entries)]["price"].tolist()[:2] == [17_464_845_380_000_000, 100_000_000]
 
 
+def test_a_log_is_kept_once():
+    """A process that makes replays of one log again and again, or gets them pickled or copied, does not grow; another log has its own messages."""
+    replay = tl.replay_orders(LOG)
+    before = len(_kept)
+    others = [tl.replay_orders(LOG), pickle.loads(pickle.dumps(replay)), copy.deepcopy(replay)]  # noqa: S301 - it is our own
+    assert {int(one.entries) for one in others} == {int(replay.entries)}
+    assert len(_kept) == before
+    assert int(tl.replay_orders(LOG.head(1)).entries) != int(replay.entries)
+
+
 def test_a_replay_takes_its_log_along(tmp_path):
     """Pickled, as for a process of its own, or copied, it has the messages themselves: with the address alone such a process read what lies there, and died."""
     path = simulated(tmp_path, 3)
@@ -76,6 +87,7 @@ def test_a_replay_takes_its_log_along(tmp_path):
     replay = tl.replay_orders(log_of(stream, filled_orders(stream, 0)).head(200))
     parcel, of_first = pickle.dumps(replay), int(replay.entries)
     _kept[of_first][:] = 0  # nobody else's memory is to be read
+    _same.clear()  # as in another process
     other = pickle.loads(parcel)  # noqa: S301 - it is our own
     assert int(other.entries) != of_first
     assert _kept[int(other.entries)]["order"].any()

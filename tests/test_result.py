@@ -4,14 +4,17 @@ import dataclasses
 import json
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from journals import SECOND, START, TICK, Journal, instrument, row
 
+import tapeline.result
 from tapeline import schema
 from tapeline.columns import Turner, order_of
 from tapeline.config import Fees, Latency
@@ -240,6 +243,42 @@ def test_a_save_that_fails_keeps_the_old_result(journal: Journal, tmp_path: Path
     with pytest.raises(ValueError, match="JSON"):
         journal.result(n=float("nan")).save(tmp_path / "run")
     assert Result.load(tmp_path / "run").manifest["n"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("moment", ["_read_index", "_read_frames", "_read"])
+def test_a_result_that_is_replaced_while_it_is_loaded_is_never_mixed(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Whenever another process saves there, what is loaded is one of the two results, whole: index and frames are of one run."""
+    path, whole = journal.result(n=1).save(tmp_path / "run"), Journal(rows=[row("other")])
+    real, saves = getattr(tapeline.result, moment), []
+
+    def meanwhile(*given: Any) -> Any:
+        found = real(*given) if moment == "_read_index" else None
+        if not saves:
+            saves.append(whole)
+            monkeypatch.setattr(tapeline.result, moment, real)
+            whole.result(n=2).save(path)
+        return found or real(*given)
+
+    monkeypatch.setattr(tapeline.result, moment, meanwhile)
+    loaded = Result.load(path)
+    assert saves
+    expected = (journal if loaded.manifest["n"] == 1 else whole).result()
+    assert all(getattr(loaded, name).equals(getattr(expected, name)) for name in FRAMES)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_who_saves_to_one_place_at_once_finds_no_gap(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows: bool) -> None:  # noqa: FBT001 - a case
+    """Threads that save to one directory all succeed, and one of their results is there at every moment; without an exchange in the file system, at the end."""
+    if not knows:
+        monkeypatch.setattr(tapeline.result, "exchange", lambda *_: False)
+    results = [journal.result(n=n) for n in range(4)]
+    results[0].save(tmp_path / "run")
+    with ThreadPoolExecutor(len(results) if knows else 1) as pool:
+        saving = [pool.submit(result.save, tmp_path / "run") for result in results for _ in range(10)]
+        while knows and not all(one.done() for one in saving):
+            assert Result.load(tmp_path / "run").fills.equals(results[0].fills)
+    assert {one.result() for one in saving} == {tmp_path / "run"}
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 

@@ -1,6 +1,7 @@
 """Files that are written whole, or not at all; and those that come with the package."""
 
 import contextlib
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from tapeline.errors import ConfigError
 
 _NAME_BYTES: Final = 200
 _TEXT_BYTES_MAX: Final = 1 << 24
+_HERE: Final = -100
+"""Linux's AT_FDCWD: paths are from the working directory on, as usual."""
+_EXCHANGE: Final = 2
+"""Linux's RENAME_EXCHANGE."""
 
 
 @contextlib.contextmanager
@@ -34,6 +39,12 @@ def replacing(path: Path) -> Iterator[Path]:
         if hidden:
             with contextlib.suppress(OSError):
                 hidden.unlink()
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files or directories change places, in one step. False where they cannot: one is not there, or the file system knows no such step."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)  # which Python lacks
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def path_of(path: object, setting: str) -> Path:

@@ -1,5 +1,6 @@
 """The result of a run: frames, counters and manifest; checked when made, saved and loaded as Parquet and JSON."""
 
+import contextlib
 import hashlib
 import html
 import json
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +22,7 @@ from tapeline.accounts import accounts_frame
 from tapeline.columns import Columns, Records, Turner, order_of
 from tapeline.delays import Duration
 from tapeline.errors import ConfigError
-from tapeline.files import path_of, resolved, why
+from tapeline.files import exchange, path_of, resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
@@ -36,6 +38,7 @@ FRAMES: Final = ("fills", "orders", "equity", "signals", "stops", "steps")
 _FORMAT: Final = "tapeline-result"
 _FORMAT_VERSION: Final = 4
 _INDEX: Final = "result.json"
+_CHANGED: Final = "not what was saved"
 _BLOCK_ROWS: Final = 1 << 15
 
 
@@ -203,7 +206,7 @@ class Result:
                 "manifest": self.manifest,
                 "fifo": seen.fifo if seen is not None else None,
                 "missing": seen.missing if seen is not None else None,
-                "files": {file.name: _digest(file) for file in sorted(work.iterdir())},
+                "files": {file.name: _digest_of(file) for file in sorted(work.iterdir())},
             }
             text = json.dumps({**index, "check": _check(index)}, indent=2, ensure_ascii=False, allow_nan=False)
             (work / _INDEX).write_text(text + "\n", encoding="utf-8", errors="surrogateescape")  # as Python has names of files that are no UTF-8
@@ -218,17 +221,18 @@ class Result:
     def load(cls, directory: str | Path) -> "Result":
         """Read what `save` wrote. Raises ConfigError if there is no such result, or one that is damaged, or of another format."""
         path = path_of(directory, "directory")
-        index = _read_index(path)
-        if index is None:
-            raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
-        if index.get("format_version") != _FORMAT_VERSION:
-            raise ConfigError(f"{path}: saved in format {index.get('format_version')}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
-        try:
-            _check_files(path, index)
-            frames = {name: _read(path, name) for name in FRAMES}
-            kept = _read_observed(path, index)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            raise ConfigError(f"{path}: the saved result is damaged: {error}; run the backtest again") from error
+        while True:
+            identity, index = _identity(path), _read_index(path)
+            if index is None:
+                raise ConfigError(f"{path}: holds no saved result (no readable {_INDEX}); expected a directory written by Result.save")
+            if index.get("format_version") != _FORMAT_VERSION:
+                raise ConfigError(f"{path}: saved in format {index.get('format_version')}, this Tapeline reads {_FORMAT_VERSION}: run the backtest again")
+            try:
+                frames, kept = _read_frames(path, index)
+                break
+            except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+                if _identity(path) == identity:  # else another has come to stand there meanwhile
+                    raise ConfigError(f"{path}: the saved result is damaged: {error}; run the backtest again") from error
         contracts = {symbol: Contract(*parts) for symbol, parts in index["contracts"].items()}
         return cls(**frames, counters=index["counters"], manifest=index["manifest"], contracts=contracts, kept=kept)
 
@@ -279,9 +283,22 @@ def _read_index(path: Path) -> dict[str, Any] | None:
     return index if isinstance(index, dict) and index.get("format") == _FORMAT else None
 
 
-def _digest(file: Path) -> str:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the index in a directory: another result, even an equal one, has another."""
+    try:
+        found = (path / _INDEX).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _digest_of(file: Path) -> str:
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return _digest(content)
+
+
+def _digest(content: BufferedReader) -> str:
+    return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _check(index: Mapping[str, Any]) -> str:
@@ -289,11 +306,19 @@ def _check(index: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps({name: value for name, value in index.items() if name != "check"}).encode()).hexdigest()
 
 
-def _check_files(path: Path, index: Mapping[str, Any]) -> None:
-    """Raise ValueError where a file is not what was saved, and OSError where it is not there. Parquet does not notice a bit that has flipped."""
-    changed = [_INDEX] if index.get("check") != _check(index) else [name for name, digest in index["files"].items() if _digest(path / name) != digest]
-    if changed:
-        raise ValueError(f"{', '.join(changed)}: not what was saved")
+def _read_frames(path: Path, index: Mapping[str, Any]) -> tuple[dict[str, Any], Observed | None]:
+    """Of each file, what was checked is what is read: whatever comes to stand at its name meanwhile is not looked at.
+
+    Raises ValueError where a file is not what was saved, and OSError where it is not there.
+    """
+    if index.get("check") != _check(index):
+        raise ValueError(f"{_INDEX}: {_CHANGED}")
+    with contextlib.ExitStack() as opened:
+        files = {name: opened.enter_context((path / name).open("rb")) for name in index["files"]}
+        changed = [name for name, file in files.items() if _digest(file) != index["files"][name]]
+        if changed:  # Parquet does not notice a bit that has flipped
+            raise ValueError(f"{', '.join(changed)}: {_CHANGED}")
+        return {name: _read(files, name) for name in FRAMES}, _read_observed(files, index)
 
 
 def _write(path: Path, name: str, frame: pl.DataFrame) -> None:
@@ -301,16 +326,17 @@ def _write(path: Path, name: str, frame: pl.DataFrame) -> None:
         frame.write_parquet(file)
 
 
-def _read(path: Path, name: str) -> pl.DataFrame:
-    with (path / f"{name}.parquet").open("rb") as file:
-        return pl.read_parquet(file)
+def _read(files: Mapping[str, BufferedReader], name: str) -> pl.DataFrame:
+    file = files[f"{name}.parquet"]
+    file.seek(0)
+    return pl.read_parquet(file)
 
 
-def _read_observed(path: Path, index: Mapping[str, Any]) -> Observed | None:
+def _read_observed(files: Mapping[str, BufferedReader], index: Mapping[str, Any]) -> Observed | None:
     fifo = index["fifo"]
-    if "mids.parquet" not in index["files"]:
+    if "mids.parquet" not in files:
         return None
-    mids, bars = (_read(path, name) for name in ("mids", "bars"))
+    mids, bars = (_read(files, name) for name in ("mids", "bars"))
     return Observed(mids, bars, index.get("missing"), (fifo[0], fifo[1]) if fifo else None)
 
 
@@ -335,14 +361,21 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _replace(work: Path, target: Path) -> None:
-    """Put `work` in the place of `target`: the old result is moved aside first, since directories cannot be renamed over full ones."""
+    """Put `work` in the place of `target`, in one step: whoever loads it, or saves there too, finds one of the two, whole. What was there is then at `work`."""
+    try:
+        work.rename(target)  # which is not there yet, or empty
+    except OSError:
+        if not exchange(work, target):
+            _replace_in_steps(work, target)
+
+
+def _replace_in_steps(work: Path, target: Path) -> None:
+    """The same where two directories cannot change places, as on network file systems: the old result is moved aside first."""
     old = work.with_name(work.name + "-old")
-    if target.exists():
-        target.rename(old)
+    target.rename(old)
     try:
         work.rename(target)
     except OSError:
-        if old.exists():
-            old.rename(target)
+        old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
