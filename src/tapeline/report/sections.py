@@ -57,7 +57,7 @@ def sections(run: Run) -> list[Section]:
         _book(run),
         Section("The data's health", words.health(run), is_half=True),
         Section("Assumptions in force", words.assumptions(run), is_half=True),
-        Section("Statistics", stats_html(run.stats.frame, METRICS, run.stats.notes, run.varied)),
+        Section("Statistics", stats_html(run.stats.frame, METRICS, run.stats.notes, run.stats.varied)),
         Section("Manifest", words.manifest(run)),
     ]
 
