@@ -28,7 +28,7 @@ def instrument(index: int = 0, symbol: str = "ESH4", *, grid: int = TICK, multip
 
 def row(label: str = "Maker", fees: Fees | None = None, signals: tuple[str, ...] = ()) -> Row:
     """A row of class Maker."""
-    return Row(label, "Maker", {"size": 1}, Venue(fees=fees or Fees()), signals)
+    return Row(label, "Maker", {"size": 1}, {}, Venue(fees=fees or Fees()), signals)
 
 
 def array(lines: list[dict[str, Any]], dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:

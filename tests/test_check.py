@@ -185,8 +185,18 @@ def test_a_pre_open_is_told_with_what_it_means(tmp_path: Path) -> None:
     """`tapeline check` says since when nothing traded, and what a run without a status file makes of it."""
     path = pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9))
     said = invoke("check", path, "--tick-size", "1").stdout
-    assert "7: no trade between 2023-11-14 22:13:21 and 2023-11-14 22:13:29, and a book that was locked or crossed: a pre-open or an auction" in said
+    assert "SEVEN: no trade between 2023-11-14 22:13:21 and 2023-11-14 22:13:29 UTC, and a book that was locked or crossed: a pre-open or an auction" in said
     assert "without one, orders take" in said
+
+
+def test_spans_of_time_have_their_length(tmp_path: Path) -> None:
+    """Gaps say from what length on they are told, and how long each is; of what is locked, too; books have their symbols, where these are known."""
+    path = pre_open(tmp_path / "a.dbn", trade=None, locked=(5, 9))
+    said = [line.split() for line in invoke("check", path, "--tick-size", "1", "--gap", "2s").stdout.splitlines()]
+    titled = said.index(["gaps", "in", "ts_recv", "of", "2", "s", "and", "more:", "2"])
+    assert said[titled + 5] == ["│", "2023-11-14", "22:13:25.000000", "│", "22:13:29.000000", "│", "4", "s", "│", "5", "│"]
+    titled = said.index(["locked", "or", "crossed:", "1"])
+    assert said[titled + 4] == ["│", "SEVEN", "│", "2023-11-14", "22:13:25.000000", "│", "22:13:29.000000", "│", "4", "s", "│", "1", "│"]
 
 
 def test_a_pre_open_of_one_instrument_is_not_anothers(tmp_path: Path) -> None:

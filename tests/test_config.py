@@ -42,6 +42,8 @@ def test_values_of_another_kind_are_refused(make: Any, message: str) -> None:
         (lambda: tl.Backtest("any.dbn", ticksize=0.25), r"Backtest\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
         (lambda: tl.depth("any.dbn", level=5), r"depth\(level=…\): there is no such setting; did you mean 'levels'\?"),
         (lambda: tl.features("any.dbn", interval=5), r"features\(interval=…\): there is no such setting; there are: data, which, every"),
+        (lambda: tl.depth_chunks("any.dbn", ticksize=1), r"depth_chunks\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
+        (lambda: tl.features_chunks("any.dbn", ticksize=1), r"features_chunks\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
         (lambda: tl.write_tape("any.dbn", "x.tape", instrument="A"), r"write_tape\(instrument=…\): there is no such setting; did you mean 'instruments'\?"),
     ],
 )
@@ -61,6 +63,8 @@ def test_names_that_no_setting_has_are_told(make: Any, message: str) -> None:
         (lambda: tl.Latency.from_table(None), r"table None: expected the path of a \.parquet or \.csv file"),
         (lambda: tl.Result.load(7), r"directory=7: expected the path of a file"),
         (lambda: tl.write_dbn("any.csv", None), r"output=None: expected the path of a file"),
+        (lambda: tl.depth_chunks("any.dbn", ticksize=1), r"depth_chunks\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
+        (lambda: tl.features_chunks("any.dbn", ticksize=1), r"features_chunks\(ticksize=…\): there is no such setting; did you mean 'tick_size'\?"),
         (lambda: tl.write_tape("any.dbn", "a\0b"), r"output='a\\x00b': expected the path of a file"),
         (lambda: tl.Backtest(["any\0.dbn"]), r"data='any\\x00\.dbn': expected the path of a file"),
         (lambda: tl.replay_orders(5), r"order log: expected a polars frame, or what makes one, not int"),

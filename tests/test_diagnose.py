@@ -46,6 +46,7 @@ def complaint(folder: Path, session: Path, body: str, before: str = "") -> str:
         (f"{BOOK}orders.buy(market.bid_price)", "orders.buy: missing a required argument: 'size'"),
         (f"{BOOK}orders.buy(1, 2, 3, 4, 5)", "too many positional arguments; it takes price, size, instruction, expires"),
         (f"{BOOK}orders.buy(1, 2, tif=1)", "orders.buy: got an unexpected keyword argument 'tif'; it takes price, size, instruction, expires"),
+        (f"{BOOK}orders.sell_stop(1, 2, limit=3)", "a stop that becomes a limit order is sell_stop_limit(stop, price, size)"),
         (f"{BOOK}for one in orders: self.n = 1", "of orders keep the ids that buy and sell return, in an array, ids: (tl.int64, (32,))"),
         (f"{BOOK}self.n = len(orders)", "of orders keep the ids that buy and sell return, in an array"),
         (f"{BOOK}orders.buy(market.bid_price, 1.7)", "orders take whole numbers (prices in 1e-9, lots, times in nanoseconds), and this is a float"),
@@ -263,6 +264,17 @@ def test_an_index_out_of_range_has_its_line(tmp_path: Path, session: Path, body:
     with pytest.raises(IndexError) as error:
         tl.Backtest(session, tick_size="0.25", multiplier=50, engine=engine).run(strategy(tmp_path, body)())
     assert re.search(rf"\.py:{line}: $", terminal.place(error.value))
+
+
+@compiled_only
+def test_a_level_that_is_too_deep_has_its_line(tmp_path: Path, session: Path) -> None:
+    """Compiled code knows the line of this package's that raised; the note names those of the strategy's, helpers' among them, that ask for levels."""
+    body = f"depth = 2\n{BOOK}self.n = market.ask(1).size\n    self.n = self.at(market)\ndef at(self, market):\n    return market.bid(self.n - self.n + 7).size"
+    cls = strategy(tmp_path, body)
+    with pytest.raises(IndexError) as error:
+        tl.Backtest(session, tick_size="0.25", multiplier=50).run(cls())
+    (note,) = error.value.__notes__
+    assert re.search(r" bid\(i\) is called at \S+\.py:12; depth = 2\.", note)
 
 
 @compiled_only

@@ -25,6 +25,7 @@ class Maker(tl.Strategy):
     skew: tl.float64 = 0.5
     is_shy: tl.bool_ = True
     small: tl.uint8 = 1
+    side: tl.int64 = tl.Side.BID
     weights: (tl.float64, (3,)) = (1.0, 2.0, 3.0)
     grid: (tl.int64, (2, 3)) = 0
     bid_id: tl.int64
@@ -155,17 +156,29 @@ def test_parameters_are_parsed_by_the_type_of_the_field(tmp_path: Path) -> None:
     assert instance.grid.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+def test_members_of_enumerations_have_their_names(tmp_path: Path) -> None:
+    """Where the default is a member, others are set by name or number; the instance and its row in a result show the name, of no member the number."""
+    strategy = load_strategy(f"{write(tmp_path)}:Maker")
+    for setting, number, word in (("side=ask", 65, "ASK"), ("side=65", 65, "ASK"), ("side=7", 7, None)):
+        instance = strategy(**parse_parameters(strategy, [setting]))
+        row = Row.of(RowSpec(instance, Venue(), "maker"))
+        assert instance.side == row.parameters["side"] == number
+        assert row.words == ({"side": word} if word else {})
+        assert f"side={word or number}, " in repr(instance)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("sise=1", "no parameter 'sise'; did you mean 'size'"),
-        ("qqq=1", "its parameters are: size, skew, is_shy, small, weights, grid"),
+        ("qqq=1", "its parameters are: size, skew, is_shy, small, side, weights, grid"),
         ("bid_id=1", "no parameter 'bid_id'"),
         ("size", "expected name=value"),
         ("=1", "expected name=value"),
         ("size=1.5", "size=1.5: expected an integer"),
         ("skew=wide", "skew=wide: expected a number"),
         ("is_shy=maybe", "expected true or false"),
+        ("side=up", "side=up: expected an integer or BID or ASK or NONE"),
         ("small=256", "expected an integer from 0 to 255"),
         ("weights=1,2", "expected 3 values"),
         ("grid=1,2", "expected 2 x 3 values, separated by commas"),
@@ -183,4 +196,4 @@ def test_rows_of_results_know_the_parameters(tmp_path: Path) -> None:
     strategy = load_strategy(f"{write(tmp_path)}:Maker")
     made = Row.of(RowSpec(strategy(size=7), Venue(), "seven"))
     assert (made.label, made.strategy, made.signals) == ("seven", "Maker", ())
-    assert made.parameters == {"size": 7, "skew": 0.5, "is_shy": True, "small": 1, "weights": [1.0, 2.0, 3.0], "grid": [[0, 0, 0], [0, 0, 0]]}
+    assert made.parameters == {"size": 7, "skew": 0.5, "is_shy": True, "small": 1, "side": 66, "weights": [1.0, 2.0, 3.0], "grid": [[0, 0, 0], [0, 0, 0]]}

@@ -325,6 +325,11 @@ def _naming_who_raises(session: Any, reader: Any) -> Iterator[None]:
     except TapelineError:
         raise
     except Exception as error:
-        how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
-        error.add_note(f"{session.called.label} raised it in a callback, among the first {reader.records:,} records.{how if jit.JIT else ''}")
+        called, how = session.called, ""
+        if jit.JIT:
+            from tapeline.diagnose import level_calls  # noqa: PLC0415 - imports all that strategies are given
+
+            how = " Lines are those of when it was compiled; engine='reference' (--engine reference) raises the same with a whole traceback."
+            how = level_calls(type(called.strategy), str(error)) + how
+        error.add_note(f"{called.label} raised it in a callback, among the first {reader.records:,} records.{how}")
         raise

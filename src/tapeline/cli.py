@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from tapeline import terminal
-from tapeline.options import MarketOptions, RunOptions, TapeOptions, grouped
+from tapeline.options import MarketOptions, RunOptions, TapeOptions, ViewOptions, grouped
 from tapeline.terminal import EXIT_CODES, Exit
 
 app = typer.Typer(
@@ -165,7 +165,7 @@ def view(
     strategy: Annotated[str | None, typer.Option(help="Label of the strategy to show, if the run had several. Default: all.")] = None,
     port: Annotated[int, typer.Option(help="Port to listen on, of this machine only. 0: any that is free.", min=0, max=65535)] = 0,
     *,
-    options: MarketOptions,
+    options: ViewOptions,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the desktop's browser, if there is one.")] = True,
     traceback: Traceback = False,
 ) -> None:

@@ -156,21 +156,38 @@ def show_check(found: "Check") -> None:
         schema={"time, UTC": pl.String, "first": pl.Datetime("ns"), "last": pl.Datetime("ns")},
         orient="row",
     )
-    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns"), "to": pl.Datetime("ns"), "record": pl.Int64}, orient="row")
-    crossed = found.crossed.select(pl.col("instrument_id").cast(pl.String).alias("id"), "from", "to", "events")
+    gaps = pl.DataFrame(found.times.gaps, schema={"from": pl.Datetime("ns"), "to": pl.Datetime("ns"), "next record": pl.Int64}, orient="row")
+    names = _names_of(found)
+    symbols = pl.Series("symbol", [names[key] for key in found.crossed.select("instrument_id", "publisher_id").iter_rows()], pl.String)
+    crossed = found.crossed.select(symbols, "from", "to", "events")
+    gap = tables.format_seconds(found.times.gap_ns_min / 1e9)
     if not found.times.records:
         terminal.out.print("the data is empty: it has no records", style="yellow")
     terminal.out.print(tables.pairs_table({"records": found.times.records, **found.actions}, "records by action"))
     terminal.out.print(tables.frame_table(times))
     _show_instruments(found)
-    for frame, title in ((gaps, "gaps in ts_recv"), (crossed, "locked or crossed")):
-        terminal.out.print(tables.frame_table(frame.head(tables.LINES_MAX), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
-    _show_pre_opens(found.pre_opens)
+    for frame, title in ((gaps, f"gaps in ts_recv of {gap} and more"), (crossed, "locked or crossed")):
+        terminal.out.print(tables.frame_table(_spans(frame.head(tables.LINES_MAX)), f"{title}: {frame.height:,}") if frame.height else f"{title}: none")
+    _show_pre_opens(found.pre_opens, names)
     fills, first = found.fifo
     terminal.out.print(f"executions of resting orders: {fills:,}" + (f", of which {first / fills:.1%} hit the front of their queue" if fills else ""))
     terminal.out.print(tables.pairs_table(found.anomalies, "odd (docs/ARCHITECTURE.md)") if found.anomalies else "odd: nothing")
     if found.damage is not None:
         terminal.err.print(f"damaged: {found.damage}", soft_wrap=True, style="red")
+
+
+def _names_of(found: "Check") -> dict[tuple[int, int], str]:
+    """What books are called, by instrument and publisher: by their symbols, where these are known and each is of one book."""
+    symbols = [one.symbol for one in found.instruments]
+    return {(i.instrument_id, i.publisher_id): i.symbol if i.symbol and symbols.count(i.symbol) == 1 else str(i.instrument_id) for i in found.instruments}
+
+
+def _spans(frame: pl.DataFrame) -> pl.DataFrame:
+    """Times from and to with how long that is; a day is said once, so that a line fits into a terminal."""
+    length = pl.Series("length", [tables.format_seconds(ns / 1e9) for ns in (frame["to"] - frame["from"]).dt.total_nanoseconds()], pl.String)
+    same = pl.col("from").dt.date() == pl.col("to").dt.date()
+    to = pl.when(same).then(pl.col("to").dt.strftime("%H:%M:%S%.6f")).otherwise(pl.col("to").dt.strftime("%Y-%m-%d %H:%M:%S%.6f"))
+    return frame.with_columns(to.alias("to")).insert_column(frame.get_column_index("to") + 1, length).rename({"from": "from, UTC"})
 
 
 def _show_instruments(found: "Check") -> None:
@@ -180,12 +197,12 @@ def _show_instruments(found: "Check") -> None:
     terminal.out.print(tables.frame_table(frame, f"instruments: {len(lines):,}") if lines else "instruments: none")
 
 
-def _show_pre_opens(pre_opens: pl.DataFrame) -> None:
+def _show_pre_opens(pre_opens: pl.DataFrame, names: Mapping[tuple[int, int], str]) -> None:
     """What a locked book says of the phase of trading, which a run knows from a status file only."""
     for line in pre_opens.head(tables.LINES_MAX).iter_rows(named=True):
         since, until = (None if line[name] is None else f"{line[name]:%Y-%m-%d %H:%M:%S}" for name in ("since", "to"))
         when = f"before {until}" if since is None else f"between {since} and {until}"
-        text = f"{line['instrument_id']}: no trade {when}, and a book that was locked or crossed: a pre-open or an auction"
+        text = f"{names[line['instrument_id'], line['publisher_id']]}: no trade {when} UTC, and a book that was locked or crossed: a pre-open or an auction"
         terminal.out.print(text, soft_wrap=True, style="yellow")
     if pre_opens.height:
         said = "a run knows such a phase from a status file (--status); without one, orders take from the book of it wherever that is not crossed"

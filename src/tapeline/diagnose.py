@@ -22,6 +22,7 @@ from tapeline.jit import USER_OPTIONS
 from tapeline.market.book import Market, Markets
 from tapeline.record_members import record_classes
 from tapeline.runner import codes
+from tapeline.tables import listed
 from tapeline.uses import near, unlike
 
 _HERE = str(Path(__file__).parent)
@@ -162,6 +163,18 @@ def _codes_reached(cls: Any) -> Iterator[Any]:
             yield function.__code__
 
 
+def level_calls(cls: Any, said: str) -> str:
+    """Where a class asks for levels, if an error says that it asked for one too deep: compiled code knows the line of ours that raised it alone."""
+    called = re.match(r"market\.(bid|ask)\(i\)", said)
+    places = {
+        f"{code.co_filename}:{one.positions.lineno}": None
+        for code in (_codes_reached(cls) if called else ())
+        for one in dis.get_instructions(code)
+        if called and one.opname in {"LOAD_ATTR", "LOAD_METHOD"} and one.argval == called[1] and one.positions
+    }
+    return f" {called[1]}(i) is called at {listed(list(places))}; depth = {cls.depth}." if called and places else ""
+
+
 def _is_foreign(path: str) -> bool:
     return path.startswith((_HERE, _NUMBA)) and "/examples/" not in path
 
@@ -181,7 +194,7 @@ def _said(text: str, *, several: bool) -> str:  # noqa: PLR0911 - one per cause
         return _wrong_assignment(*match.groups())
     if match := re.search(r"(missing a required argument: '\w+'|too many positional arguments|got an unexpected keyword argument '\w+')", text):
         callee = re.search(r"BoundFunction\(\(.*?, '(\w+)'\) for (\w+)\)", text)
-        return f"{_word(callee[2])}.{callee[1]}: {match[1]}{_taken(*callee.groups())}" if callee else match[1]
+        return f"{_word(callee[2])}.{callee[1]}: {match[1]}{_taken(*callee.groups())}{_instead(callee[1], match[1])}" if callee else match[1]
     if match := re.search(r"Cannot unify (.+) and (.+) for '([$\w]+)", text):
         what = "a value" if match[3].startswith("$") else f"variable {match[3]!r}"
         return f"{what} is of type {match[1]} on one way and {match[2]} on another; compiled code needs one type"
@@ -195,6 +208,13 @@ def _taken(method: str, owner: str) -> str:
     """What a method of an argument of callbacks, or of a class, takes."""
     function = getattr(_class(owner), method, None)
     return f"; it takes {', '.join(list(inspect.signature(function).parameters)[1:])}" if inspect.isfunction(function) else ""
+
+
+def _instead(method: str, said: str) -> str:
+    """The method that has what was given to one that has not: stops take no limit, stop-limits do."""
+    if method in {"buy_stop", "sell_stop"} and re.search(r"'(limit\w*|price)'", said):
+        return f"; a stop that becomes a limit order is {method}_limit(stop, price, size)"
+    return ""
 
 
 def _thing(module: str, name: str) -> str:

@@ -104,9 +104,18 @@ def features(  # noqa: PLR0913 - settings by keyword, as in Backtest
     return FeatureReader(data, which, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
-def features_chunks(data: Data, which: Sequence[Any] | None = None, every: Duration = "event", **settings: Any) -> Iterator[pl.DataFrame]:
+@checked
+def features_chunks(  # noqa: PLR0913 - settings by keyword, as in Backtest
+    data: Data,
+    which: Sequence[Any] | None = None,
+    every: Duration = "event",
+    *,
+    tick_size: TickSize | None = None,
+    definitions: Data | None = None,
+    instruments: Sequence[str | int] | None = None,
+) -> Iterator[pl.DataFrame]:
     """What `features` gives, frame by frame, for inputs whose rows do not fit in memory."""
-    yield from FeatureReader(data, which, every, **settings).chunks()
+    yield from FeatureReader(data, which, every, tick_size=tick_size, definitions=definitions, instruments=instruments).chunks()
 
 
 class FeatureReader(BookReader):

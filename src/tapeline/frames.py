@@ -37,7 +37,7 @@ from tapeline.constants import (
 from tapeline.errors import InvariantError
 from tapeline.fees import Rates, RowFees
 from tapeline.instruments import Instrument
-from tapeline.load import parameter_types
+from tapeline.load import parameter_types, words_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,6 +53,8 @@ class Row(NamedTuple):
     strategy: str
     """Name of its class."""
     parameters: dict[str, Any]
+    words: dict[str, str]
+    """Of parameters that are members of an enumeration, their names."""
     venue: Venue
     signals: tuple[str, ...] = ()
 
@@ -61,7 +63,8 @@ class Row(NamedTuple):
         """The row of an instance, as its parameters are before the run."""
         kind = type(spec.strategy)
         parameters = {name: np.array(spec.strategy[name]).tolist() for name in parameter_types(kind)}
-        return cls(spec.label, kind.__name__, parameters, spec.venue, tuple(getattr(kind, "signals", ())))
+        words = {name: word for name, word in words_of(spec.strategy).items() if name in parameters}
+        return cls(spec.label, kind.__name__, parameters, words, spec.venue, tuple(getattr(kind, "signals", ())))
 
 
 class Contract(NamedTuple):

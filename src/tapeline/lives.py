@@ -20,7 +20,7 @@ from tapeline.instruments import format_price, nearest_ticks
 from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
-from tapeline.tables import counted
+from tapeline.tables import counted, listed
 
 if TYPE_CHECKING:
     from tapeline.result import Result
@@ -78,7 +78,7 @@ class Life:
         if order["modifies"]:
             how.append(f"as modified {order['modifies']} times")
         what = f"{order['side']} {order['size']} {order['symbol']} {at}, {', '.join(how)}"
-        lines = [f"order {order['order_id']} of {order['strategy']}: {what}"]
+        lines = [f"order {order['order_id']} of {order['strategy']}: {what}; times are UTC"]
         lines.append(f"{_clock(order['ts_sent'])}  sent")
         if order["ts_arrived"] is not None:
             rested = "" if order["ahead_at_entry"] is None else f", {counted(order['ahead_at_entry'], 'lot')} in front of it"
@@ -140,8 +140,8 @@ def explain(result: "Result", order_id: int, strategy: str | None = None) -> Lif
     if strategy is not None:
         mine = mine.filter(pl.col("strategy").cast(pl.String) == strategy)
     if mine.height != 1:
-        known = ", ".join(dict.fromkeys(mine["strategy"].cast(pl.String).to_list() or labels))
-        problem = "no such order" if mine.height == 0 else "several strategies have an order of that number: name one"
+        known = listed(list(dict.fromkeys(mine["strategy"].cast(pl.String).to_list() or labels)))
+        problem = "no such order" if mine.height == 0 else "several strategies have an order of that number: name one, strategy= (--strategy)"
         raise ConfigError(f"explain: order {order_id}{f' of {strategy}' if strategy else ''}: {problem} ({known})")
     order, row = mine.to_dicts()[0], mine["row"][0]
     fills = result.fills.filter((pl.col("row") == row) & (pl.col("order_id") == order_id))

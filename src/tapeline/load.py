@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable
+from enum import IntEnum
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -49,9 +50,12 @@ def _load(spec: str, base: type[Any], kind: str) -> type[Any]:
 def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = "--set ") -> dict[str, Any]:
     """Parameters from texts `name=value`, each read by the type of the strategy's field: integer, float, true/false, or comma-separated for an array.
 
+    Where the default is a member of an enumeration, such as tl.Side.BID, its members' names are understood, too.
+
     Raises ConfigError on unknown names, with the nearest known one, and on values that are not of the field's type or out of its range.
     """
     known = parameter_types(strategy)
+    kinds = kinds_of(strategy)
     values: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = (part.strip() for part in setting.partition("="))
@@ -62,7 +66,8 @@ def parse_parameters(strategy: type[Any], settings: Iterable[str], where: str = 
             raise ConfigError(f"{where}{setting}: {strategy.__name__} has no parameter {name!r}; {hint}")
         if name in values:
             raise ConfigError(f"{where}{setting}: {name!r} is given twice; a sweep is an array of rows in Python: {strategy.__name__}.array({name}=[…])")
-        values[name] = _parse(text, known[name], f"{where}{setting}")
+        members = kinds[name].__members__ if name in kinds else {}
+        values[name] = members[text.upper()] if text.upper() in members else _parse(text, known[name], f"{where}{setting}", members)
     return values
 
 
@@ -76,6 +81,17 @@ def parse_bool(text: str) -> bool:
 def parameter_types(strategy: type[Any]) -> dict[str, np.dtype[Any]]:
     """Name and NumPy type of each parameter: the fields that have a default."""
     return {name: strategy.dtype_.fields[name][0] for name in strategy.fields_ if name in strategy._defaults}  # noqa: SLF001 - Record's own table
+
+
+def kinds_of(record: type[Any]) -> dict[str, type[IntEnum]]:
+    """The enumeration of each field whose default is a member of one, as tl.Side.BID is."""
+    return {name: type(value) for name, value in record._defaults.items() if isinstance(value, IntEnum)}  # noqa: SLF001 - as above
+
+
+def words_of(record: Any) -> dict[str, str]:
+    """The names of the members that such fields of an instance have now; what is no member is left out."""
+    numbers = {name: (kind, int(np.void.__getitem__(record, name))) for name, kind in kinds_of(type(record)).items()}
+    return {name: kind(number).name for name, (kind, number) in numbers.items() if number in set(kind)}
 
 
 class _FromSource(SourceFileLoader):
@@ -176,7 +192,7 @@ def _pick(module: ModuleType, name: str, place: str, wanted: tuple[type[Any], st
     return found
 
 
-def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
+def _parse(text: str, dtype: np.dtype[Any], setting: str, names: Iterable[str] = ()) -> Any:
     if dtype.shape:
         parts = [part.strip() for part in text.split(",")]
         if len(parts) != math.prod(dtype.shape):
@@ -189,7 +205,7 @@ def _parse(text: str, dtype: np.dtype[Any], setting: str) -> Any:
             return float(text)
         value = int(text, 0)
     except ValueError:
-        expected = {"b": "true or false", "f": "a number"}.get(dtype.kind, "an integer")
+        expected = " or ".join([{"b": "true or false", "f": "a number"}.get(dtype.kind, "an integer"), *names])
         raise ConfigError(f"{setting}: expected {expected}") from None
     limits = np.iinfo(dtype)
     if not limits.min <= value <= limits.max:

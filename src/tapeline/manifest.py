@@ -58,6 +58,25 @@ def make_manifest(  # noqa: PLR0913 - one keyword per part of the manifest
     }
 
 
+def differing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the parameters in which a manifest's rows of one class differ, as declared."""
+    return [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
+
+
+def parameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a manifest's row as people read them: members of enumerations by their names."""
+    return {**row["parameters"], **row.get("words", {})}
+
+
+def varied(manifest: Mapping[str, Any]) -> dict[int, dict[str, str]]:
+    """By row, the parameters in which rows of its class differ, as people read them."""
+    classes: dict[str, list[Any]] = {}
+    for row in manifest.get("strategies", []):
+        classes.setdefault(row["strategy"], []).append(row)
+    names = {strategy: differing(rows) for strategy, rows in classes.items()}
+    return {row["row"]: {name: str(parameters_of(row)[name]) for name in names[strategy]} for strategy, rows in classes.items() for row in rows}
+
+
 def market_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that say what market a run saw, for those who read its data again."""
     settings = {name: manifest["settings"].get(name) for name in ("tick_size", "definitions", "instruments", "exclude_orders")}

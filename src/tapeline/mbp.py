@@ -39,9 +39,18 @@ def depth(  # noqa: PLR0913 - settings by keyword, as in Backtest
     return DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments).whole()
 
 
-def depth_chunks(data: Data, levels: int = 10, every: Duration = "event", **settings: Any) -> Iterator[pl.DataFrame]:
+@checked
+def depth_chunks(  # noqa: PLR0913 - settings by keyword, as in Backtest
+    data: Data,
+    levels: int = 10,
+    every: Duration = "event",
+    *,
+    tick_size: TickSize | None = None,
+    definitions: Data | None = None,
+    instruments: Sequence[str | int] | None = None,
+) -> Iterator[pl.DataFrame]:
     """What `depth` gives, frame by frame, for inputs whose rows do not fit in memory."""
-    yield from DepthReader(data, levels, every, **settings).chunks()
+    yield from DepthReader(data, levels, every, tick_size=tick_size, definitions=definitions, instruments=instruments).chunks()
 
 
 class DepthReader(BookReader):

@@ -27,6 +27,16 @@ class MarketOptions:
     ] = None
 
 
+Status = Annotated[list[Path] | None, typer.Option(help="DBN file of schema status: auctions, halts, the end of a session; may be repeated.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewOptions(MarketOptions):
+    """What a session is looked at with."""
+
+    status: Status = None
+
+
 @dataclasses.dataclass(frozen=True)
 class TapeOptions(MarketOptions):
     """What a tape is made with."""
@@ -41,7 +51,7 @@ class TapeOptions(MarketOptions):
 class RunOptions(TapeOptions):
     """What a run is made with: as on the command line, so in a file."""
 
-    status: Annotated[list[Path] | None, typer.Option(help="DBN file of schema status: auctions, halts, the end of a session; may be repeated.")] = None
+    status: Status = None
     latency: Annotated[
         list[str] | None,
         typer.Option(

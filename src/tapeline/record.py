@@ -23,6 +23,7 @@ import numpy as np
 
 from tapeline.contract import FIELD_NOT_WHOLE
 from tapeline.jit import JIT
+from tapeline.load import words_of
 from tapeline.record_members import bind, is_ours, user_modules
 
 if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
@@ -162,7 +163,8 @@ class Record(_Void, metaclass=_RecordMeta):
     def __repr__(self) -> str:
         """Its fields, such as `Maker(size=2, order_id=0)`; of long arrays the ends."""
         with np.printoptions(threshold=8, edgeitems=2):
-            shown = [f"{name}={_shown(np.void.__getitem__(self, name))}" for name in self.fields_ if not name.startswith("_")]
+            texts = {name: _shown(np.void.__getitem__(self, name)) for name in self.fields_ if not name.startswith("_")} | words_of(self)
+        shown = [f"{name}={text}" for name, text in texts.items()]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     __str__ = __repr__

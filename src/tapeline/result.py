@@ -26,6 +26,7 @@ from tapeline.files import exchange, path_of, resolved, why
 from tapeline.frames import Context, Contract, Row, equity_frame, fills_frame, orders_frame, signals_frame, steps_frame, stops_frame
 from tapeline.instruments import Instrument
 from tapeline.invariants import AccountCheck, OrderCheck
+from tapeline.manifest import varied
 from tapeline.observed import Observed, notes_of_fills, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
@@ -150,7 +151,7 @@ class Result:
         missing = self.observed.missing
         lacking = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
         notes = (*lacking, *notes_of_fills(self.fills, self.observed.bars))
-        settings = {"interval": interval, "capital": capital, "trials": trials}
+        settings = {"interval": interval, "capital": capital, "trials": trials, "varied": varied(self.manifest)}
         return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 
     def report(self, path: str | Path, name: str | None = None) -> Path:

@@ -27,6 +27,12 @@ _CENTS_MIN: Final = 0.1
 """Money below is told to three digits: what a lot of 1e-8 coins gains is no 0.00."""
 _ROUNDING: Final = 5e-10
 """Less than that is what is left of sums that cancel."""
+_GIVEN_MAX: Final = 4
+"""Parameters by which a terminal's table tells strategies apart: the first as declared."""
+_GIVEN_WIDTH: Final = 24
+"""Characters of one: of an array, the beginning."""
+Varied = Mapping[int, Mapping[str, str]]
+"""By row, the parameters in which rows of a class differ."""
 _SHORT: Final = (
     "pnl_net",
     "pnl_gross",
@@ -50,18 +56,18 @@ def to_text(renderable: object) -> str:
     return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
 
 
-def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str]) -> Group:
+def stats_table(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str], varied: Varied) -> Group:
     """The tables of `Stats.frame`: a column per strategy with every metric; or, for many strategies, a line for each of the best by net PnL, and the totals."""
-    table = _Upright(to_lines(frame), metrics) if frame.height <= _UPRIGHT_MAX else _Best(frame, metrics)
+    table = _Upright(to_lines(frame), metrics, varied) if frame.height <= _UPRIGHT_MAX else _Best(frame, metrics, varied)
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str], parameters: Mapping[int, str] | None = None) -> str:
-    """The same for a page or a notebook, with what each metric means; its style follows the page's colours. `parameters`: of many strategies, by row."""
+def stats_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], notes: Sequence[str], varied: Varied) -> str:
+    """The same for a page or a notebook, with what each metric means; its style follows the page's colours."""
     below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     if frame.height > _UPRIGHT_MAX:
-        return _best_html(frame, metrics, parameters or {}) + below
-    return upright_html([(_title(line), line) for line in to_lines(frame)], metrics) + below
+        return _best_html(frame, metrics, varied) + below
+    return upright_html([(_told(line, varied), line) for line in to_lines(frame)], metrics) + below
 
 
 def upright_html(lines: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mapping[str, "Metric"]) -> str:
@@ -73,11 +79,11 @@ def upright_html(lines: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mappin
     return _html_table(_html_row("th", ["", *(title for title, _ in lines)], ""), body)
 
 
-def _best_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], parameters: Mapping[int, str]) -> str:
+def _best_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], varied: Varied) -> str:
     """A line for each of the best strategies, with what it was given, and the totals."""
-    has_parameters = any(parameters.values())
-    lines = [(line, [parameters.get(line["row"], "")] if has_parameters else []) for line in _ranked(frame)]
-    body = [_html_row("td", [_title(line), *given, *(format_metric(metrics[name], line[name]) for name in _SHORT)]) for line, given in lines]
+    has_parameters = any(varied.values())
+    lines = [(line, [given(varied.get(line["row"], {}))] if has_parameters else []) for line in _ranked(frame)]
+    body = [_html_row("td", [_title(line), *told, *(format_metric(metrics[name], line[name]) for name in _SHORT)]) for line, told in lines]
     head = _html_row("th", ["strategy", *(["parameters"] if has_parameters else []), *_SHORT])
     return f"<p>{best_title(frame, LINES_MAX)}; stats.frame has all of them, with every metric.</p>{_html_table(head, body)}"
 
@@ -102,6 +108,16 @@ def by_section(metrics: Mapping[str, "Metric"]) -> dict[str, list[str]]:
 def listed(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
     """Names in a sentence; of many, the first and how many more there are."""
     return between.join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def given(parameters: Mapping[str, Any]) -> str:
+    """Parameters in a sentence, such as `size=2, position_max=10`."""
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def is_numbered(label: str, row: int) -> bool:
+    """Whether nothing but a number tells a row from others of its name; who was given a name of its own is known by that."""
+    return label.endswith(f"#{row}")
 
 
 def counted(n: int, what: str) -> str:
@@ -193,15 +209,15 @@ def format_seconds(seconds: float) -> str:
 class _Upright:
     """A column per line, in as many tables as it takes: a number that is cut, or broken in two, is none."""
 
-    def __init__(self, lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]) -> None:
+    def __init__(self, lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"], varied: Varied) -> None:
         """Show these lines."""
-        self._lines, self._metrics = lines, metrics
+        self._lines, self._metrics, self._varied = lines, metrics, varied
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The tables, each with the columns that there is room for."""
         first = 0
         while first < len(self._lines):
-            n, table = _widest(console, options, len(self._lines) - first, lambda n: _upright(self._lines[first : first + n], self._metrics))  # noqa: B023
+            n, table = _widest(console, options, len(self._lines) - first, lambda n: _upright(self._lines[first : first + n], self._metrics, self._varied))  # noqa: B023
             yield table
             first += n
 
@@ -209,33 +225,57 @@ class _Upright:
 class _Best:
     """A line for each of the best strategies, with as many metrics as there is room for; the rest is named."""
 
-    def __init__(self, frame: pl.DataFrame, metrics: Mapping[str, "Metric"]) -> None:
+    def __init__(self, frame: pl.DataFrame, metrics: Mapping[str, "Metric"], varied: Varied) -> None:
         """Show this frame."""
-        self._frame, self._metrics = frame, metrics
+        self._frame, self._metrics, self._varied = frame, metrics, varied
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table."""
-        n, table = _widest(console, options, len(_SHORT), lambda n: _best(self._frame, self._metrics, _SHORT[:n]))
+        varied = list(dict.fromkeys(name for told in self._varied.values() for name in told))  # as declared
+        shown = varied[:_GIVEN_MAX]
+        while shown and not _fits(console, options, self._table(shown, _SHORT[:1])):
+            shown.pop()
+        n, table = _widest(console, options, len(_SHORT), lambda n: self._table(shown, _SHORT[:n]))
         yield table
+        if varied != shown:
+            yield Text(f"they differ in {listed(varied[len(shown) :])}{', too' if shown else ''}: result.parameters has all", style="dim")
         if n < len(_SHORT):
             yield Text(f"no room for {', '.join(_SHORT[n:])}: they are in stats.frame", style="dim")
+
+    def _table(self, parameters: Sequence[str], names: Sequence[str]) -> Table:
+        """Lines of strategies with these parameters and metrics, then the totals."""
+        table = Table(title=best_title(self._frame, LINES_MAX), title_justify="left")
+        table.add_column("strategy", no_wrap=True)
+        for name in (*parameters, *names):
+            table.add_column(name, justify="right")
+        for line in _ranked(self._frame):
+            if line["row"] is None:
+                table.add_section()
+            told = self._varied.get(line["row"], {})
+            values = (Text(_short(told.get(name, ""))) for name in parameters)
+            table.add_row(Text(_title(line)), *values, *(format_metric(self._metrics[name], line[name]) for name in names))
+        return table
+
+
+def _fits(console: Console, options: ConsoleOptions, table: Table) -> bool:
+    """Whether there is room for a table."""
+    return Measurement.get(console, options.update_width(sys.maxsize), table).maximum <= options.max_width
 
 
 def _widest(console: Console, options: ConsoleOptions, most: int, make: Callable[[int], Table]) -> tuple[int, Table]:
     """The largest of the tables of `most` columns or fewer that there is room for, and how many it has; one of one column in any case."""
-    unlimited = options.update_width(sys.maxsize)
     for n in range(most, 1, -1):
         table = make(n)
-        if Measurement.get(console, unlimited, table).maximum <= options.max_width:
+        if _fits(console, options, table):
             return n, table
     return 1, make(1)
 
 
-def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]) -> Table:
+def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"], varied: Varied) -> Table:
     table = Table()
     table.add_column("", no_wrap=True)
     for line in lines:
-        table.add_column(Text(_title(line)), justify="right")  # as it is, in whichever console: brackets are no markup
+        table.add_column(Text(_told(line, varied, "\n")), justify="right")  # as it is, in whichever console: brackets are no markup
     for section, names in by_section(metrics).items():
         table.add_row(Text(section, style="bold"))
         for name in names:
@@ -244,16 +284,8 @@ def _upright(lines: Sequence[Mapping[str, Any]], metrics: Mapping[str, "Metric"]
     return table
 
 
-def _best(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], names: Sequence[str]) -> Table:
-    table = Table(title=best_title(frame, LINES_MAX), title_justify="left")
-    table.add_column("strategy", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right")
-    for line in _ranked(frame):
-        if line["row"] is None:
-            table.add_section()
-        table.add_row(Text(_title(line)), *(format_metric(metrics[name], line[name]) for name in names))
-    return table
+def _short(text: str) -> str:
+    return text if len(text) <= _GIVEN_WIDTH else f"{text[: _GIVEN_WIDTH - 1]}…"
 
 
 def _ranked(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -285,6 +317,12 @@ def _html_row(tag: str, cells: Sequence[str], meaning: str | None = None) -> str
     rest = "".join(f'<{tag} style="text-align:right">{value}</{tag}>' for value in values)
     last = "" if meaning is None else f'<{tag} class="meaning" style="text-align:left">{html.escape(meaning)}</{tag}>'
     return f'<tr><{tag} style="text-align:left">{name}</{tag}>{rest}{last}</tr>'
+
+
+def _told(line: Mapping[str, Any], varied: Varied, between: str = " ") -> str:
+    """The title of a line; where nothing but a number tells its strategy from others, with the first of the parameters that do."""
+    told = varied.get(line["row"], {}) if line["row"] is not None and is_numbered(line["strategy"], line["row"]) else {}
+    return between.join([_title(line), *(f"{name}={_short(value)}" for name, value in list(told.items())[:_GIVEN_MAX])])
 
 
 def _title(line: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ def test_an_order_that_damage_left_open_is_told_of(tmp_path):
 def test_what_cannot_be_told_says_so(run):
     """A guessed place has no true path; two strategies with that number need a name; an order that never was is an error."""
     assert "queue='log'" in run.explain(1, "guessing").untold
-    with pytest.raises(tl.ConfigError, match="several strategies"):
+    with pytest.raises(tl.ConfigError, match=r"several strategies have .*: name one, strategy= \(--strategy\)"):
         run.explain(1)
     with pytest.raises(tl.ConfigError, match="order '1': expected the number of an order"):
         run.explain("1")

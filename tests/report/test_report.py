@@ -25,7 +25,7 @@ from tapeline.report.base import Run
 from tapeline.report.market import grouped_fills, inventory_figure, mean_over_time, own_quotes
 from tapeline.report.money import compared_equity, split_figure
 from tapeline.report.placed import lifetime_figure
-from tapeline.report.sections import sections
+from tapeline.report.sections import compared, sections
 from tapeline.result import Result
 from tapeline.stats.markouts import MIDS
 
@@ -214,12 +214,26 @@ def test_runs_without_a_common_time_start_together() -> None:
         journal.sample(start, 100)
         journal.sample(start + 3_600, 100)
     runs = [Run(name, journal.result()) for name, journal in (("first", first), ("later", later), ("other", other))]
-    together, apart = compared_equity(runs[:2]), compared_equity(runs)
+    together, apart = compared_equity(runs[:2], "currency"), compared_equity(runs, "currency")
     assert (together.layout.xaxis.type, together.layout.xaxis.title.text) == ("date", "UTC")
     assert apart.layout.xaxis.type == "linear"
     assert "hours" in apart.layout.xaxis.title.text
     assert [[trace.x[0], trace.x[-1]] for trace in apart.data if trace.showlegend is not False] == [[0, 1]] * 3
     assert all(f">{run.name}</td>" in words.compared_runs(runs) for run in runs)
+
+
+def test_a_run_has_one_colour_in_all_comparisons(result: Result) -> None:
+    """A run without fills has no markouts, and those after it the colours that their equity has; money is in the runs' currency, where that is one."""
+    empty = Journal([instrument()])
+    empty.sample(1, 100)
+    contracts = {name: one._replace(currency="USD") for name, one in result.contracts.items()}
+    dollars = replace(result, contracts=contracts, kept=result.observed)
+    runs = [Run("none", empty.result()), Run("some", dollars), Run("again", dollars)]
+    equity, markouts = (part.figures[0][1] for part in compared(runs)[1:3])
+    colors = [{trace.name: trace.line.color for trace in one.data if trace.showlegend is not False} for one in (equity, markouts)]
+    assert set(colors[0]) == {"none", "some", "again"}
+    assert colors[1] == {name: colors[0][name] for name in ("some", "again")}
+    assert (equity.layout.yaxis.title.text, markouts.layout.yaxis.title.text) == ("net equity, USD", "USD per lot")
 
 
 def test_settings_that_mean_nothing_are_left_out() -> None:

@@ -14,6 +14,8 @@ from tapeline.report.sections import Section, sections
 from tapeline.report.sweep import PANELS_MAX, POINTS_MAX, sweep_figures, sweeps
 from tapeline.result import Result
 
+SIDES = ((66, "BID", False), (66, "BID", True), (65, "ASK", False), (65, "ASK", True))
+
 
 def swept(parameters: list[dict[str, Any]], gains: list[int], **instruments: str) -> Result:
     """Rows of one class with these parameters, that win so many half ticks (6.25) in each of the instruments; a currency for each symbol, or one in USD."""
@@ -124,6 +126,24 @@ def test_classes_are_apart() -> None:
         journal.sample(1, 100, row=i)
     found = {part.title: list(trace(part.figures[0][1], "rows").x) for part in parts(journal.result())}
     assert found == {"Net PnL over size: Maker": [1, 2], "Net PnL over size: Taker": [5, 7]}
+
+
+def test_values_that_are_no_amounts_are_called_by_their_names() -> None:
+    """Members of enumerations, and flags, are words on axes, on maps, under the mouse and in the page's first line."""
+    runs = []
+    for sides in (SIDES, SIDES[::2]):
+        journal = Journal(rows=[row("m")._replace(parameters={"side": side, "on": on}, words={"side": word}) for side, word, on in sides])
+        for i in range(len(sides)):
+            journal.fill(1, 1, 100, row=i)
+            journal.sample(2, 100 + 2 * i, row=i)
+        runs.append(Run("sweep", journal.result()))
+    whole, half = runs
+    (cells,) = sweep_figures(sweeps(whole)[0])[0].data
+    assert (list(cells.x), list(cells.y)) == (["ASK", "BID"], ["False", "True"])
+    assert whole.varied[0] == "side=BID, on=False"
+    assert "Maker(on=False)" in words.described(half)[0]
+    (figure,) = sweep_figures(sweeps(half)[0])
+    assert (list(figure.layout.xaxis.tickvals), list(figure.layout.xaxis.ticktext)) == ([65, 66], ["ASK", "BID"])
 
 
 def test_what_is_not_drawn_is_said() -> None:

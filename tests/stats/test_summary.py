@@ -241,7 +241,7 @@ def test_pickled_statistics_are_what_they_were() -> None:
     again = pickle.loads(pickle.dumps(stats))  # noqa: S301 - made here
     assert all(getattr(again, name).equals(getattr(stats, name)) for name in ("frame", "by_instrument", "by_day"))
     assert (str(again), again.to_dict()) == (str(stats), stats.to_dict())
-    assert set(vars(again)) == {"frame", "by_instrument", "by_day", "notes"}
+    assert set(vars(again)) == {"frame", "by_instrument", "by_day", "notes", "varied"}
 
 
 def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +257,31 @@ def test_many_rows_print_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("r3 " in line for line in lines)
     assert "40 best of 60" in str(journal.result().stats)
     assert "total" in str(journal.result().stats)
+
+
+@pytest.mark.parametrize("width", [60, 100, 240])
+@pytest.mark.parametrize("rows", [3, 30])
+def test_tables_tell_what_strategies_were_given(monkeypatch: pytest.MonkeyPatch, rows: int, width: int) -> None:
+    """Rows that a number alone tells apart are shown with the parameters that differ, by name, as far as there is room; the rest is named; nothing is cut."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    given = [{"size": i, "side": 66, "alike": 5, "position_max": 1000 + i, "much_longer_name": i} for i in range(rows)]
+    made = [row("Maker")._replace(parameters={**values, "side": 65 + i % 2}, words={"side": "AB"[i % 2]}) for i, values in enumerate(given)]
+    journal = Journal(rows=made)
+    for i in range(rows):
+        journal.sample(2, 200 + i, row=i)
+    stats = journal.result().stats
+    text, page = str(stats), stats._repr_html_()
+    assert max(map(len, text.splitlines())) <= width
+    assert "alike" not in text + page
+    if rows == 3:
+        for told in ("size=2", "side=A", "position_max=1002", "much_longer_name=2"):
+            assert told in text
+            assert told in page
+    else:
+        (line,) = [line for line in text.splitlines() if "Maker#29 " in line]
+        assert [cell.strip() for cell in line.split("│")[2:4]] == ["29", "B"]
+        assert ("they differ in" in text) == (width < 100)
+        assert "size=29, side=B, position_max=1029, much_longer_name=29" in page
 
 
 @pytest.mark.parametrize(("rows", "title", "first", "lines"), [(4, "4 strategies by", "r3", 8), (30, "the 20 best of 30 strategies by", "r29", 40)])

@@ -9,6 +9,8 @@ import pytest
 from served import Served
 from streams import SNAPSHOT, Stream
 
+import tapeline as tl
+from tapeline.feeds.status import HALT, StateChange, write_status
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import opened
@@ -97,7 +99,7 @@ def busy_event(served: Served) -> int:
     raise AssertionError("no such event")
 
 
-@pytest.mark.parametrize(("theme", "width", "height"), [("dark", 1600, 1000), ("light", 1280, 900), ("light", 1600, 1000)])
+@pytest.mark.parametrize(("theme", "width", "height"), [("dark", 1600, 1000), ("light", 1280, 900), ("light", 1400, 900), ("light", 1600, 1000)])
 def test_the_page_shows_what_is_served(browser: Any, served: Served, theme: str, width: int, height: int) -> None:
     """Ladder, features, trades, own orders and clock have the numbers of the scene; nothing is wider than the window; the overview is drawn."""
     event = busy_event(served)
@@ -111,6 +113,7 @@ def test_the_page_shows_what_is_served(browser: Any, served: Served, theme: str,
         assert next(iter(levels)) in shown[side]
     names = page.page.evaluate("[...document.querySelectorAll('[data-feature]')].map(e => e.dataset.feature)")
     assert names == served.ask("/api/session")["features"]
+    assert page.page.evaluate("[...document.querySelectorAll('[data-feature] *')].every(e => e.scrollWidth <= e.clientWidth || e.tagName === 'B')")
     mid = page.page.inner_text('[data-feature="mid"] b')
     assert float(mid.replace(",", "")) == scene["features"][names.index("mid")]
     chips = page.page.eval_on_selector_all(".ladder .chip", "all => all.map(c => c.textContent)")
@@ -167,6 +170,24 @@ def test_every_key_does_what_the_help_says(browser: Any, served: Served) -> None
     page.page.wait_for_timeout(400)
     assert page.settled()["event"] == event
     page.close()
+
+
+def test_a_halt_is_shown(browser: Any, serve: Callable[[Session], Served], data: Path, tmp_path: Path) -> None:
+    """The phase of trading stands beside the clock, and its time is marked in the overview; without a status file neither is there."""
+    times = tl.depth(data, 1, "1s", tick_size="0.25")
+    start, middle = (int(times["ts_event"].to_physical()[i]) for i in (0, times.height // 2))
+    halt = StateChange(middle, times["publisher_id"][0], times["instrument_id"][0], HALT)
+    write_status(tmp_path / "status.dbn", [halt], dataset="TEST.DBN", symbols={}, start_ns=start)
+    pixel = "(c => [...c.getContext('2d').getImageData(c.width * 0.8, 1, 1, 1).data])(document.querySelector('.overview canvas'))"
+    seen = []
+    for settings in ({}, {"status": [tmp_path / "status.dbn"]}):
+        with opened([data], None, {"tick_size": "0.25", **settings}) as session:
+            page = Page(browser, serve(session))
+            phases = [page.page.locator('[aria-label="phase"]').all_inner_texts() for key in ("Home", "End") if page.press(key)]
+            seen.append((phases, page.page.evaluate(pixel)))
+            page.close()
+    assert [phases for phases, _ in seen] == [[[], []], [["trading"], ["halted"]]]
+    assert seen[0][1] != seen[1][1]
 
 
 def test_a_picture_is_of_its_scene_alone(browser: Any, served: Served) -> None:

@@ -9,13 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command_line import invoke
+from command_line import MAKER, invoke
 from served import Served
 from streams import SNAPSHOT, Stream
 
+import tapeline as tl
+from tapeline.backtest import Backtest
 from tapeline.errors import ConfigError
+from tapeline.feeds.status import HALT, QUOTING, TRADING, StateChange, write_status
+from tapeline.load import load_strategy
 from tapeline.viewer.server import HOST, listening
 from tapeline.viewer.session import Session
 from tapeline.viewer.view import opened
@@ -215,3 +220,29 @@ def test_bad_input_is_an_error_before_anything_is_served(tmp_path: Path, data: P
     done = invoke("view", data, "--no-browser")
     assert done.exit_code == 2
     assert "pip install 'tapeline[view]'" in done.stderr
+
+
+@pytest.mark.parametrize("shown", ["run", "data"])
+def test_phases_are_those_of_the_status_file(data: Path, tmp_path: Path, shown: str) -> None:
+    """A moment has the phase of trading at it, a session's overview the times in which nothing was matched: of a run's own status file, or of the one named."""
+    times = tl.depth(data, 1, "1s", tick_size="0.25")["ts_event"].to_physical()
+    first, halt, on = (int(times[len(times) * i // 4]) for i in range(3))
+    publisher, instrument = tl.depth(data, 1, "1s", tick_size="0.25").row(0, named=True)["publisher_id"], 1
+    changes = [StateChange(ts, publisher, instrument, action) for ts, action in ((first - 1, QUOTING), (first + 1, TRADING), (halt, HALT), (on, TRADING))]
+    status = tmp_path / "status.dbn"
+    write_status(status, changes, dataset="TEST.DBN", symbols={}, start_ns=first)
+    settings: dict[str, Any] = {"tick_size": "0.25", "status": [status]}
+    if shown == "run":
+        data, settings = Backtest(data, multiplier=50, **settings).run(load_strategy(MAKER)()).save(tmp_path / "run"), {}
+    with opened([data], None, settings) as session:
+        session.index._thread.join()
+        assert [session.at_time(0, ts)["phase"] for ts in (halt - 1, halt, on - 1, on)] == ["trading", "halted", "halted", "trading"]
+        overview = session.overview(0)
+    start = int(overview["start"])
+    assert overview["phases"][-1] == [(halt - start) / 1e6, (on - start) / 1e6, "halted"]
+
+
+def test_phases_that_nobody_told_are_not_made_up(served: Served) -> None:
+    """Without a status file nothing is said of phases, and not that it was trading."""
+    assert served.ask("/api/at", event=1)["phase"] is None
+    assert served.ask("/api/overview")["phases"] == []

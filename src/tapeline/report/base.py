@@ -1,6 +1,5 @@
 """What all figures share: the run that is drawn, colours, axes, times as numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -10,12 +9,13 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline.manifest import varied
 from tapeline.report.shown import Figure
 from tapeline.result import Result
 from tapeline.stats import Stats
 from tapeline.stats.risk import Sampling
 from tapeline.stats.summary import Frames
-from tapeline.tables import best_lines, best_title
+from tapeline.tables import best_lines, best_title, given, is_numbered
 
 BUY, SELL, GAIN, LOSS, NEUTRAL = "#2f81f7", "#e8710a", "#2da44e", "#e5534b", "#8b949e"
 SERIES: Final = ("#2f81f7", "#e8710a", "#2da44e", "#a371f7", "#d29922", "#db61a2", "#8b949e")
@@ -94,11 +94,7 @@ class Run:
     @cached_property
     def varied(self) -> dict[int, str]:
         """By row, the parameters in which strategies of its class differ, such as `size=2`."""
-        found: dict[int, str] = {}
-        for rows in self.classes.values():
-            names = varying(rows)
-            found |= {row["row"]: ", ".join(f"{name}={row['parameters'][name]}" for name in names) for row in rows}
-        return found
+        return {row: given(parameters) for row, parameters in varied(self.result.manifest).items()}
 
     def of(self, frame: pl.DataFrame, line: dict[str, Any]) -> pl.DataFrame:
         """The part of a frame that belongs to a line of `shown`."""
@@ -110,16 +106,6 @@ class Run:
         varied = self.varied.get(line["row"]) if is_numbered(line["strategy"], line["row"]) else None
         name = f"{line['strategy']} ({varied})" if varied and len(varied) <= VARIED_MAX else str(line["strategy"])
         return f"{name} {line['currency']}".strip() if several else name
-
-
-def is_numbered(label: str, row: int) -> bool:
-    """Whether nothing but a number tells a row from others of its name; who was given a name of its own is known by that."""
-    return label.endswith(f"#{row}")
-
-
-def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the parameters in which rows of one class differ, as declared."""
-    return [name for name, value in rows[0]["parameters"].items() if any(row["parameters"][name] != value for row in rows)]
 
 
 def figure(height: int = 340, *, legend: bool = True, **layout: Any) -> Figure:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, STRATEGY, TIME_AXIS, Run, figure, ms
+from tapeline.report.base import GAIN, LINES_MAX, LOSS, NEUTRAL, SERIES, STRATEGY, TIME_AXIS, Run, currency_axis, figure, ms
 from tapeline.report.downsample import minmax
 from tapeline.stats.money import net_curve
 
@@ -34,17 +34,23 @@ def equity_figure(run: Run) -> go.Figure:
     return made
 
 
-def compared_equity(runs: Sequence[Run]) -> go.Figure:
+def unit_of(runs: Sequence[Run]) -> str:
+    """The unit of money of several runs: their currency, where they have one in common."""
+    units = {run.unit for run in runs}
+    return units.pop() if len(units) == 1 else currency_axis("")
+
+
+def compared_equity(runs: Sequence[Run], unit: str) -> go.Figure:
     """Net equity of several runs, summed over each run's strategies; since each one's start, where they have no time in common."""
     spans = [(run.sampling.start_ns, run.sampling.end_ns) for run in runs if run.sampling.days]
     apart = bool(spans) and max(start for start, _ in spans) >= min(end for _, end in spans)
-    made = _two_rows("currency")
+    made = _two_rows(unit)
     if apart:
         made.update_xaxes(type="linear", title="hours since the start of each run")
     for i, run in enumerate(runs):
         for (currency,), curve in net_curve(run.frames.equity, ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items():
             times = (ms(curve["ts"]) - run.sampling.start_ns / 1e6) / _HOUR_MS if apart else ms(curve["ts"])
-            _add_curve(made, times, curve["net"].to_numpy(), f"{run.name} {currency}".strip(), SERIES[i % len(SERIES)])
+            _add_curve(made, times, curve["net"].to_numpy(), f"{run.name} {currency if currency != unit else ''}".strip(), SERIES[i % len(SERIES)])
     return made
 
 
@@ -107,10 +113,12 @@ def split_figure(run: Run) -> go.Figure:
 
 
 def markout_figure(lines: Sequence[tuple[str, pl.DataFrame]], unit: str) -> go.Figure:
-    """Markout curves with their bands."""
+    """Markout curves with their bands. Who has none keeps a colour, so that each has that of its other figures."""
     gain = {"title": f"{unit} per lot", "hoverformat": ",.2f"}
     made = figure(360, hovermode="x unified", xaxis={"title": "after the fill", "type": "category"}, yaxis=gain)
     for i, (name, curve) in enumerate(lines):
+        if not curve.height:
+            continue
         color = SERIES[i % len(SERIES)]
         x, band = curve["horizon"].to_list(), curve.filter(pl.col("low").is_not_null())
         if band.height:

@@ -57,7 +57,7 @@ def sections(run: Run) -> list[Section]:
         _book(run),
         Section("The data's health", words.health(run), is_half=True),
         Section("Assumptions in force", words.assumptions(run), is_half=True),
-        Section("Statistics", stats_html(run.stats.frame, METRICS, run.stats.notes, run.varied)),
+        Section("Statistics", stats_html(run.stats.frame, METRICS, run.stats.notes, run.stats.varied)),
         Section("Manifest", words.manifest(run)),
     ]
 
@@ -65,10 +65,11 @@ def sections(run: Run) -> list[Section]:
 def compared(runs: Sequence[Run]) -> list[Section]:
     """The page that sets runs side by side."""
     curves = [(run.name, markout_curve(run.frames.fills, ["currency"])) for run in runs]
+    unit = money.unit_of(runs)
     return [
         Section("What is compared", words.compared_runs(runs)),
-        Section("Equity and drawdown", figures=[("", money.compared_equity(runs))]),
-        Section("Markouts", figures=[("", money.markout_figure([(n, c) for n, c in curves if c.height], "currency"))]),
+        Section("Equity and drawdown", figures=[("", money.compared_equity(runs, unit))]),
+        Section("Markouts", figures=[("", money.markout_figure(curves, unit))]),
         Section("Statistics", words.comparison(runs)),
     ]
 

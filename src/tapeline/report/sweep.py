@@ -10,7 +10,8 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from tapeline.report.base import NEUTRAL, SERIES, Run, currency_axis, figure, varying
+from tapeline.manifest import differing, parameters_of
+from tapeline.report.base import NEUTRAL, SERIES, Run, currency_axis, figure
 from tapeline.report.placed import whole
 
 PANELS_MAX: Final = 6
@@ -51,6 +52,8 @@ class Sweep:
     currency: str
     parameters: dict[str, Values]
     """(rows,) by name: those that are numbers and differ, at most PANELS_MAX."""
+    words: dict[str, dict[float, str]]
+    """What values are called that are no amounts, by the parameter's name: members of enumerations, False and True."""
     left_out: list[str]
     """Names of those that differ, too."""
     net: Values
@@ -86,15 +89,22 @@ def sweeps(run: Run) -> list[Sweep]:
         net_of = dict(lines.select("row", "pnl_net").iter_rows())
         for strategy, all_rows in run.classes.items():
             rows = [row for row in all_rows if row["row"] in net_of]
-            names = varying(rows) if rows else []
+            names = differing(rows) if rows else []
             columns = {name: [row["parameters"][name] for row in rows] for name in names}
             shown = [name for name, values in columns.items() if all(isinstance(value, int | float) for value in values)][:PANELS_MAX]
             if shown:
                 parameters = {name: np.array(columns[name], np.float64) for name in shown}
                 text = ["<br>".join((row["label"], run.varied[row["row"]]))[:TEXT_MAX] for row in rows]
                 left_out = [name for name in names if name not in shown]
-                found.append(Sweep(strategy, str(currency[0]), parameters, left_out, np.array([net_of[row["row"]] for row in rows]), text))
+                called = {name: words for name in shown if (words := _words(rows, name))}
+                found.append(Sweep(strategy, str(currency[0]), parameters, called, left_out, np.array([net_of[row["row"]] for row in rows]), text))
     return found
+
+
+def _words(rows: Sequence[dict[str, Any]], name: str) -> dict[float, str]:
+    """What the values of a parameter are called, where they are no amounts."""
+    told = {float(row["parameters"][name]): parameters_of(row)[name] for row in rows}
+    return {} if all(isinstance(word, int | float) and not isinstance(word, bool) for word in told.values()) else {at: str(word) for at, word in told.items()}
 
 
 def sweep_figures(sweep: Sweep) -> list[go.Figure]:
@@ -107,7 +117,7 @@ def sweep_figures(sweep: Sweep) -> list[go.Figure]:
 def _panel(sweep: Sweep, name: str, height: int) -> go.Figure:
     """Rows as points, the mean of those with the same value as a line, and a ring around the best."""
     x, net, drawn = sweep.parameters[name], sweep.net, sweep.drawn
-    made = figure(height, legend=False, hovermode="closest", xaxis=_axis(name, x), yaxis={"title": f"net PnL, {currency_axis(sweep.currency)}"})
+    made = figure(height, legend=False, hovermode="closest", xaxis=_axis(sweep, name), yaxis={"title": f"net PnL, {currency_axis(sweep.currency)}"})
     values, place = np.unique(x, return_inverse=True)
     if len(sweep.parameters) == 1 or 2 * len(values) <= len(x):
         mean = np.bincount(place, net) / np.bincount(place)
@@ -122,7 +132,7 @@ def _panel(sweep: Sweep, name: str, height: int) -> go.Figure:
 def _plane(sweep: Sweep) -> go.Figure:
     """The plane of two parameters, with a point per row that has the colour of its net PnL."""
     (x_name, x), (y_name, y) = sweep.parameters.items()
-    made = figure(440, legend=False, hovermode="closest", xaxis=_axis(x_name, x), yaxis=_axis(y_name, y))
+    made = figure(440, legend=False, hovermode="closest", xaxis=_axis(sweep, x_name), yaxis=_axis(sweep, y_name))
     drawn = sweep.drawn
     colors = {"color": sweep.net[drawn], "showscale": True, **_colors(sweep, "c")}
     marker = {**_marker(len(drawn)), "size": 10, "opacity": 1, "line": {"width": 0.5, "color": NEUTRAL}, **colors}
@@ -134,7 +144,7 @@ def _plane(sweep: Sweep) -> go.Figure:
 
 def _cells(sweep: Sweep, grid: Grid) -> go.Figure:
     """A heat map whose cells are equally large, however unequal the steps are, with numbers in them where these have room."""
-    (x_name, y_name), (x_labels, y_labels) = sweep.parameters, (_labels(grid.x), _labels(grid.y))
+    (x_name, y_name), (x_labels, y_labels) = sweep.parameters, [_called(sweep, *axis) for axis in zip(sweep.parameters, grid[:2], strict=True)]
     height = min(120 + 40 * len(y_labels), 520)
     made = figure(height, legend=False, hovermode="closest", xaxis=_categories(x_name, x_labels), yaxis=_categories(y_name, y_labels))
     hover = f"{x_name} %{{x}}<br>{y_name} %{{y}}<br>net PnL %{{z:,.2f}}<extra></extra>"
@@ -161,9 +171,12 @@ def _colors(sweep: Sweep, letter: str) -> dict[str, Any]:
     return {"colorscale": SCALE, f"{letter}min": -most, f"{letter}max": most, "colorbar": bar}
 
 
-def _axis(name: str, values: Values) -> dict[str, Any]:
+def _axis(sweep: Sweep, name: str) -> dict[str, Any]:
     """An axis of a parameter: logarithmic where its values are of several orders of magnitude; few values are marked as they are, whole ones have no halves."""
+    values = sweep.parameters[name]
     low, high, few = values.min(), values.max(), np.unique(values)
+    if name in sweep.words:
+        return {"title": name, "tickvals": few, "ticktext": _called(sweep, name, few)}
     is_log = low > 0 and high / low >= LOG_RATIO_MIN
     axis = {"title": name, "type": "log" if is_log else "linear", "tickformat": ""}
     if len(few) <= MARKED_MAX:
@@ -175,6 +188,12 @@ def _axis(name: str, values: Values) -> dict[str, Any]:
 
 def _categories(name: str, labels: Sequence[str]) -> dict[str, Any]:
     return {"title": name, "type": "category", "tickvals": list(labels[:: -(-len(labels) // LABELS_MAX)]), "showgrid": False, "ticklabelstandoff": 4}
+
+
+def _called(sweep: Sweep, name: str, values: Values) -> list[str]:
+    """Values of a parameter as an axis has them."""
+    words = sweep.words.get(name)
+    return _labels(values) if words is None else [words[value] for value in values]
 
 
 def _labels(values: Values) -> list[str]:

@@ -9,14 +9,15 @@ import polars as pl
 
 from tapeline.config import UNLIMITED
 from tapeline.instruments import decimals
+from tapeline.manifest import differing, parameters_of
 from tapeline.observed import is_missing
-from tapeline.report.base import Run, is_numbered, varying
+from tapeline.report.base import Run
 from tapeline.report.signals import names_of
 from tapeline.report.sweep import Sweep
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
-from tapeline.tables import format_metric, format_seconds, listed, to_lines, upright_html
+from tapeline.tables import format_metric, format_seconds, given, is_numbered, listed, to_lines, upright_html
 
 HEADLINES: Final = (
     ("pnl_net", "net PnL"),
@@ -94,9 +95,9 @@ def _together(run: Run) -> str:
 
 def _rows_of(rows: Sequence[dict[str, Any]]) -> str:
     """The rows of a class: the names that they were given, what they have alike, and what they differ in; of a sweep all its parameters are a page of text."""
-    differing = varying(rows)
-    alike = ", ".join(f"{name}={value}" for name, value in rows[0]["parameters"].items() if name not in differing)
-    called = f"{rows[0]['strategy']}({alike})" + (f", which differ in {', '.join(differing)}" if differing else "")
+    names = differing(rows)
+    alike = given({name: value for name, value in parameters_of(rows[0]).items() if name not in names})
+    called = f"{rows[0]['strategy']}({alike})" + (f", which differ in {', '.join(names)}" if names else "")
     labels = [row["label"] for row in rows]
     if all(is_numbered(row["label"], row["row"]) for row in rows):
         return f"{len(rows):,} of {called}"

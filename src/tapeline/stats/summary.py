@@ -89,14 +89,14 @@ class Stats:
     notes: tuple[str, ...]
     """What the numbers assume: sampling interval, annualisation, days, and why something is missing."""
 
-    def __init__(self, frames: Frames, settings: "Settings", notes: tuple[str, ...] = ()) -> None:
-        """Of the frames of a Result, made when they are asked for."""
+    def __init__(self, frames: Frames, settings: "Settings", notes: tuple[str, ...] = (), varied: Mapping[int, Mapping[str, str]] | None = None) -> None:
+        """Of the frames of a Result, made when they are asked for. `varied`: by row, the parameters that tell rows apart, for tables."""
         self.frames, self.settings = frames, settings
-        self.notes = (*_notes(settings), *notes)
+        self.notes, self.varied = (*_notes(settings), *notes), dict(varied or {})
 
     def __getstate__(self) -> dict[str, Any]:
         """To be pickled: what was made of the frames, without them."""
-        return {"notes": self.notes} | {name: getattr(self, name) for name in ("frame", "by_instrument", "by_day")}
+        return {"notes": self.notes, "varied": self.varied} | {name: getattr(self, name) for name in ("frame", "by_instrument", "by_day")}
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -144,10 +144,10 @@ class Stats:
 
     def __rich__(self) -> object:
         """The table itself, for rich."""
-        return tables.stats_table(self.frame, METRICS, self.notes)
+        return tables.stats_table(self.frame, METRICS, self.notes, self.varied)
 
     def _repr_html_(self) -> str:
-        return tables.stats_html(self.frame, METRICS, self.notes)
+        return tables.stats_html(self.frame, METRICS, self.notes, self.varied)
 
 
 def _period(interval: Duration | None) -> int | None:
@@ -171,10 +171,11 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     capital: float | None = None,
     trials: int | None = None,
     notes: tuple[str, ...] = (),
+    varied: Mapping[int, Mapping[str, str]] | None = None,
 ) -> Stats:
     """Statistics of the frames of a Result.
 
-    `contracts`: by symbol. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
+    `contracts`: by symbol. `varied`: see Stats. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
     """
     settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval)), capital, trials)
@@ -183,7 +184,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     if trials is not None and not (is_integer(trials) and trials > 0):
         raise ConfigError(f"trials={trials!r}: expected a whole number above 0")
     frames = prepare(fills, orders_frame, equity, contracts or {}, mids, settings.sampling)
-    return Stats(frames, settings, (*money.notes(equity, contracts or {}), *notes))
+    return Stats(frames, settings, (*money.notes(equity, contracts or {}), *notes), varied)
 
 
 def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame:

@@ -66,7 +66,7 @@ class Index:
     """Reads the data once, on a thread of its own."""
 
     def __init__(self, data: Data, own: Mapping[int, Rows], **instruments: Any) -> None:
-        """Open the data. `own`: see Follower; `instruments`: tick_size, definitions, instruments, exclude_orders of Backtest. Raises TapelineError."""
+        """Open the data. `own`: see Follower; `instruments`: tick_size, definitions, instruments, exclude_orders, status of Backtest. Raises TapelineError."""
         self._source = open_input(data)
         self._registry = registry(self._source, multiplier=1.0, **instruments)  # no money is counted
         self._registry.several = True

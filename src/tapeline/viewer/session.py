@@ -4,9 +4,10 @@ import math
 import re
 import threading
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
-from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature, Kind, TapeFlag
+from tapeline.constants import PRICE_SCALE, UNDEFINED_PRICE, Feature, Kind, Phase, TapeFlag
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument, decimals, nearest_ticks
 from tapeline.market.book import ASKS, BIDS
@@ -75,6 +76,7 @@ class Session:
             "events": [line[3] for line in lines],
             "volume": [line[4] for line in lines],
             "fills": marks,
+            "phases": _spans(instrument, start, lines[-1][0]) if lines else [],
         }
 
     def instrument(self, number: int) -> Instrument:
@@ -166,6 +168,7 @@ class Session:
             "ts_event": _time(int(seen.ts_event)) if seen.events else None,
             "ts_recv": _time(int(seen.ts_recv)) if seen.events else None,
             "sequence": int(seen.sequence),
+            "phase": Phase(instrument.phase_at(now)).name.lower() if instrument.phases else None,
             "bids": player.best(int(BIDS), levels),
             "asks": [[-level, size, count] for level, size, count in player.best(int(ASKS), levels)],
             "trades_n": int(seen.trades),
@@ -190,6 +193,13 @@ def _instrument(instrument: Instrument) -> dict[str, Any]:
         "step": instrument.tick // instrument.grid,
         "decimals": decimals(instrument.grid / PRICE_SCALE),
     }
+
+
+def _spans(instrument: Instrument, start: int, end: int) -> list[list[Any]]:
+    """When the market was not trading between two times, as a status file has it: from, to (ms since the first), the phase."""
+    changes = [(change.ts, change.phase) for change in instrument.phases if start < change.ts < end]
+    steps = [(start, instrument.phase_at(start)), *changes, (end, Phase.TRADING)]
+    return [[(a - start) / 1e6, (b - start) / 1e6, Phase(phase).name.lower()] for (a, phase), (b, _) in pairwise(steps) if phase != Phase.TRADING and b > a]
 
 
 def _numbered(ring: Any, n: int) -> list[tuple[int, Any]]:

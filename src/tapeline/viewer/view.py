@@ -19,7 +19,7 @@ from tapeline.viewer.session import Session
 def opened(paths: list[Path], strategy: str | None, settings: dict[str, Any]) -> Iterator[Session]:
     """The session, which is being read from now on. Of `paths`, files are data, a directory is a saved run; a run alone brings its data along.
 
-    `settings`: tick_size, definitions, instruments; of a run its own hold. Raises TapelineError.
+    `settings`: tick_size, definitions, instruments, status; of a run its own hold. Raises TapelineError.
     """
     runs = [path for path in paths if path.is_dir()]
     data, result = [path for path in paths if not path.is_dir()], None
@@ -29,7 +29,7 @@ def opened(paths: list[Path], strategy: str | None, settings: dict[str, Any]) ->
         result = Result.load(runs[0])
         if settings:
             raise ConfigError(f"--{next(iter(settings)).replace('_', '-')}: leave it out: the book is shown as the run saw it, with the run's own settings")
-        settings = market_settings(result.manifest)
+        settings = market_settings(result.manifest) | {"status": result.manifest["settings"].get("status")}
         if data:
             check_same_data(result, runs[0], data)
         data = data or [Path(file["path"]) for file in result.manifest["data"]]

@@ -28,6 +28,7 @@ export function drawOverview(canvas, overview, at, colors, known) {
   const { pen, width, height } = fitted(canvas);
   const s = scales(overview, width, height);
   if (!s) return;
+  drawPhases(pen, overview.phases, s, colors);
   drawTimes(pen, overview, s, colors);
   drawVolume(pen, overview, s, colors);
   pen.save();
@@ -128,6 +129,20 @@ function drawTimes(pen, overview, s, colors) {
     if (x > 30 && x < s.right - 20) pen.fillText(label, x, s.bottom + 13);
   }
   pen.stroke();
+}
+
+/** Auctions, halts and the time after the close: a ground, and its name where there is room. */
+function drawPhases(pen, phases, s, colors) {
+  pen.textAlign = "left";
+  for (const [from, to, name] of phases) {
+    const x = s.x(from), width = Math.max(s.x(to) - x, 2);
+    pen.globalAlpha = 0.4;
+    pen.fillStyle = colors.strong;
+    pen.fillRect(x, 0, width, s.bottom);
+    pen.globalAlpha = 1;
+    pen.fillStyle = colors.quiet;
+    if (width > pen.measureText(name).width + 8) pen.fillText(name, x + 4, 12);
+  }
 }
 
 function drawVolume(pen, overview, s, colors) {

@@ -233,10 +233,11 @@ function Transport({ view, open }) {
 function Header({ view, open }) {
   const { session, scene, known } = view;
   const [bid, ask] = scene ? [scene.bids[0], scene.asks[0]] : [];
+  const size = (best) => `${best ? best[1] : 0} ${best && best[1] === 1 ? "lot" : "lots"}`;
   return html`<header class="bar"><div class="name" title=${session.title}><strong>Tapeline</strong>${session.title}</div>
     ${session.instruments.length > 1 ? html`<select aria-label="instrument" value=${view.instrument} onChange=${(event) => view.choose(Number(event.target.value))}>${session.instruments.map((i) => html`<option value=${i.index}>${i.symbol}</option>`)}</select>` : html`<b>${known ? known.symbol : ""}</b>`}
-    ${scene && html`<div class="touch" aria-label="best prices"><span><b class="buy">${bid ? price(bid[0] * known.grid, known) : "–"}</b> <small>${bid ? bid[1] : 0} lots</small></span><span><b class="sell">${ask ? price(ask[0] * known.grid, known) : "–"}</b> <small>${ask ? ask[1] : 0} lots</small></span></div>
-    <div class="clock" aria-label="clock"><span class="date">${scene.time ? scene.time.slice(0, 10) : ""} UTC</span><b>${scene.time ? scene.time.slice(11, 19) : "–"}</b><span>${scene.time ? scene.time.slice(19) : ""}</span></div>
+    ${scene && html`<div class="touch" aria-label="best prices"><span><b class="buy">${bid ? price(bid[0] * known.grid, known) : "–"}</b> <small>${size(bid)}</small></span><span><b class="sell">${ask ? price(ask[0] * known.grid, known) : "–"}</b> <small>${size(ask)}</small></span></div>
+    <div class="clock" aria-label="clock"><span class="date">${scene.time ? scene.time.slice(0, 10) : ""} UTC ${scene.phase && html`<span class=${`phase ${scene.phase}`} aria-label="phase" title="phase of trading, by the status file">${scene.phase}</span>`}</span><b>${scene.time ? scene.time.slice(11, 19) : "–"}</b><span>${scene.time ? scene.time.slice(19) : ""}</span></div>
     <div class="number">event <b>${scene.event.toLocaleString("en-US")}</b> of ${Math.max(known.events, scene.events).toLocaleString("en-US")}</div>`}
     <div class="buttons"><button aria-label="dark or light" title="dark or light" onClick=${() => flipTheme(view)}>${icon("theme")}</button> <button aria-label="help" title="keys" onClick=${() => open("help")}>?</button></div></header>`;
 }
