@@ -199,6 +199,7 @@ class _Run:
             raise self._damage
         if not self._interrupted:
             self._warn_of_nothing(journals.counters)
+            self._warn_of_no_phases()
         return result
 
     def _warn_of_nothing(self, counters: dict[str, int]) -> None:
@@ -207,6 +208,14 @@ class _Run:
         if others and not counters["records"]:
             names = listed([f"{one.symbol or one.instrument_id} {one.key}" for one in self._instruments.known])
             text = f"instruments: none of the input's {others:,} records is of {names} (publisher, id): nothing has happened in this run"
+            warnings.warn(text, stacklevel=4)
+
+    def _warn_of_no_phases(self) -> None:
+        """A status file of another venue, or another day's ids, has phases of nothing that is in the run: it trades all day, as without the file."""
+        told, known = self._instruments.scheduled, self._instruments.known
+        if told is not None and known and told.isdisjoint(one.key for one in known):
+            names, others = listed([f"{one.symbol or one.instrument_id} {one.key}" for one in known]), listed([str(key) for key in sorted(told)])
+            text = f"status: tells of phases of {others or 'nothing'} (publisher, id), and of none of {names}: to the run, that trades all the time"
             warnings.warn(text, stacklevel=4)
 
     def _tell(self, n_records: int, n_bytes: int, *, compiling: bool = False) -> None:

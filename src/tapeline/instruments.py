@@ -99,6 +99,8 @@ class Instruments:
     """Ids of orders that are taken out of the tape: rule 12 of the normaliser."""
     fees: Sequence[Mapping[Key, Any]] = ()
     """What each setting of fees by instrument says; it names all instruments described."""
+    scheduled: frozenset[Key] | None = None
+    """Of which keys a status file tells; None: there is none."""
     from_sending: bool = False
     """Whether the time at which the venue sent a record stands for its `ts_recv`: rule 13."""
     known: list[Instrument] = field(default_factory=list)
@@ -133,6 +135,7 @@ class Instruments:
 
     def schedule(self, phases: Mapping[Key, Phases]) -> None:
         """Give the instruments, those known and those to come, their phases of trading."""
+        self.scheduled = frozenset(phases)
         describe = self.describe
         self.describe = lambda key, index: replace(describe(key, index), phases=phases.get(key, ()))
         self.known[:] = [replace(instrument, phases=phases.get(instrument.key, ())) for instrument in self.known]

@@ -41,6 +41,14 @@ def test_files_without_status_are_refused(tmp_path):
         read_status([path])
 
 
+@pytest.mark.parametrize(("changes", "told"), [([(300, 2, HALT)], r"\(1, 2\)"), ([(300, 1, SSR)], "nothing")])
+def test_a_status_file_of_nothing_in_the_run_says_so(tmp_path, changes, told):
+    """Of another id, or without a phase of any: the run is as without the file, and says so. Where one of several instruments has phases, nothing is said."""
+    with pytest.warns(UserWarning, match=rf"status: tells of phases of {told} \(publisher, id\), and of none of I1 \(1, 1\)"):
+        lines = run(tmp_path, book().quiet(900), changes, (310, BUY, 101 * P, 1))
+    assert lines == [("FILL", 1, 101, 310, 1)]
+
+
 def test_a_halted_market_takes_no_orders_but_cancels(tmp_path):
     """Halted from 300 to 400: new orders and modifies are refused, a cancel is not; from 400 on all is as before."""
     steps = ((200, BUY, 99 * P, 1), (210, BUY, 99 * P, 1), (310, BUY, 99 * P, 1), (320, MODIFY, 1, 98 * P, 1), (330, CANCEL, 1), (410, BUY, 101 * P, 1))
