@@ -90,10 +90,11 @@ class Case:
         return [player.row(self.slow) for player in self.players]
 
     def status(self, path: Path) -> dict:
-        """The status file, as a keyword of Backtest."""
+        """The status file, as a keyword of Backtest. Of one that has nothing of the run's instruments a run would say so."""
         times = [row[4] for row in self.stream().rows]
         changes = [(times[min(place, len(times) - 1)], instrument, action) for place, instrument, action in self.phases]
-        return {"status": write_status(path.with_suffix(".status.dbn"), changes)} if changes else {}
+        is_of_run = any(instrument in self.settings["instruments"] for _, instrument, _ in changes)
+        return {"status": write_status(path.with_suffix(".status.dbn"), changes)} if is_of_run else {}
 
     def run(self, path: Path, engine: str) -> tl.Result:
         """Through one engine."""
