@@ -56,6 +56,20 @@ def damaged(tape: Path, folder: Path, change: int | None = None, length: int | N
     return path
 
 
+def test_the_touch_of_one_instrument_is_given_up_to_the_damage(tmp_path: Path) -> None:
+    """Where the second batch of its tape does not have its checksum, the rows of the first are those of the whole tape, and the error has them."""
+    dbn, tape = tmp_path / "session.dbn", tmp_path / "day.tape"
+    write_synth(dbn, SynthConfig(records=2 * BATCH_EVENTS, live_orders=600, seed=8))
+    tl.write_tape(dbn, tape, tick_size="0.25", multiplier=50)
+    whole = tl.depth(tape, 1)
+    offset = TapeInput(tape).header["batches"][1][0]
+    with pytest.raises(DataError, match="checksum") as error:
+        tl.depth(damaged(tape, tmp_path, change=offset + 100), 1)
+    before = error.value.result
+    assert 100 < before.height < whole.height
+    assert before.equals(whole.head(before.height))
+
+
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize("seed", range(6000, 6004))
 def test_runs_are_those_of_the_dbn(tmp_path: Path, seed: int, engine: str) -> None:

@@ -221,6 +221,7 @@ def _go(here, first, end):
 @entry
 def play_into_books(play):
     """As play, up to the end of a batch, with rows as `replay_touch` makes them. `written`: not a number of tape events, but what that answered."""
+    play.written = DONE
     if is_damaged(play):
         return DAMAGED
     state = record_at(play.replay, 0, REPLAY)
@@ -229,7 +230,6 @@ def play_into_books(play):
     here.first = here.out = play.out
     here.replay, here.book, here.play = play.replay, state.books, address_of(play)
     end = play.row + rows_ahead(play)
-    play.written = DONE
     while play.row < end and play.written == DONE:
         here.dirty = np.int64(book.dirty)
         done = _go(here, play.row, end)
