@@ -9,7 +9,8 @@
     result = backtest.run(Maker())                       # a tl.Result: stats, fills, orders, equity, …, report(), save()
 
 Settings: Latency, Delay, Fees, FillRules, Limits, Row. Research without a strategy: depth, features, trades, heatmap, write_tape. Data that Databento did not
-record: write_dbn. `dir(tl)` has all names, docs/guide.md shows how they go together, and docs/reference.md has each with its unit.
+record: write_dbn; files per instrument or venue: merge. `dir(tl)` has all names, docs/guide.md shows how they go together, and docs/reference.md has each with
+its unit.
 
 Names are imported when first used, so that `import tapeline` and `tapeline --help` do not wait for the compiler. No module of this package has the name of a
 public function: importing it would put the module in the function's place.
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tapeline.constants import Side as Side
     from tapeline.constants import Status as Status
     from tapeline.constants import Update as Update
+    from tapeline.conversion import merge as merge
     from tapeline.conversion import write_dbn as write_dbn
     from tapeline.conversion import write_tape as write_tape
     from tapeline.delays import Delay as Delay
@@ -83,7 +85,7 @@ _HOMES = {
         *("UNDEFINED_PRICE", "Feature", "FillRule", "Kind", "Phase", "Reason", "Side", "Status", "Update"),
     ),
     "delays": ("Delay",),
-    "conversion": ("write_dbn", "write_tape"),
+    "conversion": ("merge", "write_dbn", "write_tape"),
     "desk": ("replay_orders",),
     "errors": ("CompileError", "ConfigError", "DataError", "InvariantError", "LimitError", "TapelineError"),
     "extraction": ("CustomFeature", "features", "features_chunks"),

@@ -232,6 +232,23 @@ def dbn(
 
 
 @app.command()
+def merge(
+    data: Annotated[list[Path], typer.Argument(metavar="FILE…", help="DBN files of the same time, of different instruments.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .dbn or .dbn.zst.", show_default=False)],
+    *,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Make one DBN file of several of the same time, such as one per instrument or venue: records in the order in which they were received."""
+    with terminal.reporting(with_traceback=traceback):
+        from tapeline import commands
+
+        with terminal.progress_bar(f"merge {output.name}") as progress:
+            written = commands.merge(output, data, progress)
+        commands.show(written, as_json=as_json)
+
+
+@app.command()
 @grouped
 def tape(
     data: Data,

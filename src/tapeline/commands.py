@@ -278,6 +278,16 @@ def make_dbn(output: Path, source: list[Path], progress: Callable[[Any], None], 
     return {**made, "instruments": len(made["instruments"])} | {name: n for name, n in counters.items() if n or name == "messages"}
 
 
+def merge(output: Path, data: list[Path], progress: Callable[[Any], None]) -> dict[str, Any]:
+    """Write one file of several, and say what is in it; ids that have lost their symbols, one by one."""
+    from tapeline.conversion import merge as write  # noqa: PLC0415 - imports Numba
+
+    with terminal.told_of_compiling():
+        made = write(data, output, progress=progress)
+    dropped = made.pop("symbols_dropped")
+    return made | {f"without a symbol: {number}": " or ".join(symbols) for number, symbols in dropped.items()}
+
+
 def make_tape(output: Path, data: list[Path], progress: Callable[[Any], None], **settings: Any) -> dict[str, Any]:
     """Write a tape, and say what is on it."""
     from tapeline.conversion import write_tape  # noqa: PLC0415 - imports Numba

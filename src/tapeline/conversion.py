@@ -1,4 +1,4 @@
-"""Other data to DBN, DBN to tape."""
+"""Other data to DBN, DBN of one time to one file, DBN to tape."""
 
 import datetime as dt
 import time
@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tapeline.backtest import Progress
 from tapeline.errors import ConfigError
-from tapeline.feeds.dbn_write import write_mbo
+from tapeline.feeds.dbn import Records
+from tapeline.feeds.dbn_write import write_arrays, write_mbo
 from tapeline.feeds.definitions import read_definitions
+from tapeline.feeds.merge import Stream, in_order, merged_metadata
 from tapeline.feeds.rows import Rows, files_of
 from tapeline.feeds.sources import open_source
 from tapeline.feeds.status import write_status
@@ -22,6 +21,7 @@ from tapeline.inputs import Data, open_input, paths_of, registry
 from tapeline.instruments import Instrument, Multiplier, Name, Tick, TickSize
 from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, plain, versions
+from tapeline.schema import MBO
 from tapeline.tape.file import TapeInput, writing
 from tapeline.tape.reader import TapeReader
 
@@ -73,31 +73,67 @@ def write_dbn(  # noqa: PLR0913 - settings by keyword, as in write_tape
     output = path_of(output, "output")
     states = None if status is None else path_of(status, "status")
     for path in (output, *(() if states is None else (states,))):
-        if not path.name.endswith((".dbn", ".dbn.zst")):
-            raise ConfigError(f"{path}: expected a file that ends in .dbn or .dbn.zst")
-        _check_apart(path, files_of(source), "file")
+        _check_dbn(path, files_of(source))
     if states is not None and end_of(states) == end_of(output):
         raise ConfigError(f"status={str(status)!r}: is the output, too: name another file")
     started = time.perf_counter()
     opened = open_source(source, symbol=symbol, price_unit=price_unit, lot=lot, instruments=instruments, date=date)
     if states is not None and opened.changes is None:
         raise ConfigError(f"status={status!r}: rows tell nothing of halts: leave it out")
-    done = 0
-
-    def arrays() -> Iterator[NDArray[np.void]]:
-        nonlocal done
-        for array in opened.records():
-            yield array
-            done += len(array)
-            if progress is not None:
-                progress(Progress(done, opened.bytes_done, opened.bytes_total, time.perf_counter() - started))
-
+    arrays = _told(opened.records(), progress, lambda _: (opened.bytes_done, opened.bytes_total))
     described: dict[str, Any] = {"dataset": opened.dataset, "symbols": opened.symbols, "start_ns": opened.start_ns}
-    records = write_mbo(output, arrays(), **described)
+    records = write_mbo(output, arrays, **described)
     made = {"output": str(output), "bytes": output.stat().st_size, "records": records, "seconds": time.perf_counter() - started}
     if states is not None:
         made |= {"status": str(states), "states": write_status(states, opened.changes or (), **described)}
     return {**made, "instruments": {str(number): name for number, name in opened.symbols.items()}, "counters": dict(opened.counters)}
+
+
+def _told(arrays: Iterator[Records], progress: Callable[[Progress], None] | None, place: Callable[[int], tuple[int, int | None]]) -> Iterator[Records]:
+    """The same arrays; `progress` is told after each. `place`: bytes of the input done and in all, by the number of records so far."""
+    started, done = time.perf_counter(), 0
+    for array in arrays:
+        yield array
+        done += len(array)
+        if progress is not None:
+            progress(Progress(done, *place(done), time.perf_counter() - started))
+
+
+@checked
+def merge(files: Sequence[str | Path], output: str | Path, *, progress: Callable[[Progress], None] | None = None) -> dict[str, Any]:
+    """Make one DBN file of several of the same time, such as one per instrument, or one per venue: their records in the order of `ts_recv`.
+
+    `files`: DBN files of schema `mbo`, `.dbn` or `.dbn.zst`, no instrument in two of them. Each keeps its own order, even where its `ts_recv` runs back;
+    records of one time are in the order of `files`. Days are merged each by itself, and given to a run as a list. Where two venues were recorded at different
+    places, their `ts_recv` are those of different clocks.
+
+    Records of other schemas are left out; definition and status files need no merging: a run takes lists of them.
+
+    Returns what was written, with `records_late`, how many records were earlier than one before them in their file, and `symbols_dropped`, ids that stand for
+    one symbol in one file and for another in another. Those are named by (publisher_id, instrument_id) from then on, for DBN's metadata cannot say which
+    is whose; definitions can. Raises ConfigError for an instrument in two files, and DataError for what cannot be read; the file appears when it is complete.
+    """
+    check_fork()
+    output, paths = path_of(output, "output"), paths_of(files, "files")
+    _check_dbn(output, paths)
+    started, streams = time.perf_counter(), []
+    for path in paths:
+        if isinstance(source := open_input(path), TapeInput):
+            raise ConfigError(f"{path}: is a tape: merge the DBN files, and make a tape of what comes of it")
+        streams.append(Stream(source))
+    metadata, ambiguous = merged_metadata([stream.file for stream in streams])
+    total = None if any(path.suffix == ".zst" for path in paths) else sum(path.stat().st_size for path in paths)
+    records = write_arrays(output, _told(in_order(streams), progress, lambda n: (n * MBO.itemsize, total)), metadata)
+    keys = {key for stream in streams for key in stream.keys}
+    return {
+        "output": str(output),
+        "bytes": output.stat().st_size,
+        "records": records,
+        "seconds": time.perf_counter() - started,
+        "instruments": len(keys),
+        "records_late": sum(stream.late for stream in streams),
+        "symbols_dropped": {i: symbols for i, symbols in ambiguous.items() if i in {key & 0xFFFFFFFF for key in keys}},
+    }
 
 
 @checked
@@ -151,6 +187,13 @@ def write_tape(  # noqa: PLR0913 - settings by keyword, as in Backtest
         }
         writer.finish(header)
     return {"output": str(output), "bytes": output.stat().st_size, "events": writer.events, "seconds": time.perf_counter() - started, **header}
+
+
+def _check_dbn(output: Path, paths: Sequence[Path]) -> None:
+    """Raise ConfigError for an output whose name is not that of a DBN file, or that is one of what it is to be made of."""
+    if not output.name.endswith((".dbn", ".dbn.zst")):
+        raise ConfigError(f"{output}: expected a file that ends in .dbn or .dbn.zst")
+    _check_apart(output, paths, "file")
 
 
 def _check_apart(output: Path, paths: Sequence[Path], made: str) -> None:

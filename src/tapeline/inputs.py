@@ -68,11 +68,11 @@ def _check_schema(source: DbnInput) -> None:
 
 
 def _check_order(source: DbnInput) -> None:
-    """Warn of files that are not in order of time: the same one twice, days the wrong way round, or one file per instrument, which nobody merges."""
+    """Warn of files that are not in order of time: the same one twice, days the wrong way round, or one file per instrument or venue."""
     for (before, first), (path, start) in itertools.pairwise([(file.path, _first_time(file.path)) for file in source.files]):
         if first is not None and start is not None and start <= first:
             times = f"{np.datetime64(start, 'ns')}, no later than {before} ({np.datetime64(first, 'ns')})"
-            text = f"{path} starts at {times}: files are read one after the other, as named, neither put in order nor merged"
+            text = f"{path} starts at {times}: files are read one after the other, as named (tapeline merge: those of one time)"
             warnings.warn(text, stacklevel=1)  # one place, so that Python tells it once
 
 

@@ -116,7 +116,7 @@ class DbnInput:
         self.symbols = {}
         contracts: dict[int, dict[str, Path]] = {}
         for file in self.files:
-            for instrument_id, symbol in _mapped_symbols(file.metadata):
+            for instrument_id, symbol in mapped_symbols(file.metadata):
                 self.symbols.setdefault(instrument_id, symbol)
                 if file.metadata is not None and str(file.metadata.stype_in) in _NAMES_OF_CONTRACTS:
                     contracts.setdefault(instrument_id, {}).setdefault(symbol, file.path)
@@ -343,7 +343,7 @@ def _read(source: _Reader, size: int) -> bytes:
     return bytes(content)
 
 
-def _mapped_symbols(metadata: databento_dbn.Metadata | None) -> Iterator[tuple[int, str]]:
+def mapped_symbols(metadata: databento_dbn.Metadata | None) -> Iterator[tuple[int, str]]:
     """(instrument_id, symbol) for each interval of the metadata's mappings, where they lead to ids."""
     for symbol, intervals in (metadata.mappings if metadata is not None else {}).items():
         for interval in intervals:

@@ -25,7 +25,7 @@ _DAY_NS: Final = 86_400_000_000_000
 
 
 @dataclass(frozen=True)
-class _Interval:
+class Interval:
     """databento_dbn's MappingInterval: a symbol stands for an id from a day to before another."""
 
     start_date: dt.date
@@ -38,7 +38,7 @@ class _Mapping:
     """databento_dbn's SymbolMapping."""
 
     raw_symbol: str
-    intervals: list[_Interval]
+    intervals: list[Interval]
 
 
 def write_mbo(  # noqa: PLR0913 - what the metadata says, by keyword
@@ -56,6 +56,11 @@ def write_mbo(  # noqa: PLR0913 - what the metadata says, by keyword
     `symbols` maps instrument ids to symbols, for the days from `start_ns` to `end_ns` (default: one day later). The file appears when it is complete:
     an error on the way leaves what was there before. Raises ConfigError where DBN cannot hold what is asked for, or the disk cannot.
     """
+    return write_arrays(path, records, described("mbo", dataset, symbols, start_ns, end_ns, version))
+
+
+def write_arrays(path: Path | str, records: Iterable[NDArray[np.void]], metadata: databento_dbn.Metadata) -> int:
+    """As `write_mbo`, under metadata that is there already."""
     count = 0
 
     def pieces() -> Iterator[memoryview]:
@@ -66,57 +71,65 @@ def write_mbo(  # noqa: PLR0913 - what the metadata says, by keyword
             yield np.ascontiguousarray(array).view(np.uint8).data
             count += len(array)
 
-    write_records(path, pieces(), schema="mbo", dataset=dataset, symbols=symbols, start_ns=start_ns, end_ns=end_ns, version=version)
+    write_records(path, pieces(), metadata)
     return count
 
 
-def write_records(  # noqa: PLR0913 - same
-    path: Path | str,
-    records: Iterable[bytes | memoryview],
-    *,
-    schema: str,
-    dataset: str,
-    symbols: Mapping[int, str],
-    start_ns: int,
-    end_ns: int | None = None,
-    version: int = 3,
-) -> int:
-    """As `write_mbo`, of records of any schema as bytes, in pieces; returns how many pieces."""
+def write_records(path: Path | str, records: Iterable[bytes | memoryview], metadata: databento_dbn.Metadata) -> int:
+    """The same, of records of any schema as bytes, in pieces; returns how many pieces."""
     path, n = Path(path), 0
-    header = _header(schema, dataset, symbols, start_ns, end_ns, version)
     with (
         replacing(path) as partial,
         BlockWriter(io.FileIO(partial, "wb")) as file,
         _compressing(file) if path.suffix == ".zst" else contextlib.nullcontext(file) as sink,
     ):
-        sink.write(header)
+        sink.write(metadata.encode())
         for piece in records:
             sink.write(piece)
             n += 1
     return n
 
 
-def _header(  # noqa: PLR0913, PLR0917 - same
-    schema: str, dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int | None, version: int
-) -> bytes:
+def described(  # noqa: PLR0913, PLR0917 - what the metadata says
+    schema: str, dataset: str, symbols: Mapping[int, str], start_ns: int, end_ns: int | None = None, version: int = 3
+) -> databento_dbn.Metadata:
+    """The metadata of records of one dataset, whose ids stand for `symbols` as long as they last."""
     end_ns = start_ns + _DAY_NS if end_ns is None else end_ns
     first, last = (dt.datetime.fromtimestamp(ns // 1_000_000_000, dt.UTC).date() for ns in (start_ns, end_ns))
-    mappings: list[Any] = [_Mapping(symbol, [_Interval(first, last + dt.timedelta(days=1), str(instrument_id))]) for instrument_id, symbol in symbols.items()]
+    mappings: dict[str, list[Interval]] = {}
+    for instrument_id, symbol in symbols.items():
+        mappings.setdefault(symbol, []).append(Interval(first, last + dt.timedelta(days=1), str(instrument_id)))
+    raw_symbol = databento_dbn.SType("raw_symbol")
+    return metadata_of(schema, dataset=dataset, stype_in=raw_symbol, mappings=mappings, start_ns=start_ns, end_ns=end_ns, version=version)
+
+
+def metadata_of(  # noqa: PLR0913 - what it says
+    schema: str,
+    *,
+    dataset: str,
+    stype_in: databento_dbn.SType | None,
+    mappings: Mapping[str, list[Interval]],
+    start_ns: int,
+    end_ns: int | None,
+    version: int = 3,
+) -> databento_dbn.Metadata:
+    """Metadata that says for each symbol when it stands for which ids. Raises ConfigError for what it cannot hold."""
     try:
         metadata = databento_dbn.Metadata(
             dataset=dataset,
             start=start_ns,
             end=end_ns,
-            stype_in=databento_dbn.SType("raw_symbol"),
+            stype_in=stype_in,
             stype_out=databento_dbn.SType("instrument_id"),
             schema=databento_dbn.Schema(schema),
-            symbols=[mapping.raw_symbol for mapping in mappings],
-            mappings=mappings,
+            symbols=list(mappings),
+            mappings=[_Mapping(symbol, intervals) for symbol, intervals in mappings.items()],  # type: ignore[misc]
             version=version,
         )
-        return metadata.encode()
+        metadata.encode()
     except (databento_dbn.DBNError, ValueError) as error:
         raise ConfigError(f"dataset={dataset!r}, version={version} or a symbol cannot be written as DBN metadata: {error}") from error
+    return metadata
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import databento_dbn
 
 from tapeline.constants import TIME_END, Phase
 from tapeline.errors import DataError
-from tapeline.feeds.dbn_write import write_records
+from tapeline.feeds.dbn_write import described, write_records
 from tapeline.feeds.decoded import decoded
 from tapeline.instruments import Key, PhaseChange, Phases
 
@@ -52,7 +52,7 @@ def write_status(path: Path, changes: Iterable[StateChange], *, dataset: str, sy
         for ts, publisher, instrument, action in changes:
             yield bytes(databento_dbn.StatusMsg(publisher_id=publisher, instrument_id=instrument, ts_event=ts, ts_recv=ts, action=action))
 
-    return write_records(path, records(), schema="status", dataset=dataset, symbols=symbols, start_ns=start_ns)
+    return write_records(path, records(), described("status", dataset, symbols, start_ns))
 
 
 def read_status(paths: Sequence[Path]) -> dict[Key, Phases]:
