@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import traceback
@@ -19,6 +20,9 @@ from tapeline import errors
 
 if TYPE_CHECKING:
     from tapeline import backtest
+
+
+WIDTH_LEAST: Final = 10
 
 
 class Exit(IntEnum):
@@ -41,6 +45,8 @@ class _Stdout(Console):
         raise SystemExit(Exit.PIPE)
 
 
+if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) < WIDTH_LEAST:
+    del os.environ["COLUMNS"]  # Typer, too, reads it: 0 is what a terminal says that does not know, and nothing fits into 1
 out: Final = _Stdout(highlight=False, markup=False)  # brackets in labels, symbols and paths are brackets
 err: Final = Console(stderr=True, highlight=False, markup=False)
 COMPILING: Final = "compiling (the first time; kept for later runs) …"
