@@ -1,6 +1,5 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
+from tapeline.stderr import say
 from tapeline.strategy import Strategy
 from tapeline.tables import listed
 
@@ -275,7 +275,7 @@ class _Run:
             if not session.is_compiled:
                 self._tell(0, 0, compiling=True)
                 if self._progress is None:
-                    sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
+                    say("tapeline: compiling the strategies" + ("; the next start with them is immediate" if jit.keeps() else ""))
         except BaseException:
             precompile.abandon(helper)
             raise
