@@ -15,6 +15,7 @@ from strategy_files import tiny_session
 from tapeline import Result, jit, terminal
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.interrupts import Interrupts
+from tapeline.stderr import COMPILING
 
 COMPILED = pytest.mark.skipif(not jit.JIT, reason="plain")
 HANG_S = 300
@@ -122,7 +123,7 @@ def test_ctrl_c_ends_the_writing_of_a_file(tmp_path: Path, name: str) -> None:
     data = tiny_session(tmp_path / "tiny.dbn")
     program = [sys.executable, "-c", WRITING, "depth", data, "--tick-size", "0.25", "-o", tmp_path / "out" / name]
     done = subprocess.run(program, capture_output=True, text=True, timeout=HANG_S, check=False)
-    assert (done.returncode, done.stderr.removeprefix(f"{terminal.COMPILING}\n")) == (130, "interrupted\n")
+    assert (done.returncode, done.stderr.removeprefix(f"{COMPILING}\n")) == (130, "interrupted\n")
     assert int(done.stdout) < 20
     assert list((tmp_path / "out").iterdir()) == []
 

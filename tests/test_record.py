@@ -1,8 +1,12 @@
 """Record: one flat structure, the same compiled and in plain Python."""
 
+import inspect
+from typing import Annotated
+
 import numba
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tapeline import jit
 from tapeline.desk import OrderReplay
@@ -86,6 +90,30 @@ def test_instances_have_defaults_and_values():
     assert [p["x"] for p in one.points] == [2, 2]
     one.a = 6
     assert (one["a"], one.doubled) == (6, 12)
+
+
+def test_help_shows_what_a_class_takes():
+    """The signature of a class has its parameters with their types and defaults, and leaves room for state, which may be given, too."""
+    assert str(inspect.signature(Base)) == "(*, a: numpy.int64 = 1, weight: numpy.float64 = 0.5, **fields_)"
+    assert list(inspect.signature(Derived).parameters) == ["a", "weight", "small", "window", "fields_"]
+    assert str(inspect.signature(Record)) == "(**fields_)"
+
+
+def test_an_array_may_be_declared_as_type_checkers_know_it():
+    """`Annotated[what they read, (type, shape)]` is the field that (type, shape) is, of numbers and of records, with a default and without."""
+
+    class Plain(Record):
+        values: (float64, (4,)) = 1.5
+        points: (Point, (2,))
+
+    class Annotation(Record):
+        values: Annotated[NDArray[np.float64], (float64, (4,))] = 1.5
+        points: Annotated[list[Point], (Point, (2,))]
+
+    assert Annotation.fields_ == Plain.fields_
+    assert repr(Annotation(points=Plain().points)).removeprefix("Annotation") == repr(Plain()).removeprefix("Plain")
+    for function in both(lambda record: record.values[3] + record.points[1].x):
+        assert function(Annotation()) == 3.5
 
 
 def test_a_name_may_end_in_an_underscore():

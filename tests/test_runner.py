@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numba
@@ -194,14 +194,25 @@ def test_a_cache_that_cannot_be_written_is_said_and_works(folder: Folder, tmp_pa
     assert done.stdout == before
     assert "cannot be written" in done.stderr
     assert "TAPELINE_CACHE" in done.stderr
+    assert "the next start" not in done.stderr
 
 
 ENTRIES = """
-import resource, sys
-from tapeline import jit, runner
+import errno, os, resource, sys
+
+
+def read_only(event, args):
+    if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR) and str(args[0]).startswith(os.environ["TAPELINE_CACHE"]):
+        raise OSError(errno.EROFS, "Read-only file system", args[0])
+
 
 if sys.argv[1:] == ["full"]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+elif sys.argv[1:] == ["read only"]:
+    sys.addaudithook(read_only)
+    os.access = lambda path, mode: not mode & os.W_OK
+
+from tapeline import jit, runner
 
 
 @jit.entry
@@ -211,32 +222,55 @@ def doubled(x):
 
 generated = runner.import_generated("tapeline_generated", "from tapeline.jit import entry\\n\\n\\n@entry\\ndef tripled(x):\\n    return 3 * x\\n")
 print(doubled(7), generated.tripled(7))
+print(*[] if jit.keeps() else ["not kept"])
 """
 
 
 @pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
 def test_a_cache_that_is_full_or_damaged_ends_nothing(tmp_path: Path) -> None:
     """What finds no room on the disk is not kept, which is said once; what was cut or overwritten there is compiled again, and is whole from then on."""
-    (tmp_path / "entries.py").write_text(ENTRIES)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run([sys.executable, "entries.py", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-
+    run = entries_in(tmp_path)
     full = run("full")
-    assert full.stdout == "14 21\n"
+    assert full.stdout == "14 21\n\n"
     assert full.stderr.count("tapeline: compiled code is not kept") == 1
     assert "(File too large); set TAPELINE_CACHE to a directory that can" in full.stderr
     first = run()
     kept = sorted((tmp_path / "cache").rglob("*.nb?"))
-    assert (first.stdout, first.stderr, len(kept)) == ("14 21\n", "", 4)
+    assert (first.stdout, first.stderr, len(kept)) == ("14 21\n\n", "", 4)
     for damage in (b"", b"no pickle", kept[0].read_bytes()[:-9]):
         for place in (slice(0, 4), slice(0, 4, 2), slice(1, 4, 2)):
             for path in kept[place]:
                 path.write_bytes(damage)
             again = run()
-            assert (again.stdout, again.stderr) == ("14 21\n", "")
+            assert (again.stdout, again.stderr) == ("14 21\n\n", "")
             assert all(path.read_bytes() != damage for path in kept)
+
+
+@pytest.mark.skipif(not jit.JIT, reason="nothing is compiled")
+def test_a_cache_that_may_only_be_read_is_read(tmp_path: Path) -> None:
+    """As in a container whose image brings it: what is there is not compiled again, and nothing is said; the rest is compiled, and that is said once."""
+    run = entries_in(tmp_path)
+    run()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nb?")}
+    found = run("read only")
+    assert (found.stdout, found.stderr) == ("14 21\nnot kept\n", "")
+    next(path for path in kept if path.suffix == ".nbc").unlink()
+    compiled = run("read only")
+    assert compiled.stdout == "14 21\nnot kept\n"
+    assert compiled.stderr.count("tapeline: compiled code is not kept") == compiled.stderr.count("\n") == 1
+    assert "(Read-only file system); set TAPELINE_CACHE to a directory that can" in compiled.stderr
+    assert {path: kept[path] for path in (tmp_path / "cache").rglob("*.nb?")}.items() < kept.items()
+
+
+def entries_in(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """What runs ENTRIES in a process of its own, with a cache of its own."""
+    (folder / "entries.py").write_text(ENTRIES)
+    env = os.environ | {"TAPELINE_CACHE": str(folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "entries.py", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=True)
+
+    return run
 
 
 def fingerprint(folder: Path, text: str) -> str:

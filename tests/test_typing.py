@@ -9,7 +9,7 @@ import pytest
 from mypy import api
 
 import tapeline as tl
-from tapeline import contract, typing
+from tapeline import constants, contract, extraction, record, typing
 from tapeline import strategy as strategy_module
 from tapeline.engine.gateway import Orders
 
@@ -35,6 +35,34 @@ def quote(market: Market, orders: Orders, account: Account, order_id: int) -> in
 
 def value(fill: Fill, account: Account) -> float:
     return fill.price * 1e-9 * fill.size + account.pnl
+"""
+STRATEGY = """
+from typing import Annotated
+from typing import Any as Array
+
+import tapeline as tl
+from tapeline.typing import Account, Market, Orders
+
+
+class Held(tl.Record):
+    ids: Annotated[Array, (tl.int64, (4,))]
+
+    def last(self) -> int:
+        return int(self.ids[3])
+
+
+class Maker(tl.Strategy):
+    features = (tl.Feature.MID,)
+    signals = ("mid",)
+    size: tl.int64 = 1
+    held: Held
+
+    def on_book(self, market: Market, orders: Orders, account: Account) -> None:
+        self.signal(0, market.features[tl.Feature.MID])
+        self.size += self.held.last()
+
+
+print(Maker(size=2).size + Maker(size=3).copy().size)
 """
 
 
@@ -70,6 +98,25 @@ def test_callbacks_are_declared_for_editors() -> None:
     }
     assert declared == {name: [(argument, TYPES[argument].__name__) for argument in arguments.split(", ")] for name, arguments in contract.CALLBACKS.items()}
     assert not [name for name in contract.CALLBACKS if hasattr(tl.Strategy, name)]
+
+
+def test_the_update_of_a_feature_is_declared_for_editors() -> None:
+    """To an editor `tl.CustomFeature` has `update`, with what it is given; at run time it has none, for a class without it is refused."""
+    tree = next(node for node in ast.parse(inspect.getsource(extraction)).body if isinstance(node, ast.ClassDef) and node.name == "CustomFeature")
+    (update,) = next(node for node in tree.body if isinstance(node, ast.If)).body
+    assert isinstance(update, ast.FunctionDef)
+    assert ast.unparse(update.args) == "self, market: Market"
+    assert not hasattr(tl.CustomFeature, update.name)
+
+
+def test_a_strategy_with_types_passes_strict_mypy(tmp_path: Path) -> None:
+    """Fields, arrays with what NumPy's are to type checkers, parts, signals and instances are accepted; what a class does not have is found."""
+    path = tmp_path / "maker.py"
+    path.write_text(STRATEGY + STRATEGY.replace("self.held.last", "self.kept.last").replace("Maker", "Miskeeper").replace("Held", "Miss"), encoding="utf-8")
+    ours = [inspect.getfile(module) for module in (tl, record, strategy_module, typing, constants)]
+    options = ("--strict", "--no-incremental", "--no-error-summary", "--config-file=", "--follow-imports=skip")
+    said = [line for line in api.run([*options, *ours, str(path)])[0].splitlines() if line.startswith(str(path))]
+    assert [line.partition(": ")[2] for line in said] == ['error: "Miskeeper" has no attribute "kept"  [attr-defined]']
 
 
 def test_code_with_types_passes_strict_mypy(tmp_path: Path) -> None:

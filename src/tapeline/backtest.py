@@ -1,12 +1,11 @@
 """Backtest: the settings of a run, and the plain Python loop over chunks that drives either engine."""
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -23,8 +22,12 @@ from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
+from tapeline.stderr import say
 from tapeline.strategy import Strategy
 from tapeline.tables import listed
+
+if TYPE_CHECKING:
+    from tapeline.config import Strategies
 
 PROGRESS_EVERY_S: Final = 0.1
 
@@ -105,7 +108,7 @@ class Backtest:
                 self._instruments[name] = value
         self._latency_given = latency is not None
 
-    def run(self, *strategies: Any, progress: Callable[[Progress], None] | None = None) -> Result:
+    def run(self, *strategies: "Strategies", progress: Callable[[Progress], None] | None = None) -> Result:
         """Replay the data for these strategies: instances of Strategy subclasses, arrays of rows (`Class.array(size=[…])`), lists of them, or `tl.Row`s.
 
         A run leaves the instances as they are. An interrupt (Ctrl-C) ends it early, with all that was recorded: `result.manifest["interrupted"]`; where a
@@ -272,7 +275,7 @@ class _Run:
             if not session.is_compiled:
                 self._tell(0, 0, compiling=True)
                 if self._progress is None:
-                    sys.stderr.write("tapeline: compiling the strategies; the next start with them is immediate\n")
+                    say("tapeline: compiling the strategies" + ("; the next start with them is immediate" if jit.keeps() else ""))
         except BaseException:
             precompile.abandon(helper)
             raise

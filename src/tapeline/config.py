@@ -5,13 +5,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tapeline.constants import QueueModel
 from tapeline.delays import Delay, Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 from tapeline.instruments import Instrument, Key, Name
 from tapeline.keywords import checked_class
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tapeline.strategy import Strategy
+
+    Strategies: TypeAlias = Strategy | "Row" | np.ndarray[Any, Any] | Sequence["Strategies"]
+    """As users give them to a run: instances, arrays of them (`Class.array(size=[…])`), with settings of their own, and lists of all that."""
 
 QUEUE_MODELS = tuple(model.name.lower() for model in QueueModel)
 UNLIMITED = 2**62
@@ -221,7 +229,7 @@ class RowSpec:
 class Row:
     """A strategy instance with settings of its own, to be given to `Backtest.run`; what is None is as in the Backtest."""
 
-    strategy: Any
+    strategy: "Strategies"
     latency: Latency | None = None
     fees: FeesGiven | None = None
     rules: FillRules | None = None

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, Self
+
+from tapeline.stderr import say
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S: Final = 1.0
@@ -89,14 +90,14 @@ class Interrupts:
                 waiting = 0 if self._noted > taken else waiting + n
                 taken = self._noted
                 if waiting == 1:
-                    _say(_WAITING)
+                    say(_WAITING)
                 elif waiting > 1:
                     end_process()
 
 
 def end_process() -> NoReturn:
     """What is under way does not end, and cannot be ended otherwise."""
-    _say(_ENDED)
+    say(_ENDED)
     if os.isatty(_STDERR):
         os.write(_STDERR, _SHOW_CURSOR)
     os._exit(128 + signal.SIGINT)
@@ -121,8 +122,3 @@ def held() -> Iterator[None]:
             signal.signal(number, handler)
         for number in noted:
             handlers[number](number, None)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

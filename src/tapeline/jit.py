@@ -1,7 +1,7 @@
 """The one place that touches Numba's settings and its disk cache.
 
 Numba's cache notices an edited function, but not an edited callee: it would answer with the old code. So compiled code lies in a directory whose name
-is a hash of all of this package's sources, of the versions of Numba, NumPy and Python, and of the settings below.
+is a hash of all of this package's sources, of the versions of Numba, NumPy and Python, of the processor, and of the settings below.
 """
 
 import contextlib
@@ -18,8 +18,11 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from numba.core import config as numba_config
 from numba.core.caching import FunctionCache
+
+from tapeline.stderr import COMPILING, COMPILING_EACH_TIME, say
 
 JIT = not numba_config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: everything runs as plain Python, for debuggers."""
@@ -54,6 +57,11 @@ def forget_calls() -> None:
         compiler.forget_calls()
 
 
+def _processor() -> tuple[str, str]:
+    """What machine code is made for. Machines of a cluster may share a home, and none has anything of the others' code."""
+    return numba_config.CPU_NAME or llvm.get_host_cpu_name(), numba_config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()
+
+
 @cache
 def sources_key() -> str:
     """Hash of everything that compiled code depends on."""
@@ -62,13 +70,16 @@ def sources_key() -> str:
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode())
         digest.update(path.read_bytes())
-    digest.update(repr((sys.version, numba.__version__, np.__version__, KERNEL_OPTIONS, USER_OPTIONS)).encode())
+    digest.update(repr((sys.version, numba.__version__, np.__version__, KERNEL_OPTIONS, USER_OPTIONS, _processor())).encode())
     return digest.hexdigest()[:16]
 
 
 @cache
 def cache_directory() -> Path | None:
-    """Where compiled code is kept: $TAPELINE_CACHE, or the user's cache directory; None, with a word on stderr, if it cannot be written."""
+    """Where compiled code is kept: $TAPELINE_CACHE, or the user's cache directory. One that may only be read, as in a container, has what was kept before.
+
+    None, with a word on stderr, where there is nothing to be read either.
+    """
     directory = Path(os.environ.get("TAPELINE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     try:
         directory = directory.expanduser() / "tapeline" / sources_key()
@@ -76,9 +87,22 @@ def cache_directory() -> Path | None:
         with tempfile.NamedTemporaryFile(dir=directory):
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home, as in some containers
+        if directory.is_absolute() and os.access(directory, os.R_OK | os.X_OK):
+            return directory
         tell_not_kept(directory, error)
         return None
     return directory
+
+
+def keeps() -> bool:
+    """Whether what is compiled now is there for the next process."""
+    directory = cache_directory() if JIT else None
+    return directory is not None and os.access(directory, os.W_OK)
+
+
+def words_for_compiling() -> str:
+    """What to say to somebody who waits for it."""
+    return COMPILING if keeps() else COMPILING_EACH_TIME
 
 
 def tell_not_kept(directory: Path, error: Exception) -> None:
@@ -86,11 +110,28 @@ def tell_not_kept(directory: Path, error: Exception) -> None:
     if directory not in _told:
         _told.add(directory)
         problem = f"{directory} cannot be written ({getattr(error, 'strerror', error)})"
-        sys.stderr.write(f"tapeline: compiled code is not kept, {problem}; set TAPELINE_CACHE to a directory that can\n")
+        say(f"tapeline: compiled code is not kept, {problem}; set TAPELINE_CACHE to a directory that can")
+
+
+class _Place(FunctionCache._impl_class._locator_classes[0]):  # noqa: SLF001 - the one that goes by CACHE_DIR
+    """Where a function's code is. Numba looks for no code where none can be written."""
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
+        """The place of a function in a file; None for others. That it can be written is found out where something is."""
+        return cls(py_func, py_file) if Path(py_file).exists() else None
+
+
+class _Kept(FunctionCache._impl_class):  # noqa: SLF001 - Numba has no other way
+    """How a function's code is kept: as Numba does, in our place."""
+
+    _locator_classes = (_Place,)
 
 
 class _OnDisk(FunctionCache):
     """The code of a function on disk. What is damaged there is compiled again, and what finds no room is not kept: neither is a reason to end a run."""
+
+    _impl_class = _Kept
 
     @contextlib.contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:

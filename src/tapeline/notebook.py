@@ -35,7 +35,9 @@ def progress() -> "Callable[[Progress], None] | None":
 def to_html(progress: "Progress") -> str:
     """A bar where the end is known, and how far and how fast it goes."""
     if progress.compiling:
-        return "<span>compiling (the first time; kept for later runs) …</span>"
+        from tapeline import jit  # noqa: PLC0415 - imports the compiler, which is there when this is asked for
+
+        return f"<span>{jit.words_for_compiling()}</span>"
     total = progress.bytes_total
     bar = f'<progress value="{min(progress.bytes_done, total)}" max="{total}" style="width:20em;vertical-align:middle"></progress> ' if total else ""
     rate = f", {progress.records / progress.seconds / 1e6:.1f} M/s" if progress.seconds > 0 else ""

@@ -41,7 +41,7 @@ def _units() -> list[tuple[object, tuple[object, ...]]]:
 
 def start() -> "subprocess.Popen[bytes] | None":
     """Start the second process, if there is anything to compile and anywhere to keep it, and if the system lets us."""
-    directory = jit.cache_directory() if jit.JIT else None
+    directory = jit.cache_directory() if jit.keeps() else None
     if directory is None or directory in _done:
         return None
     if any(directory.rglob("*.wake-*.nbc")):

@@ -17,7 +17,7 @@ record_members.py binds methods, properties and constants to it.
 
 import inspect
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_origin
 
 import numpy as np
 
@@ -36,7 +36,14 @@ if TYPE_CHECKING:  # a field takes and gives what Python calls numbers
     uint8 = int
     int8 = int
     float64 = float
-    _Void = Any  # NumPy's annotations call np.void final; it is not
+
+    class _Void:
+        """What of np.void is of use to strategies; NumPy's annotations call it final, which it is not."""
+
+        def copy(self) -> Self:
+            """One with the same values."""
+            raise NotImplementedError
+
 else:
     bool_, int64, int32, uint32, uint64, uint16, uint8, float64 = np.bool_, np.int64, np.int32, np.uint32, np.uint64, np.uint16, np.uint8, np.float64
     int8 = np.int8
@@ -57,6 +64,11 @@ def _field(owner: str, name: str, dtype: np.dtype[Any]) -> property:
     is_whole = dtype.kind in "iu"
 
     return property(lambda self: np.void.__getitem__(self, name), put)
+
+
+def _meant(hint: Any) -> Any:
+    """What a field is; of `Annotated[NDArray[np.float64], (tl.float64, (16,))]` what is behind what type checkers read, to whom no array has a shape."""
+    return hint.__metadata__[0] if _origin(hint) is Annotated else hint
 
 
 def _element(hint: Any) -> Any:
@@ -102,6 +114,13 @@ class _RecordMeta(type):
         namespace["__slots__"] = ()  # no __dict__: `self.typo = 1` raises with the JIT off, too
         return super().__new__(mcs, name, bases, namespace, **options)
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """How one is made, for help() and for notebooks, which complete it: with its parameters by name; `fields_` are state, which may be given, too."""
+        fields, defaults, named = getattr(cls, "fields_", {}), getattr(cls, "_defaults", {}), inspect.Parameter.KEYWORD_ONLY
+        shown = [inspect.Parameter(name, named, default=defaults[name], annotation=fields[name]) for name in fields if name in defaults]
+        return inspect.Signature([*shown, inspect.Parameter("fields_", inspect.Parameter.VAR_KEYWORD)])
+
 
 class Record(_Void, metaclass=_RecordMeta):
     """A structure of one's own, to be a field of a strategy: annotated fields, with defaults or zero at the start, and methods that are compiled with it.
@@ -134,7 +153,7 @@ class Record(_Void, metaclass=_RecordMeta):
         hints: dict[str, Any] = {}
         for c in cls.lineage_:
             annotations: dict[str, Any] = inspect.get_annotations(c, eval_str=True)
-            hints |= {name: hint for name, hint in annotations.items() if _origin(hint) is not ClassVar}
+            hints |= {name: _meant(hint) for name, hint in annotations.items() if _origin(hint) is not ClassVar}
         taken = hints.keys() & _TAKEN
         if taken:
             named = ", ".join(sorted(taken))
@@ -151,7 +170,7 @@ class Record(_Void, metaclass=_RecordMeta):
         if JIT:
             bind(cls)
 
-    def __new__(cls, **values: Any) -> Any:
+    def __new__(cls, **values: Any) -> Self:
         """One instance, zero but for the defaults and `values`. Raises TypeError on a name that is no field."""
         self = cls._blank().copy()[0]
         for name, value in values.items():
@@ -163,7 +182,8 @@ class Record(_Void, metaclass=_RecordMeta):
     def __repr__(self) -> str:
         """Its fields, such as `Maker(size=2, order_id=0)`; of long arrays the ends."""
         with np.printoptions(threshold=8, edgeitems=2):
-            texts = {name: _shown(np.void.__getitem__(self, name)) for name in self.fields_ if not name.startswith("_")} | words_of(self)
+            fields = [name for name in self.fields_ if not name.startswith("_")]
+            texts = {name: _shown(np.void.__getitem__(self, name)) for name in fields} | words_of(self)  # type: ignore[call-overload]  # see _Void
         shown = [f"{name}={text}" for name, text in texts.items()]
         return f"{type(self).__name__}({', '.join(shown)})"
 

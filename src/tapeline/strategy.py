@@ -39,6 +39,8 @@ class Strategy(Record):
     wake_depth: ClassVar[int | None] = None
 
     if TYPE_CHECKING:  # a callback that a class lacks costs nothing, so that here there are none; editors read what arguments are
+        _signal_values: Any
+        _signal_mask: int
 
         def on_start(self, market: Market, orders: Orders, account: Account) -> None:
             """Once, before the first event; `market` is empty."""
@@ -87,7 +89,7 @@ class Strategy(Record):
         cls.__annotations__ = {**hidden, **inspect.get_annotations(cls)}
         super().__init_subclass__()
 
-    def signal(self, index, value):
+    def signal(self, index: int, value: float) -> None:
         """Record `value` for the `index`-th name in `signals`; the last one set in a callback is kept, at its local time."""
         self._signal_values[index] = value
         self._signal_mask |= uint64(1) << uint64(index)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import traceback
@@ -19,6 +20,9 @@ from tapeline import errors
 
 if TYPE_CHECKING:
     from tapeline import backtest
+
+
+WIDTH_LEAST: Final = 10
 
 
 class Exit(IntEnum):
@@ -41,9 +45,10 @@ class _Stdout(Console):
         raise SystemExit(Exit.PIPE)
 
 
+if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) < WIDTH_LEAST:
+    del os.environ["COLUMNS"]  # Typer, too, reads it: 0 is what a terminal says that does not know, and nothing fits into 1
 out: Final = _Stdout(highlight=False, markup=False)  # brackets in labels, symbols and paths are brackets
 err: Final = Console(stderr=True, highlight=False, markup=False)
-COMPILING: Final = "compiling (the first time; kept for later runs) …"
 
 
 EXIT_CODES: Final = (
@@ -142,7 +147,7 @@ def told_of_compiling() -> Iterator[None]:
         def on_start(self, _: object) -> None:
             if not self.said:
                 self.said = True
-                err.print(COMPILING)
+                err.print(_words_for_compiling())
 
         def on_end(self, _: object) -> None:
             """Nothing: the next line is the command's."""
@@ -170,13 +175,19 @@ def progress_bar(label: str) -> Iterator[Callable[["backtest.Progress"], None]]:
         if progress.compiling:
             if not said:
                 said.append(True)
-                err.print(COMPILING)
+                err.print(_words_for_compiling())
             return
         rate = f"{progress.records:,} records, {progress.records / progress.seconds / 1e6:.1f} M/s" if progress.seconds > 0 else ""
         bar.update(task, completed=progress.bytes_done, total=progress.bytes_total, rate=rate)
 
     with bar:
         yield show
+
+
+def _words_for_compiling() -> str:
+    from tapeline import jit  # noqa: PLC0415 - imports the compiler, which is there when this is asked for
+
+    return jit.words_for_compiling()
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@
 Prices are whole numbers of 1e-9, sizes lots, times nanoseconds since the epoch, UTC, as docs/reference.md has it; money is in the instrument's currency.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Level(Protocol):
@@ -18,6 +18,13 @@ class Level(Protocol):
     """Lots."""
     count: int
     """Orders."""
+
+
+class Features(Protocol):
+    """Values of features, by members of `tl.Feature`."""
+
+    def __getitem__(self, feature: int) -> float:
+        """One of them; NaN unless declared, or not defined."""
 
 
 class Market(Protocol):
@@ -57,8 +64,8 @@ class Market(Protocol):
     """Index of the instrument; with several, of the one that the callback is about."""
     n: int
     """How many instruments there are."""
-    features: Any
-    """`market.features[tl.Feature.MID]`: float; NaN unless declared, or not defined."""
+    features: Features
+    """`market.features[tl.Feature.MID]`; NaN unless declared, or not defined."""
 
     def bid(self, i: int) -> Level:
         """The i-th bid level of the declared `depth`, 0 being the best."""

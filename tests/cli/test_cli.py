@@ -51,6 +51,19 @@ def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:
     assert json.loads(answer)["output"].endswith("µ.dbn")
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_that_does_not_know_its_width_has_a_usual_one(columns: str) -> None:
+    """COLUMNS=0, as some terminals set it, is not obeyed: nothing at all would be printed; help neither."""
+    wide, narrow = (
+        [
+            subprocess.run([sys.executable, "-m", "tapeline", what], capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": width}).stdout
+            for what in ("version", "--help")
+        ]
+        for width in ("80", columns)
+    )
+    assert narrow == wide
+
+
 def test_version_is_that_of_the_package() -> None:
     """`version --json` gives the versions of this package and of what its numbers depend on."""
     versions = json.loads(invoke("version", "--json").stdout)

@@ -22,6 +22,7 @@ from tapeline.feeds.dbn import DbnInput, records
 from tapeline.feeds.dbn_write import write_mbo
 from tapeline.feeds.synth import SynthConfig, write_synth
 from tapeline.result import Result
+from tapeline.stderr import COMPILING
 
 TICK = ("--tick-size", "0.25", "--multiplier", "50")
 
@@ -38,7 +39,7 @@ def test_a_reader_may_stop_reading(session: Path) -> None:
     """`tapeline check … | head` ends without a word of pipes, even where nobody reads at all; only that it compiles may be said."""
     command = f"'{sys.executable}' -m tapeline check '{session}' --tick-size 0.25 --json | true"
     said = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stderr
-    assert said.replace(f"{terminal.COMPILING}\n", "") == ""
+    assert said.replace(f"{COMPILING}\n", "") == ""
 
 
 def test_who_cannot_print_says_so_in_its_exit_code() -> None:
@@ -83,7 +84,7 @@ def test_commands_say_that_they_compile(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tapeline", "synth", "-n", "100", "--live-orders", "100", "-o", tmp_path / "x.dbn"]
     cache = os.environ | {"TAPELINE_CACHE": str(tmp_path / "cache")}
     said = [subprocess.run(command, capture_output=True, text=True, check=True, env=cache).stderr for _ in range(2)]
-    assert said == [f"{terminal.COMPILING}\n", ""]
+    assert said == [f"{COMPILING}\n", ""]
 
 
 def test_run_ends_with_fills_statistics_and_a_result(session: Path, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ class TapeReader:
 
 def _blank_source(grid: int, *, excludes: bool) -> Any:
     """What books of one grid have in common at first."""
-    source = Source(oddity=EXCLUDES if excludes else 0)
+    source: Any = Source(oddity=EXCLUDES if excludes else 0)
     source.grid = grid
     source.grid_shift = shift = (grid & -grid).bit_length() - 1
     source.grid_inverse = np.uint64(pow(grid >> shift, -1, 1 << 64))
