@@ -62,6 +62,15 @@ class Run:
         return best_lines(self.stats.frame, LINES_MAX).select(STRATEGY)
 
     @cached_property
+    def drawn(self) -> Frames:
+        """The lines of these strategies' rows in its frames: of a thousand rows, each figure went through the lines of all for each that it shows."""
+        rows, all_of = self.shown["row"].unique(), self.frames
+        if len(rows) == self.strategies_n:
+            return all_of
+        names = ("fills", "orders", "equity", "spans")
+        return all_of._replace(**{name: getattr(all_of, name).filter(pl.col("row").is_in(rows.implode())) for name in names})
+
+    @cached_property
     def shown_of(self) -> str:
         """Which strategies these are, where they are not all."""
         lines = self.stats.frame["row"].drop_nulls().len()

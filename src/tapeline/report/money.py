@@ -21,12 +21,12 @@ def equity_figure(run: Run) -> go.Figure:
     The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
     """
     made = _two_rows(run.unit)
-    curves = net_curve(run.frames.equity, STRATEGY)
+    curves = net_curve(run.drawn.equity, STRATEGY)
     for i, line in enumerate(run.shown.to_dicts()):
         curve = run.of(curves, line)
         _add_curve(made, ms(curve["ts"]), curve["net"].to_numpy(), run.name_of(line), SERIES[i])
         if not run.is_several:
-            gross = run.of(net_curve(run.frames.equity.with_columns(net="gross"), STRATEGY), line)
+            gross = run.of(net_curve(run.drawn.equity.with_columns(net="gross"), STRATEGY), line)
             _add_line(made, ms(gross["ts"]), gross["net"].to_numpy(), "before fees", {"line": {"color": NEUTRAL, "width": 1, "dash": "dot", "shape": "hv"}})
     if run.is_several and run.shown["currency"].n_unique() == 1:
         total = net_curve(run.frames.equity, ["currency"])
