@@ -41,14 +41,16 @@ def unit_of(runs: Sequence[Run]) -> str:
 
 
 def compared_equity(runs: Sequence[Run], unit: str) -> go.Figure:
-    """Net equity of several runs, summed over each run's strategies; since each one's start, where they have no time in common."""
+    """Net equity of several runs, of what stands for each; since each one's start, where they have no time in common."""
     spans = [(run.sampling.start_ns, run.sampling.end_ns) for run in runs if run.sampling.days]
     apart = bool(spans) and max(start for start, _ in spans) >= min(end for _, end in spans)
     made = _two_rows(unit)
     if apart:
         made.update_xaxes(type="linear", title="hours since the start of each run")
     for i, run in enumerate(runs):
-        for (currency,), curve in net_curve(run.frames.equity, ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items():
+        for (currency,), curve in (
+            net_curve(run.of_compared(run.frames.equity), ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items()
+        ):
             times = (ms(curve["ts"]) - run.sampling.start_ns / 1e6) / _HOUR_MS if apart else ms(curve["ts"])
             _add_curve(made, times, curve["net"].to_numpy(), f"{run.name} {currency if currency != unit else ''}".strip(), SERIES[i % len(SERIES)])
     return made

@@ -64,10 +64,10 @@ def sections(run: Run) -> list[Section]:
 
 def compared(runs: Sequence[Run]) -> list[Section]:
     """The page that sets runs side by side."""
-    curves = [(run.name, markout_curve(run.frames.fills, ["currency"])) for run in runs]
+    curves = [(run.name, markout_curve(run.of_compared(run.frames.fills), ["currency"])) for run in runs]
     unit = money.unit_of(runs)
     return [
-        Section("What is compared", words.compared_runs(runs)),
+        Section("What is compared", words.how_compared(runs) + words.compared_runs(runs)),
         Section("Equity and drawdown", figures=[("", money.compared_equity(runs, unit))]),
         Section("Markouts", figures=[("", money.markout_figure(curves, unit))]),
         Section("Statistics", words.comparison(runs)),
