@@ -358,8 +358,9 @@ def how_compared(runs: Sequence[Run]) -> str:
 
 
 def compared_runs(runs: Sequence[Run]) -> str:
-    """What each run was, and on what."""
-    return table(["run", "strategies", "data and time"], [[run.name, *described(run)] for run in runs], prose=(1, 2))
+    """What each run was, and on what; of many, to be opened."""
+    told = table(["run", "strategies", "data and time"], [[run.name, *described(run)] for run in runs], prose=(1, 2))
+    return told if len(runs) <= COLUMNS_MAX else f"<details><summary>What each run was, and on what</summary>{told}</details>"
 
 
 def manifest(run: Run) -> str:
