@@ -124,8 +124,9 @@ class Check:
     @property
     def pre_opens(self) -> pl.DataFrame:
         """Spans of `crossed` in which nothing was matched: the book's ids, since (the second of the last trade before; null: there was none), from, to."""
-        trades, lines = self.times.trades.partition_by(*_BOOK, as_dict=True), []
-        for line in self.crossed.with_columns(pl.col("from", "to").to_physical()).filter(pl.col("to") - pl.col("from") >= PRE_OPEN_NS_MIN).to_dicts():
+        crossed = self.crossed.with_columns(pl.col("from", "to").to_physical()).filter(pl.col("to") - pl.col("from") >= PRE_OPEN_NS_MIN)
+        trades, lines = self.times.trades.join(crossed, on=list(_BOOK), how="semi", maintain_order="left").partition_by(*_BOOK, as_dict=True), []
+        for line in crossed.to_dicts():
             first, last = line["from"] // _SECOND_NS, line["to"] // _SECOND_NS
             book = tuple(line[name] for name in _BOOK)
             seconds = trades[book]["second"] if book in trades else pl.Series(dtype=pl.Int64)

@@ -82,12 +82,15 @@ def observe_run(manifest: Mapping[str, Any], symbols: Sequence[str], orders: pl.
 def notes_of_fills(fills: pl.DataFrame, bars: pl.DataFrame) -> tuple[str, ...]:
     """What is odd about when fills were: before anybody had traded they are those of a pre-open that the run was not told of."""
     first = bars.filter(pl.col("trades") > 0).group_by("symbol").agg(pl.col("ts").min())
-    early = fills.select(pl.col("symbol").cast(pl.String), "ts_event").join(first, on="symbol").filter(pl.col("ts_event") < pl.col("ts"))
+    fills = fills.select(pl.col("symbol").cast(pl.String), "ts_event")
+    early = fills.join(first, on="symbol").filter(pl.col("ts_event") < pl.col("ts"))
+    if not early.height:
+        return ()
+    fills_of = dict(fills.group_by("symbol").len().iter_rows())
     return tuple(
-        f"{count:,} of {total:,} fills in {symbol} were before its first trade at {ts:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{count:,} of {fills_of[symbol]:,} fills in {symbol} were before its first trade at {ts:%Y-%m-%d %H:%M:%S} UTC: "
         "in a pre-open nobody can trade, and a run knows of one by status= (docs/assumptions.md, Phases)."
         for symbol, ts, count in early.group_by("symbol", "ts").len().sort("symbol").rows()
-        for total in [fills.filter(pl.col("symbol") == symbol).height]
     )
 
 

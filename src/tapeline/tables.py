@@ -82,14 +82,22 @@ def upright_html(lines: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mappin
 def _best_html(frame: pl.DataFrame, metrics: Mapping[str, "Metric"], varied: Varied) -> str:
     """A line for each of the best strategies, with what it was given, and the totals."""
     has_parameters = any(varied.values())
-    lines = [(line, [given(varied.get(line["row"], {}))] if has_parameters else []) for line in _ranked(frame)]
-    body = [_html_row("td", [_title(line), *told, *(format_metric(metrics[name], line[name]) for name in _SHORT)]) for line, told in lines]
-    head = _html_row("th", ["strategy", *(["parameters"] if has_parameters else []), *_SHORT])
-    return f"<p>{best_title(frame, LINES_MAX)}; stats.frame has all of them, with every metric.</p>{_html_table(head, body)}"
+    lines = [([_title(line), *([given(varied.get(line["row"], {}))] if has_parameters else [])], line) for line in _ranked(frame)]
+    table = lines_html(["strategy", *(["parameters"] if has_parameters else [])], lines, metrics)
+    return f"<p>{best_title(frame, LINES_MAX)}; stats.frame has all of them, with every metric.</p>{table}"
 
 
-def _html_table(head: str, body: Sequence[str]) -> str:
-    return f'<div class="wide"><table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'
+def lines_html(head: Sequence[str], lines: Sequence[tuple[Sequence[str], Mapping[str, Any]]], metrics: Mapping[str, "Metric"]) -> str:
+    """An HTML table with a line per line, behind its words, of the metrics that come first; totals at the foot, where a page that sorts lines leaves them."""
+    rows = [(_html_row("td", [*told, *(format_metric(metrics[name], line[name]) for name in _SHORT)]), line["row"] is None) for told, line in lines]
+    body, totals = ([row for row, is_total in rows if is_total is wanted] for wanted in (False, True))
+    top = _html_row("th", [*head, *_SHORT])
+    return _html_table(top, body, totals) if body else _html_table(top, totals)
+
+
+def _html_table(head: str, body: Sequence[str], foot: Sequence[str] = ()) -> str:
+    end = f"<tfoot>{''.join(foot)}</tfoot>" if foot else ""
+    return f'<div class="wide"><table class="stats"><thead>{head}</thead><tbody>{"".join(body)}</tbody>{end}</table></div>'
 
 
 def to_lines(frame: pl.DataFrame) -> list[dict[str, Any]]:

@@ -232,6 +232,13 @@ def test_instruments_chosen(tmp_path):
         instruments_of(source, only=["SEVNE"])
 
 
+def test_a_symbol_of_two_venues_is_both(source):
+    """A symbol that definitions of two venues have for one id, and the input for none, names both, each once."""
+    both = {(publisher, 70): definition(publisher_id=publisher, instrument_id=70, symbol="SEVENTY") for publisher in (1, 2)}
+    registry = instruments_of(source, only=["SEVENTY", 7], definitions=both | {SEVEN: definition()})
+    assert [one.key for one in registry.known] == [(1, 70), (2, 70), SEVEN]
+
+
 @pytest.mark.parametrize(
     ("only", "said"),
     [

@@ -248,3 +248,31 @@ def test_names_on_a_telephone_take_no_room_from_the_figure(browser: Any, sweep_f
     tops = page.evaluate("[...document.querySelectorAll('.panels .figure')].map(f => f.offsetTop)")
     assert tops == sorted(set(tops))
     assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+
+
+def test_tables_are_sorted_by_a_click(browser: Any, tmp_path: Path) -> None:
+    """A click on a heading sorts by what its numbers are worth, the largest first, one more the other way; words go by letters; totals stay at the foot."""
+    journal = Journal(rows=[row(f"m{i}") for i in range(12)])
+    for i in range(12):
+        journal.fill(1, 1, 100, row=i)
+        journal.sample(300, 200 + 37 * (i * 5 % 12 - 4) ** 3, row=i)
+    result = journal.result()
+    page, said = opened(browser, result.report(tmp_path / "page.html"))
+    table = page.locator("table.stats").last
+    column = "t => [...t.tBodies[0].rows].map(r => r.cells[{}].textContent)"
+    names = table.locator("thead th").all_inner_texts()
+    place = [name.strip(" ▲▼") for name in names].index("pnl_net")
+    net = result.stats.frame.filter(pl.col("row").is_not_null()).sort("pnl_net", descending=True)
+    shown = [format_metric(METRICS["pnl_net"], value) for value in net["pnl_net"]]
+    heading = table.locator("thead th").nth(place)
+    heading.click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert table.evaluate(column.format(place)) == shown
+    heading.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert table.evaluate(column.format(place)) == shown[::-1]
+    table.locator("thead th").first.click()
+    assert heading.get_attribute("aria-sort") == "none"
+    assert table.evaluate(column.format(0)) == [f"m{i} USD" for i in range(12)]
+    assert table.evaluate("t => t.tFoot.rows[0].cells[0].textContent") == "total USD"
+    assert said == []

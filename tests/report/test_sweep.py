@@ -1,5 +1,6 @@
 """Figures of a sweep: what is drawn over which parameters, and what is not."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import polars as pl
 import pytest
 from journals import Journal, instrument, row
 
-from tapeline.report import words
+from tapeline.report import words, write_report
 from tapeline.report.base import Run
+from tapeline.report.money import compared_equity
 from tapeline.report.sections import Section, sections
 from tapeline.report.sweep import PANELS_MAX, POINTS_MAX, sweep_figures, sweeps
 from tapeline.result import Result
@@ -169,3 +171,53 @@ def test_a_large_sweep_is_a_small_page() -> None:
     assert list(trace(figures[0], "mean").y) == pytest.approx([net[a::7].mean() for a in range(7)])
     assert sum(len(figure.to_json()) for figure in figures) < 1_000_000
     assert f"of {n:,} rows are points" in words.sweep(sweep)
+
+
+def test_figures_go_through_the_lines_of_what_they_show() -> None:
+    """Of many rows, figures of single strategies are made of the lines of those shown, all of them and no others; of few rows, of all lines."""
+    many, few = (Run("run", swept([{"size": i} for i in range(n)], list(range(n)))) for n in (40, 3))
+    rows = set(many.shown["row"])
+    assert len(rows) < 40
+    for name in ("fills", "orders", "equity", "spans"):
+        whole, part = getattr(many.frames, name), getattr(many.drawn, name)
+        assert part.equals(whole.filter(pl.col("row").is_in(list(rows))))
+    assert few.drawn is few.frames
+
+
+@pytest.mark.parametrize("runs_n", [2, 20])
+def test_the_best_of_alternatives_is_compared(tmp_path: Path, runs_n: int) -> None:
+    """Beside other runs a sweep is what its best row is, in tables and curves, and says so; strategies of different classes are compared by their total.
+
+    Of many runs, each has a line instead of a column, and none has a page of its own.
+    """
+    sweep = swept([{"size": 1}, {"size": 2}, {"size": 3}], [4, 40, -200])
+    other = swept([{"size": 1}], [8])
+    runs = [Run("sweep", sweep), *(Run(f"other{i}", other) for i in range(runs_n - 1))]
+    best = max(net_of(sweep))
+    assert runs[0].compared["pnl_net"].to_list() == [best]
+    assert runs[0].is_sweep
+    assert not runs[1].is_sweep
+    equity = compared_equity(runs, "USD").data[0]
+    assert equity.name == "sweep"
+    assert equity.y[-1] == best
+    table = words.comparison(runs)
+    assert "sweep: " in table
+    assert "m1" in table
+    assert f"{best:,.2f}" in table
+    assert (table.count("<tr>") > 40) == (runs_n == 2)
+    assert "(sweep), the best by net PnL" in words.how_compared(runs)
+    text = write_report(tmp_path / "page.html", {run.name: run.result for run in runs}).read_text(encoding="utf-8")
+    assert text.count("<main ") == (3 if runs_n == 2 else 1)
+
+
+def test_classes_of_one_row_each_are_compared_by_their_total() -> None:
+    """A maker and a taker that run together are a portfolio: what stands for their run is the sum."""
+    places = [row("maker")._replace(strategy="Maker"), row("taker")._replace(strategy="Taker")]
+    journal = Journal([instrument()], places)
+    for i in range(2):
+        journal.fill(1, 1, 100, row=i)
+        journal.sample(200, 210, row=i)
+    run = Run("both", journal.result())
+    assert not run.is_sweep
+    assert run.compared["row"].to_list() == [None]
+    assert run.compared["pnl_net"][0] == sum(net_of(run.result))

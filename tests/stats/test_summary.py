@@ -8,12 +8,14 @@ from datetime import timedelta
 import polars as pl
 import pytest
 from journals import Journal, instrument, row
-from plain import MULTIPLIERS, TICK_PRICE, random_journal
+from plain import MULTIPLIERS, TICK_PRICE, random_journal, random_mids
+from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from tapeline.constants import UNDEFINED_PRICE, Status
 from tapeline.errors import ConfigError
-from tapeline.stats import METRICS, TOTAL
+from tapeline.stats import METRICS, TOTAL, statistics
+from tapeline.stats.summary import measured, summarise
 from tapeline.tables import format_metric, format_seconds, frame_table, pairs_table, records_table, to_lines, to_text
 
 
@@ -375,3 +377,22 @@ def test_settings_of_statistics_are_above_0(settings: dict[str, object]) -> None
     (name,) = settings
     with pytest.raises(ConfigError, match=f"^{name}="):
         random_journal(1).result().statistics(**settings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_measured_once_is_what_each_would_measure(seed: int) -> None:
+    """Of a run within one day, the day has the numbers of the run, to the last digit or two; of one instrument, the instrument has those of its strategy."""
+    journal = random_journal(seed, rows=3)
+    result = journal.result()
+    mids = random_mids(journal, seed)
+    stats = statistics(result.fills, result.orders, result.equity, result.contracts, mids)
+    by_strategy = stats.frame.filter(pl.col("row").is_not_null()).drop("sharpe_deflated")
+    frames = stats.frames.per_day(stats.settings.sampling)
+    groups, group = frames.groups(["row", "strategy", "currency", "day"])
+    apart = summarise(groups, measured(frames.grouped(group), ["group", "day"], stats.settings.sampling), stats.settings)
+    assert stats.by_day.columns == apart.columns
+    assert_frame_equal(stats.by_day, apart, rel_tol=1e-12, abs_tol=1e-12)
+    assert stats.by_day.drop("day", "sharpe_deflated").equals(by_strategy)
+    one = pl.col("symbol") == "S0"
+    alone = statistics(result.fills.filter(one), result.orders.filter(one), result.equity.filter(one), result.contracts)
+    assert alone.by_instrument.drop("symbol", "sharpe_deflated").equals(alone.frame.filter(pl.col("row").is_not_null()).drop("sharpe_deflated"))

@@ -2,10 +2,11 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -178,17 +179,18 @@ def instruments_of(  # noqa: PLR0913 - settings by keyword, as in Backtest
         named = {*describe.ticks, *describe.multipliers, *(key for by_key in describe.fees_by_key for key in by_key)}
         many = max(len(source.symbols), len(named)) > 1 or (describe.must_survey and len(describe.surveyed) > 1)
         return Instruments(describe, several=many, fees=describe.fees_by_key)
-    keys: list[Key] = []
+    keys: dict[Key, Name | Key] = {}
     for name in only:
-        keys += (found := describe.keys_of(name))
+        found = describe.keys_of(name)
         for key in found:  # before two names are the same one
             describe.check_one_contract(key)
-        if len(set(keys)) < len(keys):
+        if not keys.keys().isdisjoint(found):
             raise ConfigError(f"instruments: {name!r} is there twice: each has one index, its place in the list ({found[0][1]} is its id)")
+        keys |= dict.fromkeys(found, name)
     if not keys:
         raise ConfigError("instruments: expected at least one symbol or id; leave it out to keep all")
-    of_any_venue = frozenset(key[1] for name in only if not isinstance(name, tuple) for key in describe.keys_of(name))
-    return Instruments(describe, only=keys, of_any_venue=of_any_venue, several=len(keys) > 1, fees=describe.fees_by_key)
+    of_any_venue = frozenset(key[1] for key, name in keys.items() if not isinstance(name, tuple))
+    return Instruments(describe, only=list(keys), of_any_venue=of_any_venue, several=len(keys) > 1, fees=describe.fees_by_key)
 
 
 @dataclass
@@ -300,11 +302,8 @@ class _Describer:
         return [key for instrument_id in ids for key in self._keys_of_id(instrument_id, setting)]
 
     def _ids_of_symbol(self, symbol: str, setting: str) -> list[int]:
-        reused = self.source.reused if isinstance(self.source, DbnInput) else {}
-        ids = [instrument_id for instrument_id, known in self.source.symbols.items() if symbol in (known, *reused.get(instrument_id, ()))]
-        ids += [d.instrument_id for d in self.definitions.values() if d.symbol == symbol and d.instrument_id not in ids]
-        if ids:
-            return ids
+        if symbol in self._ids:
+            return list(self._ids[symbol])
         if symbol.isdecimal() and setting != "instruments":  # names of a table, in TOML and JSON, are text
             return [int(symbol)]
         raise self._not_in_input(symbol, setting)
@@ -315,14 +314,32 @@ class _Describer:
         more = ", …" if len(known) > len(near) else ""
         return ConfigError(f"{setting}: {name!r} is not in the input; it has {', '.join(near) or 'no symbols: name instrument ids'}{more}")
 
+    @cached_property
+    def _ids(self) -> dict[str, dict[int, None]]:
+        """Ids by symbol: of hundreds of names, each went through thousands of symbols by itself."""
+        reused = self.source.reused if isinstance(self.source, DbnInput) else {}
+        of_input = ((symbol, i) for i, known in self.source.symbols.items() for symbol in (known, *reused.get(i, ())))
+        found: dict[str, dict[int, None]] = {}
+        for symbol, instrument_id in chain(of_input, ((one.symbol, one.instrument_id) for one in self.definitions.values())):
+            found.setdefault(symbol, {})[instrument_id] = None
+        return found
+
     def _keys_of_id(self, instrument_id: int, setting: str) -> list[Key]:
-        keys = [key for key in self.definitions if key[1] == instrument_id]
+        keys = self._defined.get(instrument_id, [])
         is_listed = not self.source.symbols or instrument_id in self.source.symbols
         if not keys and (self.must_survey or not is_listed or len(self._publishers) != 1):
-            keys = [key for key in self.surveyed if key[1] == instrument_id]
+            keys = self._seen.get(instrument_id, [])
         if not keys and not is_listed:
             raise self._not_in_input(instrument_id, setting)
         return keys or [(publisher_id, instrument_id) for publisher_id in self._publishers[:1] or [0]]
+
+    @cached_property
+    def _defined(self) -> dict[int, list[Key]]:
+        return _by_id(self.definitions)
+
+    @cached_property
+    def _seen(self) -> dict[int, list[Key]]:
+        return _by_id(self.surveyed)
 
     @cached_property
     def _publishers(self) -> list[int]:
@@ -332,3 +349,10 @@ class _Describer:
         for run, _ in records(self.source):
             return [int(publisher) for publisher in np.unique(run["publisher_id"][:65536])]
         return []
+
+
+def _by_id(keys: Iterable[Key]) -> dict[int, list[Key]]:
+    found: dict[int, list[Key]] = {}
+    for key in keys:
+        found.setdefault(key[1], []).append(key)
+    return found

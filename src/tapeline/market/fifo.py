@@ -48,9 +48,10 @@ class Pending(Record):
 
 
 class BookEvents(Record):
-    """The number of a book's present event."""
+    """The number of a book's present event, and how many orders it has."""
 
     event: int64
+    orders: int64
 
 
 class Fifo(Record):
@@ -112,6 +113,7 @@ def join(state, event):
     place = find(state.stamps, stamp)
     enter(state.stamps, place, stamp)
     record_at(state.stamps.slots, place, SLOT).priority = number
+    record_at(state.books, np.int64(event.instrument), BOOK_EVENTS).orders += 1
     head = record_at(state.levels.slots, find(state.levels, key), SLOT).priority
     if head == 0:
         order.next = number
@@ -146,6 +148,7 @@ def leave(state, address, number):
     record_at(state.orders, order.previous, RESTING).next = order.next
     record_at(state.orders, order.next, RESTING).previous = order.previous
     erase(state.stamps, address)
+    record_at(state.books, np.int64(order.level >> np.uint64(34)), BOOK_EVENTS).orders -= 1
     order.stamp = -order.stamp
     record_at(state.orders, state.free_last, RESTING).next = number
     state.free_last = number
@@ -154,11 +157,14 @@ def leave(state, address, number):
 
 @kernel
 def clear_book(state, instrument):
-    """All orders of a book leave."""
-    for number in range(1, state.orders_n):
+    """All orders of a book leave: who has none, as each has at its first snapshot, costs nothing, however many the others have."""
+    book = record_at(state.books, instrument, BOOK_EVENTS)
+    number = np.int64(0)
+    while book.orders > 0 and number + 1 < state.orders_n:
+        number += 1
         order = record_at(state.orders, number, RESTING)
         if order.stamp > 0 and np.int64(order.level >> np.uint64(34)) == instrument:
-            leave(state, address_in(state.stamps, np.uint64(order.stamp)), np.int64(number))
+            leave(state, address_in(state.stamps, np.uint64(order.stamp)), number)
 
 
 @kernel

@@ -20,7 +20,7 @@ def write_report(output: str | Path, results: Mapping[str, Result]) -> Path:
     if path.is_dir():
         raise ConfigError(f"{path}: is a directory; name a file such as report.html")
     runs = [Run(name, result) for name, result in results.items()]
-    tabs = [(run.name, _header(run), sections(run)) for run in runs]
+    tabs = [(run.name, _header(run), sections(run)) for run in runs if len(runs) <= words.PAGES_MAX]
     if len(runs) > 1:
         title = f"<h1>{len(runs)} runs compared</h1>"
         tabs = [("Comparison", title, compared(runs)), *tabs]

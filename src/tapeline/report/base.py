@@ -62,6 +62,37 @@ class Run:
         return best_lines(self.stats.frame, LINES_MAX).select(STRATEGY)
 
     @cached_property
+    def drawn(self) -> Frames:
+        """The lines of these strategies' rows in its frames: of a thousand rows, each figure went through the lines of all for each that it shows."""
+        rows, all_of = self.shown["row"].unique(), self.frames
+        if len(rows) == self.strategies_n:
+            return all_of
+        names = ("fills", "orders", "equity", "spans")
+        return all_of._replace(**{name: getattr(all_of, name).filter(pl.col("row").is_in(rows.implode())) for name in names})
+
+    @cached_property
+    def is_sweep(self) -> bool:
+        """Whether strategies are alternatives of one class, which nobody trades all at once: their sum is no result."""
+        return any(len(rows) > 1 for rows in self.classes.values())
+
+    @cached_property
+    def compared(self) -> pl.DataFrame:
+        """The lines of its statistics that stand for it beside other runs, one per currency: the total, or of alternatives the best by net PnL."""
+        frame = self.stats.frame
+        if self.is_sweep:
+            ranked = frame.filter(pl.col("row").is_not_null()).sort("currency", "pnl_net", descending=[False, True], nulls_last=True)
+            return ranked.unique("currency", keep="first", maintain_order=True)
+        totals = frame.filter(pl.col("row").is_null())
+        return totals if totals.height else frame
+
+    def of_compared(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The part of a frame that belongs to these lines."""
+        if not self.is_sweep:
+            return frame
+        lines = self.compared.select("row", "currency").iter_rows()
+        return frame.filter(pl.any_horizontal(False, *((pl.col("row") == row) & (pl.col("currency") == currency) for row, currency in lines)))
+
+    @cached_property
     def shown_of(self) -> str:
         """Which strategies these are, where they are not all."""
         lines = self.stats.frame["row"].drop_nulls().len()

@@ -31,8 +31,8 @@ def price_figure(run: Run, symbol: str) -> go.Figure:
     _add_market(made, run.result.observed.bars.filter(pl.col("symbol") == symbol))
     first = True
     for i, line in enumerate(run.shown.to_dicts()):
-        fills = run.of(run.frames.fills, line).filter(pl.col("symbol") == symbol)
-        orders = run.of(run.frames.orders, line).filter(pl.col("symbol") == symbol)
+        fills = run.of(run.drawn.fills, line).filter(pl.col("symbol") == symbol)
+        orders = run.of(run.drawn.orders, line).filter(pl.col("symbol") == symbol)
         if not (fills.height or orders.height):
             continue
         look = {"visible": True if first else "legendonly", **({"legendgroup": str(i), "showlegend": False} if run.is_several else {})}
@@ -144,11 +144,11 @@ def most_traded(run: Run) -> list[str]:
 def inventory_figure(run: Run) -> go.Figure:
     """Share of the time at each position, per strategy and instrument, of those with most fills."""
     made = figure(320, barmode="group", xaxis={"title": "position, lots"}, yaxis={"title": "share of the time", "tickformat": ".0%"})
-    shares = inventory.distribution(run.frames.spans, run.sampling).filter(pl.col("symbol").cast(pl.String).is_in(most_traded(run)))
-    symbols = shares["symbol"].n_unique() > 1
+    symbols = most_traded(run)
+    shares = inventory.distribution(run.drawn.spans.filter(pl.col("symbol").cast(pl.String).is_in(symbols)), run.sampling)
     for line in run.shown.to_dicts():
         for (symbol,), part in run.of(shares, line).partition_by("symbol", as_dict=True, maintain_order=True).items():
-            name = f"{run.name_of(line)} {symbol}" if symbols else run.name_of(line)
+            name = f"{run.name_of(line)} {symbol}" if len(symbols) > 1 else run.name_of(line)
             color = SERIES[len(made.data) % len(SERIES)]
             bars = {"x": part["position"].to_list(), "y": part["share"].to_list(), "hovertemplate": "%{y:.1%} of the time at %{x:,}"}
             made.add_bar(**bars, name=name, marker={"color": color})

@@ -21,12 +21,12 @@ def equity_figure(run: Run) -> go.Figure:
     The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
     """
     made = _two_rows(run.unit)
-    curves = net_curve(run.frames.equity, STRATEGY)
+    curves = net_curve(run.drawn.equity, STRATEGY)
     for i, line in enumerate(run.shown.to_dicts()):
         curve = run.of(curves, line)
         _add_curve(made, ms(curve["ts"]), curve["net"].to_numpy(), run.name_of(line), SERIES[i])
         if not run.is_several:
-            gross = run.of(net_curve(run.frames.equity.with_columns(net="gross"), STRATEGY), line)
+            gross = run.of(net_curve(run.drawn.equity.with_columns(net="gross"), STRATEGY), line)
             _add_line(made, ms(gross["ts"]), gross["net"].to_numpy(), "before fees", {"line": {"color": NEUTRAL, "width": 1, "dash": "dot", "shape": "hv"}})
     if run.is_several and run.shown["currency"].n_unique() == 1:
         total = net_curve(run.frames.equity, ["currency"])
@@ -41,14 +41,16 @@ def unit_of(runs: Sequence[Run]) -> str:
 
 
 def compared_equity(runs: Sequence[Run], unit: str) -> go.Figure:
-    """Net equity of several runs, summed over each run's strategies; since each one's start, where they have no time in common."""
+    """Net equity of several runs, of what stands for each; since each one's start, where they have no time in common."""
     spans = [(run.sampling.start_ns, run.sampling.end_ns) for run in runs if run.sampling.days]
     apart = bool(spans) and max(start for start, _ in spans) >= min(end for _, end in spans)
     made = _two_rows(unit)
     if apart:
         made.update_xaxes(type="linear", title="hours since the start of each run")
     for i, run in enumerate(runs):
-        for (currency,), curve in net_curve(run.frames.equity, ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items():
+        for (currency,), curve in (
+            net_curve(run.of_compared(run.frames.equity), ["currency"]).partition_by("currency", as_dict=True, maintain_order=True).items()
+        ):
             times = (ms(curve["ts"]) - run.sampling.start_ns / 1e6) / _HOUR_MS if apart else ms(curve["ts"])
             _add_curve(made, times, curve["net"].to_numpy(), f"{run.name} {currency if currency != unit else ''}".strip(), SERIES[i % len(SERIES)])
     return made

@@ -57,6 +57,32 @@
     document.querySelectorAll(`main[data-tab="${tab}"] .figure[data-drawn]`).forEach((figure) => figure.data && Plotly.Plots.resize(figure));
   }
 
+  // A click on a heading sorts a table by its column, the largest first, words by their letters; another turns it round. Totals stay at the foot.
+  const SCALES = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1 };
+  function worth(text) {
+    if (/^\d+(:\d\d)+$/.test(text)) return text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+    const [, number, unit] = /^([-+]?[\d,.]+(?:e[-+]?\d+)?) ?(%|ns|µs|ms|s)?$/.exec(text) ?? [];
+    return number === undefined ? text : Number(number.replaceAll(",", "")) * (SCALES[unit] ?? 1);
+  }
+  function sortBy(heading) {
+    const table = heading.closest("table"), known = (text) => text !== "–" && text !== "";
+    const lines = [...table.tBodies[0].rows].map((row) => ({ row, text: row.cells[heading.cellIndex].textContent }));
+    const isNumber = lines.every(({ text }) => !known(text) || typeof worth(text) === "number");
+    const falls = heading.ariaSort === "none" ? isNumber : heading.ariaSort === "ascending";
+    const order = (a, b) => (isNumber ? worth(a) - worth(b) : a.localeCompare(b, "en", { numeric: true })) * (falls ? -1 : 1);
+    lines.sort((a, b) => known(b.text) - known(a.text) || (known(a.text) ? order(a.text, b.text) : 0)); // what is not known is last either way
+    [...table.tHead.rows[0].cells].forEach((cell) => { cell.ariaSort = cell !== heading ? "none" : falls ? "descending" : "ascending"; });
+    table.tBodies[0].append(...lines.map(({ row }) => row));
+  }
+  document.querySelectorAll("table").forEach((table) => {
+    if (!table.tHead || table.tBodies[0].rows.length < 2 || table.querySelector("tr.section, td.prose")) return;
+    [...table.tHead.rows[0].cells].forEach((heading) => {
+      Object.assign(heading, { ariaSort: "none", tabIndex: 0, title: "sort" });
+      heading.addEventListener("click", () => sortBy(heading));
+      heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sortBy(heading); });
+    });
+  });
+
   const system = matchMedia("(prefers-color-scheme: dark)");
   setTheme(stored() || (system.matches ? "dark" : "light"), false);
   system.addEventListener("change", (event) => { if (!stored()) setTheme(event.matches ? "dark" : "light", false); });

@@ -89,7 +89,7 @@ def _times_figure(series: dict[str, tuple[pl.Series, str]], unit: str) -> go.Fig
 
 def outcomes_figure(run: Run) -> go.Figure:
     """Orders by how they ended, and why."""
-    counts = outcomes(run.frames.orders, STRATEGY)
+    counts = outcomes(run.drawn.orders, STRATEGY)
     most = {"title": "orders", "tickformat": ",", **whole(run.frames.orders.height)}
     made = figure(170 + 40 * run.shown.height, barmode="stack", xaxis=most, yaxis={"autorange": "reversed", "type": "category"})
     colors = {"filled": GAIN, "cancelled": NEUTRAL, "rejected": LOSS, "expired": SELL, "open": BUY, "in_flight": SERIES[3]}

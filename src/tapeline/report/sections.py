@@ -64,10 +64,10 @@ def sections(run: Run) -> list[Section]:
 
 def compared(runs: Sequence[Run]) -> list[Section]:
     """The page that sets runs side by side."""
-    curves = [(run.name, markout_curve(run.frames.fills, ["currency"])) for run in runs]
+    curves = [(run.name, markout_curve(run.of_compared(run.frames.fills), ["currency"])) for run in runs]
     unit = money.unit_of(runs)
     return [
-        Section("What is compared", words.compared_runs(runs)),
+        Section("What is compared", words.how_compared(runs) + words.compared_runs(runs)),
         Section("Equity and drawdown", figures=[("", money.compared_equity(runs, unit))]),
         Section("Markouts", figures=[("", money.markout_figure(curves, unit))]),
         Section("Statistics", words.comparison(runs)),
@@ -100,10 +100,10 @@ def _parameters(run: Run) -> list[Section]:
 def _where(run: Run) -> list[Section]:
     if run.result.observed.mids is None:
         return [Section("Where it came from", _text("The market after the fills is not known, so neither markouts nor the split of the PnL are."))]
-    curve = markout_curve(run.frames.fills, STRATEGY)
+    curve = markout_curve(run.drawn.fills, STRATEGY)
     lines = [(run.name_of(line), run.of(curve, line)) for line in run.shown.to_dicts()]
     if not run.is_several:  # then there is room to tell makers from takers
-        kinds = markout_curve(run.frames.fills, [*STRATEGY, "is_maker"])
+        kinds = markout_curve(run.drawn.fills, [*STRATEGY, "is_maker"])
         parts = [("as maker", kinds.filter("is_maker")), ("as taker", kinds.filter(~pl.col("is_maker")))]
         lines = [*lines, *parts] if all(part.height for _, part in parts) else lines
     split = (

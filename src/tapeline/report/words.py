@@ -17,7 +17,7 @@ from tapeline.report.sweep import Sweep
 from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
-from tapeline.tables import format_metric, format_seconds, given, is_numbered, listed, to_lines, upright_html
+from tapeline.tables import format_metric, format_seconds, given, is_numbered, lines_html, listed, to_lines, upright_html
 
 HEADLINES: Final = (
     ("pnl_net", "net PnL"),
@@ -39,6 +39,10 @@ FIFO_MIN: Final = 0.8
 STOPS_MAX: Final = 5
 LARGE_SHARE_MAX: Final = 0.2
 LARGEST: Final = 15
+COLUMNS_MAX: Final = 8
+"""Runs whose metrics stand side by side."""
+PAGES_MAX: Final = 12
+"""Runs that have pages of their own beside the comparison: each takes half a second and a megabyte."""
 GAP_S: Final = 60
 _RULES: Final = {
     "queue": "exact: an order joins behind all displayed size at its price, and moves up only as that leaves; none: it joins in front; others guess the place",
@@ -327,14 +331,36 @@ def days_table(run: Run) -> str:
 
 
 def comparison(runs: Sequence[Run]) -> str:
-    """A column per run with every metric of its total."""
-    lines = [(run.name, line) for run in runs for line in to_lines(pl.DataFrame(run.stats.totals(), infer_schema_length=None, schema=run.stats.frame.schema))]
-    return upright_html([(f"{name} {line['currency']}".strip(), line) for name, line in lines], METRICS)
+    """A column per run with every metric of what stands for it; of more than a page has room for, a line per run with the first of them."""
+    lines = [(_compared_as(run, line), line) for run in runs for line in to_lines(run.compared)]
+    if len(lines) > COLUMNS_MAX:
+        return lines_html(["run"], [([title], line) for title, line in lines], METRICS)
+    return upright_html(lines, METRICS)
+
+
+def _compared_as(run: Run, line: Mapping[str, Any]) -> str:
+    """What a line of a run is called beside those of other runs."""
+    return f"{run.name}: {run.name_of(dict(line))}" if run.is_sweep else f"{run.name} {line['currency']}".strip()
+
+
+def how_compared(runs: Sequence[Run]) -> str:
+    """What stands for a run of alternatives, and where the pages of many runs are."""
+    swept = [run for run in runs if run.is_sweep]
+    of = f" ({listed([run.name for run in swept])})" if len(swept) < len(runs) else ""
+    parts = [
+        "Where strategies of a run are alternatives, of one class",
+        of,
+        ", the best by net PnL stands for it, and not their sum, which nobody would trade. ",
+    ]
+    parts = [*parts, "The best of many is likelier luck than one that stood alone: its sharpe_deflated counts how many were tried."] if swept else []
+    more = f"Up to {PAGES_MAX} runs have a page each behind this one; of more, tapeline report RUN makes one of each." if len(runs) > PAGES_MAX else ""
+    return "".join(f"<p>{html.escape(text)}</p>" for text in ("".join(parts), more) if text)
 
 
 def compared_runs(runs: Sequence[Run]) -> str:
-    """What each run was, and on what."""
-    return table(["run", "strategies", "data and time"], [[run.name, *described(run)] for run in runs], prose=(1, 2))
+    """What each run was, and on what; of many, to be opened."""
+    told = table(["run", "strategies", "data and time"], [[run.name, *described(run)] for run in runs], prose=(1, 2))
+    return told if len(runs) <= COLUMNS_MAX else f"<details><summary>What each run was, and on what</summary>{told}</details>"
 
 
 def manifest(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""PnL and drawdown, of samples of equity: frames with a column `cell` (`summary.Frames`), grouped by columns that no cell has two of."""
+"""PnL, of samples of equity: frames with a column `cell` (`summary.Frames`), grouped by columns that no cell has two of; drawdown, of a `net_curve` of them."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,13 +38,13 @@ def pnl(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return last.group_by(by).agg(pl.col("gross").sum().alias("pnl_gross"), pl.col("fees").sum(), pl.col("net").sum().alias("pnl_net"))
 
 
-def drawdown(equity: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) -> pl.DataFrame:
-    """Columns drawdown_max (currency) and drawdown_duration per group, of the sum of the net equities of its rows and instruments.
+def drawdown(curve: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) -> pl.DataFrame:
+    """Columns drawdown_max (currency) and drawdown_duration per group, of its `net_curve`.
 
     The equity from `start` (of the group, ns) to the first sample is 0, and so is the first high; that of the last sample lasts to `end`.
     """
     ts = pl.col("ts").to_physical()
-    curve = net_curve(equity, by).with_columns(fall=pl.col("net").cum_max().clip(lower_bound=0).over(by) - pl.col("net"))
+    curve = curve.with_columns(fall=pl.col("net").cum_max().clip(lower_bound=0).over(by) - pl.col("net"))
     curve = curve.with_columns(under=pl.col("fall") > pl.col("noise"))
     curve = curve.with_columns(
         high=pl.coalesce(pl.when(~pl.col("under")).then(ts).forward_fill().over(by), start),
@@ -58,14 +58,15 @@ def drawdown(equity: pl.DataFrame, by: list[str], start: pl.Expr, end: pl.Expr) 
 
 
 def net_curve(equity: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """Columns ts, net and noise per group and time, in order of time: the sum over the rows and instruments of the group, each as last sampled.
+    """Columns ts, net and noise per group and time, in order of group and time: the sum over the rows and instruments of the group, each as last sampled.
 
     `noise`: what is no change of it, but rounding.
     """
     change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over("cell")
-    steps = equity.with_columns(change=change, noise=_ROUNDING * pl.col("net").abs().max().over(by)).sort("ts", maintain_order=True)
-    steps = steps.with_columns(net=pl.col("change").cum_sum().over(by))
-    return steps.group_by([*by, "ts"], maintain_order=True).agg(pl.col("net").last(), pl.col("noise").first())
+    steps = equity.select(*by, "ts", change=change, noise=_ROUNDING * pl.col("net").abs().max().over(by)).sort(*by, "ts", maintain_order=True)
+    following = pl.col("ts").shift(-1).over(by)
+    steps = steps.select(*by, "ts", "noise", net=pl.col("change").cum_sum().over(by), is_last=following.is_null() | (following != pl.col("ts")))
+    return steps.filter("is_last").select(*by, "ts", "net", "noise")  # as grouping by time would do, in a fifth of its time
 
 
 def cleared(amount: pl.Expr) -> pl.Expr:

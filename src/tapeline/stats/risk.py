@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from tapeline.stats.money import cleared, net_curve
+from tapeline.stats.money import cleared
 
 DAYS_PER_YEAR: Final = 252
 """Trading days."""
@@ -84,13 +84,13 @@ def told_of(start_ns: int) -> pl.Expr:
     return pl.max_horizontal(pl.col("ts").to_physical() - 1, pl.lit(start_ns))
 
 
-def risk(equity: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
+def risk(curve: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame:
     """Columns sharpe, sortino, sharpe_probability, pnl_per_year (currency), and sharpe_period (not annualised), skew, kurtosis and periods per group.
 
-    A period without a sample has a PnL of 0, since samples are taken whenever equity has changed; days without anything have no periods.
+    Of its `net_curve`. A period without a sample has a PnL of 0, since samples are taken whenever equity has changed; days without anything have no periods.
     """
     period = told_of(sampling.start_ns) // sampling.interval_ns
-    ends = net_curve(equity, by).group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net", "noise").last())
+    ends = curve.group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net", "noise").last())
     change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by)
     gains = ends.with_columns(x=cleared(change), periods=sampling.periods_in(by))
     gains = gains.with_columns(mean=pl.col("x").sum().over(by) / pl.col("periods"))

@@ -68,11 +68,14 @@ class Frames(NamedTuple):
         named = named.select(pl.exclude("cell", "code"), is_told=pl.col("code").is_in(told["code"].implode()))
         return Frames(named, *(_numbered(frame, code, cells["code"]) for frame in dated))
 
-    def grouped(self, by: list[str]) -> tuple[pl.DataFrame, "Frames"]:
-        """The groups that cells of equal names form, in order, and the frames with a column `group`: the number of one."""
+    def groups(self, by: list[str]) -> tuple[pl.DataFrame, pl.Series]:
+        """The groups that cells of equal names form, in order, and the number of each cell's."""
         groups = self.cells.filter("is_told").select(by).unique().sort(by).with_row_index("group")
-        group = self.cells.join(groups, on=by, how="left", maintain_order="left")["group"]
-        return groups, Frames(self.cells, *(frame.with_columns(group=group.gather(frame["cell"])) for frame in self[1:]))
+        return groups, self.cells.join(groups, on=by, how="left", maintain_order="left")["group"]
+
+    def grouped(self, group: pl.Series) -> "Frames":
+        """The frames with a column `group`: the number of the cell's."""
+        return Frames(self.cells, *(frame.with_columns(group=group.gather(frame["cell"])) for frame in self[1:]))
 
 
 class Settings(NamedTuple):
@@ -93,6 +96,7 @@ class Stats:
         """Of the frames of a Result, made when they are asked for. `varied`: by row, the parameters that tell rows apart, for tables."""
         self.frames, self.settings = frames, settings
         self.notes, self.varied = (*_notes(settings), *notes), dict(varied or {})
+        self._measured: dict[bytes, pl.DataFrame] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """To be pickled: what was made of the frames, without them."""
@@ -115,10 +119,21 @@ class Stats:
     @cached_property
     def by_day(self) -> pl.DataFrame:
         """A line per strategy, currency and day."""
-        return summarise(self.frames.per_day(self.settings.sampling), ["row", "strategy", "currency", "day"], self.settings)
+        sampling, names = self.settings.sampling, ["row", "strategy", "currency"]
+        if sampling.days != 1:
+            frames = self.frames.per_day(sampling)
+            groups, group = frames.groups([*names, "day"])
+            return summarise(groups, measured(frames.grouped(group), ["group", "day"], sampling), self.settings)
+        day = pl.from_epoch(pl.lit(sampling.start_ns), "ns").dt.date().alias("day")
+        return self._by(*names).select(*names, day, pl.exclude(*names)).with_columns(sharpe_deflated=pl.lit(None, pl.Float64))
 
     def _by(self, *names: str) -> pl.DataFrame:
-        return summarise(self.frames, list(names), self.settings)
+        """A line per group. Where others were of the same cells, as a strategy in one instrument is, what was measured of them is not measured again."""
+        groups, group = self.frames.groups(list(names))
+        same = group.to_numpy().tobytes()
+        if same not in self._measured:
+            self._measured[same] = measured(self.frames.grouped(group), ["group"], self.settings.sampling)
+        return summarise(groups, self._measured[same], self.settings)
 
     def totals(self) -> list[dict[str, Any]]:
         """A line per currency over all strategies: the totals, or the line of the only strategy."""
@@ -187,14 +202,14 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     return Stats(frames, settings, (*money.notes(equity, contracts or {}), *notes), varied)
 
 
-def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame:
-    """A line per group and a column per METRIC."""
-    groups, frames = frames.grouped(by)
-    fills, equity, sampling, group = frames.fills, frames.equity, settings.sampling, ["group", *(name for name in by if name == "day")]
-    parts = (
+def measured(frames: Frames, group: list[str], sampling: Sampling) -> pl.DataFrame:
+    """What there is to be measured of groups, a line for each; `group`: the columns that tell them apart, its number and perhaps its day."""
+    fills, equity = frames.fills, frames.equity
+    curve = money.net_curve(equity, group)
+    first, *parts = (
         money.pnl(equity, group),
-        money.drawdown(equity, group, *sampling.bounds(group)),
-        risk.risk(equity, group, sampling),
+        money.drawdown(curve, group, *sampling.bounds(group)),
+        risk.risk(curve, group, sampling),
         markouts.markouts_summary(fills, group),
         orders.fills_summary(fills, group),
         trips.trips_summary(frames.trips, group),
@@ -204,7 +219,14 @@ def summarise(frames: Frames, by: list[str], settings: Settings) -> pl.DataFrame
         frames.filled.group_by(group).agg(time_to_fill_median=pl.col("time_to_fill").median()),
     )
     for part in parts:
-        groups = groups.join(part, on=group, how="left", maintain_order="left")
+        first = first.join(part, on=group, how="full", coalesce=True)
+    return first
+
+
+def summarise(groups: pl.DataFrame, parts: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """A line per group and a column per METRIC, of what was measured of groups."""
+    by = [name for name in groups.columns if name != "group"]
+    groups = groups.join(parts, on=["group", *(name for name in by if name == "day")], how="left", maintain_order="left")
     groups = groups.with_columns(pl.col(_ZERO).fill_null(0))
     groups = groups.with_columns(
         pnl_per_lot=money.ratio("pnl_net", "lots"),
