@@ -210,13 +210,16 @@ def test_the_best_of_alternatives_is_compared(tmp_path: Path, runs_n: int) -> No
     assert text.count("<main ") == (3 if runs_n == 2 else 1)
 
 
-def test_classes_of_one_row_each_are_compared_by_their_total() -> None:
-    """A maker and a taker that run together are a portfolio: what stands for their run is the sum."""
-    places = [row("maker")._replace(strategy="Maker"), row("taker")._replace(strategy="Taker")]
-    journal = Journal([instrument()], places)
+@pytest.mark.parametrize(("classes", "symbols"), [(("Maker", "Taker"), ("A", "A")), (("Maker", "Maker"), ("A", "B"))])
+def test_what_trades_side_by_side_is_compared_by_its_total(classes: tuple[str, str], symbols: tuple[str, str]) -> None:
+    """A maker and a taker that run together are a portfolio, and so are rows of one class on an instrument each: what stands for their run is the sum."""
+    places = [row(name.lower() + str(i))._replace(strategy=name) for i, name in enumerate(classes)]
+    known = [instrument(i, symbol) for i, symbol in enumerate(sorted({*symbols}))]
+    journal = Journal(known, places)
     for i in range(2):
-        journal.fill(1, 1, 100, row=i)
-        journal.sample(200, 210, row=i)
+        which = sorted({*symbols}).index(symbols[i])
+        journal.fill(1, 1, 100, row=i, place=which)
+        journal.sample(200, 210, row=i, place=which)
     run = Run("both", journal.result())
     assert not run.is_sweep
     assert run.compared["row"].to_list() == [None]

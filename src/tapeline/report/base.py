@@ -72,8 +72,10 @@ class Run:
 
     @cached_property
     def is_sweep(self) -> bool:
-        """Whether strategies are alternatives of one class, which nobody trades all at once: their sum is no result."""
-        return any(len(rows) > 1 for rows in self.classes.values())
+        """Whether strategies are alternatives, rows of one class that traded the same instrument: nobody trades all of them, and their sum is no result."""
+        classes = pl.Series("class", [row["strategy"] for row in self.result.manifest.get("strategies", [])], pl.String)
+        traded = self.result.fills.select("row", "symbol").unique()
+        return bool(traded.select(classes.gather(traded["row"]), "symbol").is_duplicated().any())
 
     @cached_property
     def compared(self) -> pl.DataFrame:

@@ -348,7 +348,7 @@ def how_compared(runs: Sequence[Run]) -> str:
     swept = [run for run in runs if run.is_sweep]
     of = f" ({listed([run.name for run in swept])})" if len(swept) < len(runs) else ""
     parts = [
-        "Where strategies of a run are alternatives, of one class",
+        "Where strategies of a run are alternatives, of one class and on the same instrument",
         of,
         ", the best by net PnL stands for it, and not their sum, which nobody would trade. ",
     ]
