@@ -30,6 +30,7 @@ from tapeline.manifest import varied
 from tapeline.observed import Observed, notes_of_fills, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
+from tapeline.window import Window
 
 if TYPE_CHECKING:
     from tapeline.desk import OrderComparison
@@ -131,7 +132,8 @@ class Result:
     @cached_property
     def observed(self) -> Observed:
         """What the market did around the fills: mids and bars. Reads the run's data again, once, as far as the run did; saved with the result from then on."""
-        end: Any = self.equity["ts"].to_physical().max() if self.manifest.get("interrupted") else None
+        is_whole = not self.manifest.get("interrupted") and Window.from_manifest(self.manifest).end_ns is None
+        end: Any = None if is_whole else self.equity["ts"].to_physical().max()
         return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills, end)
 
     @cached_property
