@@ -24,6 +24,7 @@ from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
+from tapeline.stats.days import DayStart
 from tapeline.strategy import Strategy
 from tapeline.tables import listed
 from tapeline.window import Window
@@ -66,6 +67,7 @@ class Backtest:
         start: Time | None = None,
         end: Time | None = None,
         equity_every: Duration = "1s",
+        day_starts: str | None = None,
         explain: bool = False,
         engine: Literal["compiled", "reference"] = "compiled",
         threads: int | None = None,
@@ -82,9 +84,10 @@ class Backtest:
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
         added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it.
         `start`, `end`: a window of time: UTC text such as "2023-12-26T14:30", datetimes, or ns. Until `start` strategies sleep, while books, features and what
-        is on its way to them go on as ever; nothing that was received at or after `end` is read. `equity_every`: how often accounts are sampled. `explain`:
-        record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable pure-Python engine: a thousand
-        times slower, with equal results.
+        is on its way to them go on as ever; nothing that was received at or after `end` is read. `equity_every`: how often accounts are sampled.
+        `day_starts`: when a day of trading begins, such as "17:00 America/Chicago", for statistics per day and what is annualised; default midnight, UTC.
+        `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable pure-Python engine: a
+        thousand times slower, with equal results.
         `threads`: at most so many, as many as there are cores by default, with the same results. From two on DBN is normalised on one of them; from three on
         rows are shared out among the others, eight or more to each.
 
@@ -101,6 +104,8 @@ class Backtest:
         self.threads = threads or cores()
         self.explain = explain
         self.window = Window.of(start, end)
+        DayStart.of(day_starts)  # if it makes no sense, this is the time to say so
+        self.day_starts = day_starts
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
@@ -158,7 +163,7 @@ class Backtest:
         """What was given, for the manifest; files by their whole paths, since a saved result may be read elsewhere."""
         files = {name: [path.absolute() for path in paths_of(self._instruments[name])] for name in ("definitions", "status") if self._instruments.get(name)}
         window = self.window._asdict()
-        how = {"engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
+        how = {"engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "day_starts": self.day_starts, "venue": self.venue}
         return {**self._instruments, **files, **window, **how}
 
     def open(self, rows: Sequence[RowSpec] = ()) -> tuple[Input, Instruments, list[RowSpec]]:

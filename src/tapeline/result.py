@@ -144,16 +144,18 @@ class Result:
         """
         return self.statistics()
 
-    def statistics(self, *, interval: Duration | None = None, capital: float | None = None, trials: int | None = None) -> Stats:
+    def statistics(self, *, interval: Duration | None = None, capital: float | None = None, trials: int | None = None, day_starts: str | None = None) -> Stats:
         """Statistics with settings of your own.
 
         `interval`: the periods of Sharpe, Sortino and Calmar, such as "1s" or "1h" (default: a minute; a day where there are 20 days or more). `capital`: in
         currency, what returns are counted on. `trials`: how many strategies were tried, if more than are in this result; the Deflated Sharpe asks.
+        `day_starts`: when days begin, such as "17:00 America/Chicago" (default: as the Backtest was told, else midnight, UTC).
         """
         missing = self.observed.missing
         lacking = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
         notes = (*lacking, *notes_of_fills(self.fills, self.observed.bars))
         settings = {"interval": interval, "capital": capital, "trials": trials, "varied": varied(self.manifest)}
+        settings["day_starts"] = day_starts if day_starts is not None else self.manifest.get("settings", {}).get("day_starts")
         return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 
     def report(self, path: str | Path, name: str | None = None) -> Path:

@@ -35,6 +35,7 @@ SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "start": ("a time such as 2023-12-26T14:30:00Z", (str, int, datetime)),
     "end": ("a time such as 2023-12-26T21:00:00Z", (str, int, datetime)),
     "equity_every": ("a time such as '1s'", (str, int)),
+    "day_starts": ("text such as '17:00 America/Chicago'", (str,)),
     "explain": ("true or false", (bool,)),
     "engine": ("text", (str,)),
     "threads": ("a number", (int,)),

@@ -325,7 +325,7 @@ def days_table(run: Run) -> str:
     shown = run.stats.by_day.join(run.shown.select("row", "currency"), on=["row", "currency"], how="semi", maintain_order="left")
     names = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "fills", "lots", "turnover", "maker_share", "trades", "win_rate", "position_end")
     lines = [[str(line["day"]), line["strategy"], *(format_metric(METRICS[name], line[name]) for name in names)] for line in to_lines(shown)]
-    return table(["day (UTC)", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
+    return table([f"day ({run.sampling.calendar.day_start})", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
 
 
 def comparison(runs: Sequence[Run]) -> str:
