@@ -167,7 +167,8 @@ def happen_rarely(engine, message):
     if message.kind == ALARM:
         return deliver_alarm(engine, message)
     if message.kind == BEGINNING:
-        return awake(engine, message)
+        free_message(engine.agenda, message)
+        return np.int64(awake(engine))
     engine.phase_message, engine.phase_due = address_of(message), message.due
     return deliver_phase(engine)
 

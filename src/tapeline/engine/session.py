@@ -14,6 +14,7 @@ from tapeline.config import RowSpec
 from tapeline.constants import UNDEFINED_PRICE, Kind, QueueModel
 from tapeline.delays import Delay
 from tapeline.engine.account import Account, Accounts
+from tapeline.engine.beginning import UNITS as OF_WINDOWS
 from tapeline.engine.core import core
 from tapeline.engine.deliver import record_open, sample
 from tapeline.engine.due import wake
@@ -132,6 +133,8 @@ class Session:
                 travel.place(self.engine)
             if self.engine.guarded:
                 guard.place(self.engine)
+            for kernel in OF_WINDOWS if self.engine.starts != NOT_YET else ():
+                kernel.place(self.engine)
             for kernel in (note_step, note_fills_ahead) if self.engine.explains else ():
                 kernel.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):

@@ -165,6 +165,8 @@ class Engine(Record):
     # the run's window; NOT_YET: it has none
     starts: int64  # until then rows sleep
     asleep: int64  # 1: they do
+    sleep: int64  # addresses of units
+    awake: int64
     closes: int64  # up to when time passes, even where the last tape event was earlier
 
 
