@@ -15,6 +15,7 @@ from tapeline.delays import Duration, duration_ns
 from tapeline.errors import ConfigError, DataError, TapelineError
 from tapeline.feeds.dbn import DbnInput, records
 from tapeline.frames import Row as ResultRow
+from tapeline.heat import Time
 from tapeline.inputs import Data, Input, cores, open_input, order_ids, paths_of, reader_of, registry
 from tapeline.instruments import Instruments, Multiplier, TickSize
 from tapeline.interrupts import Interrupts
@@ -22,9 +23,11 @@ from tapeline.keywords import checked
 from tapeline.manifest import fingerprint, make_manifest
 from tapeline.result import Result
 from tapeline.schema import Journals
+from tapeline.stats.days import DayStart
 from tapeline.stderr import say
 from tapeline.strategy import Strategy
 from tapeline.tables import listed
+from tapeline.window import Window
 
 if TYPE_CHECKING:
     from tapeline.config import Strategies
@@ -64,7 +67,10 @@ class Backtest:
         fees: FeesGiven | None = None,
         rules: FillRules | None = None,
         limits: Limits | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
         equity_every: Duration = "1s",
+        day_starts: str | None = None,
         explain: bool = False,
         engine: Literal["compiled", "reference"] = "compiled",
         threads: int | None = None,
@@ -79,9 +85,12 @@ class Backtest:
         (tl.Row); without: a class's own latency, or none, no fees, all rules, no limit but one of 64 live orders a row. Fees that differ by instrument name
         each of the run: `fees={"ESH4": tl.Fees(…), "NQH4": tl.Fees(…)}`.
         `exclude_orders`: ids of orders to take out of the tape, those that were one's own (see `tl.replay_orders`). `feed_time`: what `Latency(feed=…)` is
-        added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it. `equity_every`: how often
-        accounts are sampled. `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable
-        pure-Python engine: a thousand times slower, with equal results.
+        added to: the time at which the recorder received a record (`ts_recv`), or the one at which the venue sent it.
+        `start`, `end`: a window of time: UTC text such as "2023-12-26T14:30", datetimes, or ns. Until `start` strategies sleep, while books, features and what
+        is on its way to them go on as ever; nothing that was received at or after `end` is read. `equity_every`: how often accounts are sampled.
+        `day_starts`: when a day of trading begins, such as "17:00 America/Chicago", for statistics per day and what is annualised; default midnight, UTC.
+        `explain`: record what happens to the queue in front of each order, for `result.explain`. `engine="reference"` runs the readable pure-Python engine: a
+        thousand times slower, with equal results.
         `threads`: at most so many, as many as there are cores by default, with the same results. From two on DBN is normalised on one of them; from three on
         rows are shared out among the others, eight or more to each.
 
@@ -97,6 +106,9 @@ class Backtest:
         self.engine = engine
         self.threads = threads or cores()
         self.explain = explain
+        self.window = Window.of(start, end)
+        DayStart.of(day_starts)  # if it makes no sense, this is the time to say so
+        self.day_starts = day_starts
         self.equity_every_ns = duration_ns(equity_every, "equity_every")
         if self.equity_every_ns == 0:
             raise ConfigError("equity_every=0: expected a duration such as '1s'")
@@ -153,7 +165,9 @@ class Backtest:
     def settings(self) -> dict[str, Any]:
         """What was given, for the manifest; files by their whole paths, since a saved result may be read elsewhere."""
         files = {name: [path.absolute() for path in paths_of(self._instruments[name])] for name in ("definitions", "status") if self._instruments.get(name)}
-        return {**self._instruments, **files, "engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "venue": self.venue}
+        window = self.window._asdict()
+        how = {"engine": self.engine, "explain": self.explain, "equity_every_ns": self.equity_every_ns, "day_starts": self.day_starts, "venue": self.venue}
+        return {**self._instruments, **files, **window, **how}
 
     def open(self, rows: Sequence[RowSpec] = ()) -> tuple[Input, Instruments, list[RowSpec]]:
         """The input, its instruments, and the rows of a run with fees by the instruments' keys, where they were given by name."""
@@ -202,6 +216,7 @@ class _Run:
             raise self._damage
         if not self._interrupted:
             self._warn_of_nothing(journals.counters)
+            self._warn_of_no_time(journals)
             self._warn_of_no_phases()
         return result
 
@@ -212,6 +227,12 @@ class _Run:
             names = listed([f"{one.symbol or one.instrument_id} {one.key}" for one in self._instruments.known])
             text = f"instruments: none of the input's {others:,} records is of {names} (publisher, id): nothing has happened in this run"
             warnings.warn(text, stacklevel=4)
+
+    def _warn_of_no_time(self, journals: Journals) -> None:
+        """A window may lie beside the data: then no strategy was called, and there is not one sample."""
+        window = self._backtest.window
+        if any(window) and not len(journals.equity):
+            warnings.warn(window.is_empty_because(has_records=journals.counters.get("records", 0) > 0), stacklevel=4)
 
     def _warn_of_no_phases(self) -> None:
         """A status file of another venue, or another day's ids, has phases of nothing that is in the run: it trades all day, as without the file."""
@@ -243,6 +264,7 @@ class _Run:
     def _compiled(self) -> Journals:
         with jit.compiling:
             session = self._session()
+        self._source.end_ns = self._backtest.window.end_ns
         reader = reader_of(self._source, self._instruments, session.open, threads=self._backtest.threads)
         self._started = time.perf_counter()
         with Interrupts() as interrupts:
@@ -257,7 +279,7 @@ class _Run:
                         reader.stop()
                 self._tell(reader.records, reader.bytes_done)
             with _naming_who_raises(session, reader):
-                session.finish()
+                session.finish(self._source.end_ns if self._source.is_cut and not self._interrupted else None)
         self._started += session.seconds_compiling
         return Journals(**session.journals(), counters=reader.counters | session.counters)
 
@@ -270,7 +292,8 @@ class _Run:
             from tapeline.engine.team import session_of  # noqa: PLC0415 - same
 
             run = self._backtest
-            how = {"several": self._instruments.several, "equity_every_ns": run.equity_every_ns, "explain": run.explain}
+            how: dict[str, Any] = {"several": self._instruments.several, "equity_every_ns": run.equity_every_ns, "explain": run.explain}
+            how["start_ns"] = run.window.start_ns
             session = session_of(self._rows, threads=run.threads, **how)
             if not session.is_compiled:
                 self._tell(0, 0, compiling=True)
@@ -283,17 +306,18 @@ class _Run:
         return session
 
     def _reference(self) -> Journals:
-        from tapeline.reference import replay, run  # noqa: PLC0415 - a plain engine for those who ask for it
+        from tapeline import reference  # noqa: PLC0415 - a plain engine for those who ask for it
 
         source, counters = self._source, dict[str, int]()
-        every, explain = self._backtest.equity_every_ns, self._backtest.explain
+        every = self._backtest.equity_every_ns
+        how: dict[str, Any] = {"explain": self._backtest.explain, "window": reference.Window(*self._backtest.window)}
         rows = [replace(row, strategy=row.strategy.copy()) for row in self._rows]  # as the compiled engine's: what was given stays as it is
         with Interrupts() as interrupts:
             try:
                 if isinstance(source, DbnInput):
-                    journals = run(self._records(source, interrupts), self._instruments, rows, every, explain=explain)
+                    journals = reference.run(self._records(source, interrupts), self._instruments, rows, every, **how)
                 else:
-                    journals = replay(self._tape_events(interrupts, counters), self._instruments, rows, every, explain=explain)
+                    journals = reference.replay(self._tape_events(interrupts, counters), self._instruments, rows, every, **how)
             except DataError as damage:
                 journals = damage.result
                 self._damage = DataError(f"{source.reading if isinstance(source, DbnInput) else source.path}: {damage}")  # files are not the engine's

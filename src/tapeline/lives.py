@@ -21,6 +21,7 @@ from tapeline.manifest import market_settings
 from tapeline.observed import is_missing
 from tapeline.schema import TAPE_EVENT
 from tapeline.tables import counted, listed
+from tapeline.window import Window
 
 if TYPE_CHECKING:
     from tapeline.result import Result
@@ -238,13 +239,15 @@ class _Path:
         return any(what == "clear" for _, what, _, _ in self.steps)
 
     def read(self) -> None:
-        """From the beginning of the data to the end of the order, or to damage: that has ended the run, too."""
+        """From the beginning of the data to the end of the order, of the run's window, or to damage: that has ended the run, too."""
         from tapeline.inputs import open_input, reader_of, registry  # noqa: PLC0415 - imports Numba
         from tapeline.memory import view  # noqa: PLC0415 - same
 
         settings = market_settings(self._manifest)
         source = open_input([file["path"] for file in self._manifest["data"]])
-        reader = reader_of(source, registry(source, multiplier=1.0, **settings), lambda _: None)
+        source.end_ns = Window.from_manifest(self._manifest).end_ns
+        feed_time = self._manifest["settings"].get("feed_time")  # by which a run's window ends
+        reader = reader_of(source, registry(source, multiplier=1.0, feed_time=feed_time, **settings), lambda _: None)
         with contextlib.suppress(DataError):
             for n, _ in reader.chunks():
                 events = view(reader.events_address, n, TAPE_EVENT)

@@ -69,6 +69,11 @@ class RunOptions(TapeOptions):
     queue: Annotated[str | None, typer.Option(metavar="MODEL", help="Queue model, --fill-rule queue=MODEL: exact, none, or an estimator such as power2.")] = (
         None
     )
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="UTC, such as 2023-12-26T14:30: until then books are kept, and strategies sleep.")] = None
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="UTC: the run ends; nothing that was received from then on is read.")] = None
+    day_starts: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When days begin, for statistics: such as '17:00 America/Chicago'. Default: midnight, UTC.")
+    ] = None
     explain: Annotated[bool | None, typer.Option("--explain/--no-explain", help="Record what happens in front of each order, for tapeline explain.")] = None
     config: Annotated[Path | None, typer.Option(metavar="TOML", help="A file of settings; options on the command line override it.")] = None
 

@@ -30,6 +30,7 @@ from tapeline.manifest import varied
 from tapeline.observed import Observed, notes_of_fills, observe_run
 from tapeline.schema import Journals
 from tapeline.stats import Stats, statistics
+from tapeline.window import Window
 
 if TYPE_CHECKING:
     from tapeline.desk import OrderComparison
@@ -131,7 +132,8 @@ class Result:
     @cached_property
     def observed(self) -> Observed:
         """What the market did around the fills: mids and bars. Reads the run's data again, once, as far as the run did; saved with the result from then on."""
-        end: Any = self.equity["ts"].to_physical().max() if self.manifest.get("interrupted") else None
+        is_whole = not self.manifest.get("interrupted") and Window.from_manifest(self.manifest).end_ns is None
+        end: Any = None if is_whole else self.equity["ts"].to_physical().max()
         return self.kept or observe_run(self.manifest, list(self.contracts), self.orders, self.fills, end)
 
     @cached_property
@@ -142,16 +144,18 @@ class Result:
         """
         return self.statistics()
 
-    def statistics(self, *, interval: Duration | None = None, capital: float | None = None, trials: int | None = None) -> Stats:
+    def statistics(self, *, interval: Duration | None = None, capital: float | None = None, trials: int | None = None, day_starts: str | None = None) -> Stats:
         """Statistics with settings of your own.
 
         `interval`: the periods of Sharpe, Sortino and Calmar, such as "1s" or "1h" (default: a minute; a day where there are 20 days or more). `capital`: in
         currency, what returns are counted on. `trials`: how many strategies were tried, if more than are in this result; the Deflated Sharpe asks.
+        `day_starts`: when days begin, such as "17:00 America/Chicago" (default: as the Backtest was told, else midnight, UTC).
         """
         missing = self.observed.missing
         lacking = (f"No markouts: {missing}.",) if missing and self.observed.mids is None else (f"{missing}.",) if missing else ()
         notes = (*lacking, *notes_of_fills(self.fills, self.observed.bars))
         settings = {"interval": interval, "capital": capital, "trials": trials, "varied": varied(self.manifest)}
+        settings["day_starts"] = day_starts if day_starts is not None else self.manifest.get("settings", {}).get("day_starts")
         return statistics(self.fills, self.orders, self.equity, self.contracts, self.observed.mids, notes=notes, **settings)  # type: ignore[arg-type]
 
     def report(self, path: str | Path, name: str | None = None) -> Path:

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,10 @@ SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "multiplier": ("a number, or one for each instrument, { ESH4 = 50 }", (int, float, dict)),
     "exclude_orders": ("a list of order ids", (list,)),
     "feed_time": ("text", (str,)),
+    "start": ("a time such as 2023-12-26T14:30:00Z", (str, int, datetime)),
+    "end": ("a time such as 2023-12-26T21:00:00Z", (str, int, datetime)),
     "equity_every": ("a time such as '1s'", (str, int)),
+    "day_starts": ("text such as '17:00 America/Chicago'", (str,)),
     "explain": ("true or false", (bool,)),
     "engine": ("text", (str,)),
     "threads": ("a number", (int,)),

@@ -250,3 +250,27 @@ def test_depth_and_run_of_damaged_data_keep_what_came_before(session: Path, tmp_
     assert Result.load(tmp_path / "run").manifest["error"] is not None
     assert invoke("depth", path, "-o", tmp_path / "d.parquet", "--tick-size", "0.25").exit_code == terminal.Exit.DATA
     assert pl.read_parquet(tmp_path / "d.parquet").height > 0
+
+
+def test_a_window_goes_through_all_commands(session: Path, tmp_path: Path) -> None:
+    """`run`, `verify`, `report` and `explain` know the window of a run: it trades in it, the page names it, an order that it left open can be explained."""
+    window, saved = ("--start", "2024-01-02T23:00:20", "--end", "2024-01-02T23:00:40"), tmp_path / "run"
+    done = invoke("run", MAKER, session, *TICK, *window, "-o", saved)
+    assert done.exit_code == 0, done.stderr
+    result = Result.load(saved)
+    assert (str(result.orders["ts_sent"].min())[:18], str(result.equity["ts"].max())) >= ("2024-01-02 23:00:2", "2024-01-02 23:00:40")
+    assert result.manifest["records"] < 4_000
+    assert result.observed.missing is None
+    left = result.orders.filter(pl.col("status").cast(pl.String) == "open")
+    assert left.height
+    explained = invoke("explain", saved, str(left["order_id"][0]))
+    assert (explained.exit_code, "bug" in explained.stdout) == (0, False), explained.stdout
+    assert invoke("report", saved, "-o", tmp_path / "page.html").exit_code == 0
+    assert "window from 2024-01-02 23:00:20 to 2024-01-02 23:00:40 UTC" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    verified = invoke("verify", MAKER, session, *TICK, *window, "--json")
+    found = json.loads(verified.stdout)
+    assert (verified.exit_code, found["equal"], found["lines"]["orders"]) == (0, True, result.orders.height)
+    profiled = invoke("run", MAKER, session, *TICK, *window, "--profile", "--no-save")
+    assert (profiled.exit_code, "end=2024-01-02T23:00:40: a profile is of the whole data" in profiled.stderr) == (2, True)
+    refused = invoke("run", MAKER, session, *TICK, "--start", "noon", "--no-save")
+    assert (refused.exit_code, "start='noon': expected a time" in refused.stderr) == (2, True)

@@ -1,6 +1,7 @@
 """Settings by options and by files: what reaches Backtest and the strategy, and what is refused."""
 
 import dataclasses
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ def test_options_become_settings(engine: SimpleNamespace) -> None:
         "--set size=3 --tick-size 0.25 --instruments A,7 --multiplier 50 --feed-time sent --status s.dbn --status t.dbn --latency entry=2ms "
         "--latency feed=-1us --latency response=log_normal(median=80us,sigma=0.5,seed=3) --latency messages_max=9 --fee maker=-0.1 --fee taker=1 "
         "--fee unit=bps --limit position_max=1_000 --limit loss_max=2.5 --fill-rule crossing=off --fill-rule on_gap=cancel --queue log "
-        "--engine reference --explain --no-save"
+        "--day-starts 17:00 --start 2024-01-02T10:00 --end 2024-01-02T11:00+01:00 --engine reference --explain --no-save"
     )
     done = invoke("run", MAKER, "a.dbn", "b.dbn", *options.split())
     assert done.exit_code == 0, done.stderr
@@ -27,7 +28,8 @@ def test_options_become_settings(engine: SimpleNamespace) -> None:
     response = tapeline.Delay.log_normal(median="80us", sigma=0.5, seed=3)
     assert given == {
         "data": [Path("a.dbn"), Path("b.dbn")], "tick_size": "0.25", "instruments": ["A", 7], "multiplier": 50.0, "feed_time": "sent",
-        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference", "explain": True,
+        "status": [Path("s.dbn"), Path("t.dbn")], "engine": "reference", "explain": True, "day_starts": "17:00",
+        "start": "2024-01-02T10:00", "end": "2024-01-02T11:00+01:00",
         "latency": tapeline.Latency(feed="-1us", entry="2ms", response=response, messages_max=9),
         "fees": tapeline.Fees(maker=-0.1, taker=1.0, unit="bps"),
         "limits": tapeline.Limits(position_max=1000, loss_max=2.5),
@@ -56,6 +58,9 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
         instruments = ["A"]
         exclude_orders = [7, 8]
         equity_every = "5s"
+        day_starts = "17:00 America/Chicago"
+        start = 2024-01-02T10:00:00Z
+        end = "2024-01-02T11:00"
         threads = 1
         [set]
         size = 3
@@ -79,7 +84,8 @@ def test_a_file_of_settings_says_the_same(engine: SimpleNamespace, tmp_path: Pat
     table = tapeline.Latency.from_table(tmp_path / "table.csv", feed=1500)
     assert engine.settings == {
         "data": [Path("a.dbn")], "tick_size": "0.5", "multiplier": {"A": 50, "7": 20.5}, "instruments": ["A"],
-        "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1,
+        "exclude_orders": [7, 8], "equity_every": "5s", "threads": 1, "day_starts": "17:00 America/Chicago",
+        "start": datetime(2024, 1, 2, 10, tzinfo=UTC), "end": "2024-01-02T11:00",
         "latency": dataclasses.replace(table, response="1us"), "fees": tapeline.Fees(maker=-0.1),
         "limits": tapeline.Limits(position_max=20, order_size_max=5), "rules": tapeline.FillRules(crossing=False),
     }  # fmt: skip

@@ -1,8 +1,9 @@
 """Random runs, drawn from a seed or by hypothesis, and the same run through both engines."""
 
 import random
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ class Case:
     """Of the DBN format."""
     slow: int = 1
     """So many times as much time passes between events, and while strategies sleep: windows of seconds are filled, and left."""
+    window: tuple[int | None, int | None] = (None, None)
+    """The numbers of the records at whose times the run starts, and ends; None: with the data."""
 
     @classmethod
     def seeded(cls, seed: int, events_max: int = 200) -> "Case":
@@ -96,9 +99,17 @@ class Case:
         is_of_run = any(instrument in self.settings["instruments"] for _, instrument, _ in changes)
         return {"status": write_status(path.with_suffix(".status.dbn"), changes)} if is_of_run else {}
 
-    def run(self, path: Path, engine: str) -> tl.Result:
-        """Through one engine."""
-        return tl.Backtest(path, engine=engine, **self.settings, **self.status(path)).run(*self.rows())
+    def within(self) -> dict[str, int]:
+        """Start and end, as keywords of Backtest. The end is left out where it is not after the start."""
+        times = [row[4] for row in self.stream().rows]
+        found = {name: times[place % len(times)] for name, place in zip(("start", "end"), self.window, strict=True) if place is not None}
+        return {"start": found["start"]} if len(found) == 2 and found["start"] >= found["end"] else found
+
+    def run(self, path: Path, engine: str, **more: Any) -> tl.Result:
+        """Through one engine; `more`: keywords of Backtest."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "(start|end)=.*nothing has happened", UserWarning)
+            return tl.Backtest(path, engine=engine, **self.settings, **self.within(), **self.status(path), **more).run(*self.rows())
 
     def compared(self, directory: Path) -> Comparison:
         """Through both engines."""
@@ -138,7 +149,8 @@ def cases(draw: Any, events_max: int = 100) -> Case:
     def numbers(most: int) -> list[int]:
         return [number for part in draw(st.lists(some, min_size=1, max_size=most // 8)) for number in part][:most]  # one list alone would be short
 
-    return drawn(rng, numbers, draw(st.sampled_from((1, 1, 2, 3))), draw(st.sampled_from((0, 0, 12))), events_max)
+    case = drawn(rng, numbers, draw(st.sampled_from((1, 1, 2, 3))), draw(st.sampled_from((0, 0, 12))), events_max)
+    return replace(case, window=draw(st.tuples(*2 * [st.none() | st.integers(0, 2 * events_max)])))
 
 
 def with_program(strategy: Any, program: Sequence[int], **parameters: int) -> Any:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import MAKER
 from journals import START, Journal, instrument
 
 import tapeline as tl
+from tapeline.backtest import Backtest
 from tapeline.constants import Status
 from tapeline.errors import ConfigError
 from tapeline.lives import _Path
+from tapeline.load import load_strategy
 from tapeline.market.follow import OWN_MAX
 from tapeline.result import Result
 from tapeline.viewer.own import OwnOrders
@@ -214,3 +217,19 @@ def test_ticks_of_large_prices_are_their_own() -> None:
     assert own.tables[0]["level"].tolist() == [tick]
     assert _own({**own.orders.row(0, named=True), "since": START}, instrument(grid=grid), START)["tick"] == tick
     assert _Path(result, result.orders)._level == tick
+
+
+def test_what_a_window_left_open_ends_with_it(data: Path, tmp_path: Path) -> None:
+    """Of a run with an end the whole session is shown; an order that it left open stands in the book up to there, and no further."""
+    backtest, maker = {"tick_size": "0.25", "multiplier": 50}, load_strategy(MAKER)
+    lives = Backtest(data, **backtest).run(maker(size=3)).orders.filter(pl.col("ahead_at_entry").is_not_null() & pl.col("ts_end").is_not_null())
+    order = lives.with_columns(pl.col("ts_arrived", "ts_end").to_physical()).sort(pl.col("ts_end") - pl.col("ts_arrived"))[-1].to_dicts()[0]
+    middle = (order["ts_arrived"] + order["ts_end"]) // 2
+    saved = Backtest(data, **backtest, end=middle).run(maker(size=3)).save(tmp_path / "run")
+    with opened([saved], None, {}) as session:
+        session.index._thread.join()
+        before, behind = (session.at_time(0, ts)["own"] for ts in (middle - 1, middle + 1))
+        last = int(session.at_event(0, 10**9)["now"])
+    assert order["order_id"] in [line["order_id"] for line in before]
+    assert behind == []
+    assert last > middle

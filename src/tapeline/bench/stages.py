@@ -63,9 +63,11 @@ def _of_news(self: Any, news: Any, market: Any, orders: Any, account: Any) -> No
 
 
 def check_engine(settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError for settings of a run on the reference engine, which has no such stages."""
+    """Raise ConfigError for settings of a run on the reference engine, which has no such stages, and of one that does not read all that the stages read."""
     if settings.get("engine", "compiled") != "compiled":
         raise ConfigError("a profile is of the compiled engine")
+    if settings.get("end") is not None:
+        raise ConfigError(f"end={settings['end']}: a profile is of the whole data: leave it out")
 
 
 def profile(strategy: Any, data: Data, settings: Mapping[str, Any], rounds: int = ROUNDS) -> list[Stage]:

@@ -7,11 +7,12 @@ set of strategy classes) delivers the notice, makes the callback and calls `core
 import numpy as np
 
 from tapeline.constants import UNDEFINED_PRICE
+from tapeline.engine.beginning import begin, sleep
 from tapeline.engine.due import NO_BOOK, is_news_next, wake
 from tapeline.engine.estimators import note_event, settle_event
 from tapeline.engine.lists import node_at
 from tapeline.engine.notices import NOTICES_PER_EVENT_MAX, publish, publish_trade, ring_is_full, tell_followers
-from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK, ON_START
+from tapeline.engine.records import GROW_NOTICES, NEWS, ON_BOOK
 from tapeline.engine.rules import meet_history
 from tapeline.engine.special import trigger_stops
 from tapeline.jit import kernel, leaf
@@ -27,9 +28,9 @@ def begin_event(engine, book, event):
     """Something may be due before an ordinary event: let it happen. The callback to be made, NEWS, or 0."""
     if not engine.started:
         engine.started = 1
-        engine.now = event.ts_event
-        engine.sample_due = -(-event.ts_event // engine.sample_every) * engine.sample_every
-        return ON_START
+        if event.ts_event >= engine.starts:
+            return begin(engine, event.ts_event)
+        sleep(engine)
     engine.due_for = book.index
     engine.due_before = event.ts_event
     engine.next_event = address_of(event)

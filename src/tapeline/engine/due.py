@@ -5,6 +5,7 @@ import numpy as np
 from tapeline.constants import Update
 from tapeline.engine.admission import NO_BOOK, is_usual, let_in_parked, reach_exchange, take_place, what_lacks
 from tapeline.engine.agenda import first_due, first_message, free_message, message_at, pop, pop_heap, push_far
+from tapeline.engine.beginning import awake
 from tapeline.engine.calls import call, move_clock, set_clock, wants
 from tapeline.engine.deliver import apply_answer, learn_end, sample_before
 from tapeline.engine.limits import NOBODY, guard
@@ -15,6 +16,7 @@ from tapeline.engine.readers import catch_up_all, feed_at, first_feed, group_at,
 from tapeline.engine.records import (
     ALARM,
     ARRIVAL,
+    BEGINNING,
     CLASS_SHIFT,
     END,
     FEED,
@@ -160,10 +162,13 @@ def deliver_alarm(engine, message):
 
 @kernel
 def happen_rarely(engine, message):
-    """A timer runs out, or there is news of a phase: the callback to be made, or 0."""
+    """A timer runs out, there is news of a phase, or the run begins: the callback to be made, or 0."""
     pop_heap(engine.agenda)
     if message.kind == ALARM:
         return deliver_alarm(engine, message)
+    if message.kind == BEGINNING:
+        free_message(engine.agenda, message)
+        return np.int64(awake(engine))
     engine.phase_message, engine.phase_due = address_of(message), message.due
     return deliver_phase(engine)
 
@@ -272,8 +277,9 @@ def end_void(engine):
 def let_in_waiting(engine):
     """Requests that waited for the book whose event is next, or (at the end) for any, take their places. What the driver has to do before, or 0."""
     if engine.due_for == NO_BOOK:
-        engine.ts_end = max(engine.latest.ts_event, engine.latest.ts_recv)
-        engine.due_before = engine.ts_end + 1
+        last = max(engine.latest.ts_event, engine.latest.ts_recv)
+        engine.ts_end = max(last, engine.closes)
+        engine.due_before = max(last + 1, engine.closes)
     return let_in_parked(engine, engine.due_for, engine.due_before) if engine.parked > 0 else 0
 
 

@@ -15,9 +15,10 @@ NEVER, NOT_YET = np.int64(TIME_END), np.int64(-TIME_END)
 # classes of what is due, in the order in which they happen at one time; and kinds of messages
 ARRIVAL, RESPONSE, MARKET_DUE, PHASE_DUE, TIMER = (np.int64(n) for n in range(5))
 CLASS_SHIFT: Final = 56
-NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, END, ALARM, PHASE = (np.int64(n) for n in range(1, 12))
+NEW, MODIFY, CANCEL, MODIFY_STOP, CANCEL_ALL, TRIGGER, EXPIRE, ANSWER, END, ALARM, PHASE, BEGINNING = (np.int64(n) for n in range(1, 13))
 LAST_REQUEST = EXPIRE
-"""Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own. END: the answer that an order is over, if only its row learns it."""
+"""Kinds up to this one take their place at the exchange, TRIGGER and EXPIRE being its own. END: the answer that an order is over, if only its row learns it.
+BEGINNING: of a run whose window starts later than its data."""
 # what core() answers besides DONE and MAKE_ROOM: the first few are for the driver, the others for the runner: that a notice is next, or which callback
 GROW_NOTICES, GROW_JOURNAL, NEED_SPECIAL = range(2, 5)
 NEWS: Final = 7
@@ -149,7 +150,7 @@ class Row(Record):
 
     index: int32
     group: int32
-    listens: int32  # the group whose news its strategy is told; -1: it was stopped
+    listens: int32  # the group whose news its strategy is told; -1: it was stopped, or sleeps
     callbacks: int32  # those of its class: bit (ON_… - FIRST_CALLBACK)
     accounts: int64  # address of its accounts, one per instrument
     places: int64  # address of its live orders' tickets, by id: see lists.place_of

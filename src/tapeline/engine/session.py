@@ -14,6 +14,7 @@ from tapeline.config import RowSpec
 from tapeline.constants import UNDEFINED_PRICE, Kind, QueueModel
 from tapeline.delays import Delay
 from tapeline.engine.account import Account, Accounts
+from tapeline.engine.beginning import UNITS as OF_WINDOWS
 from tapeline.engine.core import core
 from tapeline.engine.deliver import record_open, sample
 from tapeline.engine.due import wake
@@ -72,10 +73,20 @@ class Session:
     _markets: np.ndarray[Any, Any]
     _market_levels: np.ndarray[Any, Any]
 
-    def __init__(self, rows: Sequence[RowSpec], numbers: Sequence[int] | None = None, *, several: bool, equity_every_ns: int, explain: bool = False) -> None:
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self,
+        rows: Sequence[RowSpec],
+        numbers: Sequence[int] | None = None,
+        *,
+        several: bool,
+        equity_every_ns: int,
+        explain: bool = False,
+        start_ns: int | None = None,
+    ) -> None:
         """Build all tables, and the runner of the rows' classes. `explain`: record what happens to the queues in front of their orders.
 
         `numbers`: which rows are this session's, None: all. Classes and who sees what are those of all rows: each session has, and counts, the same news.
+        `start_ns`: until then rows sleep; None: until the first event.
         """
         self._classes: list[type] = list(dict.fromkeys(type(r.strategy) for r in rows))
         mine = range(len(rows)) if numbers is None else numbers
@@ -85,6 +96,7 @@ class Session:
         self._keep: list[Any] = []
         self.engine = Engine.array(1)[0]
         self.engine.explains, self.engine.several = explain, several
+        self.engine.starts = NOT_YET if start_ns is None else start_ns
         self.seconds_compiling = 0.0
         """While tape events waited for what few runs need."""
         self._instruments: list[Instrument] = []
@@ -121,6 +133,8 @@ class Session:
                 travel.place(self.engine)
             if self.engine.guarded:
                 guard.place(self.engine)
+            for kernel in OF_WINDOWS if self.engine.starts != NOT_YET else ():
+                kernel.place(self.engine)
             for kernel in (note_step, note_fills_ahead) if self.engine.explains else ():
                 kernel.place(self.engine)
             for kernel in (send_new, send_cancel, send_modify):
@@ -208,6 +222,7 @@ class Session:
         self._gateway.engine, self._gateway.nodes = address_of(engine), engine.nodes
         engine.gateway, engine.markets, engine.accounts = gateway.ctypes.data, markets.ctypes.data, accounts.ctypes.data
         engine.now = engine.latest.ts_event = engine.latest.ts_recv = engine.ts_end = -(2**62)
+        engine.closes = NOT_YET
         engine.sample_every = equity_every_ns
         engine.agenda.next_due = NOT_YET
         engine.signals_per_callback = sum(len(type(r.strategy).signals) for r in self._rows_spec)
@@ -321,11 +336,16 @@ class Session:
             name = "messages_in_flight_max" if self._no_message.value else "takes_max"
             raise LimitError(f"a table is full: raise Limits({name}=…), now {getattr(self._limits, name)}")
 
-    def finish(self) -> None:
-        """The input has ended: what is due happens, answers under way are booked, on_end is called, what is open is recorded."""
+    def finish(self, closing_ns: int | None = None) -> None:
+        """The input has ended: what is due happens, answers under way are booked, on_end is called, what is open is recorded.
+
+        `closing_ns`: time passes up to there, even where the last tape event was earlier.
+        """
         engine = self.engine
-        if not engine.started:
+        if not engine.started or engine.asleep:
             return
+        if closing_ns is not None:
+            engine.closes = closing_ns
         engine.at_end = 1
         self.chunk(0, 0)
         self._grow_journals()

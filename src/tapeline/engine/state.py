@@ -162,6 +162,12 @@ class Engine(Record):
     steps: Journal
     counters: Counters
     kind_counts: int64  # address of a Counter per kind of tape event
+    # the run's window; NOT_YET: it has none
+    starts: int64  # until then rows sleep
+    asleep: int64  # 1: they do
+    sleep: int64  # addresses of units
+    awake: int64
+    closes: int64  # up to when time passes, even where the last tape event was earlier
 
 
 ENGINE = Engine.dtype_

@@ -62,9 +62,9 @@ class Team:
         """Let `n` tape events at an address happen. Raises what a callback raised; of several, what the first did by the clock of the strategies."""
         self._together(partial(Session.chunk, address=address, n=n))
 
-    def finish(self) -> None:
+    def finish(self, closing_ns: int | None = None) -> None:
         """The input has ended."""
-        self._together(Session.finish)
+        self._together(partial(Session.finish, closing_ns=closing_ns))
 
     def _together(self, work: Callable[[Session], None]) -> None:
         """All sessions at once, the first on this thread."""

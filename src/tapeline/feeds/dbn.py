@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from tapeline.constants import UNDEFINED_TIMESTAMP
+from tapeline.constants import TIME_END, UNDEFINED_TIMESTAMP
 from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
@@ -109,6 +109,10 @@ class DbnInput:
     """Records of other types that `records` met, in its last pass."""
     reading: Path | None = field(init=False, default=None)
     """The file that the last span was of."""
+    end_ns: int | None = field(init=False, default=None)
+    """To whoever asks `before_end`, the input ends before the first record that was received at or after this time."""
+    is_cut: bool = field(init=False, default=False)
+    """Whether it did."""
 
     def __post_init__(self) -> None:
         """Read the metadata of every file."""
@@ -240,6 +244,30 @@ def _put_times_of_sending(data: Bytes, stride: int) -> None:
         begin, position, _, state = scan_run(data, position, stride)
         run = np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
         run["ts_recv"] -= np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, 0, run["ts_in_delta"])
+
+
+def before_end(spans: Iterable[Span], source: DbnInput) -> Iterator[Span]:
+    """The same, as if the last file ended before the first record that was received at or after `source.end_ns`, and no other followed."""
+    for span in spans:
+        end = None if source.end_ns is None else _first_from(span.data, span.stride, source.end_ns)
+        if end is not None:
+            source.is_cut = True
+            yield replace(span, data=span.data[:end], final=True, damage=None)
+            return
+        yield span
+
+
+def _first_from(data: Bytes, stride: int, time_ns: int) -> int | None:
+    """Where the first MBO record starts that was received at or after a time; what is no time is damage, and left to whoever reads it."""
+    position, state = 0, 0
+    while state not in (MORE, BAD):
+        begin, position, _, state = scan_run(data, position, stride)
+        run = np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
+        received = np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, run["ts_event"], run["ts_recv"])
+        is_over = (received >= time_ns) & (received < TIME_END)
+        if is_over.any():
+            return int(begin + int(is_over.argmax()) * stride)
+    return None
 
 
 def truncated(span: Span, position: int, record_number: int) -> DataError:

@@ -10,5 +10,6 @@ from tapeline.reference.engine import replay, run
 from tapeline.reference.features import FeatureRow, feature_rows
 from tapeline.reference.normaliser import Normaliser, tape
 from tapeline.reference.tape import TapeEvent
+from tapeline.reference.window import Window
 
-__all__ = ["DepthRow", "FeatureRow", "Normaliser", "TapeEvent", "depth_rows", "feature_rows", "replay", "run", "tape"]
+__all__ = ["DepthRow", "FeatureRow", "Normaliser", "TapeEvent", "Window", "depth_rows", "feature_rows", "replay", "run", "tape"]

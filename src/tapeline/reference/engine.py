@@ -15,51 +15,63 @@ from tapeline.reference.orders import Orders
 from tapeline.reference.publisher import Publisher
 from tapeline.reference.records import Chunks
 from tapeline.reference.row import Row
-from tapeline.reference.schedule import Arrival, Clock, Delivery, Due, PatienceEnds, PhaseNews, Response, Schedule
+from tapeline.reference.schedule import Arrival, Beginning, Clock, Delivery, Due, PatienceEnds, PhaseNews, Response, Schedule
 from tapeline.reference.tape import TapeEvent
+from tapeline.reference.window import Window
 from tapeline.schema import Journals
 
 COUNTERS: Final = ("crossed_events", "clock_clamps", "records_after_arrival", "callbacks", "notices")
 
 
-def run(chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False) -> Journals:
+def run(  # noqa: PLR0913 - settings by keyword, as in Backtest
+    chunks: Chunks, instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False, window: Window | None = None
+) -> Journals:
     """Replay the input for all rows, and return what was recorded; with `explain`, also what happened to the queues in front of their orders.
+
+    `window`: the time in which strategies live.
 
     Memory grows with the input's books and with what is recorded: there are no tables here, so the limits on tables do not apply.
     Raises DataError at a price that cannot be; its `result` has what was recorded before.
     """
     counters: dict[str, int] = {}
-    return _run(Engine(instruments, rows, equity_every_ns, counters, explain=explain), tape(chunks, instruments, counters))
+    window = window or Window()
+    engine = Engine(instruments, rows, equity_every_ns, counters, explain=explain, start_ns=window.start_ns)
+    return _run(engine, tape(window.chunks(chunks, from_sending=instruments.from_sending), instruments, counters), window)
 
 
-def replay(events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False) -> Journals:
+def replay(  # noqa: PLR0913 - as above
+    events: Iterable[TapeEvent], instruments: Instruments, rows: Sequence[RowSpec], equity_every_ns: int, *, explain: bool = False, window: Window | None = None
+) -> Journals:
     """The same for tape events; whoever gives them registers instruments before their first event."""
     counters = dict.fromkeys(("events", *TAPE_COUNTERS.values()), 0)
+    window = window or Window()
 
     def counted() -> Iterator[TapeEvent]:
-        for event in events:
+        for event in window.events(events):
             counters[TAPE_COUNTERS[event.kind]] += 1
             counters["events"] += event.is_last
             yield event
 
-    return _run(Engine(instruments, rows, equity_every_ns, counters, explain=explain), counted())
+    return _run(Engine(instruments, rows, equity_every_ns, counters, explain=explain, start_ns=window.start_ns), counted(), window)
 
 
-def _run(engine: "Engine", events: Iterable[TapeEvent]) -> Journals:
+def _run(engine: "Engine", events: Iterable[TapeEvent], window: Window) -> Journals:
     try:
         for event in events:
             engine.apply(event)
     except DataError as damage:
         damage.result = engine.end()
         raise
-    return engine.end()
+    return engine.end(window.closing_ns)
 
 
 class Engine:
     """One run."""
 
-    def __init__(self, instruments: Instruments, specs: Sequence[RowSpec], equity_every_ns: int, counters: dict[str, int], *, explain: bool) -> None:
-        """Start before the first tape event."""
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self, instruments: Instruments, specs: Sequence[RowSpec], equity_every_ns: int, counters: dict[str, int], *, explain: bool, start_ns: int | None = None
+    ) -> None:
+        """Start before the first tape event. Until `start_ns` strategies sleep."""
         self._instruments = instruments
         self._counters = counters
         counters.update(dict.fromkeys(COUNTERS, 0))
@@ -76,6 +88,8 @@ class Engine:
         self._parked: list[Arrival] = []
         self._time_last: int | None = None
         """The greatest time of an ordinary event; None before the first."""
+        self._start_ns = start_ns
+        self._is_asleep = False
 
     # ------------------------------------------------------------------ the exchange's clock
 
@@ -99,7 +113,7 @@ class Engine:
     def _move_clocks(self, event: TapeEvent, book: ExchangeBook) -> None:
         """Before the first tape event of an event, all that is due before it happens; inside an event, nothing."""
         if self._time_last is None:
-            self._start(event.ts_event)
+            self._begin(event.ts_event)
             self._time_last = event.ts_event
         if not book.is_inside_event:
             self._let_in_parked(event.instrument, event.ts_event)
@@ -122,22 +136,32 @@ class Engine:
             for row in self._rows:
                 row.open_book(book, self._publisher.group_of[row.index].markets[-1])
 
+    def _begin(self, now: int) -> None:
+        """The first event is next: it is where the run starts, unless its window does later. Then that is due when the last nanosecond before is over."""
+        if self._start_ns is not None and now < self._start_ns:
+            self._is_asleep = True
+            self._schedule.add(self._start_ns - 1, Due.TIMER, Beginning())
+        else:
+            self._start(now)
+
     def _start(self, now: int) -> None:
-        self._clock.now = now
-        self._journal.start(now)
+        self._is_asleep = False
+        self._clock.advance(now, is_told=False)
+        self._journal.start(self._clock.now)
         for row in self._rows:
             self._call(row, "on_start", 0)
 
-    def end(self) -> Journals:
-        """What is due happens; what is under way is booked, or lost; strategies say goodbye."""
+    def end(self, closing_ns: int | None = None) -> Journals:
+        """What is due happens; what is under way is booked, or lost; strategies say goodbye. Up to `closing_ns` time passes, even after the last event."""
         self._open_books()
-        if self._time_last is not None:
+        if self._time_last is not None and not self._is_asleep:
+            end = self._time_last if closing_ns is None else max(self._time_last, closing_ns)
             for arrival in self._parked:
                 if not self._books[arrival.request.instrument].is_inside_event:
                     self._let_in_late(arrival)
             self._parked.clear()
-            self._run_until(self._time_last + 1, None)
-            self._clock.now = max(self._clock.now, self._time_last)
+            self._run_until(max(self._time_last + 1, end), None)
+            self._clock.now = max(self._clock.now, end)
             self._journal.before_delivery(self._clock.now)
             self._book_responses()
             for row in self._rows:
@@ -170,6 +194,8 @@ class Engine:
                 self._deliver(item, at)
             elif isinstance(item, PhaseNews):
                 self._deliver_phase(item, at)
+            elif isinstance(item, Beginning):
+                self._start(at + 1)
             elif item.row.timer is item:
                 item.row.timer = None
                 self._advance(at)
@@ -257,8 +283,8 @@ class Engine:
             self._journal.stop(row, self._clock.now, *beyond)
 
     def _call(self, row: Row, callback: str, instrument: int, *subject: Any) -> None:
-        """Call a strategy, if it has the callback and was not stopped, and keep what it signals."""
-        if row.is_stopped or not row.has(callback):
+        """Call a strategy, if it has the callback, is awake and was not stopped, and keep what it signals."""
+        if self._is_asleep or row.is_stopped or not row.has(callback):
             return
         markets, count = self._publisher.group_of[row.index].markets, len(self._books)
         arguments: tuple[Any, ...] = (markets[0], Orders(row.gateway, 0, count), row.accounts[0])

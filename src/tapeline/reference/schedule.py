@@ -74,7 +74,11 @@ class Timer:
     row: "Row"
 
 
-Item = Arrival | PatienceEnds | Response | Delivery | PhaseNews | Timer
+class Beginning:
+    """The run begins for strategies that have slept up to its start."""
+
+
+Item = Arrival | PatienceEnds | Response | Delivery | PhaseNews | Timer | Beginning
 
 
 class Schedule:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
+from tapeline.constants import TIME_END
 from tapeline.manifest import varied
 from tapeline.report.shown import Figure
 from tapeline.result import Result
@@ -16,6 +17,7 @@ from tapeline.stats import Stats
 from tapeline.stats.risk import Sampling
 from tapeline.stats.summary import Frames
 from tapeline.tables import best_lines, best_title, given, is_numbered
+from tapeline.window import Window
 
 BUY, SELL, GAIN, LOSS, NEUTRAL = "#2f81f7", "#e8710a", "#2da44e", "#e5534b", "#8b949e"
 SERIES: Final = ("#2f81f7", "#e8710a", "#2da44e", "#a371f7", "#d29922", "#db61a2", "#8b949e")
@@ -55,6 +57,13 @@ class Run:
     def frames(self) -> Frames:
         """Its frames with currencies, markouts, round trips and positions."""
         return self.stats.frames
+
+    @cached_property
+    def bars(self) -> pl.DataFrame:
+        """What the market did around its fills, in the run's window."""
+        start, end = Window.from_manifest(self.result.manifest)
+        ns = pl.col("ts").to_physical()
+        return self.result.observed.bars.filter(ns >= (-TIME_END if start is None else start), ns < (TIME_END if end is None else end))
 
     @cached_property
     def shown(self) -> pl.DataFrame:

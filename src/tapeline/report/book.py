@@ -109,7 +109,7 @@ def _add_own_fills(made: go.Figure, heat: Heatmap, result: Result) -> None:
 
 def chosen_minutes(run: Run) -> list[Minute]:
     """The busiest minute of a traded instrument, and of the minutes with fills of ours the best and the worst by net PnL; fewer where they coincide."""
-    bars = run.result.observed.bars
+    bars = run.bars
     found: dict[tuple[str, int], list[str]] = {}
     minute = pl.col("ts").dt.truncate("1m")
     busiest = bars.filter(pl.col("bid") < pl.col("ask")).group_by("symbol", minute).agg(pl.col("events").sum()).sort("events", "ts", descending=[True, False])

@@ -28,7 +28,7 @@ def price_figure(run: Run, symbol: str) -> go.Figure:
     """
     made = figure(560, hovermode="closest", xaxis={**TIME_AXIS, "anchor": "y2"}, yaxis={"domain": [0.3, 1.0], "title": symbol, "tickformat": ",.6~f"})
     made.update_layout(yaxis2={"domain": [0.0, 0.24], "title": "position, lots"})
-    _add_market(made, run.result.observed.bars.filter(pl.col("symbol") == symbol))
+    _add_market(made, run.bars.filter(pl.col("symbol") == symbol))
     first = True
     for i, line in enumerate(run.shown.to_dicts()):
         fills = run.of(run.drawn.fills, line).filter(pl.col("symbol") == symbol)

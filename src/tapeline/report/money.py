@@ -136,7 +136,8 @@ def markout_figure(lines: Sequence[tuple[str, pl.DataFrame]], unit: str) -> go.F
 def days_figure(run: Run) -> go.Figure:
     """Net PnL per day and strategy."""
     gap = max(0.15, 1 - 0.1 * run.stats.by_day["day"].n_unique())
-    made = figure(300, barmode="relative", bargap=gap, xaxis={"type": "category"}, yaxis={"title": "net PnL per day (UTC)", "hoverformat": ",.2f"})
+    money = {"title": f"net PnL per day ({run.sampling.calendar.day_start})", "hoverformat": ",.2f"}
+    made = figure(300, barmode="relative", bargap=gap, xaxis={"type": "category"}, yaxis=money)
     for i, line in enumerate(run.shown.to_dicts()):
         days = run.of(run.stats.by_day, line)
         color = {"color": SERIES[i]} if run.is_several else {"color": [GAIN if x >= 0 else LOSS for x in days["pnl_net"]]}

@@ -18,6 +18,7 @@ from tapeline.result import Result
 from tapeline.stats.metrics import METRICS
 from tapeline.stats.orders import outcomes
 from tapeline.tables import format_metric, format_seconds, given, is_numbered, lines_html, listed, to_lines, upright_html
+from tapeline.window import Window
 
 HEADLINES: Final = (
     ("pnl_net", "net PnL"),
@@ -115,8 +116,9 @@ def described(run: Run) -> tuple[str, str]:
     files = ", ".join(file["path"].rsplit("/", 1)[-1] for file in manifest.get("data", []))
     times = pl.Series([sampling.start_ns, sampling.end_ns]).cast(pl.Datetime("ns")).dt.strftime("%Y-%m-%d %H:%M:%S").to_list() if sampling.days else []
     span = f"{times[0]} – {times[1]} UTC ({format_seconds((sampling.end_ns - sampling.start_ns) / 1e9)})" if times else ""
+    window = Window.from_manifest(manifest)
     counts = f"{manifest['records']:,} records, {manifest['events']:,} events" if manifest.get("records") else ""
-    return listed(names, 4, "; "), " · ".join(p for p in (files, span, counts) if p)
+    return listed(names, 4, "; "), " · ".join(p for p in (files, str(window) and f"window {window}", span, counts) if p)
 
 
 def subtitle(run: Run) -> str:
@@ -256,12 +258,12 @@ def health(run: Run) -> str:
         text = f"{first:,} of the first {hits:,} executions of resting orders hit the front of their queue; auctions, mostly, do not go by it."
         parts.append(f"<p>FIFO consistency {first / hits:.3f}: {text}</p>")
     parts.append(table(["anomaly", "records"], [[name.replace("_", " "), f"{n:,}"] for name, n in odd.items()]) if odd else "<p>No anomaly was counted.</p>")
-    gaps = long_gaps(run.result.observed.bars)
+    gaps = long_gaps(run.bars)
     if gaps.height:
         lines = [[line["symbol"], line["from"], line["to"], format_seconds(line["seconds"])] for line in gaps.head(10).to_dicts()]
         parts.append(f"<p>{gaps.height:,} times of {GAP_S} s and more without an event in a traded instrument; the longest:</p>")
         parts.append(table(["symbol", "from (UTC)", "to", "length"], lines, text=(0, 1, 2)))
-    elif run.result.observed.bars.height:
+    elif run.bars.height:
         parts.append(f"<p>No time of {GAP_S} s or more without an event in a traded instrument.</p>")
     problem = is_missing(run.result.manifest)
     if problem:
@@ -327,7 +329,7 @@ def days_table(run: Run) -> str:
     shown = run.stats.by_day.join(run.shown.select("row", "currency"), on=["row", "currency"], how="semi", maintain_order="left")
     names = ("pnl_net", "pnl_gross", "fees", "drawdown_max", "fills", "lots", "turnover", "maker_share", "trades", "win_rate", "position_end")
     lines = [[str(line["day"]), line["strategy"], *(format_metric(METRICS[name], line[name]) for name in names)] for line in to_lines(shown)]
-    return table(["day (UTC)", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
+    return table([f"day ({run.sampling.calendar.day_start})", "strategy", *(name.replace("_", " ") for name in names)], lines, text=(0, 1))
 
 
 def comparison(runs: Sequence[Run]) -> str:

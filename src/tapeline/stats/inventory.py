@@ -4,6 +4,7 @@ from typing import Final
 
 import polars as pl
 
+from tapeline.stats.days import Days
 from tapeline.stats.risk import Sampling
 
 ONE: Final = ["row", "strategy", "symbol", "currency"]
@@ -21,13 +22,17 @@ def spans(fills: pl.DataFrame, end_ns: int) -> pl.DataFrame:
     return lines.with_columns(ts_next=pl.max_horizontal(following.fill_null(end), "ts_local")).rename({"ts_local": "ts"})
 
 
-def spans_per_day(lines: pl.DataFrame) -> pl.DataFrame:
-    """The same cut at midnight (UTC), with a column `day`."""
-    first, last = pl.col("ts").dt.date(), pl.col("ts_next").dt.date()
-    within, across = lines.filter(first == last), lines.filter(first != last)  # to make lists of days takes ten times as long as all the rest
-    days = pl.concat([within.with_columns(day=first), across.with_columns(day=pl.date_ranges(first, last)).explode("day")])
-    start = pl.col("day").cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
-    return days.with_columns(ts=pl.max_horizontal("ts", start), ts_next=pl.min_horizontal("ts_next", start + pl.duration(days=1, time_unit="ns")))
+def spans_per_day(lines: pl.DataFrame, calendar: Days) -> pl.DataFrame:
+    """The same cut where days end, with a column `day`."""
+    lines = lines.with_columns(first=pl.Series(calendar.numbers(lines["ts"])), last=pl.Series(calendar.numbers(lines["ts_next"])))
+    is_within = pl.col("first") == pl.col("last")  # to make lists of days takes ten times as long as all the rest
+    within = lines.filter(is_within).with_columns(number="first")
+    across = lines.filter(~is_within).with_columns(number=pl.int_ranges("first", pl.col("last") + 1)).explode("number")
+    days = pl.concat([within, across])
+    number, time = days["number"].to_numpy(), lines.schema["ts"]
+    start, end = (pl.Series(part.take(number)).cast(time) for part in (calendar.starts[:-1], calendar.starts[1:]))
+    days = days.with_columns(ts=pl.max_horizontal("ts", start), ts_next=pl.min_horizontal("ts_next", end), day=calendar.dates.gather(number))
+    return days.drop("first", "last", "number")
 
 
 def distribution(lines: pl.DataFrame, sampling: Sampling) -> pl.DataFrame:

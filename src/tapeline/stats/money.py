@@ -74,9 +74,9 @@ def cleared(amount: pl.Expr) -> pl.Expr:
     return pl.when(amount.abs() > pl.col("noise")).then(amount).otherwise(0.0)
 
 
-def per_day(equity: pl.DataFrame, told_of: pl.Expr) -> pl.DataFrame:
-    """Samples with a column `day` (UTC) of the time that they tell of, ns; their amounts counted from the last sample of the day before."""
-    days = equity.with_columns(day=told_of.cast(equity.schema["ts"]).dt.date())
+def per_day(equity: pl.DataFrame, day: pl.Series) -> pl.DataFrame:
+    """Samples with a column `day`, that of the time that they tell of; their amounts counted from the last sample of the day before."""
+    days = equity.with_columns(day=day)
     ends = days.group_by(["cell", "day"], maintain_order=True).agg(pl.col(AMOUNTS).last())
     starts = ends.with_columns(pl.col(AMOUNTS).shift(1, fill_value=0.0).over("cell", order_by="day").name.suffix("_start")).drop(AMOUNTS)
     return days.join(starts, on=["cell", "day"], how="left", maintain_order="left").with_columns(

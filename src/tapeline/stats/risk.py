@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from tapeline.stats.days import DAY_NS, Days, DayStart
 from tapeline.stats.money import cleared
 
 DAYS_PER_YEAR: Final = 252
@@ -15,33 +16,38 @@ DAYS_PER_YEAR: Final = 252
 DAILY_FROM: Final = 20
 """With so many days or more a period is a day, else a minute."""
 MINUTE_NS: Final = 60 * 10**9
-DAY_NS: Final = 86_400 * 10**9
 _EULER: Final = float(np.euler_gamma)
 _NORMAL: Final = NormalDist()
 
 
 class Sampling(NamedTuple):
-    """The periods whose PnL the ratios are made of: whole multiples of `interval_ns` since the epoch that the run's days touch."""
+    """The periods whose PnL the ratios are made of: whole multiples of `interval_ns` since the epoch that the run's days touch, or, of a day, these days."""
 
     interval_ns: int
     start_ns: int
     end_ns: int
     days: int
-    """UTC days with samples, fills or orders."""
+    """How many have samples, fills or orders."""
     periods: int
     """How many there are, first and last whole. Those of a weekend are none: a quiet minute is one that could have been traded in."""
+    calendar: Days
+    """Where days begin."""
 
     @classmethod
-    def of(cls, fills: pl.DataFrame, orders: pl.DataFrame, equity: pl.DataFrame, interval_ns: int | None = None) -> "Sampling":
+    def of(  # the frames of a Result, then settings
+        cls, fills: pl.DataFrame, orders: pl.DataFrame, equity: pl.DataFrame, interval_ns: int | None = None, day_start: DayStart | None = None
+    ) -> "Sampling":
         """The periods of a run, by default minutes, or days where there are many. It starts with the first of its frames' times: samples may be rare."""
+        day_start = day_start or DayStart()
         moments = pl.concat([equity["ts"], fills["ts_local"], orders["ts_sent"]])
         if not equity.height:
-            return cls(interval_ns or MINUTE_NS, 0, 0, 0, 0)
-        start, end = moments.to_physical().min(), equity["ts"].to_physical().max()
-        told = equity.select(told_of(start)).to_series().cast(moments.dtype)  # type: ignore[arg-type]  # an integer
-        days = pl.concat([told, fills["ts_local"], orders["ts_sent"]]).dt.date().unique().sort().to_physical().to_list()
+            return cls(interval_ns or MINUTE_NS, 0, 0, 0, 0, Days(day_start, 0, 0))
+        start, last, end = (int(ns) for ns in (moments.to_physical().min(), moments.to_physical().max(), equity["ts"].to_physical().max()))  # type: ignore[arg-type]  # integers
+        calendar = Days(day_start, start, last)
+        told = equity.select(told_of(start)).to_series().cast(moments.dtype)
+        days = np.unique(calendar.numbers(pl.concat([told, fills["ts_local"], orders["ts_sent"]]))).tolist()
         interval = interval_ns or (DAY_NS if len(days) >= DAILY_FROM else MINUTE_NS)
-        of_days = cls(interval, start, end, len(days), 0)  # type: ignore[arg-type]  # integers
+        of_days = cls(interval, start, end, len(days), 0, calendar)
         return of_days._replace(periods=of_days._touched_by(days))
 
     @property
@@ -50,13 +56,24 @@ class Sampling(NamedTuple):
         return max(self.end_ns - 1, self.start_ns)
 
     def _touched_by(self, days: Sequence[int]) -> int:
-        """How many periods days since the epoch touch, in the run's time."""
-        count, done = 0, -1
+        """How many periods days touch, by number, in the run's time."""
+        if self.is_daily:
+            return len(days)
+        count, done, starts = 0, -1, self.calendar.starts.tolist()
         for day in days:
-            first = max(day * DAY_NS, self.start_ns) // self.interval_ns
-            last = min((day + 1) * DAY_NS - 1, self.last_ns) // self.interval_ns
+            first = max(starts[day], self.start_ns) // self.interval_ns
+            last = min(starts[day + 1] - 1, self.last_ns) // self.interval_ns
             count, done = count + last - max(first, done + 1) + 1, last
         return count
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether periods are days, as long as each is."""
+        return self.interval_ns == DAY_NS
+
+    def period_of(self, told: pl.Series) -> pl.Series:
+        """The period that each time is of, by number."""
+        return pl.Series(self.calendar.numbers(told)) if self.is_daily else told // self.interval_ns
 
     @property
     def periods_per_year(self) -> float:
@@ -67,20 +84,22 @@ class Sampling(NamedTuple):
         """Start and end of a group, ns: of the run; of its part of one day where groups are days."""
         if "day" not in by:
             return pl.lit(self.start_ns), pl.lit(self.end_ns)
-        first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
-        return pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(first + DAY_NS, pl.lit(self.end_ns))
+        first, end = self.calendar.bounds
+        return pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(end, pl.lit(self.end_ns))
 
     def periods_in(self, by: list[str]) -> pl.Expr:
         """Number of periods of a group; of one day where groups are days."""
         if "day" not in by:
             return pl.lit(self.periods)
-        first = pl.col("day").cast(pl.Datetime("ns")).to_physical()
-        start, end = pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(first + (DAY_NS - 1), pl.lit(self.last_ns))
+        if self.is_daily:
+            return pl.lit(1)
+        first, behind = self.calendar.bounds
+        start, end = pl.max_horizontal(first, pl.lit(self.start_ns)), pl.min_horizontal(behind - 1, pl.lit(self.last_ns))
         return end // self.interval_ns - start // self.interval_ns + 1
 
 
 def told_of(start_ns: int) -> pl.Expr:
-    """The time that a sample tells of, ns. It is how things stood at its stamp: one at midnight is the last of a day, and not the first of the next."""
+    """The time that a sample tells of, ns. It is how things stood at its stamp: one where a day ends is its last, and not the first of the next."""
     return pl.max_horizontal(pl.col("ts").to_physical() - 1, pl.lit(start_ns))
 
 
@@ -89,8 +108,8 @@ def risk(curve: pl.DataFrame, by: list[str], sampling: Sampling) -> pl.DataFrame
 
     Of its `net_curve`. A period without a sample has a PnL of 0, since samples are taken whenever equity has changed; days without anything have no periods.
     """
-    period = told_of(sampling.start_ns) // sampling.interval_ns
-    ends = curve.group_by([*by, period.alias("period")], maintain_order=True).agg(pl.col("net", "noise").last())
+    curve = curve.with_columns(period=sampling.period_of(curve.select(told_of(sampling.start_ns)).to_series()))
+    ends = curve.group_by([*by, "period"], maintain_order=True).agg(pl.col("net", "noise").last())
     change = pl.col("net") - pl.col("net").shift(1, fill_value=0.0).over(by)
     gains = ends.with_columns(x=cleared(change), periods=sampling.periods_in(by))
     gains = gains.with_columns(mean=pl.col("x").sum().over(by) / pl.col("periods"))

@@ -11,6 +11,7 @@ from tapeline.delays import Duration, duration_ns, is_integer, is_number
 from tapeline.errors import ConfigError
 from tapeline.frames import Contract
 from tapeline.stats import inventory, markouts, money, orders, risk, trips
+from tapeline.stats.days import Days, DayStart
 from tapeline.stats.metrics import DURATIONS, HORIZONS, METRICS, SPLIT_HORIZON
 from tapeline.stats.risk import DAYS_PER_YEAR, Sampling
 
@@ -52,14 +53,15 @@ class Frames(NamedTuple):
     filled: pl.DataFrame
 
     def per_day(self, sampling: Sampling) -> "Frames":
-        """The same with cells of a day, UTC: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
+        """The same with cells of a day: fills by when the strategy learned of them, orders by when they were sent, round trips by their end."""
+        calendar = sampling.calendar
         dated = (
-            _dated(self.fills, "ts_local"),
-            _dated(self.orders, "ts_sent"),
-            money.per_day(self.equity, risk.told_of(sampling.start_ns)),
-            _dated(self.trips, "ts_close"),
-            inventory.spans_per_day(self.spans),
-            _dated(self.filled, "ts_sent"),
+            _dated(self.fills, "ts_local", calendar),
+            _dated(self.orders, "ts_sent", calendar),
+            money.per_day(self.equity, calendar.of(self.equity.select(risk.told_of(sampling.start_ns)).to_series())),
+            _dated(self.trips, "ts_close", calendar),
+            inventory.spans_per_day(self.spans, calendar),
+            _dated(self.filled, "ts_sent", calendar),
         )
         code = pl.col("cell").cast(pl.Int64) * _DAYS_MAX + pl.col("day").to_physical()
         told = _cells(dated[:3], code, "cell", "day")
@@ -124,8 +126,8 @@ class Stats:
             frames = self.frames.per_day(sampling)
             groups, group = frames.groups([*names, "day"])
             return summarise(groups, measured(frames.grouped(group), ["group", "day"], sampling), self.settings)
-        day = pl.from_epoch(pl.lit(sampling.start_ns), "ns").dt.date().alias("day")
-        return self._by(*names).select(*names, day, pl.exclude(*names)).with_columns(sharpe_deflated=pl.lit(None, pl.Float64))
+        day = sampling.calendar.of(pl.Series([sampling.start_ns])).first()
+        return self._by(*names).select(*names, pl.lit(day, pl.Date).alias("day"), pl.exclude(*names)).with_columns(sharpe_deflated=pl.lit(None, pl.Float64))
 
     def _by(self, *names: str) -> pl.DataFrame:
         """A line per group. Where others were of the same cells, as a strategy in one instrument is, what was measured of them is not measured again."""
@@ -185,6 +187,7 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
     interval: Duration | None = None,
     capital: float | None = None,
     trials: int | None = None,
+    day_starts: str | None = None,
     notes: tuple[str, ...] = (),
     varied: Mapping[int, Mapping[str, str]] | None = None,
 ) -> Stats:
@@ -192,8 +195,9 @@ def statistics(  # noqa: PLR0913 - the parts of a Result, then settings by keywo
 
     `contracts`: by symbol. `varied`: see Stats. `mids`: see `tapeline.stats.markouts`. `interval`: the periods of Sharpe and its kin, default a minute, or
     a day where there are 20 days or more. `capital`: what returns are counted on. `trials`: how many strategies were tried, if more than are in the result.
+    `day_starts`: when days begin, such as "17:00 America/Chicago"; default midnight, UTC.
     """
-    settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval)), capital, trials)
+    settings = Settings(Sampling.of(fills, orders_frame, equity, _period(interval), DayStart.of(day_starts)), capital, trials)
     if capital is not None and not (is_number(capital) and capital > 0):
         raise ConfigError(f"capital={capital!r}: expected a number above 0")
     if trials is not None and not (is_integer(trials) and trials > 0):
@@ -270,7 +274,8 @@ def _numbered(frame: pl.DataFrame, code: pl.Expr, codes: pl.Series) -> pl.DataFr
 
 def _notes(settings: Settings) -> tuple[str, ...]:
     sampling = settings.sampling
-    periods = f"net PnL per {sampling.interval_ns / 1e9:,g} s, {sampling.periods:,} periods on {sampling.days} {'day' if sampling.days == 1 else 'days'} (UTC)"
+    days = f"{sampling.days} {'day' if sampling.days == 1 else 'days'} ({sampling.calendar.day_start})"
+    periods = f"net PnL per {sampling.interval_ns / 1e9:,g} s, {sampling.periods:,} periods on {days}"
     year = f"annualised to {sampling.periods_per_year:,.0f} periods: {DAYS_PER_YEAR} days as long as those seen"
     return (
         f"Sharpe, Sortino and Calmar: {periods}, {year}.",
@@ -278,5 +283,5 @@ def _notes(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _dated(frame: pl.DataFrame, time: str) -> pl.DataFrame:
-    return frame.with_columns(day=pl.col(time).dt.date())
+def _dated(frame: pl.DataFrame, time: str, calendar: Days) -> pl.DataFrame:
+    return frame.with_columns(day=calendar.of(frame[time]))

@@ -148,6 +148,10 @@ class TapeInput:
     symbols: dict[int, str] = field(init=False, repr=False)
     """instrument_id → symbol, as the sources' metadata had them."""
     records_skipped: int = field(init=False, default=0)
+    end_ns: int | None = field(init=False, default=None)
+    """To whoever plays it, the tape ends before the first tape event that was received at or after this time."""
+    is_cut: bool = field(init=False, default=False)
+    """Whether it did."""
 
     def __post_init__(self) -> None:
         """Map the file, and read its header."""

@@ -77,15 +77,26 @@ class TapePlayer:
     def chunks(self) -> Iterator[tuple[int, None]]:
         """Number of tape events in the buffer, chunk by chunk. Raises DataError, after all before it was given out, where the tape is damaged."""
         waiting = [] if self._instruments.only is not None else list(enumerate(self._input.instruments))
-        for n, done in self._input.chunks(self._events, self._places, [tape.opened_at for _, tape in waiting], self._into_books):
+        for written, done in self._input.chunks(self._events, self._places, [tape.opened_at for _, tape in waiting], self._into_books):
             self._done = done
+            n = written if self._input.end_ns is None else self._before_end(written, self._input.end_ns)
             if n:
                 yield n, None
                 self._buffer[0] = self._buffer[n]
-                if self._stopped:
-                    return
+            if self._stopped:
+                return
             while waiting and waiting[0][1].opened_at <= done:
                 self._register(waiting.pop(0)[1])
+
+    def _before_end(self, n: int, end_ns: int) -> int:
+        """How many of a chunk's tape events come before the first that was received at or after a time: there the tape ends."""
+        is_over = self._events["ts_recv"][:n] >= end_ns
+        if not is_over.any():
+            return n
+        self._input.is_cut = self._stopped = True
+        before = int(is_over.argmax())
+        self._done -= n - before
+        return before
 
     def _register(self, tape: TapeInstrument) -> None:
         instrument = self._instruments.register(tape.key)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tapeline.constants import LEVEL_MAX, PRICE_SCALE, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, RecordFlag
 from tapeline.errors import DataError, LimitError
-from tapeline.feeds.dbn import DbnInput, Span, bad_record, sent, truncated
+from tapeline.feeds.dbn import DbnInput, Span, bad_record, before_end, sent, truncated
 from tapeline.instruments import Instrument, Instruments, format_price
 from tapeline.jit import JIT, bound, going
 from tapeline.memory import field, load_u64, record_at
@@ -143,7 +143,8 @@ class TapeReader:
 
         Raises DataError, after all tape events before it were given out, where the input is damaged, a price lies off the grid, or a time behind TIME_END.
         """
-        for span in sent(self._input.spans()) if self._instruments.from_sending else self._input.spans():
+        spans = sent(self._input.spans()) if self._instruments.from_sending else self._input.spans()
+        for span in before_end(spans, self._input):
             yield from self._chunks_of(span)
             if self._stopped:
                 return

@@ -19,6 +19,7 @@ from tapeline.manifest import fingerprint
 from tapeline.market.follow import NEVER, OWN, OWN_MAX, UNKNOWN
 from tapeline.result import Result
 from tapeline.viewer.follower import Rows
+from tapeline.window import Window
 
 _ROW_KEY: Final = 1 << 40
 """More than orders of a row: a row's number times this, and an order's, are one key."""
@@ -97,6 +98,8 @@ class OwnOrders:
         self._journal: Journal | None = None
         if result is None:
             return
+        end_ns = Window.from_manifest(result.manifest).end_ns
+        self._end_ns = int(NEVER) if end_ns is None else end_ns  # where orders end that the run left open
         labels = [str(row["label"]) for row in result.manifest["strategies"]]
         self.orders, fills = _plain(result.orders), _plain(result.fills)
         self.strategies, self.symbols = labels, list(result.contracts)
@@ -123,7 +126,7 @@ class OwnOrders:
         is_known = (lines["modifies"] == 0) & (lines["type"] == "limit") & exact.gather(lines["row"])
         table = np.zeros(lines.height, OWN)
         table["arrived"] = arrived = lines.select(pl.coalesce("ts_triggered", "ts_arrived")).to_series().to_numpy()
-        table["end"] = lines["ts_end"].fill_null(int(NEVER)).to_numpy()
+        table["end"] = lines["ts_end"].fill_null(self._end_ns).to_numpy()
         is_buy = (lines["side"] == "buy").to_numpy()
         tick = nearest_ticks(lines["price"].to_numpy(), grid)
         table["side"], table["level"] = np.where(is_buy, int(Side.BID), int(Side.ASK)), np.where(is_buy, tick, -tick)
