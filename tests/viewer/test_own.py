@@ -65,7 +65,7 @@ def test_orders_are_gone_when_they_have_ended(session: Session, result: Result) 
         assert found["order"]["ahead_at_end"] == order["ahead_at_end"]
 
 
-def test_a_guessed_place_is_not_pathsas_known(session: Session, result: Result) -> None:
+def test_a_guessed_place_is_not_known(session: Session, result: Result) -> None:
     """Where a run guessed the queue, the order stands in the book, and lots ahead are null."""
     order = rested(result, "guessed").to_dicts()[0]
     assert shown(session, order, order["ts_arrived"])["ahead"] is None

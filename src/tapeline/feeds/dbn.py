@@ -16,11 +16,11 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from tapeline.constants import TIME_END, UNDEFINED_TIMESTAMP
+from tapeline.constants import UNDEFINED_TIMESTAMP
 from tapeline.errors import DataError
 from tapeline.feeds import zstd
 from tapeline.feeds.ahead import Bytes, ahead
-from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, scan_run
+from tapeline.feeds.dbn_kernels import BAD, MBO_RTYPE, MORE, RECORD_BYTES_MIN, first_from, scan_run
 from tapeline.files import absent
 from tapeline.pages import bytes_left, give_back, mapped
 from tapeline.schema import MBO
@@ -258,15 +258,14 @@ def before_end(spans: Iterable[Span], source: DbnInput) -> Iterator[Span]:
 
 
 def _first_from(data: Bytes, stride: int, time_ns: int) -> int | None:
-    """Where the first MBO record starts that was received at or after a time; what is no time is damage, and left to whoever reads it."""
+    """Where the first MBO record starts that was received at or after a time."""
     position, state = 0, 0
     while state not in (MORE, BAD):
         begin, position, _, state = scan_run(data, position, stride)
-        run = np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
-        received = np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, run["ts_event"], run["ts_recv"])
-        is_over = (received >= time_ns) & (received < TIME_END)
-        if is_over.any():
-            return int(begin + int(is_over.argmax()) * stride)
+        n = (position - begin) // stride
+        before = first_from(np.ndarray((n,), MBO, data, begin, (stride,)), time_ns)
+        if before < n:
+            return int(begin + before * stride)
     return None
 
 

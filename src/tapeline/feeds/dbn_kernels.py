@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from tapeline.constants import UNDEFINED_PRICE, Action
+from tapeline.constants import TIME_END, UNDEFINED_PRICE, UNDEFINED_TIMESTAMP, Action
 from tapeline.jit import entry
 from tapeline.schema import MBO
 
@@ -58,6 +58,17 @@ def scan_run(data, position, stride):
     if position + length * 4 > size:
         return begin, position, skipped, MORE
     return begin, position, skipped, RUN_ENDED
+
+
+@entry
+def first_from(records, time):
+    """Which record is the first that was received at or after a time; their number, if none was. What is no time is damage, and left to whoever reads it."""
+    received, happened = records["ts_recv"], records["ts_event"]
+    for i in range(len(records)):
+        known = received[i] if received[i] != UNDEFINED_TIMESTAMP else happened[i]
+        if time <= known < TIME_END:
+            return i
+    return len(records)
 
 
 SEEN: Final = np.dtype([("key", "<i8"), ("gcd", "<i8"), ("records", "<i8")])
