@@ -148,14 +148,20 @@ def test_figures_show_the_best_of_each_currency() -> None:
 
 
 def test_of_many_strategies_it_is_said_which_are_shown() -> None:
-    """Headlines of a sweep are said to be sums; figures name the best with their parameters, and hide the sum of all; the table has everybody's parameters."""
+    """Headlines of a sweep are its best row's, of other classes their sum, and say so.
+
+    Figures name the best with their parameters, and hide the sum of all; the table has everybody's parameters.
+    """
     journal = Journal(rows=[row()._replace(parameters={"size": 1, "depth": 10 * i}) for i in range(9)])
     for i in range(9):
         journal.fill(1, 1, 100, row=i)
         journal.sample(2, 200 + i, row=i)
         journal.sample(200, 200 + 2 * i, row=i)
     run = Run("sweep", journal.result())
-    assert "The 9 strategies together. Best by net PnL: Maker#8 (depth=80), 100.00." in words.headline(run)
+    assert "The best by net PnL of 9 strategies, Maker#8 (depth=80)." in words.headline(run)
+    assert re.findall(r'data-metric="pnl_net">([^<]+)<', words.headline(run)) == ["100.00"]
+    journal.rows = [given._replace(strategy=f"Class{i}") for i, given in enumerate(journal.rows)]
+    assert "The 9 strategies together. Best by net PnL: Maker#8, 100.00." in words.headline(Run("mixed", journal.result()))
     parts = {part.title: part for part in sections(run)}
     assert "the 6 best of 9 strategies" in parts["Equity and drawdown"].words
     traces = [trace for trace in parts["Equity and drawdown"].figures[0][1].data if trace.showlegend is not False]

@@ -18,7 +18,7 @@ _HOUR_MS: Final = 3_600_000.0
 def equity_figure(run: Run) -> go.Figure:
     """Net equity of each strategy and of all, gross of a single one, and the drawdown below.
 
-    The total of many is hidden at first: beside it, those that are drawn would be one line at zero.
+    The total of many is hidden at first: beside it, those that are drawn would be one line at zero; and so is that of alternatives.
     """
     made = _two_rows(run.unit)
     curves = net_curve(run.drawn.equity, STRATEGY)
@@ -30,7 +30,8 @@ def equity_figure(run: Run) -> go.Figure:
             _add_line(made, ms(gross["ts"]), gross["net"].to_numpy(), "before fees", {"line": {"color": NEUTRAL, "width": 1, "dash": "dot", "shape": "hv"}})
     if run.is_several and run.shown["currency"].n_unique() == 1:
         total = net_curve(run.frames.equity, ["currency"])
-        _add_curve(made, ms(total["ts"]), total["net"].to_numpy(), "total", NEUTRAL, visible="legendonly" if run.strategies_n > LINES_MAX else True)
+        is_hidden = run.is_sweep or run.strategies_n > LINES_MAX
+        _add_curve(made, ms(total["ts"]), total["net"].to_numpy(), "total", NEUTRAL, visible="legendonly" if is_hidden else True)
     return made
 
 

@@ -72,10 +72,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], text: Sequence[in
 
 
 def headline(run: Run) -> str:
-    """A card per headline figure: the totals, or the only strategy; a row of cards per currency."""
-    totals = run.stats.frame.filter(pl.col("row").is_null())
-    parts = [f"<p>{html.escape(_together(run))}</p>"] if run.is_several else []
-    for line in to_lines(totals if totals.height else run.stats.frame):
+    """A card per headline figure: the totals, the only strategy, or the best of alternatives; a row of cards per currency."""
+    parts = [f"<p>{html.escape(_told_of(run))}</p>"] if run.is_several else []
+    for line in to_lines(run.compared):
         cards = []
         for name, label in HEADLINES:
             value, unit = line[name], METRICS[name].unit
@@ -90,8 +89,11 @@ def headline(run: Run) -> str:
     return "".join(parts)
 
 
-def _together(run: Run) -> str:
+def _told_of(run: Run) -> str:
     """What headline figures of several strategies are of, and which strategy is the best."""
+    if run.is_sweep:
+        names = listed([run.name_of(line) for line in run.compared.to_dicts()])
+        return f"The best by net PnL of {run.strategies_n:,} strategies, {names}. They are alternatives, whose sum nobody would trade."
     best = run.shown.row(0, named=True)
     net = run.of(run.stats.frame.filter(pl.col("row").is_not_null()), best)["pnl_net"][0]
     told = f" Best by net PnL: {run.name_of(best)}, {net:,.2f}." if run.shown["currency"].n_unique() == 1 else ""
