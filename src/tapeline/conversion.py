@@ -122,9 +122,10 @@ def merge(files: Sequence[str | Path], output: str | Path, *, progress: Callable
             raise ConfigError(f"{path}: is a tape: merge the DBN files, and make a tape of what comes of it")
         streams.append(Stream(source))
     metadata, ambiguous = merged_metadata([stream.file for stream in streams])
-    total = None if any(path.suffix == ".zst" for path in paths) else sum(path.stat().st_size for path in paths)
+    total = None if any(stream.file.is_compressed for stream in streams) else sum(path.stat().st_size for path in paths)
     records = write_arrays(output, _told(in_order(streams), progress, lambda n: (n * MBO.itemsize, total)), metadata)
     keys = {key for stream in streams for key in stream.keys}
+    ids = {key & 0xFFFFFFFF for key in keys}
     return {
         "output": str(output),
         "bytes": output.stat().st_size,
@@ -132,7 +133,7 @@ def merge(files: Sequence[str | Path], output: str | Path, *, progress: Callable
         "seconds": time.perf_counter() - started,
         "instruments": len(keys),
         "records_late": sum(stream.late for stream in streams),
-        "symbols_dropped": {i: symbols for i, symbols in ambiguous.items() if i in {key & 0xFFFFFFFF for key in keys}},
+        "symbols_dropped": {i: symbols for i, symbols in ambiguous.items() if i in ids},
     }
 
 

@@ -231,19 +231,12 @@ def sent(spans: Iterable[Span]) -> Iterator[Span]:
     """The same records with the time at which the venue sent each, `ts_recv` − `ts_in_delta`, in the place of `ts_recv`; copied, a span at a time."""
     for span in spans:
         data = span.data.copy()
-        _put_times_of_sending(data, span.stride)
+        for _, run in _runs(data, span.stride):
+            run["ts_recv"] -= np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, 0, run["ts_in_delta"])
         data.flags.writeable = False
         part = replace(span, data=data)
         yield part
         span.consumed = part.consumed
-
-
-def _put_times_of_sending(data: Bytes, stride: int) -> None:
-    position, state = 0, 0
-    while state not in (MORE, BAD):
-        begin, position, _, state = scan_run(data, position, stride)
-        run = np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
-        run["ts_recv"] -= np.where(run["ts_recv"] == UNDEFINED_TIMESTAMP, 0, run["ts_in_delta"])
 
 
 def before_end(spans: Iterable[Span], source: DbnInput) -> Iterator[Span]:
@@ -259,14 +252,19 @@ def before_end(spans: Iterable[Span], source: DbnInput) -> Iterator[Span]:
 
 def _first_from(data: Bytes, stride: int, time_ns: int) -> int | None:
     """Where the first MBO record starts that was received at or after a time."""
+    for begin, run in _runs(data, stride):
+        before = first_from(run, time_ns)
+        if before < len(run):
+            return int(begin + before * stride)
+    return None
+
+
+def _runs(data: Bytes, stride: int) -> Iterator[tuple[int, Records]]:
+    """The MBO records of a span, run by run, each with where it begins; up to what cannot be a record."""
     position, state = 0, 0
     while state not in (MORE, BAD):
         begin, position, _, state = scan_run(data, position, stride)
-        n = (position - begin) // stride
-        before = first_from(np.ndarray((n,), MBO, data, begin, (stride,)), time_ns)
-        if before < n:
-            return int(begin + before * stride)
-    return None
+        yield begin, np.ndarray(((position - begin) // stride,), MBO, data, begin, (stride,))
 
 
 def truncated(span: Span, position: int, record_number: int) -> DataError:

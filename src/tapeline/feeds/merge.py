@@ -61,12 +61,12 @@ class Stream:
                 f"{self.path}: record {self._read + place + 1:,}: its ts_recv, {int(given[place]) % 2**64}, is no time: nobody knows between which others it "
                 "belongs. The file is damaged there. Get it again."
             )
-        in_order = np.maximum.accumulate(np.maximum(np.where(is_time, given, 0), self.latest))
-        self.latest = int(in_order[-1])
-        self.late += int(np.count_nonzero(is_time & (given < in_order)))
+        times = np.maximum.accumulate(np.maximum(np.where(is_time, given, 0), self.latest))
+        self.latest = int(times[-1])
+        self.late += int(np.count_nonzero(is_time & (given < times)))
         self.keys.update(np.unique(piece["publisher_id"].astype(np.int64) << 32 | piece["instrument_id"]).tolist())
         self._read += len(piece)
-        self._held, self._times = np.concatenate((self._held, piece.view(_WHOLE))), np.concatenate((self._times, in_order))
+        self._held, self._times = np.concatenate((self._held, piece.view(_WHOLE))), np.concatenate((self._times, times))
 
     def take(self, until: int) -> tuple[Records, NDArray[np.int64]]:
         """The records before a time, with their times; they are held no more."""

@@ -89,12 +89,11 @@ class Run:
     @cached_property
     def compared(self) -> pl.DataFrame:
         """The lines of its statistics that stand for it beside other runs, one per currency: the total, or of alternatives the best by net PnL."""
-        frame = self.stats.frame
-        if self.is_sweep:
-            ranked = frame.filter(pl.col("row").is_not_null()).sort("currency", "pnl_net", descending=[False, True], nulls_last=True)
-            return ranked.unique("currency", keep="first", maintain_order=True)
-        totals = frame.filter(pl.col("row").is_null())
-        return totals if totals.height else frame
+        if not self.is_sweep:
+            return self.stats.total_lines
+        rows = self.stats.frame.filter(pl.col("row").is_not_null())
+        ranked = rows.sort("currency", "pnl_net", descending=[False, True], nulls_last=True)
+        return ranked.unique("currency", keep="first", maintain_order=True)
 
     def of_compared(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The part of a frame that belongs to these lines."""

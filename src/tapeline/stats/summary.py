@@ -139,8 +139,13 @@ class Stats:
 
     def totals(self) -> list[dict[str, Any]]:
         """A line per currency over all strategies: the totals, or the line of the only strategy."""
+        return self.total_lines.to_dicts()
+
+    @property
+    def total_lines(self) -> pl.DataFrame:
+        """The same as a frame."""
         totals = self.frame.filter(pl.col("row").is_null())
-        return (totals if totals.height else self.frame).to_dicts()
+        return totals if totals.height else self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """`{"strategies": […], "totals": […], "by_instrument": […], "by_day": […], "notes": […]}` for JSON; durations in seconds, days as ISO dates."""
